@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# What the person who waits gets to see: one line on stderr for whatever takes longer than two seconds.
+
+say() { printf 'site: %s\n' "$*" >&2; }
+
+# The one sentence, and below it the end of the log that explains it.
+die() {
+    say "$1"
+    [[ -z ${2-} || ! -s $2 ]] || tail -n 15 "$2" | sed 's/^/    | /' >&2
+    exit 1
+}
+
+# step LOG WHAT COMMAND...: runs COMMAND with its output appended to LOG, and shows WHAT while it takes long.
+step() {
+    local log=$1 what=$2 ticker status=0 start=$SECONDS
+    shift 2
+    tick "$what" </dev/null &
+    ticker=$!
+    "$@" >>"$log" 2>&1 </dev/null || status=$?
+    kill "$ticker"
+    wait "$ticker" 2>/dev/null || true
+    ((status)) || ((SECONDS - start < 3)) || report "$what: $((SECONDS - start)) s"$'\n'
+    return "$status"
+}
+
+# Waits with `read`, since a `sleep` of its own would outlive the ticker, and hold the locks that it inherits.
+tick() {
+    local start=$SECONDS pause=2 line_end='' every=1
+    [[ -t 2 ]] || { line_end=$'\n' && every=10; }
+    exec {timer}<> <(:)
+    until read -rt "$pause" -u "$timer"; do
+        report "$1 ... $((SECONDS - start)) s$line_end"
+        pause=$every
+    done
+}
+
+# On a terminal one line that counts, elsewhere one line each.
+report() { if [[ -t 2 ]]; then printf '\r\e[Ksite: %s' "$1" >&2; else printf 'site: %s' "$1" >&2; fi; }
