@@ -1,0 +1,313 @@
+"""All keys of SlurmConfig.yaml: their types, defaults and descriptions. The configuration reference is made from this.
+
+Where a check looks at two keys, the later one in this file carries it, so that it still runs when others are wrong.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.alias_generators import to_camel
+
+from remote_slurm.config.block import Block, Machine, setting
+from remote_slurm.config.ssh import SSH
+from remote_slurm.config.values import (
+    Address,
+    Bytes,
+    Command,
+    ContainerRuntime,
+    Count,
+    Effect,
+    Flag,
+    Line,
+    ListenPort,
+    LocalPath,
+    MemoryOrNone,
+    Namespace,
+    Quantity,
+    Runtime,
+    ShellPath,
+    SiteFolder,
+    SitePath,
+    SlurmFlag,
+    SlurmMemory,
+    SocketPath,
+    Text,
+    UserId,
+    is_loopback,
+    local_path,
+    number,
+    seconds,
+)
+
+_INTERLINKS_OWN = "belongs to interLink's own configuration and has no effect here"
+_NOT_YET = "accepted, but its function comes with a later version"
+
+
+class Accelerator(Block):
+    """A kind of accelerator that the ping reports."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    resource_type: Line = Field(description="The Kubernetes resource name, such as nvidia.com/gpu.")
+    available: Quantity = Field(description="How many there are in all.")
+
+
+class Resources(Block):
+    """What the ping reports as the node's capacity, in place of the totals that sinfo gives."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    cpu: Quantity | None = setting(None, "CPUs in all.")
+    memory: Quantity | None = setting(None, "Memory in all, such as 512Gi.")
+    pods: Quantity | None = setting(None, "Pods in all.")
+    accelerators: tuple[Accelerator, ...] = setting((), "GPUs and the like.")
+
+
+class Taint(Block):
+    """A taint of the virtual node."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    key: Line = Field(description="The taint's key.")
+    value: Line = setting("", "The taint's value.")
+    effect: Effect = Field(description="NoSchedule, PreferNoSchedule or NoExecute.")
+
+
+class Flavor(Block):
+    """A named set of defaults for pods."""
+
+    name: Line = setting("", "The flavor's name; its key in Flavors where it is not given.")
+    description: Line = setting("", "What it is for.")
+    cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(
+        0, "CPUs of a pod that asks for none.", key="CPUDefault"
+    )
+    memory_default: SlurmMemory = setting(
+        0,
+        "Memory of a pod that asks for none, in bytes here and as sbatch --mem takes it in the file (16G, 32000M).",
+    )
+    uid: UserId | None = setting(None, "The user to run as.")
+    slurm_flags: tuple[SlurmFlag, ...] = setting((), "Options of sbatch.")
+
+
+class Config(Block):
+    """The whole configuration, validated: whoever holds one may trust it."""
+
+    # Reaching the site
+    ssh: SSH = Field(
+        alias="SSH", description="How the site is reached: HostName, User and IdentityFile at least."
+    )
+    poll_interval: Annotated[float, BeforeValidator(seconds(1))] = setting(
+        10.0, "Seconds between two squeue at the site, however many pods there are."
+    )
+
+    # Listening
+    sidecar_port: ListenPort = setting(
+        4000, "The TCP port that interLink talks to; 0 takes any free one.", environment="SIDECARPORT"
+    )
+    socket: SocketPath | None = setting(
+        None, "Listen on this unix socket instead of a TCP port, as unix:///path/of/the.sock."
+    )
+    allow_unauthenticated: Flag = setting(
+        default=False,
+        description="Listen where other machines can reach it, though whoever does can run shell.",
+    )
+    bind_address: Address = setting(
+        "127.0.0.1",
+        "The address to listen on. One that other machines can reach needs AllowUnauthenticated: true.",
+    )
+    max_request_size: Bytes = setting(
+        64 << 20,
+        "The largest request body in bytes, as a Kubernetes quantity: ConfigMaps and Secrets lie in it.",
+    )
+    namespace: Namespace = setting(
+        "", "Accept only pods of this Kubernetes namespace; empty accepts those of all."
+    )
+    taints: tuple[Taint, ...] = setting((), "Taints of the virtual node, sent with the ping's answer.")
+    resources: Resources = Field(
+        default_factory=Resources, description="What the ping reports instead of the totals from sinfo."
+    )
+    resource_script_path: SitePath = setting(
+        "",
+        "A script at the site whose JSON answers the ping; relative means below the remote home directory.",
+    )
+
+    # Folders
+    data_root_folder: SiteFolder = setting(
+        ".interlink/jobs",
+        "The folder at the site for the pods' files; relative means below the remote home directory.",
+    )
+    state_folder: LocalPath = setting(
+        "",
+        "The folder on this machine for the journal of deletes that the site has not seen yet. "
+        "Default: $XDG_STATE_HOME/remote-slurm, for root /var/lib/remote-slurm, else ~/.local/state/remote-slurm.",
+    )
+    export_pod_data: Flag = setting(
+        default=True,
+        description="Send ConfigMaps and Secrets to the site; if false, a container that needs one is refused.",
+    )
+
+    # Slurm, at the site
+    sbatch_path: Command = setting(
+        "sbatch", "sbatch at the site; PATH there finds a bare name.", environment="SBATCHPATH"
+    )
+    scancel_path: Command = setting("scancel", "scancel at the site.", environment="SCANCELPATH")
+    squeue_path: Command = setting("squeue", "squeue at the site.", environment="SQUEUEPATH")
+    sinfo_path: Command = setting("sinfo", "sinfo at the site.", environment="SINFOPATH")
+    bash_path: ShellPath = setting("/bin/bash", "bash on the nodes: the first line of each job script.")
+    command_prefix: Text = setting("", "Shell that is put into each batch script before anything of ours.")
+    default_cpu: Count = setting(1, "CPUs of a pod that asks for none.")
+    default_memory: MemoryOrNone = setting(
+        1_000_000,
+        "Memory of a pod that asks for none, in bytes, as a Kubernetes quantity (1M is 1000000 bytes, 1Mi is 1048576); "
+        "none leaves it to the partition.",
+    )
+
+    # Containers, on the nodes
+    container_runtime: Runtime = setting(
+        ContainerRuntime.SINGULARITY,
+        "singularity, apptainer (the same under another name), or none: the command runs on the node itself.",
+    )
+    singularity_path: Command = setting(
+        "",
+        "singularity or apptainer on the nodes. Default: ContainerRuntime's word.",
+        environment="SINGULARITYPATH",
+    )
+    singularity_prefix: Text = setting("", "Shell that is put before each call of singularity.")
+    singularity_default_options: tuple[Line, ...] = setting(
+        (), "Options for each call of singularity, after those that are always given."
+    )
+    image_prefix: Line = setting(
+        "",
+        "Put before the name of an image that neither begins with / nor with this prefix, such as docker://.",
+    )
+
+    # Logging
+    verbose_logging: Flag = setting(default=False, description="Log details.")
+    errors_only_logging: Flag = setting(default=False, description="Log errors only.")
+
+    # What comes later
+    shared_fs: Flag = setting(
+        default=True,
+        key="SHARED_FS",
+        environment="SHARED_FS",
+        description="Login and compute nodes share the file system of DataRootFolder.",
+        later="false comes with a later version: files are still put into DataRootFolder, and a job fails where its "
+        "node cannot see it",
+    )
+    custom_kubeconf: LocalPath | None = setting(
+        None,
+        "A kubeconfig of a service account.",
+        key="CUSTOMKUBECONF",
+        environment="CUSTOMKUBECONF",
+        later=f"{_NOT_YET}: the Kubernetes API is not asked",
+    )
+    enable_probes: Flag = setting(
+        default=False,
+        description="Carry out startup, readiness and liveness probes.",
+        later=f"{_NOT_YET}: probes are not carried out, and a container is ready once it runs",
+    )
+    default_uid: UserId | None = setting(
+        None,
+        "The user that jobs run as.",
+        later=f"{_NOT_YET}: jobs run as SSH.User",
+    )
+    flavors: Mapping[str, Flavor] = setting(
+        {}, "Named sets of defaults for pods.", later=f"{_NOT_YET}: pods get DefaultCPU and DefaultMemory"
+    )
+    default_flavor: Line = setting(
+        "", "The flavor of a pod that names none.", later=f"{_NOT_YET}: pods get DefaultCPU and DefaultMemory"
+    )
+    tsocks: Flag = setting(
+        default=False,
+        description="Give containers network through a SOCKS tunnel.",
+        environment="TSOCKS",
+        later=f"{_NOT_YET}: no tunnel is made, and TsocksPath and TsocksLoginNode are not used",
+    )
+    tsocks_path: Line = setting("", "libtsocks.so on the nodes.", environment="TSOCKSPATH")
+    tsocks_login_node: Line = setting("", "The host that the tunnel leads to.")
+    enroot_path: Command = setting("enroot", "enroot on the nodes.", later=f"{_NOT_YET}, as does enroot")
+    enroot_prefix: Text = setting(
+        "", "Shell that is put before each call of enroot.", later=f"{_NOT_YET}, as does enroot"
+    )
+    enroot_default_options: tuple[Line, ...] = setting(
+        ("--rw",), "Options for each call of enroot.", later=f"{_NOT_YET}, as does enroot"
+    )
+
+    # Keys that stand in many files of the reference plugin, which ignores them
+    interlink_url: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
+    interlink_port: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
+    sidecar_url: Line = setting(
+        "", "Accepted and not used.", later=f"{_INTERLINKS_OWN}: BindAddress is where the sidecar listens"
+    )
+    vk_config_path: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Name each key that was set to something that it does not do (yet), in sentences."""
+        fields = type(self).model_fields.items()
+        return tuple(
+            f"{field.alias}: {field.json_schema_extra['later']}"
+            for name, field in fields
+            if isinstance(field.json_schema_extra, dict)
+            and "later" in field.json_schema_extra
+            and getattr(self, name) != field.default
+        )
+
+    @field_validator("bind_address")
+    @classmethod
+    def _only_this_machine(cls, address: str, info: ValidationInfo) -> str:
+        if is_loopback(address) or info.data.get("socket") or info.data.get("allow_unauthenticated", True):
+            return address
+        raise ValueError(
+            f"{address} can be reached from other machines, and whoever reaches the port can run shell at the site "
+            "as SSH.User: use 127.0.0.1 or a Socket, or write AllowUnauthenticated: true if something else keeps "
+            "strangers out"
+        )
+
+    @field_validator("state_folder", mode="before")
+    @classmethod
+    def _state_folder(cls, folder: Any, info: ValidationInfo) -> Path:
+        if folder != "":
+            return local_path(folder, info)
+        return (
+            info.context.state_folder
+            if isinstance(info.context, Machine)
+            else default_state_folder(os.environ)
+        )
+
+    @field_validator("singularity_path", mode="before")
+    @classmethod
+    def _by_the_runtimes_name(cls, path: Any, info: ValidationInfo) -> Any:
+        runtime = info.data.get("container_runtime")
+        word = "apptainer" if runtime is ContainerRuntime.APPTAINER else "singularity"
+        return path or word
+
+    @field_validator("errors_only_logging")
+    @classmethod
+    def _not_both(cls, errors_only: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's form
+        if errors_only and info.data.get("verbose_logging"):
+            raise ValueError("contradicts VerboseLogging, which is true as well: set one of the two to false")
+        return errors_only
+
+    @field_validator("default_flavor")
+    @classmethod
+    def _names_a_flavor(cls, name: str, info: ValidationInfo) -> str:
+        flavors = info.data.get("flavors")
+        if name and flavors and name not in flavors:
+            raise ValueError(f"must be one of Flavors ({', '.join(flavors)}), not {name!r}")
+        return name
+
+
+def default_state_folder(environ: Mapping[str, str], *, root: bool | None = None) -> Path:
+    """Choose the folder for our own files: the XDG base directory, or where a system service keeps them."""
+    is_root = os.geteuid() == 0 if root is None else root
+    xdg = environ.get("XDG_STATE_HOME", "")
+    if xdg.startswith("/"):  # the XDG specification says to ignore relative ones
+        return Path(xdg) / "remote-slurm"
+    if is_root:
+        return Path("/var/lib/remote-slurm")
+    home = environ.get("HOME")
+    return (Path(home) if home else Path.home()) / ".local/state/remote-slurm"
