@@ -1,0 +1,255 @@
+"""interLink's JSON -> Pod: only the fields that are used, with Go's `null` read as absent.
+
+The shapes are those of `v1.Pod` (Kubernetes API reference) and of interLink's `RetrievedPodData`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from remote_slurm.errors import Rejected
+
+# Both become parts of paths and of file names at the site. Kubernetes allows less (RFC 1123 labels and UUIDs).
+_SAFE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def _safe_name(value: object) -> object:
+    if not isinstance(value, str) or not _SAFE_NAME.fullmatch(value) or ".." in value:
+        raise ValueError("must be letters, digits, '-' and '.', and start and end with a letter or digit")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_safe_name)]
+
+
+class Wire(BaseModel):
+    """A piece of a request: unknown keys are other people's business, `null` means absent."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+
+_Model = TypeVar("_Model", bound=Wire)
+
+
+class Metadata(Wire):
+    name: Name
+    namespace: Name = "default"
+    uid: Name
+    annotations: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class EnvVar(Wire):
+    name: str
+    value: str = ""
+    value_from: dict[str, Any] | None = None
+
+
+class VolumeMount(Wire):
+    name: str
+    mount_path: str
+    sub_path: str = ""
+    read_only: bool = False
+
+
+class Resources(Wire):
+    limits: dict[str, str | int | float] = {}
+    requests: dict[str, str | int | float] = {}
+
+    def get(self, name: str) -> str | int | float | None:
+        """The limit, else the request, else None: a Slurm job has one figure for both."""
+        return self.limits.get(name, self.requests.get(name))
+
+
+class Container(Wire):
+    name: Name
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = ""
+    env: tuple[EnvVar, ...] = ()
+    resources: Resources = Resources()
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    restart_policy: str = ""
+
+
+class KeyToPath(Wire):
+    key: str
+    path: str
+    mode: int | None = None
+
+
+class ConfigMapVolume(Wire):
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    default_mode: int = 0o644
+    optional: bool = False
+
+
+class SecretVolume(Wire):
+    secret_name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    default_mode: int = 0o644
+    optional: bool = False
+
+
+class ProjectedVolume(Wire):
+    default_mode: int = 0o644
+
+
+class EmptyDirVolume(Wire):
+    medium: str = ""
+
+
+class HostPathVolume(Wire):
+    path: str
+    type: str = ""
+
+
+class Volume(Wire):
+    """One of a pod's volumes: exactly one of the sources is set; `kind` names a source that is not known here."""
+
+    name: Name
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    projected: ProjectedVolume | None = None
+    empty_dir: EmptyDirVolume | None = None
+    host_path: HostPathVolume | None = None
+    kind: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_source(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            sources = [key for key, value in data.items() if key != "name" and value is not None]
+            return data | {"kind": sources[0] if sources else "emptyDir"}
+        return data
+
+
+class PodSpec(Wire):
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    restart_policy: str = "Always"
+    termination_grace_period_seconds: int = 30
+
+
+class Pod(Wire):
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+
+    @property
+    def key(self) -> str:
+        """The pod's name at the site, of its folder and its records: `<namespace>-<uid>`."""
+        return f"{self.metadata.namespace}-{self.metadata.uid}"
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+
+class ObjectMeta(Wire):
+    name: str = ""
+
+
+class ConfigMap(Wire):
+    """A ConfigMap or a projected volume as it arrives: `content` has the bytes of every key."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    data: dict[str, str] = Field(default={}, repr=False)
+    binary_data: dict[str, str] = Field(default={}, repr=False)
+
+    def content(self) -> dict[str, bytes]:
+        """Key -> bytes. Raises Rejected where binaryData is not base64."""
+        text = {key: value.encode() for key, value in self.data.items()}
+        return text | _decode(f"binaryData of ConfigMap '{self.metadata.name}'", self.binary_data)
+
+
+class Secret(Wire):
+    metadata: ObjectMeta = ObjectMeta()
+    data: dict[str, str] = Field(default={}, repr=False)
+    string_data: dict[str, str] = Field(default={}, repr=False)
+
+    def content(self) -> dict[str, bytes]:
+        """Key -> bytes. Raises Rejected where the data is not base64."""
+        text = {key: value.encode() for key, value in self.string_data.items()}
+        return _decode(f"data of Secret '{self.metadata.name}'", self.data) | text
+
+
+def _decode(what: str, data: dict[str, str]) -> dict[str, bytes]:
+    try:
+        return {key: base64.b64decode(value, validate=True) for key, value in data.items()}
+    except binascii.Error as error:
+        raise Rejected(f"the {what} is not base64: {error}") from error
+
+
+class ContainerData(Wire):
+    """What the Virtual Kubelet fetched for one container."""
+
+    name: str = ""
+    config_maps: tuple[ConfigMap, ...] = ()
+    projected_volume_maps: tuple[ConfigMap, ...] = Field(default=(), alias="projectedvolumemaps")
+    secrets: tuple[Secret, ...] = ()
+
+
+class CreateRequest(Wire):
+    pod: Pod
+    container: tuple[ContainerData, ...] = ()
+    job_script: str = ""
+
+    @classmethod
+    def parse(cls, body: object) -> Self:
+        """The body of `POST /create`: an object (interLink 0.5 and later) or a list that holds one (0.4).
+
+        Raises Rejected with a sentence that names the field.
+        """
+        if isinstance(body, list):
+            if len(body) != 1:
+                raise Rejected(f"create takes one pod, and the list holds {len(body)}")
+            body = body[0]
+        request = _validated(cls, body, "create")
+        if not request.pod.spec.containers:
+            raise Rejected(f"pod {request.pod.full_name} has no containers: a pod needs at least one")
+        return request
+
+
+def parse_pod(body: object, what: str) -> Pod:
+    """One `v1.Pod`; `what` names the request in the sentence of Rejected."""
+    return _validated(Pod, body, what)
+
+
+def parse_pods(body: object) -> list[Pod]:
+    """The list of `GET /status`; null is an empty one. Raises Rejected."""
+    if body is None:
+        return []
+    if not isinstance(body, list):
+        raise Rejected("status takes a list of pods")
+    return [parse_pod(item, "status") for item in body]
+
+
+def _validated(model: type[_Model], body: object, what: str) -> _Model:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise Rejected(f"the body of {what} cannot be read: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Where and what, without the value: it may be somebody's secret."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where or 'it'}: {first['msg'].removeprefix('Value error, ')}{more}"

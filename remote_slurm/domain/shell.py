@@ -1,0 +1,31 @@
+"""The one place where a value becomes shell text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from remote_slurm.errors import Rejected
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+")
+
+
+def quote(value: str) -> str:
+    """One word that every POSIX shell reads back as exactly `value`.
+
+    Raises Rejected for a NUL, which no argument and no environment variable can hold.
+    """
+    if "\0" in value:
+        raise Rejected("a NUL character cannot be passed to a program")
+    if value and _PLAIN.issuperset(value):
+        return value
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def words(values: Iterable[str]) -> str:
+    """Several words on a line."""
+    return " ".join(quote(value) for value in values)
+
+
+def assignments(values: dict[str, str]) -> str:
+    """`name='value'` lines; the names are ours."""
+    return "".join(f"{name}={quote(value)}\n" for name, value in values.items())

@@ -1,0 +1,222 @@
+"""Slurm's words: the command beside the parser of what it prints, both from one field table.
+
+Text with a separator of our own, since `--json` costs a hundred times more and changes with every release. The path of
+the batch script is what identifies a pod's job: users' flags can change its name, its comment and its working folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from remote_slurm.domain.shell import quote, words
+
+SEPARATOR = "|"
+
+
+class Phase(Enum):
+    """What a job's state means for the pod's containers."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    ENDED = auto()
+    UNKNOWN = auto()
+
+
+class JobState(Enum):
+    """Every state that squeue and sacct print, Slurm 20.11 to 25.05 (JOB STATE CODES in squeue(1) and sacct(1))."""
+
+    PENDING = "PENDING", Phase.WAITING
+    CONFIGURING = "CONFIGURING", Phase.WAITING
+    REQUEUED = "REQUEUED", Phase.WAITING
+    REQUEUE_FED = "REQUEUE_FED", Phase.WAITING
+    REQUEUE_HOLD = "REQUEUE_HOLD", Phase.WAITING
+    RESV_DEL_HOLD = "RESV_DEL_HOLD", Phase.WAITING
+    SPECIAL_EXIT = "SPECIAL_EXIT", Phase.WAITING
+    POWER_UP_NODE = "POWER_UP_NODE", Phase.WAITING
+    RUNNING = "RUNNING", Phase.RUNNING
+    COMPLETING = "COMPLETING", Phase.RUNNING
+    EXPEDITING = "EXPEDITING", Phase.RUNNING
+    RESIZING = "RESIZING", Phase.RUNNING
+    SIGNALING = "SIGNALING", Phase.RUNNING
+    STAGE_OUT = "STAGE_OUT", Phase.RUNNING
+    STOPPED = "STOPPED", Phase.RUNNING
+    SUSPENDED = "SUSPENDED", Phase.RUNNING
+    UPDATE_DB = "UPDATE_DB", Phase.RUNNING
+    COMPLETED = "COMPLETED", Phase.ENDED
+    BOOT_FAIL = "BOOT_FAIL", Phase.ENDED
+    CANCELLED = "CANCELLED", Phase.ENDED
+    DEADLINE = "DEADLINE", Phase.ENDED
+    FAILED = "FAILED", Phase.ENDED
+    LAUNCH_FAILED = "LAUNCH_FAILED", Phase.ENDED
+    NODE_FAIL = "NODE_FAIL", Phase.ENDED
+    OUT_OF_MEMORY = "OUT_OF_MEMORY", Phase.ENDED
+    PREEMPTED = "PREEMPTED", Phase.ENDED
+    RECONFIG_FAIL = "RECONFIG_FAIL", Phase.ENDED
+    REVOKED = "REVOKED", Phase.ENDED
+    TIMEOUT = "TIMEOUT", Phase.ENDED
+    UNKNOWN = "UNKNOWN", Phase.UNKNOWN
+
+    phase: Phase
+
+    def __new__(cls, word: str, phase: Phase) -> JobState:
+        member = object.__new__(cls)
+        member._value_ = word
+        member.phase = phase
+        return member
+
+    @classmethod
+    def parse(cls, text: str) -> JobState:
+        """`CANCELLED by 1000` and `RUNNING` alike; a word that Slurm has learned since is UNKNOWN, never an end."""
+        word = text.split(maxsplit=1)[0].rstrip("+") if text.split() else ""
+        try:
+            return cls(word)
+        except ValueError:
+            return cls.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the queue or the accounting shows it; `pod` is the name of its folder, empty where it is not ours."""
+
+    id: str
+    state: JobState
+    reason: str = ""
+    pod: str = ""
+
+
+class _Field(NamedTuple):
+    code: str
+    name: str
+
+
+# squeue -o: the fields have no width, so nothing is cut. The command is last, since a path may hold the separator.
+_QUEUE = (_Field("%A", "id"), _Field("%T", "state"), _Field("%r", "reason"), _Field("%o", "command"))
+
+
+def queue_command(squeue: str) -> str:
+    """All jobs of this account, ended ones too for as long as slurmctld remembers them (MinJobAge)."""
+    form = SEPARATOR.join(field.code for field in _QUEUE)
+    return words([squeue, "--me", "--noheader", "--states=all", f"--format={form}"])
+
+
+def parse_queue(text: str, root: str) -> list[Job]:
+    """The jobs whose batch script lies below `root`, the DataRootFolder as the site spells it: the others are not ours."""
+    rows = (line.split(SEPARATOR, len(_QUEUE) - 1) for line in text.splitlines())
+    named = (dict(zip((field.name for field in _QUEUE), row, strict=True)) for row in rows if len(row) == len(_QUEUE))
+    return [
+        Job(row["id"], JobState.parse(row["state"]), row["reason"], pod)
+        for row in named
+        if row["id"].isdigit() and (pod := pod_of_script(row["command"], root))
+    ]
+
+
+def pod_of_script(path: str, root: str) -> str:
+    """`<root>/<pod>/job.sh` -> the pod's name, or nothing."""
+    folder, _, script = path.strip().rpartition("/")
+    above, _, pod = folder.rpartition("/")
+    return pod if script == "job.sh" and above == root else ""
+
+
+def accounting_command(sacct: str, job_ids: Iterable[str]) -> str:
+    """One line for each job, without its steps."""
+    ids = ",".join(job_ids)
+    return words([sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobIDRaw,State"])
+
+
+def parse_accounting(text: str) -> list[Job]:
+    """Job id and state only: the accounting does not know the pod."""
+    rows = (line.split(SEPARATOR) for line in text.splitlines())
+    return [Job(row[0], JobState.parse(row[1])) for row in rows if len(row) == 2 and row[0].isdigit()]  # noqa: PLR2004
+
+
+# --- sbatch ----------------------------------------------------------------------------------------------------------
+
+
+class Refusal(Enum):
+    """What a failed sbatch means for the pod."""
+
+    FOR_GOOD = auto()
+    FOR_NOW = auto()
+    UNKNOWN = auto()
+
+
+# Slurm's own sentences (slurm_errno.c); the job may have been accepted although sbatch says it failed
+_UNKNOWN = ("Socket timed out", "Unable to contact slurm controller", "Zero Bytes were transmitted",
+            "Connection reset", "Unexpected message received", "Communication connection failure",
+            "Transport endpoint")  # fmt: skip
+# limits that pass, of an association, a QOS or the whole cluster
+_FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJob", "temporarily unable",
+            "Resource temporarily unavailable", "Slurm temporarily", "Too many jobs", "Job violates accounting/QOS "
+            "policy (job submit limit", "rate limit")  # fmt: skip
+
+
+def classify_refusal(message: str) -> Refusal:
+    """By Slurm's words: its exit code is 1 for all of them."""
+    lower = message.lower()
+    if any(words.lower() in lower for words in _UNKNOWN):
+        return Refusal.UNKNOWN
+    if any(words.lower() in lower for words in _FOR_NOW):
+        return Refusal.FOR_NOW
+    return Refusal.FOR_GOOD
+
+
+def slurm_words(stderr: str) -> str:
+    """What sbatch said, on one line and without its prefixes."""
+    lines = (re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in stderr.splitlines())
+    return "; ".join(line for line in lines if line)
+
+
+# --- sinfo -----------------------------------------------------------------------------------------------------------
+
+_NODES = (_Field("%N", "name"), _Field("%c", "cpus"), _Field("%m", "memory_mib"), _Field("%T", "state"), _Field("%G", "gres"))
+_GONE = ("down", "drain", "fail", "unknown", "future", "power_down", "powered_down")
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the account may use in all; memory in MiB."""
+
+    nodes: int = 0
+    cpus: int = 0
+    memory_mib: int = 0
+    gpus: int = 0
+
+
+def nodes_command(sinfo: str) -> str:
+    """A line for each node and each partition it is in, of the partitions that this account may use."""
+    form = SEPARATOR.join(field.code for field in _NODES)
+    return words([sinfo, "--noheader", "--Node", f"--format={form}"])
+
+
+def parse_nodes(text: str) -> Capacity:
+    """Totals over the nodes that can run jobs, each counted once however many partitions it is in."""
+    rows = (line.split(SEPARATOR) for line in text.splitlines())
+    nodes = {row[0]: dict(zip((field.name for field in _NODES), row, strict=True)) for row in rows if len(row) == len(_NODES)}
+    usable = [node for node in nodes.values() if not node["state"].lower().startswith(_GONE)]
+    return Capacity(
+        nodes=len(usable),
+        cpus=sum(_number(node["cpus"]) for node in usable),
+        memory_mib=sum(_number(node["memory_mib"]) for node in usable),
+        gpus=sum(_gpus(node["gres"]) for node in usable),
+    )
+
+
+def _number(text: str) -> int:
+    match = re.match(r"\d+", text)
+    return int(match.group()) if match else 0
+
+
+def _gpus(gres: str) -> int:
+    """`gpu:a100:2(S:0-1),gpu:t4:1,shard:8` -> 3."""
+    without_sockets = re.sub(r"\([^)]*\)", "", gres)
+    counts = (re.fullmatch(r"gpu(?::[^:]+)?:(\d+)", item) for item in without_sockets.split(","))
+    return sum(int(count.group(1)) for count in counts if count)
+
+
+def script_path_suffix(pod: str) -> str:
+    """How the Command of the pod's job ends, quoted for a shell."""
+    return quote(f"/{pod}/job.sh")

@@ -1,0 +1,146 @@
+"""Pod + what is known of its job and containers -> interLink's PodStatus.
+
+The rules come from what the Virtual Kubelet makes of each answer: every container of the request in spec order, with
+exactly one state each, and never a terminal state that is not certain, since it asks no more after one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from remote_slurm.domain.pod import Container, Pod
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.slurm import Job, JobState, Phase
+
+# What the shell reports for SIGKILL, and Kubernetes for a container that was killed
+KILLED = 137
+
+_END = {
+    JobState.BOOT_FAIL: "the node failed to boot",
+    JobState.CANCELLED: "the job was cancelled",
+    JobState.DEADLINE: "the job reached its deadline",
+    JobState.LAUNCH_FAILED: "the job could not be launched",
+    JobState.NODE_FAIL: "a node of the job failed",
+    JobState.OUT_OF_MEMORY: "the job ran out of memory",
+    JobState.PREEMPTED: "the job was preempted by another one",
+    JobState.REVOKED: "the job was revoked by its cluster",
+    JobState.TIMEOUT: "the job reached its time limit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
+
+    `failure` says why there is no job and will be none; with it, everything is over.
+    """
+
+    job: Job | None = None
+    records: Mapping[str, Record] = field(default_factory=dict)
+    settled: bool = False
+    failure: str = ""
+
+    @property
+    def job_id(self) -> str:
+        return self.job.id if self.job else ""
+
+    def is_over(self, pod: Pod) -> bool:
+        """Whether every container of `pod` has ended for certain."""
+        names = [container.name for container in _reported_init(pod)] + [each.name for each in pod.spec.containers]
+        return bool(self.failure) or self.settled or all(_ended(self.records.get(name)) for name in names)
+
+
+def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
+    """The PodStatus of one pod, as JSON."""
+    return {
+        "name": pod.metadata.name,
+        "UID": pod.metadata.uid,
+        "namespace": pod.metadata.namespace,
+        "JID": view.job_id,
+        "containers": [_container(container, view) for container in pod.spec.containers],
+        "initContainers": [_container(container, view) for container in _reported_init(pod)],
+    }
+
+
+def _reported_init(pod: Pod) -> list[Container]:
+    """A native sidecar in the answer would keep the pod Pending for ever."""
+    return [container for container in pod.spec.init_containers if container.restart_policy != "Always"]
+
+
+def _container(container: Container, view: PodView) -> dict[str, Any]:
+    state = _state(container, view)
+    running = "running" in state
+    return {
+        "name": container.name,
+        "image": container.image,
+        "imageID": "",
+        "ready": running,
+        "started": running,
+        "restartCount": 0,
+        "state": state,
+        "lastState": {},
+    }
+
+
+def _state(container: Container, view: PodView) -> dict[str, Any]:
+    record = view.records.get(container.name)
+    if record is not None and record.phase is ContainerPhase.TERMINATED:
+        return _terminated(record.exit_code, record, message=_end_message(record, view))
+    if view.failure:
+        return _terminated(1 if record is None else KILLED, record, message=view.failure)
+    if view.settled:
+        return _terminated(KILLED, record, message=_lost_message(view))
+    if record is not None:
+        return {"running": {"startedAt": _time(record.started)}}
+    return {"waiting": _waiting(view)}
+
+
+def _terminated(exit_code: int, record: Record | None, *, message: str) -> dict[str, Any]:
+    terminated: dict[str, Any] = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed"}
+    if record is not None and record.started:
+        terminated["startedAt"] = _time(record.started)
+    if record is not None and record.finished:
+        terminated["finishedAt"] = _time(record.finished)
+    if record is not None and record.signal:
+        terminated["signal"] = record.signal
+    if message:
+        terminated["message"] = message
+    return {"terminated": terminated}
+
+
+def _end_message(record: Record, view: PodView) -> str:
+    if record.message or not record.exit_code or view.job is None:
+        return record.message
+    return f"{_END[view.job.state]} (job {view.job.id})" if view.job.state in _END else ""
+
+
+def _lost_message(view: PodView) -> str:
+    if view.job is None:
+        return "the job was not found again, neither in the queue nor in the accounting, and left no record"
+    reason = _END.get(view.job.state, f"the job ended as {view.job.state.value}")
+    return f"{reason} (job {view.job.id}) before the container's end was recorded"
+
+
+def _waiting(view: PodView) -> dict[str, str]:
+    job = view.job
+    if job is None:
+        return {"reason": "Submitting", "message": "the job is being submitted"}
+    if job.state.phase is Phase.WAITING:
+        known = job.reason not in ("", "None")
+        why = f": {job.reason}" if known else ""
+        return {"reason": job.reason if known else "Pending", "message": f"job {job.id} is pending in Slurm{why}"}
+    if view.records:
+        return {"reason": "PodInitializing", "message": f"job {job.id} runs; this container has not started yet"}
+    return {"reason": "ContainerCreating", "message": f"job {job.id} is {job.state.value.lower()}"}
+
+
+def _ended(record: Record | None) -> bool:
+    return record is not None and record.phase is ContainerPhase.TERMINATED
+
+
+def _time(seconds: int) -> str:
+    """RFC 3339 with a zone: Go rejects the whole answer otherwise."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

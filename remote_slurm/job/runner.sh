@@ -1,0 +1,175 @@
+#!/bin/bash
+# Starts a pod's containers inside its Slurm job, and records what becomes of each. job.sh sources this file in the
+# pod's folder and then says what to run, one call after another:
+#
+#   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
+#   host_path TYPE PATH             check or make a hostPath on this node
+#   init_container NAME COMMAND...  run to its end before anything else goes on
+#   container NAME COMMAND...       start beside the others
+#   finish                          wait for all; the job's exit code is the highest
+#
+# Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
+
+umask 077
+failed=         # why no further container may start, in one sentence
+supervisors=()  # process ids, one for each container that was started
+
+control=../.remote-slurm
+
+say() {
+    printf 'remote-slurm: %s\n' "$*"
+}
+
+now() {
+    printf '%(%s)T' -1
+}
+
+# --- one pod, one job ------------------------------------------------------------------------------------------------
+
+# Slurm may have accepted a submission that it reported as failed, and two sidecars may overlap. The first job to make
+# the link has the pod: making a link is exclusive on every file system, unlike seeing whether it is there.
+pod() {
+    pod=$1
+    grace=$2
+    end_if_deleted
+    ln -s "$SLURM_JOB_ID" "$control/claims/$pod.job" 2>/dev/null
+    local owner
+    owner=$(readlink "$control/claims/$pod.job")
+    if [[ $owner != "$SLURM_JOB_ID" ]]; then
+        say "this pod belongs to job ${owner:-"(the claim could not be written)"}; job $SLURM_JOB_ID starts nothing"
+        exit 1
+    fi
+    # a delete that came between the two looks has seen no claim
+    end_if_deleted
+    mkdir -p logs records
+    trap terminate TERM INT
+}
+
+end_if_deleted() {
+    if [[ -e $control/claims/$pod.deleted ]]; then
+        say "this pod was deleted; job $SLURM_JOB_ID starts nothing"
+        exit 1
+    fi
+}
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+# record NAME running|terminated STARTED FINISHED EXIT_CODE SIGNAL [MESSAGE]; times in seconds since 1970, 0 is none.
+# The one in the pod's folder is kept; the one in the spool is what the next poll takes with it.
+record() {
+    local line="v1 $pod $*"
+    line=${line//$'\n'/ }
+    put "$line" records "$1"
+    put "$line" "$control/spool" "$pod.$1"
+}
+
+# a reader never sees half a record: it is written under a hidden name first
+put() {
+    printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"
+}
+
+# --- containers ------------------------------------------------------------------------------------------------------
+
+init_container() {
+    start "$@"
+    [[ -n $failed ]] && return
+    await "$started"
+    if ((code != 0)) && [[ -z $failed ]]; then
+        failed="init container $1 ended with exit code $code"
+    fi
+}
+
+container() {
+    start "$@"
+}
+
+start() {
+    local time
+    if [[ -n $failed ]]; then
+        time=$(now)
+        record "$1" terminated "$time" "$time" 1 0 "not started: $failed"
+        return
+    fi
+    supervise "$@" &
+    started=$!
+    supervisors+=("$started")
+}
+
+# Runs in a process of its own, so that every container's end is seen when it happens and `wait -n` is not needed.
+supervise() {
+    local name=$1 began signal=0
+    shift
+    set -m  # the container becomes a process group: all of it can be signalled
+    stopping=
+    began=$(now)
+    trap stop_container TERM
+    "$@" >"logs/$name.log" 2>&1 </dev/null &
+    child=$!
+    record "$name" running "$began" 0 0 0
+    [[ -n $stopping ]] && stop_container
+    await "$child"
+    kill -KILL -- "-$child" 2>/dev/null  # what it left behind ends with it, as in Kubernetes
+    # Kubernetes would take 0 for success, and it was told to stop
+    [[ -n $stopping ]] && ((code == 0)) && code=143
+    ((code > 128 && code < 193)) && signal=$((code - 128))
+    record "$name" terminated "$began" "$(now)" "$code" "$signal"
+    exit "$code"
+}
+
+stop_container() {
+    stopping=yes
+    [[ -n ${child-} && -z ${killer-} ]] || return
+    kill -TERM -- "-$child" 2>/dev/null
+    # Slurm may signal every process of the job: this one must outlast it
+    (trap '' TERM; sleep "$grace"; kill -KILL -- "-$child" 2>/dev/null) &
+    killer=$!
+}
+
+# await PID: sets `code`. A signal interrupts `wait`, which then returns although the process still runs.
+await() {
+    while :; do
+        wait "$1"
+        code=$?
+        kill -0 "$1" 2>/dev/null || return
+    done
+}
+
+terminate() {
+    failed="the job was told to stop"
+    ((${#supervisors[@]})) && kill -TERM "${supervisors[@]}" 2>/dev/null
+}
+
+finish() {
+    local worst=0 pid
+    [[ -n $failed ]] && worst=1
+    for pid in "${supervisors[@]}"; do
+        await "$pid"
+        ((code > worst)) && worst=$code
+    done
+    rm -rf secret
+    exit "$worst"
+}
+
+# --- what containers need --------------------------------------------------------------------------------------------
+
+host_path() {
+    case $1 in
+        DirectoryOrCreate) mkdir -p -- "$2" 2>/dev/null; [[ -d $2 ]] ;;
+        FileOrCreate) [[ -e $2 ]] || : >"$2" 2>/dev/null; [[ -f $2 ]] ;;
+        Directory) [[ -d $2 ]] ;;
+        File) [[ -f $2 ]] ;;
+        Socket) [[ -S $2 ]] ;;
+        *) [[ -e $2 ]] ;;
+    esac || failed="hostPath $2 is not there as ${1:-a path} on node $(hostname)"
+}
+
+# on_node ENV_FILE WORKING_DIR COMMAND...: what ContainerRuntime none runs instead of a container
+on_node() {
+    set -a
+    # shellcheck disable=SC1090 # written by the sidecar, one assignment a line
+    . "./$1" || exit 125
+    set +a
+    cd "${2:-$HOME}" || exit 125
+    shift 2
+    exec "$@"
+}
