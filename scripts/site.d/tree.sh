@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# The recipes of the trees, from an empty folder to Debian with Slurm. What happens inside a tree is in build/.
+
+base_recipe() { hash_of tree.sh build/{chroot,packages,accounts,image,tidy}; }
+accounting_recipe() { hash_of mount-root build/{layer,accounting}; }
+hash_of() { (cd "$PARTS" && { echo "$SUITE" && cat "$@"; } | sha256sum | cut -c 1-12); }
+
+build_base() {
+    local part=$1 log=$2 mirror
+    mirror=$(debian_mirror)
+    prepare_dpkg "$part"
+    step "$log" "Debian $SUITE, base system (1 of 3)" bootstrap "$part" "$mirror" || return
+    apt_settings >"$part/etc/apt/apt.conf.d/10site" || return
+    step "$log" 'Slurm and sshd (2 of 3)' inside_tree "$part" packages "$SUITE" "$mirror" || return
+    step "$log" 'accounts and the container image (3 of 3)' finish_base "$part"
+}
+
+finish_base() { inside_tree "$1" accounts && inside_tree "$1" image && inside_tree "$1" tidy; }
+
+# No fsync and no documentation: both cost time, and nobody misses them in a tree that is thrown away when it breaks.
+prepare_dpkg() {
+    mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
+    printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/doc/*' 'path-exclude=/usr/share/man/*' \
+        'path-exclude=/usr/share/locale/*' 'path-exclude=/usr/share/info/*' >"$1/etc/dpkg/dpkg.cfg.d/site"
+}
+
+bootstrap() {
+    local proxy=''
+    eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    isolated env ${proxy:+"http_proxy=$proxy"} debootstrap --variant=minbase \
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$SUITE" "$1" "$2"
+}
+
+# The layer is what the packages add: built on top of the base tree, in memory, and only the upper folder is kept.
+build_accounting() {
+    step "$2" 'MariaDB and slurmdbd, once' isolated bash "$PARTS/build/layer" "$1" "${TREES[0]}" "$PARTS"
+}
+
+# inside_tree TREE RECIPE ARGUMENT...: runs build/RECIPE as root with TREE as its root.
+inside_tree() { isolated bash "$PARTS/build/chroot" "$1" "$PARTS/build/$2" "${@:3}"; }
+
+# Its mounts are seen by nobody else, and its processes die with this one: a killed build leaves nothing but files.
+isolated() {
+    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private -- \
+        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"
+}
