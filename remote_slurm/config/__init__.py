@@ -2,11 +2,12 @@
 
 ::
 
-    file, environment, --set  --layers-->  one tree of text  --model, ssh, values-->  Config
-                                             each value knows where it came from  --problems-->  ConfigError
+    file, environment, --set  --layers-->  one tree of text, each value knowing its origin
+    tree of text  --model, ssh, values, places-->  Config
+    what is wrong  --problems-->  ConfigError: every problem at once, with its key and line
 
-Everything that can be wrong in a configuration is found here, at once, and said with its key and line. Nothing here
-looks at the files that a configuration names, at the network or at the site: that is for `remote-slurm check`.
+Nothing here looks at the files that a configuration names, at the network or at the site: that is what
+`remote-slurm check` is for.
 """
 
 from remote_slurm.config.load import load_config

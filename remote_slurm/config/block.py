@@ -1,10 +1,11 @@
 """What all blocks of the configuration share: how a key is spelled, and what an empty value means."""
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
 
 _ACRONYMS = frozenset({"cpu", "uid", "url", "vk"})
 
@@ -12,17 +13,6 @@ _ACRONYMS = frozenset({"cpu", "uid", "url", "vk"})
 def file_key(attribute: str) -> str:
     """Spell an attribute as the file does: `default_cpu` is `DefaultCPU`."""
     return "".join(word.upper() if word in _ACRONYMS else word.capitalize() for word in attribute.split("_"))
-
-
-class Machine(NamedTuple):
-    """What a value's meaning depends on, on the machine where the sidecar runs; handed to validation as its context."""
-
-    folder: Path
-    """The folder of the configuration file: relative local paths start here."""
-    home: Path
-    """What `~` means in a local path."""
-    state_folder: Path
-    """What an absent StateFolder means."""
 
 
 class Block(BaseModel):
@@ -53,6 +43,10 @@ class Block(BaseModel):
 def setting(
     default: Any, description: str, *, key: str | None = None, environment: str = "", later: str = ""
 ) -> Any:
-    """Declare a key: its default, what it does, its environment variable, and what happens while it does nothing yet."""
-    extra: JsonDict = {name: text for name, text in (("environment", environment), ("later", later)) if text}
+    """Declare a key that may be absent.
+
+    `environment` is the variable that wins over it; `later` says what comes of it while it does nothing yet.
+    """
+    notes = {"environment": environment, "later": later}
+    extra: JsonDict = {name: note for name, note in notes.items() if note}
     return Field(default, alias=key, description=description, json_schema_extra=extra, validate_default=True)

@@ -5,37 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import ValidationError
 
-from remote_slurm.config.block import Machine
 from remote_slurm.config.layers import Layers
-from remote_slurm.config.model import Config, default_state_folder
+from remote_slurm.config.machine import Machine, default_state_folder, home_folder
+from remote_slurm.config.model import Config
 from remote_slurm.config.problems import problems
+from remote_slurm.config.reading import NotYaml, read_yaml
 from remote_slurm.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from yaml.nodes import MappingNode
+    from remote_slurm.config.reading import Document
 
 DEFAULT_PATH = Path("/etc/interlink/SlurmConfig.yaml")
-_FILE = "file"
 
 
 def load_config(path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
     """Load the file at path, else at SLURMCONFIGPATH, else at /etc/interlink/SlurmConfig.yaml.
 
-    The environment wins over the file, and overrides (`KEY=VALUE`, from `--set`) over both. Raises ConfigError with
-    every problem at once.
+    The environment wins over the file, and overrides (`KEY=VALUE`, from `--set`) over both. Relative local
+    paths start at the file's folder, wherever they are given. Raises ConfigError with every problem at once.
     """
-    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
-    path, hint = _choose(path, environ, home)
+    path, hint = _choose(path, environ)
     layers = Layers()
-    layers.lay_file(_document(path, hint))
+    layers.lay_file(_read(path, hint))
     layers.lay_environment(environ)
     layers.lay_overrides(overrides)
-    machine = Machine(path.absolute().parent, home, default_state_folder(environ))
+    machine = Machine(path.absolute().parent, home_folder(environ), default_state_folder(environ))
     found = layers.problems
     try:
         config = Config.model_validate(layers.values, context=machine)
@@ -48,37 +46,31 @@ def load_config(path: Path | None, environ: Mapping[str, str], overrides: Sequen
     return config
 
 
-def _choose(path: Path | None, environ: Mapping[str, str], home: Path) -> tuple[Path, str]:
+def _choose(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, str]:
     if path is not None:
         return path, ""
     if environ.get("SLURMCONFIGPATH"):
-        named = environ["SLURMCONFIGPATH"]
-        return (home / named[2:] if named.startswith("~/") else Path(named)), " (SLURMCONFIGPATH names it)"
+        return Path(environ["SLURMCONFIGPATH"]), " (SLURMCONFIGPATH names it)"
     return DEFAULT_PATH, ": name yours with --config FILE or in SLURMCONFIGPATH"
 
 
-def _document(path: Path, hint: str) -> MappingNode:
+def _read(path: Path, hint: str) -> Document:
     try:
-        root = yaml.compose(path.read_bytes().decode("utf-8-sig"), yaml.SafeLoader)
+        document = read_yaml(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise _unusable(path, f"does not exist{hint}") from error
     except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror}{hint}") from error
+        raise _unusable(path, f"cannot be read{hint}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise _unusable(path, "is not UTF-8 text") from error
-    except RecursionError as error:
-        raise _unusable(path, "is nested too deeply to be a configuration") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise _unusable(path, f"is not YAML: {error.problem}", mark.line + 1 if mark else None) from error
-    except yaml.YAMLError as error:
-        raise _unusable(path, "is not YAML: it holds characters that YAML does not allow") from error
-    if root is None:
-        raise _unusable(path, "is empty: see examples/config/SlurmConfig.yaml for what belongs into it")
-    if not isinstance(root, yaml.MappingNode):
-        raise _unusable(path, "is not a block of keys, such as SidecarPort: 4000")
-    return root
+    except NotYaml as error:
+        raise _unusable(path, f"is not YAML: {error}", error.line) from error
+    if document.value in (None, "", {}):
+        raise _unusable(path, "is empty: examples/config/SlurmConfig.yaml shows what belongs into it")
+    if not isinstance(document.value, dict):
+        raise _unusable(path, "must be a block of keys, such as `SidecarPort: 4000`")
+    return document
 
 
 def _unusable(path: Path, message: str, line: int | None = None) -> ConfigError:
-    return ConfigError(str(path), [Problem(_FILE, message, line)])
+    return ConfigError(str(path), [Problem("file", message, line)])

@@ -1,49 +1,51 @@
-"""All keys of SlurmConfig.yaml: their types, defaults and descriptions. The configuration reference is made from this.
+"""All keys of SlurmConfig.yaml, with types, defaults and descriptions: the reference is generated from here.
 
-Where a check looks at two keys, the later one in this file carries it, so that it still runs when others are wrong.
+A check that looks at two keys belongs to the one that is declared later, and so runs where others are wrong.
 """
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
-from remote_slurm.config.block import Block, Machine, setting
+from remote_slurm.config.block import Block, setting
+from remote_slurm.config.machine import Machine, default_state_folder
+from remote_slurm.config.places import (
+    Address,
+    Command,
+    ListenPort,
+    LocalPath,
+    Shebang,
+    SiteFolder,
+    SitePath,
+    SocketPath,
+    is_loopback,
+)
 from remote_slurm.config.ssh import SSH
 from remote_slurm.config.values import (
-    Address,
     Bytes,
-    Command,
     ContainerRuntime,
     Count,
     Effect,
     Flag,
+    FlavorMemory,
     Line,
-    ListenPort,
-    LocalPath,
     MemoryOrNone,
     Namespace,
     Quantity,
     Runtime,
-    ShellPath,
-    SiteFolder,
-    SitePath,
     SlurmFlag,
-    SlurmMemory,
-    SocketPath,
     Text,
     UserId,
-    is_loopback,
-    local_path,
+    Words,
     number,
     seconds,
 )
 
 _INTERLINKS_OWN = "belongs to interLink's own configuration and has no effect here"
-_NOT_YET = "accepted, but its function comes with a later version"
+_NOT_YET = "is accepted, but what it does comes with a later version"
 
 
 class Accelerator(Block):
@@ -73,20 +75,19 @@ class Taint(Block):
 
     key: Line = Field(description="The taint's key.")
     value: Line = setting("", "The taint's value.")
-    effect: Effect = Field(description="NoSchedule, PreferNoSchedule or NoExecute.")
+    effect: Effect = Field(description="What it does: NoSchedule, PreferNoSchedule or NoExecute.")
 
 
 class Flavor(Block):
     """A named set of defaults for pods."""
 
-    name: Line = setting("", "The flavor's name; its key in Flavors where it is not given.")
+    name: Line = setting("", "A name for people; pods choose a flavor by its key in Flavors.")
     description: Line = setting("", "What it is for.")
     cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(
-        0, "CPUs of a pod that asks for none.", key="CPUDefault"
+        0, "CPUs of a pod that asks for none."
     )
-    memory_default: SlurmMemory = setting(
-        0,
-        "Memory of a pod that asks for none, in bytes here and as sbatch --mem takes it in the file (16G, 32000M).",
+    memory_default: FlavorMemory = setting(
+        0, "Memory of a pod that asks for none: 16G or 32000M in powers of 1024, or bytes."
     )
     uid: UserId | None = setting(None, "The user to run as.")
     slurm_flags: tuple[SlurmFlag, ...] = setting((), "Options of sbatch.")
@@ -120,49 +121,47 @@ class Config(Block):
     )
     max_request_size: Bytes = setting(
         64 << 20,
-        "The largest request body in bytes, as a Kubernetes quantity: ConfigMaps and Secrets lie in it.",
+        "The largest request that is read, as a quantity: ConfigMaps and Secrets travel in requests.",
     )
     namespace: Namespace = setting(
-        "", "Accept only pods of this Kubernetes namespace; empty accepts those of all."
+        "", "Accept only pods of this Kubernetes namespace; empty: of all of them."
     )
     taints: tuple[Taint, ...] = setting((), "Taints of the virtual node, sent with the ping's answer.")
     resources: Resources = Field(
         default_factory=Resources, description="What the ping reports instead of the totals from sinfo."
     )
     resource_script_path: SitePath = setting(
-        "",
-        "A script at the site whose JSON answers the ping; relative means below the remote home directory.",
+        "", "A script at the site whose JSON answers the ping; relative: below the home directory there."
     )
 
     # Folders
     data_root_folder: SiteFolder = setting(
-        ".interlink/jobs",
-        "The folder at the site for the pods' files; relative means below the remote home directory.",
+        ".interlink/jobs", "The folder for pods at the site; relative: below the home directory there."
     )
     state_folder: LocalPath = setting(
         "",
-        "The folder on this machine for the journal of deletes that the site has not seen yet. "
-        "Default: $XDG_STATE_HOME/remote-slurm, for root /var/lib/remote-slurm, else ~/.local/state/remote-slurm.",
+        "The folder on this machine for deletes that the site has not seen yet. Default: "
+        "$XDG_STATE_HOME/remote-slurm; for root /var/lib/remote-slurm, else ~/.local/state/remote-slurm.",
     )
     export_pod_data: Flag = setting(
         default=True,
-        description="Send ConfigMaps and Secrets to the site; if false, a container that needs one is refused.",
+        description="Send ConfigMaps and Secrets to the site; if false, pods that need one are refused.",
     )
 
     # Slurm, at the site
     sbatch_path: Command = setting(
-        "sbatch", "sbatch at the site; PATH there finds a bare name.", environment="SBATCHPATH"
+        "sbatch", "sbatch at the site; the PATH there finds a bare name.", environment="SBATCHPATH"
     )
     scancel_path: Command = setting("scancel", "scancel at the site.", environment="SCANCELPATH")
     squeue_path: Command = setting("squeue", "squeue at the site.", environment="SQUEUEPATH")
     sinfo_path: Command = setting("sinfo", "sinfo at the site.", environment="SINFOPATH")
-    bash_path: ShellPath = setting("/bin/bash", "bash on the nodes: the first line of each job script.")
-    command_prefix: Text = setting("", "Shell that is put into each batch script before anything of ours.")
+    bash_path: Shebang = setting("/bin/bash", "bash on the nodes: the first line of each job script.")
+    command_prefix: Text = setting("", "Shell that each batch script begins with, before anything of ours.")
     default_cpu: Count = setting(1, "CPUs of a pod that asks for none.")
     default_memory: MemoryOrNone = setting(
         1_000_000,
-        "Memory of a pod that asks for none, in bytes, as a Kubernetes quantity (1M is 1000000 bytes, 1Mi is 1048576); "
-        "none leaves it to the partition.",
+        "Memory of a pod that asks for none, as a quantity (1M is 1000000 bytes, 1Mi is 1048576); none "
+        "leaves it to the partition.",
     )
 
     # Containers, on the nodes
@@ -172,34 +171,33 @@ class Config(Block):
     )
     singularity_path: Command = setting(
         "",
-        "singularity or apptainer on the nodes. Default: ContainerRuntime's word.",
+        "singularity or apptainer on the nodes. Default: the word that ContainerRuntime says.",
         environment="SINGULARITYPATH",
     )
-    singularity_prefix: Text = setting("", "Shell that is put before each call of singularity.")
+    singularity_prefix: Words = setting("", "Words before each call of singularity, such as `nice -n 5`.")
     singularity_default_options: tuple[Line, ...] = setting(
         (), "Options for each call of singularity, after those that are always given."
     )
     image_prefix: Line = setting(
-        "",
-        "Put before the name of an image that neither begins with / nor with this prefix, such as docker://.",
+        "", "Put before an image's name, unless that begins with / or names a scheme; empty: docker://."
     )
 
     # Logging
     verbose_logging: Flag = setting(default=False, description="Log details.")
     errors_only_logging: Flag = setting(default=False, description="Log errors only.")
 
-    # What comes later
+    # What comes with later versions
     shared_fs: Flag = setting(
         default=True,
+        description="Login and compute nodes share the file system of DataRootFolder.",
         key="SHARED_FS",
         environment="SHARED_FS",
-        description="Login and compute nodes share the file system of DataRootFolder.",
-        later="false comes with a later version: files are still put into DataRootFolder, and a job fails where its "
-        "node cannot see it",
+        later="false comes with a later version: files still go into DataRootFolder, and a job fails on a "
+        "node that cannot see it",
     )
     custom_kubeconf: LocalPath | None = setting(
         None,
-        "A kubeconfig of a service account.",
+        "The kubeconfig of a service account.",
         key="CUSTOMKUBECONF",
         environment="CUSTOMKUBECONF",
         later=f"{_NOT_YET}: the Kubernetes API is not asked",
@@ -207,12 +205,10 @@ class Config(Block):
     enable_probes: Flag = setting(
         default=False,
         description="Carry out startup, readiness and liveness probes.",
-        later=f"{_NOT_YET}: probes are not carried out, and a container is ready once it runs",
+        later=f"{_NOT_YET}: no probe is carried out, and a container counts as ready once it runs",
     )
     default_uid: UserId | None = setting(
-        None,
-        "The user that jobs run as.",
-        later=f"{_NOT_YET}: jobs run as SSH.User",
+        None, "The user that jobs run as.", later=f"{_NOT_YET}: jobs run as SSH.User"
     )
     flavors: Mapping[str, Flavor] = setting(
         {}, "Named sets of defaults for pods.", later=f"{_NOT_YET}: pods get DefaultCPU and DefaultMemory"
@@ -228,12 +224,10 @@ class Config(Block):
     )
     tsocks_path: Line = setting("", "libtsocks.so on the nodes.", environment="TSOCKSPATH")
     tsocks_login_node: Line = setting("", "The host that the tunnel leads to.")
-    enroot_path: Command = setting("enroot", "enroot on the nodes.", later=f"{_NOT_YET}, as does enroot")
-    enroot_prefix: Text = setting(
-        "", "Shell that is put before each call of enroot.", later=f"{_NOT_YET}, as does enroot"
-    )
+    enroot_path: Command = setting("enroot", "enroot on the nodes.", later=f"{_NOT_YET}, with enroot")
+    enroot_prefix: Words = setting("", "Words before each call of enroot.", later=f"{_NOT_YET}, with enroot")
     enroot_default_options: tuple[Line, ...] = setting(
-        ("--rw",), "Options for each call of enroot.", later=f"{_NOT_YET}, as does enroot"
+        ("--rw",), "Options for each call of enroot.", later=f"{_NOT_YET}, with enroot"
     )
 
     # Keys that stand in many files of the reference plugin, which ignores them
@@ -246,33 +240,32 @@ class Config(Block):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Name each key that was set to something that it does not do (yet), in sentences."""
-        fields = type(self).model_fields.items()
-        return tuple(
-            f"{field.alias}: {field.json_schema_extra['later']}"
-            for name, field in fields
+        """Name, in a sentence each, the keys that were set to something that they do not do (yet)."""
+        later = (
+            (field.alias, field.json_schema_extra["later"])
+            for name, field in type(self).model_fields.items()
             if isinstance(field.json_schema_extra, dict)
             and "later" in field.json_schema_extra
             and getattr(self, name) != field.default
         )
+        return tuple(f"{key}: {sentence}" for key, sentence in later)
 
     @field_validator("bind_address")
     @classmethod
     def _only_this_machine(cls, address: str, info: ValidationInfo) -> str:
-        if is_loopback(address) or info.data.get("socket") or info.data.get("allow_unauthenticated", True):
+        moot = info.data.get("socket", "wrong") or info.data.get("allow_unauthenticated", "wrong")
+        if moot or is_loopback(address):
             return address
         raise ValueError(
-            f"{address} can be reached from other machines, and whoever reaches the port can run shell at the site "
-            "as SSH.User: use 127.0.0.1 or a Socket, or write AllowUnauthenticated: true if something else keeps "
-            "strangers out"
+            f"{address} can be reached from other machines, and whoever reaches the port can run shell at "
+            "the site as SSH.User: use 127.0.0.1 or a Socket, or set AllowUnauthenticated: true where "
+            "something else keeps strangers out"
         )
 
     @field_validator("state_folder", mode="before")
     @classmethod
-    def _state_folder(cls, folder: Any, info: ValidationInfo) -> Path:
-        if folder != "":
-            return local_path(folder, info)
-        return (
+    def _of_this_machine(cls, folder: Any, info: ValidationInfo) -> Any:
+        return folder or (
             info.context.state_folder
             if isinstance(info.context, Machine)
             else default_state_folder(os.environ)
@@ -281,9 +274,8 @@ class Config(Block):
     @field_validator("singularity_path", mode="before")
     @classmethod
     def _by_the_runtimes_name(cls, path: Any, info: ValidationInfo) -> Any:
-        runtime = info.data.get("container_runtime")
-        word = "apptainer" if runtime is ContainerRuntime.APPTAINER else "singularity"
-        return path or word
+        is_apptainer = info.data.get("container_runtime") is ContainerRuntime.APPTAINER
+        return path or ("apptainer" if is_apptainer else "singularity")
 
     @field_validator("errors_only_logging")
     @classmethod
@@ -299,15 +291,3 @@ class Config(Block):
         if name and flavors and name not in flavors:
             raise ValueError(f"must be one of Flavors ({', '.join(flavors)}), not {name!r}")
         return name
-
-
-def default_state_folder(environ: Mapping[str, str], *, root: bool | None = None) -> Path:
-    """Choose the folder for our own files: the XDG base directory, or where a system service keeps them."""
-    is_root = os.geteuid() == 0 if root is None else root
-    xdg = environ.get("XDG_STATE_HOME", "")
-    if xdg.startswith("/"):  # the XDG specification says to ignore relative ones
-        return Path(xdg) / "remote-slurm"
-    if is_root:
-        return Path("/var/lib/remote-slurm")
-    home = environ.get("HOME")
-    return (Path(home) if home else Path.home()) / ".local/state/remote-slurm"

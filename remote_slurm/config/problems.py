@@ -12,57 +12,87 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from remote_slurm.config.layers import Layers, Where
+    from remote_slurm.config.layers import Layers
+    from remote_slurm.config.reading import Where
     from remote_slurm.errors import Problem
+
+_A_FEW = 15
 
 
 def problems(error: ValidationError, model: type[Block], layers: Layers) -> list[Problem]:
     """Say everything that is wrong."""
-    found = error.errors(include_url=False)
-    return [layers.origin(detail["loc"]).problem(detail["loc"], _sentence(detail, model)) for detail in found]
+    return [_problem(detail, model, layers) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, model: type[Block], layers: Layers) -> Problem:
+    where = detail["loc"] if detail["loc"] in layers.origins else _in_keys(model, detail["loc"])
+    if isinstance(where[-1], int) and where not in layers.origins:
+        where = where[:-1]  # one text, which stands where a list may stand
+    return layers.origin(where).problem(where, _sentence(detail, model))
 
 
 def _sentence(detail: ErrorDetails, model: type[Block]) -> str:
     where = detail["loc"]
     match detail["type"]:
+        case "value_error":
+            return str(detail["ctx"]["error"])
         case "extra_forbidden":
             return _unknown(str(where[-1]), _block(model, where[:-1]))
         case "missing":
             block = _block(model, where[:-1])
-            return f"is required: {block.model_fields[block.keys()[str(where[-1])]].description}"
-        case "model_type" | "model_attributes_type" | "mapping_type" | "dict_type":
+            purpose = str(block.model_fields[block.keys()[str(where[-1])]].description)
+            return f"is required: {purpose[0].lower()}{purpose[1:]}"
+        case "model_type" | "mapping_type":
             return f"must be a block of keys, not {shown(detail['input'])}"
-        case "tuple_type" | "list_type":
+        case "tuple_type":
             return f"must be a list, such as [one, two], not {shown(detail['input'])}"
-        case "value_error":
-            return str(detail["ctx"]["error"])
         case _:
-            return f"is not right: {detail['msg']}"
+            return f"is wrong: {detail['msg']}"
 
 
 def _unknown(key: str, block: type[Block]) -> str:
-    known = list(block.keys())
-    by_lower = {name.lower(): name for name in known}
-    nearest = difflib.get_close_matches(key.lower(), by_lower, n=1)
+    known = block.keys()
+    nearest = _nearest(key, known)
     if nearest:
-        return f"is not a known key: did you mean {by_lower[nearest[0]]}?"
-    return f"is not a known key; known are {', '.join(sorted(known))}"
+        return f"is not a known key: did you mean {nearest}?"
+    for name, field in block.model_fields.items():
+        inner = _block_in(field.annotation)
+        nearest = _nearest(key, inner.keys()) if inner else None
+        if nearest:
+            return f"is not a known key: did you mean {nearest} inside {field.alias or name}?"
+    if len(known) <= _A_FEW:
+        return f"is not a known key: known are {', '.join(known)}"
+    return "is not a known key: examples/config/SlurmConfig.yaml has all of them"
+
+
+def _nearest(key: str, known: dict[str, str]) -> str | None:
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.75)
+    return by_lower[found[0]] if found else None
 
 
 def _block(model: type[Block], where: Where) -> type[Block]:
-    """Find the model that describes a place."""
-    kind: Any = model
+    """Find the block that describes a place; a step from many blocks to one of them does not leave it."""
+    block = model
     for step in where:
-        if isinstance(kind, type) and issubclass(kind, Block):
-            kind = _blocks_in(kind.model_fields[kind.keys()[str(step)]].annotation)
-    if not (isinstance(kind, type) and issubclass(kind, Block)):
-        raise TypeError(f"{where} is no block of {model.__name__}")
-    return kind
+        attribute = block.keys().get(str(step))
+        inner = _block_in(block.model_fields[attribute].annotation) if attribute else None
+        block = inner or block
+    return block
 
 
-def _blocks_in(annotation: Any) -> Any:
-    """Find the Block in `tuple[Block, ...]` or `Mapping[str, Block]`."""
+def _in_keys(model: type[Block], where: Where) -> Where:
+    """Name a place by the file's keys: where a default is wrong, pydantic names the attribute."""
+    keys: list[str | int] = []
+    for depth, step in enumerate(where):
+        field = _block(model, where[:depth]).model_fields.get(str(step))
+        keys.append(field.alias or step if field else step)
+    return tuple(keys)
+
+
+def _block_in(annotation: Any) -> type[Block] | None:
+    """Find the Block in `Block`, `tuple[Block, ...]` or `Mapping[str, Block]`."""
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return annotation
-    inside = (_blocks_in(argument) for argument in get_args(annotation))
-    return next((kind for kind in inside if kind is not None), None)
+    inside = (_block_in(argument) for argument in get_args(annotation))
+    return next((block for block in inside if block), None)

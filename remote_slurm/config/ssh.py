@@ -8,20 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from remote_slurm.config.block import Block, setting
-from remote_slurm.config.values import (
-    Flag,
-    Host,
-    LocalPath,
-    Login,
-    Port,
-    host,
-    line_of_text,
-    login,
-    number,
-    one_or_more,
-    seconds,
-    shown,
-)
+from remote_slurm.config.places import Host, LocalPath, Login, Port, host, login
+from remote_slurm.config.values import Flag, line_of_text, number, one_or_more, seconds, shown
 
 _SSH_PORT = 22
 _HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?::(?P<port>[0-9]+))?")
@@ -29,7 +17,7 @@ _HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?::(?P<po
 
 @dataclass(frozen=True, slots=True)
 class JumpHost:
-    """One hop of ProxyJump; an empty user means SSH.User."""
+    """One hop of ProxyJump; inside an SSH block, a hop without a user has SSH.User."""
 
     host: str
     port: int = _SSH_PORT
@@ -41,7 +29,8 @@ def jump_host(hop: str) -> JumpHost:
     found = _HOP.fullmatch(hop.strip())
     if not found:
         raise ValueError(
-            f"must be hops like [user@]host[:port], separated by commas, an IPv6 address in brackets, not {shown(hop)}"
+            "must be hops like [user@]host[:port], separated by commas, an IPv6 address in brackets, "
+            f"not {shown(hop)}"
         )
     return JumpHost(
         host=host(found["host"]),

@@ -1,30 +1,26 @@
 """What a single value may look like: text in, typed value out.
 
-The file, the environment and `--set` all deliver text, exactly as it was written (`0644` and `true` are still words
-here), so one parser per type serves them all. A parser raises ValueError with the rest of a sentence that begins with
-the key: "must be ...".
+The file, the environment and `--set` all deliver text, exactly as it was written (`0644` and `true` are still
+words), so one parser for each type serves them all. A parser raises ValueError, the only exception that
+pydantic collects, with the rest of a sentence that begins with the key: "must be ...".
 """
 
-import ipaddress
 import re
+import shlex
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BeforeValidator, ValidationInfo
-
-from remote_slurm.config.block import Machine
+from pydantic import BeforeValidator
 
 _ONE_DAY = 86400
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NUL = "\x00"
 _SHOWN = 60
 
 
 class ContainerRuntime(StrEnum):
-    """What starts a container on the node; `singularity` and `apptainer` are the same program under two names."""
+    """What starts a container on the node; singularity and apptainer are one program under two names."""
 
     SINGULARITY = "singularity"
     APPTAINER = "apptainer"
@@ -45,15 +41,15 @@ def shown(value: object) -> str:
         return "a block of keys"
     if isinstance(value, list | tuple):
         return "a list"
-    text = str(value)
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+    words = str(value)
+    return repr(words if len(words) <= _SHOWN else words[:_SHOWN] + "...")
 
 
 def text(value: object) -> str:
     """Accept any text but NUL, which no file name, argument or variable can hold."""
     if not isinstance(value, str):
-        raise ValueError(f"must be one text, not {shown(value)}")
-    if _NUL in value:
+        raise ValueError(f"must be one text, not {shown(value)}")  # noqa: TRY004 - pydantic collects no TypeError
+    if "\x00" in value:
         raise ValueError("must not hold a NUL character")
     return value
 
@@ -63,6 +59,18 @@ def line_of_text(value: object) -> str:
     line = text(value)
     if _CONTROL.search(line):
         raise ValueError("must be one line without control characters")
+    return line
+
+
+def words(value: object) -> str:
+    """Accept what shlex can split, so that it can be split later without a surprise."""
+    line = line_of_text(value)
+    try:
+        shlex.split(line)
+    except ValueError as error:
+        raise ValueError(
+            f"must be words as a shell splits them, not {shown(line)}: a quote is open"
+        ) from error
     return line
 
 
@@ -78,18 +86,20 @@ def flag(value: object) -> bool:
     raise ValueError(f"must be true or false, not {shown(value)}")
 
 
+def _integer(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
+        return int(value)
+    return None
+
+
 def number(least: int, most: int) -> Callable[[object], int]:
     """Make a parser for whole numbers from least to most."""
 
     def parse(value: object) -> int:
-        match value:
-            case str() if re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
-                result = int(value)
-            case int() if not isinstance(value, bool):
-                result = value
-            case _:
-                result = least - 1
-        if not least <= result <= most:
+        result = _integer(value)
+        if result is None or not least <= result <= most:
             raise ValueError(f"must be a whole number from {least} to {most}, not {shown(value)}")
         return result
 
@@ -100,18 +110,13 @@ def seconds(least: int) -> Callable[[object], float]:
     """Make a parser for a time in seconds, of at most a day."""
 
     def parse(value: object) -> float:
-        match value:
-            case str() if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value.strip()):
-                result = float(value)
-            case int() | float() if not isinstance(value, bool):
-                result = float(value)
-            case _:
-                result = -1.0
-        if not least <= result <= _ONE_DAY:
+        decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", value.strip())
+        result = float(str(value)) if decimal or isinstance(value, float) else _integer(value)
+        if result is None or not least <= result <= _ONE_DAY:
             raise ValueError(
                 f"must be a number of seconds from {least} to {_ONE_DAY}, without a unit, not {shown(value)}"
             )
-        return result
+        return float(result)
 
     return parse
 
@@ -125,7 +130,7 @@ def quantity(value: object) -> Decimal:
         return Decimal(value)
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value.strip()):
         raise ValueError(
-            "must be a quantity as Kubernetes writes it, such as 512Mi or 2G (2G is 2000000000, 2Gi is 2147483648), "
+            "must be a quantity as Kubernetes writes it, such as 2G (2000000000) or 2Gi (2147483648), "
             f"not {shown(value)}"
         )
     from kubernetes.utils.quantity import parse_quantity  # takes 0.3 s, and few configurations need it
@@ -148,7 +153,7 @@ def memory_or_none(value: object) -> int | None:
     try:
         return positive_bytes(value)
     except ValueError as error:
-        raise ValueError(f"{error}; or the word none, which leaves it to the partition") from error
+        raise ValueError(f"{error}; or be the word none, which leaves it to the partition") from error
 
 
 def quantity_text(value: object) -> str:
@@ -157,40 +162,18 @@ def quantity_text(value: object) -> str:
     return str(value).strip()
 
 
-_SLURM_MEMORY = re.compile(r"([0-9]{1,12})([KMGT]?)B?", re.IGNORECASE)
-_SLURM_UNITS = {"K": 1 << 10, "": 1 << 20, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_FLAVOR_MEMORY = re.compile(r"([0-9]{1,15})(?:([KMG])B?)?", re.IGNORECASE)
+_FLAVOR_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
-def slurm_memory(value: object) -> int:
-    """Read memory as `sbatch --mem` does (manual page of sbatch): K, M, G, T in powers of 1024, M where none is given."""
+def flavor_memory(value: object) -> int:
+    """Read memory as the reference plugin reads it in flavors: K, M and G in powers of 1024, else bytes."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = _SLURM_MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
+    found = _FLAVOR_MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"must be memory as sbatch takes it, such as 16G or 32000M, not {shown(value)}")
-    return int(found[1]) * _SLURM_UNITS[found[2].upper()]
-
-
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253})")
-
-
-def host(value: object) -> str:
-    """Accept a host name or an address; IPv6 with or without its brackets."""
-    name = line_of_text(value).strip()
-    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-    if ":" in bare and _is_address(bare):
-        return bare
-    if not _HOST.fullmatch(name):
-        raise ValueError(f"must be a host name or an address, without user and port, not {shown(value)}")
-    return name
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        raise ValueError(f"must be memory such as 16G or 32000M, not {shown(value)}")
+    return int(found[1]) * _FLAVOR_UNITS[(found[2] or "").upper()]
 
 
 def one_or_more(value: object) -> object:
@@ -200,104 +183,6 @@ def one_or_more(value: object) -> object:
     if isinstance(value, list | tuple) and not value:
         raise ValueError("must name at least one")
     return value
-
-
-def login(value: object) -> str:
-    """Accept a user name at the site."""
-    name = line_of_text(value).strip()
-    if not re.fullmatch(r"[^\s@:/-][^\s@:/]*", name):
-        raise ValueError(f"must be a user name, without host and blanks, not {shown(value)}")
-    return name
-
-
-def local_path(value: object, info: ValidationInfo) -> Path:
-    """Read a path of this machine: `~/` is the home directory, relative starts at the configuration file's folder."""
-    path = value if isinstance(value, Path) else Path(line_of_text(value))
-    machine = info.context
-    if str(path).startswith("~") and path.parts[0] != "~":
-        raise ValueError(f"must begin with / or ~/ or be relative to this file, not {shown(value)}")
-    if not isinstance(machine, Machine):
-        return path.expanduser()
-    return machine.home.joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else machine.folder / path
-
-
-def command(value: object) -> str:
-    """Accept a command at the site: a bare name, which PATH resolves there, or a full path."""
-    name = line_of_text(value).strip()
-    if (
-        name.startswith(("-", "~"))
-        or re.search(r"[\s$`'\"]", name)
-        or ("/" in name and not name.startswith("/"))
-    ):
-        raise ValueError(
-            f"must be one command name or full path at the site, without arguments, variables or ~, not {shown(value)}"
-        )
-    return name
-
-
-def shell_path(value: object) -> str:
-    """Accept what may follow `#!`."""
-    path = command(value)
-    if not path.startswith("/"):
-        raise ValueError(
-            f"must be a full path at the site, since it follows #! in the job script, not {shown(value)}"
-        )
-    return path
-
-
-_UNUSABLE = re.compile(r"[$`:,%\\]")
-
-
-def site_path(value: object) -> str:
-    """Read a path at the site: relative, and `~/`, mean below the remote home directory; returned without a trailing /."""
-    path = line_of_text(value)
-    path = path.removeprefix("~/")
-    if path.startswith("~") or _UNUSABLE.search(path):
-        raise ValueError(
-            "must be a plain path at the site (variables are not expanded there, and : , % \\ mean something else to "
-            f"Slurm or the container runtime), not {shown(value)}"
-        )
-    parts = path.split("/")
-    if ".." in parts:
-        raise ValueError(f"must not go up with .. ({shown(value)})")
-    return ("/" if path.startswith("/") else "") + "/".join(part for part in parts if part not in {"", "."})
-
-
-def site_folder(value: object) -> str:
-    """Read a path at the site that is ours alone."""
-    path = site_path(value)
-    if path in {"", "/"}:
-        raise ValueError(f"must be a folder of its own, such as .interlink/jobs, not {shown(value)}")
-    return path
-
-
-_SOCKET_PATH_LIMIT = 107  # sun_path in unix(7) holds 108 bytes, the last one NUL
-
-
-def socket_path(value: object) -> Path:
-    """Read `unix:///path`."""
-    path = str(value) if isinstance(value, Path) else line_of_text(value).removeprefix("unix://")
-    if not (isinstance(value, Path) or str(value).startswith("unix:///")) or not path.strip("/"):
-        raise ValueError(f"must have the form unix:///path/of/the.sock, not {shown(value)}")
-    if len(path.encode()) > _SOCKET_PATH_LIMIT:
-        raise ValueError(f"must be a path of at most {_SOCKET_PATH_LIMIT} bytes, the limit of unix sockets")
-    return Path(path)
-
-
-def address(value: object) -> str:
-    """Read an IP address to listen on, or `localhost`."""
-    name = line_of_text(value).strip()
-    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-    if bare != "localhost" and not _is_address(bare):
-        raise ValueError(
-            f"must be an IP address of this machine, such as 127.0.0.1 or ::1, not {shown(value)}"
-        )
-    return bare
-
-
-def is_loopback(name: str) -> bool:
-    """Tell whether only this machine can reach the address."""
-    return name == "localhost" or ipaddress.ip_address(name).is_loopback
 
 
 def namespace(value: object) -> str:
@@ -318,48 +203,38 @@ def slurm_flag(value: object) -> str:
     return option
 
 
-E_ = TypeVar("E_", bound=StrEnum)
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
-def member(kind: type[E_], later: frozenset[str] = frozenset()) -> Callable[[object], E_]:
-    """Make a parser for one of a closed set of words, of which some come with a later version."""
+def one_of(closed_set: type[_Word], later: frozenset[str] = frozenset()) -> Callable[[object], _Word]:
+    """Make a parser for one of a closed set of words, of which some more come with a later version."""
 
-    def parse(value: object) -> E_:
-        words = ", ".join(kind)
+    def parse(value: object) -> _Word:
+        members = {member.value: member for member in closed_set}
+        if isinstance(value, str) and value in members:
+            return members[value]
         if isinstance(value, str) and value in later:
-            raise ValueError(
-                f"must be one of {words}: {value} comes with a later version, and no pod could run now"
-            )
-        if not isinstance(value, str) or value not in set(kind):
-            raise ValueError(f"must be one of {words}, not {shown(value)}")
-        return kind(value)
+            wrong = f": {value} comes with a later version, and no pod could run now"
+        else:
+            wrong = f", not {shown(value)}"
+        raise ValueError(f"must be one of {', '.join(members)}{wrong}")
 
     return parse
 
 
 Text = Annotated[str, BeforeValidator(text)]
 Line = Annotated[str, BeforeValidator(line_of_text)]
+Words = Annotated[str, BeforeValidator(words)]
 Flag = Annotated[bool, BeforeValidator(flag)]
-Port = Annotated[int, BeforeValidator(number(1, 65535))]
-ListenPort = Annotated[int, BeforeValidator(number(0, 65535))]
 Count = Annotated[int, BeforeValidator(number(1, 1_000_000))]
 UserId = Annotated[int, BeforeValidator(number(0, 2**32 - 2))]
 Bytes = Annotated[int, BeforeValidator(positive_bytes)]
 MemoryOrNone = Annotated[int | None, BeforeValidator(memory_or_none)]
-SlurmMemory = Annotated[int, BeforeValidator(slurm_memory)]
+FlavorMemory = Annotated[int, BeforeValidator(flavor_memory)]
 Quantity = Annotated[str, BeforeValidator(quantity_text)]
-Host = Annotated[str, BeforeValidator(host)]
-Login = Annotated[str, BeforeValidator(login)]
-LocalPath = Annotated[Path, BeforeValidator(local_path)]
-Command = Annotated[str, BeforeValidator(command)]
-ShellPath = Annotated[str, BeforeValidator(shell_path)]
-SitePath = Annotated[str, BeforeValidator(site_path)]
-SiteFolder = Annotated[str, BeforeValidator(site_folder)]
-SocketPath = Annotated[Path, BeforeValidator(socket_path)]
-Address = Annotated[str, BeforeValidator(address)]
 Namespace = Annotated[str, BeforeValidator(namespace)]
 SlurmFlag = Annotated[str, BeforeValidator(slurm_flag)]
 Runtime = Annotated[
-    ContainerRuntime, BeforeValidator(member(ContainerRuntime, frozenset({"enroot", "podman", "podman-hpc"})))
+    ContainerRuntime, BeforeValidator(one_of(ContainerRuntime, frozenset({"enroot", "podman", "podman-hpc"})))
 ]
-Effect = Annotated[TaintEffect, BeforeValidator(member(TaintEffect))]
+Effect = Annotated[TaintEffect, BeforeValidator(one_of(TaintEffect))]
