@@ -69,7 +69,11 @@ def _annotation(pod: Pod, name: str) -> str:
 
 def _flags(pod: Pod, resources: PodResources, config: Config) -> tuple[Flag, ...]:
     memory = config.default_memory
-    defaults = [Flag("job-name", pod.metadata.name), Flag("no-requeue"), Flag("cpus-per-task", str(config.default_cpu))]
+    defaults = [
+        Flag("job-name", pod.metadata.name),
+        Flag("no-requeue"),
+        Flag("cpus-per-task", str(config.default_cpu)),
+    ]
     if memory is not None:
         defaults.append(_memory(-(-memory // MIB)))
     asked = parse_flags(_annotation(pod, "flags"), f"the flags of pod {pod.full_name}")
@@ -77,7 +81,11 @@ def _flags(pod: Pod, resources: PodResources, config: Config) -> tuple[Flag, ...
 
 
 def _resource_flags(resources: PodResources) -> list[Flag]:
-    flags = [Flag("gres", ",".join(f"{name}:{count}" for name, count in resources.gres))] if resources.gres else []
+    flags = (
+        [Flag("gres", ",".join(f"{name}:{count}" for name, count in resources.gres))]
+        if resources.gres
+        else []
+    )
     if resources.cpus is not None:
         flags.append(Flag("cpus-per-task", str(resources.cpus)))
     if resources.memory_mib is not None:

@@ -16,7 +16,9 @@ def quantity(value: str | float, what: str) -> Decimal:
     try:
         number = Decimal(parse_quantity(value))
     except ValueError as error:
-        raise Rejected(f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi") from error
+        raise Rejected(
+            f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi"
+        ) from error
     if not number.is_finite() or number < 0:
         raise Rejected(f"{what} is '{value}': it cannot be negative")
     return number

@@ -29,7 +29,7 @@ class Record:
 
 def parse_records(text: str) -> list[Record]:
     """Lines that are no records are left out: a half-written or foreign file must not stop the others."""
-    return [record for line in text.splitlines() if (record := _parse(line)) is not None]
+    return [record for line in text.split("\n") if (record := _parse(line)) is not None]
 
 
 _FIELDS = 8

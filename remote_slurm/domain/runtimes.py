@@ -9,7 +9,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from remote_slurm.config import Config
+from remote_slurm.config import Config, ContainerRuntime
 from remote_slurm.domain.pod import Container, EnvVar, Pod
 from remote_slurm.domain.resources import wants_gpu
 from remote_slurm.domain.shell import quote
@@ -17,6 +17,9 @@ from remote_slurm.domain.volumes import Mount
 from remote_slurm.errors import Rejected
 
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A container of its own instead of the user's login environment, with a root file system that can be written (in memory),
+# and values that are not evaluated by a shell a second time
+_ALWAYS = ("--containall", "--no-eval", "--writable-tmpfs")
 _GPU_OPTION = {"": (), "nvidia.com/gpu": ("--nv",), "amd.com/gpu": ("--rocm",)}
 
 
@@ -34,7 +37,7 @@ Command = tuple[tuple[str, ...], ...]
 
 def container_command(start: Started, config: Config) -> Command:
     """The words that the runner executes, grouped into lines for the reader. Raises Rejected."""
-    if config.container_runtime == "none":
+    if config.container_runtime is ContainerRuntime.NONE:
         return _on_node(start)
     return tuple(line for line in _apptainer(start, config) if line)
 
@@ -47,6 +50,7 @@ def _apptainer(start: Started, config: Config) -> Command:
             *shlex.split(config.singularity_prefix),
             config.singularity_path,
             verb,
+            *_ALWAYS,
             *config.singularity_default_options,
             *_GPU_OPTION[wants_gpu(container)],
         ),
@@ -90,7 +94,9 @@ def _on_node(start: Started) -> Command:
 
 def env_lines(container: Container, pod: Pod) -> str:
     """The container's environment, one quoted assignment a line: apptainer's --env-file and a shell read both."""
-    return "".join(f"{_env_name(item, container)}={quote(_env_value(item, container, pod))}\n" for item in container.env)
+    return "".join(
+        f"{_env_name(item, container)}={quote(_env_value(item, container, pod))}\n" for item in container.env
+    )
 
 
 def _env_name(item: EnvVar, container: Container) -> str:

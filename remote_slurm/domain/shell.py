@@ -12,13 +12,14 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 def quote(value: str) -> str:
     """One word that every POSIX shell reads back as exactly `value`.
 
+    A quote is written as '"'"' since apptainer's --env-file (1.4, with --no-eval) keeps the backslash of '\\''.
     Raises Rejected for a NUL, which no argument and no environment variable can hold.
     """
     if "\0" in value:
         raise Rejected("a NUL character cannot be passed to a program")
     if value and _PLAIN.issuperset(value):
         return value
-    return "'" + value.replace("'", "'\\''") + "'"
+    return "'" + value.replace("'", "'\"'\"'") + "'"
 
 
 def words(values: Iterable[str]) -> str:

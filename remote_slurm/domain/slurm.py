@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from remote_slurm.domain.shell import quote, words
+from remote_slurm.domain.shell import words
 
 SEPARATOR = "|"
 
@@ -103,10 +103,19 @@ def queue_command(squeue: str) -> str:
     return words([squeue, "--me", "--noheader", "--states=all", f"--format={form}"])
 
 
+def active_command(squeue: str) -> str:
+    """This account's jobs that are not over: id, state and command."""
+    return words([squeue, "--me", "--noheader", "--format=%A|%T|%o"])
+
+
 def parse_queue(text: str, root: str) -> list[Job]:
     """The jobs whose batch script lies below `root`, the DataRootFolder as the site spells it: the others are not ours."""
-    rows = (line.split(SEPARATOR, len(_QUEUE) - 1) for line in text.splitlines())
-    named = (dict(zip((field.name for field in _QUEUE), row, strict=True)) for row in rows if len(row) == len(_QUEUE))
+    rows = (line.split(SEPARATOR, len(_QUEUE) - 1) for line in text.split("\n"))
+    named = (
+        dict(zip((field.name for field in _QUEUE), row, strict=True))
+        for row in rows
+        if len(row) == len(_QUEUE)
+    )
     return [
         Job(row["id"], JobState.parse(row["state"]), row["reason"], pod)
         for row in named
@@ -124,12 +133,14 @@ def pod_of_script(path: str, root: str) -> str:
 def accounting_command(sacct: str, job_ids: Iterable[str]) -> str:
     """One line for each job, without its steps."""
     ids = ",".join(job_ids)
-    return words([sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobIDRaw,State"])
+    return words(
+        [sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobIDRaw,State"]
+    )
 
 
 def parse_accounting(text: str) -> list[Job]:
     """Job id and state only: the accounting does not know the pod."""
-    rows = (line.split(SEPARATOR) for line in text.splitlines())
+    rows = (line.split(SEPARATOR) for line in text.split("\n"))
     return [Job(row[0], JobState.parse(row[1])) for row in rows if len(row) == 2 and row[0].isdigit()]  # noqa: PLR2004
 
 
@@ -166,13 +177,19 @@ def classify_refusal(message: str) -> Refusal:
 
 def slurm_words(stderr: str) -> str:
     """What sbatch said, on one line and without its prefixes."""
-    lines = (re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in stderr.splitlines())
+    lines = (re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in stderr.split("\n"))
     return "; ".join(line for line in lines if line)
 
 
 # --- sinfo -----------------------------------------------------------------------------------------------------------
 
-_NODES = (_Field("%N", "name"), _Field("%c", "cpus"), _Field("%m", "memory_mib"), _Field("%T", "state"), _Field("%G", "gres"))
+_NODES = (
+    _Field("%N", "name"),
+    _Field("%c", "cpus"),
+    _Field("%m", "memory_mib"),
+    _Field("%T", "state"),
+    _Field("%G", "gres"),
+)
 _GONE = ("down", "drain", "fail", "unknown", "future", "power_down", "powered_down")
 
 
@@ -194,8 +211,12 @@ def nodes_command(sinfo: str) -> str:
 
 def parse_nodes(text: str) -> Capacity:
     """Totals over the nodes that can run jobs, each counted once however many partitions it is in."""
-    rows = (line.split(SEPARATOR) for line in text.splitlines())
-    nodes = {row[0]: dict(zip((field.name for field in _NODES), row, strict=True)) for row in rows if len(row) == len(_NODES)}
+    rows = (line.split(SEPARATOR) for line in text.split("\n"))
+    nodes = {
+        row[0]: dict(zip((field.name for field in _NODES), row, strict=True))
+        for row in rows
+        if len(row) == len(_NODES)
+    }
     usable = [node for node in nodes.values() if not node["state"].lower().startswith(_GONE)]
     return Capacity(
         nodes=len(usable),
@@ -215,8 +236,3 @@ def _gpus(gres: str) -> int:
     without_sockets = re.sub(r"\([^)]*\)", "", gres)
     counts = (re.fullmatch(r"gpu(?::[^:]+)?:(\d+)", item) for item in without_sockets.split(","))
     return sum(int(count.group(1)) for count in counts if count)
-
-
-def script_path_suffix(pod: str) -> str:
-    """How the Command of the pod's job ends, quoted for a shell."""
-    return quote(f"/{pod}/job.sh")

@@ -35,22 +35,19 @@ _END = {
 class PodView:
     """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
 
-    `failure` says why there is no job and will be none; with it, everything is over.
+    `failure` says why there is no job and will be none; with it, everything is over. `waiting` says why there is none
+    yet.
     """
 
     job: Job | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
     settled: bool = False
     failure: str = ""
+    waiting: str = ""
 
     @property
     def job_id(self) -> str:
         return self.job.id if self.job else ""
-
-    def is_over(self, pod: Pod) -> bool:
-        """Whether every container of `pod` has ended for certain."""
-        names = [container.name for container in _reported_init(pod)] + [each.name for each in pod.spec.containers]
-        return bool(self.failure) or self.settled or all(_ended(self.records.get(name)) for name in names)
 
 
 def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
@@ -63,6 +60,11 @@ def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
         "containers": [_container(container, view) for container in pod.spec.containers],
         "initContainers": [_container(container, view) for container in _reported_init(pod)],
     }
+
+
+def reported_names(pod: Pod) -> frozenset[str]:
+    """The containers that a status names; when each has ended, so has the pod."""
+    return frozenset(container.name for container in (*_reported_init(pod), *pod.spec.containers))
 
 
 def _reported_init(pod: Pod) -> list[Container]:
@@ -92,7 +94,9 @@ def _state(container: Container, view: PodView) -> dict[str, Any]:
     if view.failure:
         return _terminated(1 if record is None else KILLED, record, message=view.failure)
     if view.settled:
-        return _terminated(KILLED, record, message=_lost_message(view))
+        # the job's exit code is the highest of its containers'
+        succeeded = view.job is not None and view.job.state is JobState.COMPLETED
+        return _terminated(0 if succeeded else KILLED, record, message=_lost_message(view))
     if record is not None:
         return {"running": {"startedAt": _time(record.started)}}
     return {"waiting": _waiting(view)}
@@ -118,7 +122,7 @@ def _end_message(record: Record, view: PodView) -> str:
 
 
 def _lost_message(view: PodView) -> str:
-    if view.job is None:
+    if view.job is None or view.job.state is JobState.UNKNOWN:
         return "the job was not found again, neither in the queue nor in the accounting, and left no record"
     reason = _END.get(view.job.state, f"the job ended as {view.job.state.value}")
     return f"{reason} (job {view.job.id}) before the container's end was recorded"
@@ -127,18 +131,20 @@ def _lost_message(view: PodView) -> str:
 def _waiting(view: PodView) -> dict[str, str]:
     job = view.job
     if job is None:
-        return {"reason": "Submitting", "message": "the job is being submitted"}
+        return {"reason": "Submitting", "message": view.waiting or "the job is being submitted"}
     if job.state.phase is Phase.WAITING:
         known = job.reason not in ("", "None")
         why = f": {job.reason}" if known else ""
-        return {"reason": job.reason if known else "Pending", "message": f"job {job.id} is pending in Slurm{why}"}
+        return {
+            "reason": job.reason if known else "Pending",
+            "message": f"job {job.id} is pending in Slurm{why}",
+        }
     if view.records:
-        return {"reason": "PodInitializing", "message": f"job {job.id} runs; this container has not started yet"}
+        return {
+            "reason": "PodInitializing",
+            "message": f"job {job.id} runs; this container has not started yet",
+        }
     return {"reason": "ContainerCreating", "message": f"job {job.id} is {job.state.value.lower()}"}
-
-
-def _ended(record: Record | None) -> bool:
-    return record is not None and record.phase is ContainerPhase.TERMINATED
 
 
 def _time(seconds: int) -> str:
