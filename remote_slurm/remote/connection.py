@@ -1,0 +1,166 @@
+"""The one SSH connection of one account at one site.
+
+Opened when first asked for, shared by everything, replaced when it has died, and never asked for more often
+than the breaker allows. Lives in one event loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from remote_slurm.config import SSH
+from remote_slurm.errors import NotSent, OutcomeUnknown, SiteError, Unreachable
+from remote_slurm.remote.breaker import Breaker, Pace
+from remote_slurm.remote.dial import Dial, Link
+from remote_slurm.remote.threads import detach, in_thread
+
+_log = logging.getLogger(__name__)
+_SLACK = 1.0
+_MISSED_ANSWERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """What /system-info and `check` say about the connection; `since` is a time.time()."""
+
+    connected: bool
+    host: str
+    since: float
+    last_error: str
+    retry_in: float
+
+
+class Connection:
+    """Gives out the live link to the site, connecting where there is none."""
+
+    def __init__(self, settings: SSH, *, pace: Pace | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._hosts = list(settings.host_names)
+        files = (settings.identity_file, settings.certificate_file, settings.user_known_hosts_file)
+        self._breaker = Breaker(pace or Pace(), [path for path in files if path], clock)
+        self._link: Link | None = None
+        self._attempt: asyncio.Task[Link] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
+        self._since = time.time()
+        self._closed = False
+
+    @property
+    def state(self) -> ConnectionState:
+        """How it stands now; never waits."""
+        error = self._breaker.last_error
+        return ConnectionState(
+            connected=self.connected,
+            host=self._link.host if self._link else "",
+            since=self._since,
+            last_error=str(error) if error else "",
+            retry_in=self._breaker.seconds_left,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link that is not known to be dead."""
+        return self._link is not None and self._link.alive
+
+    async def link(self) -> Link:
+        """The live link; one attempt serves everybody who waits.
+
+        Raises Unreachable, HostKeyRefused or AuthenticationRefused, within ConnectTimeout per HostName.
+        """
+        if self._closed:
+            raise NotSent("the connection to the site is closed: the service is shutting down")
+        if self._link and self._link.alive:
+            return self._link
+        if self._attempt is None or self._attempt.done():
+            self._breaker.attempt()
+            self._attempt = asyncio.create_task(self._connect(), name="ssh-connect")
+            self._attempt.add_done_callback(_retrieve)
+        return await asyncio.shield(self._attempt)
+
+    def drop(self, link: Link, why: str) -> None:
+        """Give a link up that is dead or frozen: all that waits on it fails now, and the next call
+        reconnects.
+        """
+        if link is self._link:
+            _log.warning("the connection to %s is given up: %s", link.host, why)
+            self._link = None
+            self._since = time.time()
+            self._breaker.last_error = OutcomeUnknown(f"the connection to {link.host} was given up: {why}")
+        detach("ssh-close", link.close)
+
+    async def close(self) -> None:
+        """End the connection and any attempt; nothing can be asked afterwards."""
+        self._closed = True
+        for task in (self._attempt, self._heartbeat):
+            if task and not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, SiteError):
+                    await task
+        if self._link:
+            link, self._link = self._link, None
+            await in_thread("ssh-close", link.close)
+
+    async def _connect(self) -> Link:
+        failures: list[Unreachable] = []
+        try:
+            for host in list(self._hosts):
+                try:
+                    return self._use(await self._dial(host), host)
+                except Unreachable as error:
+                    failures.append(error)
+            raise Unreachable("; ".join(map(str, failures))) from failures[-1]
+        except SiteError as error:
+            self._breaker.failed(error)
+            _log.warning("no connection to the site: %s", error)
+            raise
+
+    async def _dial(self, host: str) -> Link:
+        dial = Dial(self._settings, host)
+        attempt = in_thread(f"ssh-dial-{host}", dial.run)
+        limit = self._settings.connect_timeout
+        try:
+            # The steps have their own limits, which add up a little above this one; only a name server can be
+            # slower.
+            return await asyncio.wait_for(attempt, limit + _SLACK)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            detach("ssh-close", dial.abort)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise Unreachable(f"cannot reach {host}: no connection within {limit:g} s (ConnectTimeout)") from error
+
+    def _use(self, link: Link, host: str) -> Link:
+        # The next attempt starts with the host that worked: two login nodes may see a shared folder
+        # differently.
+        self._hosts.sort(key=lambda name: name != host)
+        self._breaker.succeeded()
+        self._link = link
+        self._since = time.time()
+        _log.info("connected to %s", link.host)
+        if self._heartbeat:
+            self._heartbeat.cancel()
+        if self._settings.server_alive_interval:
+            self._heartbeat = asyncio.create_task(self._watch(link), name="ssh-heartbeat")
+        return link
+
+    async def _watch(self, link: Link) -> None:
+        """Ask for a sign of life when it is quiet: no keepalive of TCP or Paramiko notices a peer that is
+        frozen.
+        """
+        interval = self._settings.server_alive_interval
+        silent = 0
+        while link.alive and silent <= _MISSED_ANSWERS:
+            before = link.wire.received
+            await asyncio.sleep(interval)
+            silent = 0 if link.wire.received != before else silent + 1
+            if silent == 1 and link.alive:
+                detach("ssh-alive", link.transport.global_request, "keepalive@openssh.com")
+        if link.alive:
+            self.drop(link, f"it has been silent for {interval * silent:g} s")
+
+
+def _retrieve(attempt: asyncio.Task[Link]) -> None:
+    """Look at the attempt's error, which `_connect` has logged: all who waited may have gone by now."""
+    if not attempt.cancelled():
+        attempt.exception()

@@ -1,0 +1,212 @@
+"""One attempt to reach one login node: through the jump hosts, each with a verified host key, to a logged-in
+transport.
+
+Everything here blocks and runs in a thread. Every step takes what is left of ConnectTimeout, and `abort` from
+outside ends whatever it waits for.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fabric
+import paramiko
+
+from remote_slurm.config import SSH, JumpHost
+from remote_slurm.config.ssh import jump_hosts
+from remote_slurm.errors import AuthenticationRefused, NotSent, Unreachable
+from remote_slurm.remote import identity
+from remote_slurm.remote.hostkeys import KnownHost, KnownHostPolicy
+from remote_slurm.remote.wire import Wire, open_tcp, reason
+
+# What Paramiko logs are tracebacks of errors that are translated and raised here: they stay out of the user's
+# log.
+_LOG = "remote_slurm.remote.paramiko"
+logging.getLogger(_LOG).propagate = False
+logging.getLogger(_LOG).addHandler(logging.NullHandler())
+
+# A larger window than Paramiko's 2 MiB: a window per round trip is all that a channel can transfer.
+WINDOW = 8 * 1024 * 1024
+_SILENT_INTERVALS = 3
+_DEFAULT_SILENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A live, logged-in connection to `host`; `wire` counts the bytes under it."""
+
+    host: str
+    transport: paramiko.Transport
+    wire: Wire
+    hops: tuple[fabric.Connection, ...]
+
+    @property
+    def alive(self) -> bool:
+        """False once the transport has noticed its end; a frozen peer is not noticed by that."""
+        return self.transport.is_active()
+
+    def close(self) -> None:
+        """Close at once, whatever the peer does: every call that waits on this link returns."""
+        _close(self.hops)
+
+
+def _close(hops: tuple[fabric.Connection, ...]) -> None:
+    # The first hop holds the TCP socket: with it gone, closing the others cannot block on it.
+    for hop in hops:
+        transport = hop.client.get_transport()
+        hop.client.close()
+        if transport:
+            transport.sock.close()
+
+
+class Dial:
+    """One attempt; `run` in a thread, `abort` from anywhere."""
+
+    def __init__(self, settings: SSH, host: str) -> None:
+        self._settings = settings
+        self._host = host
+        self._until = 0.0
+        self._lock = threading.Lock()
+        self._aborted = False
+        self._wires: list[Wire] = []
+        self._hops: list[fabric.Connection] = []
+
+    def run(self) -> Link:
+        """Connect and log in, within ConnectTimeout; raise Unreachable, HostKeyRefused or
+        AuthenticationRefused.
+        """
+        self._until = time.monotonic() + self._settings.connect_timeout
+        try:
+            for hop in self._route():
+                self._pass(hop)
+        except BaseException:
+            self.abort()
+            raise
+        return Link(self._hops[-1].host, self._hops[-1].transport, self._wires[-1], tuple(self._hops))
+
+    def abort(self) -> None:
+        """Close everything that is open so far."""
+        with self._lock:
+            self._aborted = True
+            wires = tuple(self._wires)
+        for wire in wires:
+            wire.close()
+        _close(tuple(self._hops))
+
+    def _route(self) -> list[fabric.Connection]:
+        config = self._config()
+        target = fabric.Connection(
+            self._host,
+            user=self._settings.user,
+            port=self._settings.port if "port" in self._settings.model_fields_set else None,
+            config=config,
+            gateway=False,
+        )
+        return [*(self._jump(hop, config) for hop in self._jumps(target)), target]
+
+    def _jump(self, hop: JumpHost, config: fabric.Config) -> fabric.Connection:
+        user = hop.user or self._settings.user
+        return fabric.Connection(hop.host, user=user, port=hop.port, config=config, gateway=False)
+
+    def _config(self) -> fabric.Config:
+        # An SSHConfig given in hand keeps Fabric from reading ~/.ssh/config, and lazy from reading
+        # fabric.yaml.
+        path = self._settings.config_file
+        try:
+            ssh_config = paramiko.SSHConfig.from_path(str(path)) if path else paramiko.SSHConfig()
+        except (OSError, paramiko.SSHException) as error:
+            raise Unreachable(f"ConfigFile {path} cannot be used: {error}") from error
+        return fabric.Config(ssh_config=ssh_config, lazy=True)
+
+    def _jumps(self, target: fabric.Connection) -> tuple[JumpHost, ...]:
+        # Fabric would build the chain of an ssh_config as well, with connections that accept any host key.
+        named: tuple[JumpHost, ...] = jump_hosts(target.ssh_config.get("proxyjump", "none"))
+        return self._settings.proxy_jump or named
+
+    def _pass(self, hop: fabric.Connection) -> None:
+        wire = Wire(self._through(hop))
+        with self._lock:
+            self._wires.append(wire)
+            self._hops.append(hop)
+            aborted = self._aborted
+        if aborted:
+            wire.close()
+            raise self._unreachable(hop, "it was given up")
+        self._log_in(hop, wire)
+
+    def _through(self, hop: fabric.Connection) -> Any:
+        if not self._hops:
+            silence = self._settings.server_alive_interval * _SILENT_INTERVALS or _DEFAULT_SILENCE
+            return open_tcp(hop.host, hop.port, self._until, silence)
+        previous = self._hops[-1]
+        try:
+            return previous.transport.open_channel(
+                "direct-tcpip", (hop.host, hop.port), ("", 0), window_size=WINDOW, timeout=self._left()
+            )
+        except paramiko.ChannelException as error:
+            raise self._unreachable(hop, f"the jump host {previous.host} says: {error.text}") from error
+        except paramiko.SSHException as error:
+            raise self._unreachable(hop, f"the jump host {previous.host} does not answer") from error
+
+    def _log_in(self, hop: fabric.Connection, wire: Wire) -> None:
+        known = KnownHost(self._settings.user_known_hosts_file, hop.host, hop.port)
+        login = identity.Login(hop.user, hop.host, lambda: self._identities(hop))
+        hop.client.set_missing_host_key_policy(KnownHostPolicy(known))
+        hop.client.set_log_channel(_LOG)
+        hop.connect_timeout = None  # Fabric's is a whole number of seconds; `timeout` below takes its place
+        hop.connect_kwargs = {
+            "sock": wire,
+            "timeout": self._left(),
+            "banner_timeout": self._left(),
+            "auth_timeout": self._left(),
+            "auth_strategy": login,
+            "transport_factory": lambda sock, **options: self._transport(sock, known, options),
+        }
+        try:
+            hop.open()
+        except NotSent:
+            raise
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self._unreachable(hop, self._why(error)) from error
+
+    def _transport(self, sock: Any, known: KnownHost, options: dict[str, Any]) -> paramiko.Transport:
+        transport = paramiko.Transport(sock, default_window_size=WINDOW, **options)
+        transport.handshake_timeout = self._left()
+        algorithms = transport.get_security_options()
+        algorithms.key_types = known.prefer(tuple(algorithms.key_types))
+        return transport
+
+    def _identities(self, hop: fabric.Connection) -> list[identity.Identity]:
+        settings = self._settings
+        path = settings.identity_file
+        found = identity.from_file(path, settings.certificate_file) if path else []
+        if not settings.identities_only:
+            found += [one for name in hop.ssh_config.get("identityfile", []) for one in _optional(name)]
+            found += identity.from_home()
+        return found
+
+    def _left(self) -> float:
+        return max(0.1, self._until - time.monotonic())
+
+    def _why(self, error: Exception) -> str:
+        if time.monotonic() >= self._until or self._aborted:
+            return f"no SSH server answered within {self._settings.connect_timeout:g} s (ConnectTimeout)"
+        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+            return f"it shares no algorithm with us ({error})"
+        if isinstance(error, OSError):
+            return reason(error)
+        return f"it closed the connection before the login was complete ({error or type(error).__name__})"
+
+    def _unreachable(self, hop: fabric.Connection, why: str) -> Unreachable:
+        return Unreachable(f"cannot reach {hop.host} port {hop.port}: {why}")
+
+
+def _optional(name: str) -> list[identity.Identity]:
+    """A key that an ssh_config names may be absent, as with OpenSSH."""
+    with contextlib.suppress(AuthenticationRefused):
+        return identity.from_file(Path(name).expanduser(), None)
+    return []

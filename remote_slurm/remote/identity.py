@@ -1,0 +1,152 @@
+"""Who we are at a site: the private key and its certificate, and the login with them.
+
+Paramiko's own order of attempts hides which key failed and why, and asks the terminal when a site wants a
+second factor. Permissions of the key file are nobody's business here: in a mounted Kubernetes Secret they are
+0644.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
+from paramiko.pkey import UnknownKeyType
+
+from remote_slurm.errors import AuthenticationRefused
+
+_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+_FOREVER = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A key to log in with, and where it came from, for messages."""
+
+    key: paramiko.PKey
+    origin: str
+
+
+def from_file(path: Path, certificate: Path | None) -> list[Identity]:
+    """The key in `path`, first with its certificate, where there is one (OpenSSH's order), then alone."""
+    alone = Identity(_load(path), str(path))
+    beside = path.with_name(path.name + "-cert.pub")
+    certificate = certificate or (beside if beside.exists() else None)
+    if certificate is None:
+        return [alone]
+    certified = _load(path)
+    try:
+        certified.load_certificate(str(certificate))
+    except OSError as error:
+        raise AuthenticationRefused(f"CertificateFile {certificate} cannot be read ({error.strerror})") from error
+    except (paramiko.SSHException, ValueError, UnknownKeyType) as error:
+        raise AuthenticationRefused(f"CertificateFile {certificate} is not a certificate for {path}") from error
+    return [Identity(certified, f"{certificate}{_validity(certificate)}"), alone]
+
+
+def from_home() -> Iterator[Identity]:
+    """Keys of the agent, then those in ~/.ssh that can be read; used where IdentitiesOnly is false."""
+    agent = paramiko.Agent()
+    yield from (Identity(key, f"agent key {key.comment or key.get_name()}") for key in agent.get_keys())
+    for name in _DEFAULT_KEYS:
+        path = Path.home() / ".ssh" / name
+        if path.exists():
+            yield from from_file(path, None)
+
+
+class Login:
+    """Logs in as `user`, with each identity in turn; Paramiko calls `authenticate` once the host key is
+    verified.
+    """
+
+    def __init__(self, user: str, host: str, identities: Callable[[], list[Identity]]) -> None:
+        self._account = f"{user} at {host}"
+        self._user = user
+        self._identities = identities
+
+    def authenticate(self, transport: paramiko.Transport) -> None:
+        identities = self._identities()
+        for identity in identities:
+            if self._accepts(transport, identity):
+                return
+        methods = self._methods(transport)
+        tried = ", ".join(identity.origin for identity in identities) or "no key at all"
+        raise AuthenticationRefused(
+            f"login of {self._account} was refused with {tried}: is the public key in the account's "
+            "authorized_keys, and is the account open? The site accepts "
+            f"{', '.join(methods) or 'nothing that it would name'}",
+            methods,
+        )
+
+    def _accepts(self, transport: paramiko.Transport, identity: Identity) -> bool:
+        try:
+            missing = transport.auth_publickey(self._user, identity.key)
+        except paramiko.AuthenticationException as error:
+            if not transport.is_active() or "timeout" in str(error):
+                raise  # no verdict on the key: the connection is gone, or nobody answers
+            return False
+        if missing:
+            raise AuthenticationRefused(
+                f"login of {self._account}: the key is accepted, but the site also asks for "
+                f"{' or '.join(missing)}: a service cannot answer a second factor, so ask the site for a key "
+                "or certificate without one",
+                tuple(missing),
+            )
+        return True
+
+    def _methods(self, transport: paramiko.Transport) -> tuple[str, ...]:
+        """What the server accepts: it says so when asked for the method `none`, as every OpenSSH client does
+        first.
+        """
+        try:
+            transport.auth_none(self._user)
+        except paramiko.BadAuthenticationType as error:
+            return tuple(error.allowed_types)
+        except paramiko.SSHException:
+            pass
+        return ()
+
+
+def _load(path: Path) -> paramiko.PKey:
+    where = f"IdentityFile {path}"
+    try:
+        text = path.read_bytes()
+        return _parse(text, path, where)
+    except OSError as error:
+        raise AuthenticationRefused(f"{where} cannot be read ({error.strerror})") from error
+
+
+def _parse(text: bytes, path: Path, where: str) -> paramiko.PKey:
+    try:
+        return paramiko.PKey.from_path(str(path))
+    except (TypeError, paramiko.PasswordRequiredException) as error:
+        raise AuthenticationRefused(
+            f"{where} is protected by a passphrase, which a service cannot enter: use a key without one"
+        ) from error
+    except (ValueError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm) as error:
+        raise AuthenticationRefused(f"{where} {_complaint(text)}") from error
+
+
+def _complaint(text: bytes) -> str:
+    if text.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        return "holds the public key: the private one is needed"
+    if text.startswith(b"PuTTY"):
+        return "is in PuTTY's format: export it as an OpenSSH key"
+    return "is not a private key in OpenSSH or PEM format of type Ed25519, ECDSA or RSA"
+
+
+def _validity(path: Path) -> str:
+    """A remark when the certificate cannot be accepted because of its dates."""
+    try:
+        certificate = load_ssh_public_identity(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        return ""
+    if not isinstance(certificate, SSHCertificate) or certificate.valid_before == _FOREVER:
+        return ""
+    if certificate.valid_before <= time.time():
+        return f" (expired {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(certificate.valid_before))})"
+    if certificate.valid_after > time.time():
+        return f" (valid only from {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(certificate.valid_after))})"
+    return ""

@@ -1,0 +1,135 @@
+"""The one way to run something at the site: `Sessions`.
+
+What a caller may conclude from an error is in its class: NotSent, and nothing has run; OutcomeUnknown, and it
+may have.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError
+from remote_slurm.remote.connection import Connection
+from remote_slurm.remote.framing import Answer, Frame, frame
+from remote_slurm.remote.pool import Pool, PoolSize
+from remote_slurm.remote.shell import Result, Shell
+from remote_slurm.remote.threads import in_thread
+
+__all__ = ["PoolSize", "Result", "Sessions"]
+
+_T = TypeVar("_T")
+_STREAMS = 4
+_TRIES = 3
+
+
+class Sessions:
+    """Runs scripts at the site, each in one round trip, over sessions that were opened in advance."""
+
+    def __init__(self, connection: Connection, size: PoolSize | None = None) -> None:
+        self._connection = connection
+        self._pool = Pool(connection, size or PoolSize())
+        self._stream_slots = asyncio.Semaphore(_STREAMS)
+        self._streaming: list[Shell] = []
+
+    async def run(self, script: str, payload: bytes = b"", *, deadline: float) -> Result:
+        """Run `script` in a POSIX shell at the site, and wait at most `deadline` seconds for its end.
+
+        The script reads the payload from its standard input, which ends there; `payload_size` and
+        `payload_sha256` are variables to check that it arrived whole. It runs in a subshell with umask 077,
+        with nothing of a former script, and not at all unless it has arrived whole. A process that it leaves
+        in the background has to redirect its output.
+
+        Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
+        the answer was lost, or the deadline has passed, in which case the script may still be running.
+        """
+        asked = frame(script, payload)
+        until = time.monotonic() + deadline
+        for _ in range(_TRIES - 1):
+            # A shell, or the connection, may have died while it was idle: nothing was sent, another one does
+            # it.
+            shell = await self._pool.take(until)
+            with contextlib.suppress(NotSent):
+                return await self._ask(shell, asked, until)
+        return await self._ask(await self._pool.take(until), asked, until)
+
+    async def stream(self, script: str, *, deadline: float = 30.0) -> AsyncGenerator[bytes, None]:
+        """Run `script` and yield its output as it comes, for as long as it lasts; `aclose` ends it at the
+        site, too.
+
+        It has `deadline` seconds to begin. A slow consumer slows the script down: no more than a window is
+        buffered. Raises NotSent; OutcomeUnknown when the connection is lost; RemoteFailed when the script
+        does not end with 0.
+        """
+        asked = frame(script, kind="follow")
+        until = time.monotonic() + deadline
+        async with self._room_for_a_stream(until):
+            shell = await self._pool.take(until)
+            self._streaming.append(shell)
+            try:
+                async for data in self._follow(shell, asked, until):
+                    yield data
+            finally:
+                self._streaming.remove(shell)
+                self._pool.discard(shell)
+
+    async def warm(self) -> None:
+        """Connect, and open sessions in advance; raises what `Connection.link` raises."""
+        await self._connection.link()
+        self._pool.supply()
+
+    async def close(self) -> None:
+        """End all sessions; what runs in them is cut off."""
+        await self._pool.close()
+
+    async def _ask(self, shell: Shell, asked: Frame, until: float) -> Result:
+        try:
+            result = await self._before(until, shell, in_thread("ssh-run", shell.run, asked))
+        except BaseException:
+            self._pool.discard(shell)
+            raise
+        self._pool.give_back(shell)
+        return result
+
+    async def _follow(self, shell: Shell, asked: Frame, until: float) -> AsyncGenerator[bytes, None]:
+        answer = Answer(asked)
+        await self._before(until, shell, in_thread("ssh-stream", shell.send, asked))
+        while answer.exit_code is None:
+            arrival = in_thread("ssh-stream", shell.receive)
+            data = answer.feed(await (arrival if answer.begun else self._before(until, shell, arrival)))
+            if data:
+                yield data
+        if answer.exit_code:
+            raise RemoteFailed(f"the script that was followed ended with exit code {answer.exit_code}")
+
+    async def _before(self, until: float, shell: Shell, work: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            async with asyncio.timeout_at(until):
+                return await work
+        except TimeoutError:
+            raise self._late(shell) from None
+
+    def _late(self, shell: Shell) -> SiteError:
+        may_have_run = shell.stop()
+        if shell.silent:
+            # Even a slow script says at once that it has begun: nobody is there.
+            self._connection.drop(shell.link, "it takes what is sent and does not answer")
+        if may_have_run:
+            return OutcomeUnknown(f"it was sent to {shell.link.host}, but no answer came in time")
+        return NotSent(f"{shell.link.host} did not take the whole script in time: nothing has run")
+
+    @contextlib.asynccontextmanager
+    async def _room_for_a_stream(self, until: float) -> AsyncGenerator[None, None]:
+        """One of a few places for streams, which never take the last session of the site."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._stream_slots.acquire()
+        except TimeoutError:
+            raise NotSent(f"{_STREAMS} outputs are being followed already: try again later") from None
+        try:
+            if len(self._streaming) >= self._pool.limit - 1:
+                raise NotSent(f"the site allows {self._pool.limit} sessions: none is left for following an output")
+            yield
+        finally:
+            self._stream_slots.release()

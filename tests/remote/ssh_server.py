@@ -1,0 +1,77 @@
+"""An OpenSSH server of our own on a free port of 127.0.0.1, in each mood that a site may have."""
+
+import contextlib
+import getpass
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from remote_slurm.config import SSH
+
+_ACCOUNT = getpass.getuser()
+
+
+@dataclass
+class Sshd:
+    """A running sshd; `folder` holds its keys, its configuration and its log."""
+
+    folder: Path
+    port: int
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def host_key(self) -> str:
+        return (self.folder / "host_ed25519.pub").read_text().strip()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def settings(self, **changes: object) -> SSH:
+        """The block SSH of a configuration that reaches this server."""
+        values = {
+            "HostName": "127.0.0.1",
+            "Port": self.port,
+            "User": _ACCOUNT,
+            "IdentityFile": str(self.folder / "user_ed25519"),
+            "UserKnownHostsFile": str(self.folder / "known_hosts"),
+            "ConnectTimeout": 5,
+        }
+        return SSH.model_validate(values | changes)
+
+    def know(self, port: int, key: str | None = None) -> None:
+        """Add a line to the user's known_hosts: this server's key, for another port that leads to it."""
+        with (self.folder / "known_hosts").open("a") as file:
+            file.write(f"[127.0.0.1]:{port} {key or self.host_key}\n")
+
+    def start(self) -> None:
+        sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+        assert sshd, "openssh-server is not installed"
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([sshd, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=log)
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"sshd did not start: {self.log}")
+
+    def stop(self) -> None:
+        """End the server; connections that exist live on in processes of their own."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_key(path: Path, kind: str = "ed25519", *options: str) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path, *options], check=True)
+    return path
