@@ -40,9 +40,7 @@ class Block(BaseModel):
         return {key: value for key, value in data.items() if value != "" or key not in known}
 
 
-def setting(
-    default: Any, description: str, *, key: str | None = None, environment: str = "", later: str = ""
-) -> Any:
+def setting(default: Any, description: str, *, key: str | None = None, environment: str = "", later: str = "") -> Any:
     """Declare a key that may be absent.
 
     `environment` is the variable that wins over it; `later` says what comes of it while it does nothing yet.

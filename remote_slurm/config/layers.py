@@ -40,9 +40,7 @@ def environment_variables() -> dict[str, str]:
     """Map the environment variables to the keys that they win over."""
     fields = ((field.json_schema_extra, field.alias or name) for name, field in Config.model_fields.items())
     return {
-        str(extra["environment"]): key
-        for extra, key in fields
-        if isinstance(extra, dict) and "environment" in extra
+        str(extra["environment"]): key for extra, key in fields if isinstance(extra, dict) and "environment" in extra
     }
 
 
@@ -64,9 +62,7 @@ class Layers:
         """Lay the file down; its value is a block of keys."""
         self.values = document.value
         self.origins = {where: Origin(line=line) for where, line in document.lines.items()}
-        self.problems += [
-            Origin(line=line).problem(where, message) for where, line, message in document.wrong
-        ]
+        self.problems += [Origin(line=line).problem(where, message) for where, line, message in document.wrong]
 
     def lay_environment(self, environ: Mapping[str, str]) -> None:
         """Lay the environment over it; an empty variable counts as not set, as in the reference plugin."""
@@ -85,9 +81,7 @@ class Layers:
             try:
                 document = read_yaml(text, where)
             except NotYaml as error:
-                self._wrong(
-                    where, f"must be a YAML value, in quotes where it holds YAML's own signs: {error}"
-                )
+                self._wrong(where, f"must be a YAML value, in quotes where it holds YAML's own signs: {error}")
                 continue
             self.problems += [_OVERRIDE.problem(place, message) for place, _, message in document.wrong]
             self._lay(where, "" if document.value is None else document.value, _OVERRIDE)

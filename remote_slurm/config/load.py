@@ -40,9 +40,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], overrides: Sequen
     except ValidationError as error:
         found = found + problems(error, Config, layers)
     if found:
-        raise ConfigError(
-            str(path), sorted(found, key=lambda problem: (problem.line is None, problem.line or 0))
-        )
+        raise ConfigError(str(path), sorted(found, key=lambda problem: (problem.line is None, problem.line or 0)))
     return config
 
 

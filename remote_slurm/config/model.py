@@ -83,9 +83,7 @@ class Flavor(Block):
 
     name: Line = setting("", "A name for people; pods choose a flavor by its key in Flavors.")
     description: Line = setting("", "What it is for.")
-    cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(
-        0, "CPUs of a pod that asks for none."
-    )
+    cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(0, "CPUs of a pod that asks for none.")
     memory_default: FlavorMemory = setting(
         0, "Memory of a pod that asks for none: 16G or 32000M in powers of 1024, or bytes."
     )
@@ -97,9 +95,7 @@ class Config(Block):
     """The whole configuration, validated: whoever holds one may trust it."""
 
     # Reaching the site
-    ssh: SSH = Field(
-        alias="SSH", description="How the site is reached: HostName, User and IdentityFile at least."
-    )
+    ssh: SSH = Field(alias="SSH", description="How the site is reached: HostName, User and IdentityFile at least.")
     poll_interval: Annotated[float, BeforeValidator(seconds(1))] = setting(
         10.0, "Seconds between two squeue at the site, however many pods there are."
     )
@@ -123,9 +119,7 @@ class Config(Block):
         64 << 20,
         "The largest request that is read, as a quantity: ConfigMaps and Secrets travel in requests.",
     )
-    namespace: Namespace = setting(
-        "", "Accept only pods of this Kubernetes namespace; empty: of all of them."
-    )
+    namespace: Namespace = setting("", "Accept only pods of this Kubernetes namespace; empty: of all of them.")
     taints: tuple[Taint, ...] = setting((), "Taints of the virtual node, sent with the ping's answer.")
     resources: Resources = Field(
         default_factory=Resources, description="What the ping reports instead of the totals from sinfo."
@@ -207,9 +201,7 @@ class Config(Block):
         description="Carry out startup, readiness and liveness probes.",
         later=f"{_NOT_YET}: no probe is carried out, and a container counts as ready once it runs",
     )
-    default_uid: UserId | None = setting(
-        None, "The user that jobs run as.", later=f"{_NOT_YET}: jobs run as SSH.User"
-    )
+    default_uid: UserId | None = setting(None, "The user that jobs run as.", later=f"{_NOT_YET}: jobs run as SSH.User")
     flavors: Mapping[str, Flavor] = setting(
         {}, "Named sets of defaults for pods.", later=f"{_NOT_YET}: pods get DefaultCPU and DefaultMemory"
     )
@@ -266,9 +258,7 @@ class Config(Block):
     @classmethod
     def _of_this_machine(cls, folder: Any, info: ValidationInfo) -> Any:
         return folder or (
-            info.context.state_folder
-            if isinstance(info.context, Machine)
-            else default_state_folder(os.environ)
+            info.context.state_folder if isinstance(info.context, Machine) else default_state_folder(os.environ)
         )
 
     @field_validator("singularity_path", mode="before")

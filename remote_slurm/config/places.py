@@ -46,9 +46,7 @@ def address(value: object) -> str:
     """Read an IP address to listen on, or `localhost`."""
     name = _without_brackets(line_of_text(value).strip())
     if name != "localhost" and not _is_address(name):
-        raise ValueError(
-            f"must be an IP address of this machine, such as 127.0.0.1 or ::1, not {shown(value)}"
-        )
+        raise ValueError(f"must be an IP address of this machine, such as 127.0.0.1 or ::1, not {shown(value)}")
     return name
 
 
@@ -84,8 +82,7 @@ def command(value: object) -> str:
     relative = "/" in name and not name.startswith("/")
     if not name or relative or name.startswith(("-", "~")) or re.search(r"[\s$`'\"]", name):
         raise ValueError(
-            "must be one command name or full path at the site, without arguments, variables or ~, "
-            f"not {shown(value)}"
+            f"must be one command name or full path at the site, without arguments, variables or ~, not {shown(value)}"
         )
     return name
 
@@ -103,9 +100,7 @@ def site_path(value: object) -> str:
     path = line_of_text(value).strip().removeprefix("~/")
     parts = path.split("/")
     if path.startswith(("~", "-")) or re.search(r"[$`]", path):
-        raise ValueError(
-            f"must be a plain path: the site expands no variables and no ~name, not {shown(value)}"
-        )
+        raise ValueError(f"must be a plain path: the site expands no variables and no ~name, not {shown(value)}")
     if re.search(r"[:,%\\]", path):
         raise ValueError(
             "must not hold : , % or \\, which Slurm and container runtimes read as signs of their own, "

@@ -42,7 +42,7 @@ def _sentence(detail: ErrorDetails, model: type[Block]) -> str:
             block = _block(model, where[:-1])
             purpose = str(block.model_fields[block.keys()[str(where[-1])]].description)
             return f"is required: {purpose[0].lower()}{purpose[1:]}"
-        case "model_type" | "mapping_type":
+        case "model_type" | "dict_type":
             return f"must be a block of keys, not {shown(detail['input'])}"
         case "tuple_type":
             return f"must be a list, such as [one, two], not {shown(detail['input'])}"

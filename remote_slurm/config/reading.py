@@ -17,7 +17,7 @@ _YAML = "tag:yaml.org,2002:"
 _PLAIN = {_YAML + kind for kind in ("str", "int", "float", "bool", "timestamp", "value", "map", "seq")}
 
 
-class NotYaml(Exception):  # noqa: N818 - it says what it is
+class NotYaml(Exception):
     """The text is not one YAML document; `line` is where the reader gave up."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
@@ -46,12 +46,17 @@ def read_yaml(text: str, at: Where = ()) -> Document:
             document.value = _Reader(document).value(root, at)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise NotYaml(str(error.problem or error.context), mark.line + 1 if mark else None) from error
+        raise NotYaml(_in_words(error), mark.line + 1 if mark else None) from error
     except yaml.YAMLError as error:
         raise NotYaml("it holds a character that YAML does not allow") from error
     except RecursionError as error:
         raise NotYaml("it is nested too deeply") from error
     return document
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or ""
+    return f"{error.context} {problem}" if problem.startswith("but ") else problem
 
 
 class _Reader:
@@ -75,9 +80,7 @@ class _Reader:
         if node.tag == _YAML + "null":
             return ""
         if node.tag not in _PLAIN:
-            return self._wrong(
-                node, where, f"has the tag {node.tag}, which means nothing here: write the value itself"
-            )
+            return self._wrong(node, where, f"has the tag {node.tag}, which means nothing here: write the value itself")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
@@ -94,9 +97,7 @@ class _Reader:
                 self._wrong(key, where, "has a list or a block where a key should stand")
             elif key.value in own:
                 first = self._document.lines[*where, key.value]
-                self._wrong(
-                    key, (*where, key.value), f"stands twice, first in line {first}: keep one of them"
-                )
+                self._wrong(key, (*where, key.value), f"stands twice, first in line {first}: keep one of them")
             else:
                 own[key.value] = self._noted(key, value, (*where, key.value))
         return merged | own

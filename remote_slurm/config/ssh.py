@@ -12,7 +12,7 @@ from remote_slurm.config.places import Host, LocalPath, Login, Port, host, login
 from remote_slurm.config.values import Flag, line_of_text, number, one_or_more, seconds, shown
 
 _SSH_PORT = 22
-_HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?::(?P<port>[0-9]+))?")
+_HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^@:\[\]]+)(?::(?P<port>[0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ def jump_host(hop: str) -> JumpHost:
     found = _HOP.fullmatch(hop.strip())
     if not found:
         raise ValueError(
-            "must be hops like [user@]host[:port], separated by commas, an IPv6 address in brackets, "
-            f"not {shown(hop)}"
+            f"must be hops like [user@]host[:port], separated by commas, an IPv6 address in brackets, not {shown(hop)}"
         )
     return JumpHost(
         host=host(found["host"]),
@@ -85,9 +84,7 @@ class SSH(Block):
     @classmethod
     def _a_key_is_named(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is None and info.data.get("identities_only", False):
-            raise ValueError(
-                "is required: the path of the private key (or IdentitiesOnly: false to use an agent)"
-            )
+            raise ValueError("is required: the path of the private key (or IdentitiesOnly: false to use an agent)")
         return path
 
     @field_validator("proxy_jump")

@@ -68,9 +68,7 @@ def words(value: object) -> str:
     try:
         shlex.split(line)
     except ValueError as error:
-        raise ValueError(
-            f"must be words as a shell splits them, not {shown(line)}: a quote is open"
-        ) from error
+        raise ValueError(f"must be words as a shell splits them, not {shown(line)}: a quote is open") from error
     return line
 
 
@@ -189,9 +187,7 @@ def namespace(value: object) -> str:
     """Accept a Kubernetes namespace (a DNS label, RFC 1123), or nothing for all."""
     name = line_of_text(value).strip()
     if name and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-        raise ValueError(
-            f"must be a Kubernetes namespace (lower case letters, digits and -), not {shown(value)}"
-        )
+        raise ValueError(f"must be a Kubernetes namespace (lower case letters, digits and -), not {shown(value)}")
     return name
 
 

@@ -1,0 +1,319 @@
+"""Each key: what may stand there, what becomes of it, and what is said of anything else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote_slurm.config import Accelerator, Config, ContainerRuntime, Flavor, Resources, Taint, TaintEffect
+from remote_slurm.config.machine import default_state_folder
+from remote_slurm.errors import Problem
+
+Load = Callable[..., Config]
+Problems = Callable[..., list[Problem]]
+
+RIGHT = [
+    ("SidecarPort", '"4000"', "sidecar_port", 4000),
+    ("SidecarPort", "4001", "sidecar_port", 4001),
+    ("SidecarPort", "0", "sidecar_port", 0),
+    ("Socket", "unix:///var/run/plugin.sock", "socket", Path("/var/run/plugin.sock")),
+    ("SbatchPath", "/usr/bin/sbatch", "sbatch_path", "/usr/bin/sbatch"),
+    ("ScancelPath", "scancel", "scancel_path", "scancel"),
+    ("SqueuePath", "/opt/slurm/bin/squeue", "squeue_path", "/opt/slurm/bin/squeue"),
+    ("SinfoPath", '"/usr/bin/sinfo"', "sinfo_path", "/usr/bin/sinfo"),
+    (
+        "CommandPrefix",
+        "|\n  module load apptainer\n  ulimit -c 0\n",
+        "command_prefix",
+        "module load apptainer\nulimit -c 0\n",
+    ),
+    ("ImagePrefix", "docker://", "image_prefix", "docker://"),
+    ("SingularityPath", "/opt/apptainer/bin/apptainer", "singularity_path", "/opt/apptainer/bin/apptainer"),
+    ("SingularityPrefix", "nice -n '5'", "singularity_prefix", "nice -n '5'"),
+    (
+        "SingularityDefaultOptions",
+        "[--nv, --bind, '/a b:/c']",
+        "singularity_default_options",
+        ("--nv", "--bind", "/a b:/c"),
+    ),
+    ("ExportPodData", "false", "export_pod_data", False),
+    ("ExportPodData", '"true"', "export_pod_data", True),
+    ("ExportPodData", "No", "export_pod_data", False),
+    ("DataRootFolder", ".local/interlink/jobs/", "data_root_folder", ".local/interlink/jobs"),
+    ("DataRootFolder", "~/jobs", "data_root_folder", "jobs"),
+    ("DataRootFolder", "//scratch/./me/", "data_root_folder", "/scratch/me"),
+    ("DataRootFolder", "/scratch/it's mine", "data_root_folder", "/scratch/it's mine"),
+    ("Namespace", "vk", "namespace", "vk"),
+    ("Namespace", "2024-01-01", "namespace", "2024-01-01"),
+    ("Namespace", "0123", "namespace", "0123"),
+    ("Tsocks", "true", "tsocks", True),
+    ("TsocksPath", '"$WORK/tsocks-1.8/libtsocks.so"', "tsocks_path", "$WORK/tsocks-1.8/libtsocks.so"),
+    ("TsocksLoginNode", "login01", "tsocks_login_node", "login01"),
+    ("BashPath", "/usr/local/bin/bash", "bash_path", "/usr/local/bin/bash"),
+    ("VerboseLogging", "on", "verbose_logging", True),
+    ("ErrorsOnlyLogging", "TRUE", "errors_only_logging", True),
+    ("EnableProbes", "true", "enable_probes", True),
+    ("ContainerRuntime", "singularity", "container_runtime", ContainerRuntime.SINGULARITY),
+    ("ContainerRuntime", "apptainer", "container_runtime", ContainerRuntime.APPTAINER),
+    ("ContainerRuntime", "none", "container_runtime", ContainerRuntime.NONE),
+    ("EnrootPath", "/usr/bin/enroot", "enroot_path", "/usr/bin/enroot"),
+    ("EnrootPrefix", "nice", "enroot_prefix", "nice"),
+    ("EnrootDefaultOptions", '["--rw", "--root"]', "enroot_default_options", ("--rw", "--root")),
+    ("DefaultUID", "1000", "default_uid", 1000),
+    ("DefaultFlavor", "small", "default_flavor", "small"),
+    (
+        "Flavors",
+        "{small: {Name: s, Description: d, CPUDefault: 2, MemoryDefault: 8G, UID: 0, SlurmFlags: [-p short]}}",
+        "flavors",
+        {
+            "small": Flavor(
+                name="s", description="d", cpu_default=2, memory_default=8 << 30, uid=0, slurm_flags=("-p short",)
+            )
+        },
+    ),
+    ("Flavors", "{a: {MemoryDefault: 32000M}}", "flavors", {"a": Flavor(memory_default=32000 << 20)}),
+    ("Flavors", "{a: {MemoryDefault: 1024}}", "flavors", {"a": Flavor(memory_default=1024)}),
+    ("Flavors", "{a: {MemoryDefault: 16gb}}", "flavors", {"a": Flavor(memory_default=16 << 30)}),
+    (
+        "Taints",
+        "[{key: k, value: v, effect: NoExecute}, {key: l, effect: PreferNoSchedule}]",
+        "taints",
+        (
+            Taint(key="k", value="v", effect=TaintEffect.NO_EXECUTE),
+            Taint(key="l", effect=TaintEffect.PREFER_NO_SCHEDULE),
+        ),
+    ),
+    ("ResourceScriptPath", "~/bin/resources.sh", "resource_script_path", "bin/resources.sh"),
+    ("BindAddress", "::1", "bind_address", "::1"),
+    ("AllowUnauthenticated", "true", "allow_unauthenticated", True),
+    ("PollInterval", '"2.5"', "poll_interval", 2.5),
+    ("PollInterval", "1", "poll_interval", 1.0),
+    ("DefaultCPU", "2", "default_cpu", 2),
+    ("DefaultMemory", "1M", "default_memory", 1_000_000),
+    ("DefaultMemory", "2Gi", "default_memory", 2 << 30),
+    ("DefaultMemory", "1.5G", "default_memory", 1_500_000_000),
+    ("DefaultMemory", "1e6", "default_memory", 1_000_000),
+    ("DefaultMemory", "0.5", "default_memory", 1),
+    ("DefaultMemory", "None", "default_memory", None),
+    ("MaxRequestSize", "8Mi", "max_request_size", 8 << 20),
+    ("StateFolder", "/var/lib/me", "state_folder", Path("/var/lib/me")),
+    ("StateFolder", "~/state", "state_folder", Path("/home/me/state")),
+    (
+        "Resources",
+        "{cpu: 4000m, memory: 512Gi, pods: 1000, accelerators: [{resourceType: nvidia.com/gpu, available: 8}]}",
+        "resources",
+        Resources(
+            cpu="4000m",
+            memory="512Gi",
+            pods="1000",
+            accelerators=(Accelerator(resource_type="nvidia.com/gpu", available="8"),),
+        ),
+    ),
+    ("SHARED_FS", "false", "shared_fs", False),
+    ("CUSTOMKUBECONF", "/etc/kube.conf", "custom_kubeconf", Path("/etc/kube.conf")),
+    ("InterlinkURL", "http://interlink", "interlink_url", "http://interlink"),
+    ("InterlinkPort", '"3000"', "interlink_port", "3000"),
+    ("SidecarURL", "http://0.0.0.0", "sidecar_url", "http://0.0.0.0"),
+    ("VKConfigPath", "/etc/vk.yaml", "vk_config_path", "/etc/vk.yaml"),
+]
+
+A_PORT = "must be a whole number from 0 to 65535"
+A_COMMAND = "must be one command name or full path at the site"
+ONE_LINE = "must be one line without control characters"
+A_SOCKET = "must have the form unix:///path/of/the.sock"
+SECONDS = "must be a number of seconds from 1 to 86400, without a unit"
+A_QUANTITY = "must be a quantity as Kubernetes writes it"
+PLAIN_PATH = "must be a plain path"
+OWN_FOLDER = "must be a folder of its own, such as .interlink/jobs"
+SIGNS = r"must not hold : , % or \, "
+
+WRONG = [
+    ("SidecarPort", "65536", A_PORT),
+    ("SidecarPort", "-1", A_PORT),
+    ("SidecarPort", "4000/tcp", A_PORT),
+    ("SidecarPort", "0x10", A_PORT),
+    ("SidecarPort", "[4000]", A_PORT),
+    ("SidecarPort", "٤٠", A_PORT),
+    ("Socket", "/var/run/plugin.sock", A_SOCKET),
+    ("Socket", "unix://var/run/plugin.sock", A_SOCKET),
+    ("Socket", "unix:///", A_SOCKET),
+    ("Socket", "tcp://0.0.0.0:4000", A_SOCKET),
+    ("Socket", f"unix:///{'x' * 107}", "at most 107 bytes"),
+    ("SbatchPath", "sbatch --account=me", A_COMMAND),
+    ("SbatchPath", "$SLURM/bin/sbatch", A_COMMAND),
+    ("ScancelPath", "~/bin/scancel", A_COMMAND),
+    ("SqueuePath", "bin/squeue", A_COMMAND),
+    ("SinfoPath", "--help", A_COMMAND),
+    ("CommandPrefix", '"a\\0b"', "must not hold a NUL character"),
+    ("CommandPrefix", "[module load x]", "must be one text, not a list"),
+    ("ImagePrefix", '"docker://\\n"', ONE_LINE),
+    ("SingularityPath", "module load apptainer; apptainer", A_COMMAND),
+    ("SingularityPrefix", '"nice \'oops"', "a quote is open"),
+    ("SingularityDefaultOptions", "--nv", "must be a list, such as [one, two], not '--nv'"),
+    ("SingularityDefaultOptions", '["a\\nb"]', ONE_LINE),
+    ("ExportPodData", "1", "must be true or false, not '1'"),
+    ("ExportPodData", "truee", "must be true or false"),
+    ("DataRootFolder", "../jobs", "must not go up with .."),
+    ("DataRootFolder", "/scratch/../etc", "must not go up with .."),
+    ("DataRootFolder", "$SCRATCH/jobs", PLAIN_PATH),
+    ("DataRootFolder", "~you/jobs", PLAIN_PATH),
+    ("DataRootFolder", '"`id`"', PLAIN_PATH),
+    ("DataRootFolder", "-rf", PLAIN_PATH),
+    ("DataRootFolder", '"a\\0b"', "NUL"),
+    ("DataRootFolder", '"a\\nb"', ONE_LINE),
+    ("DataRootFolder", '"a\\x7fb"', ONE_LINE),
+    ("DataRootFolder", '"a\\u2028b"', ONE_LINE),
+    ("DataRootFolder", "/scratch/%j", SIGNS),
+    ("DataRootFolder", '"a:b"', SIGNS),
+    ("DataRootFolder", '"a,b"', SIGNS),
+    ("DataRootFolder", r"a\b", SIGNS),
+    ("DataRootFolder", "/", OWN_FOLDER),
+    ("DataRootFolder", ".", OWN_FOLDER),
+    ("DataRootFolder", "~/", OWN_FOLDER),
+    ("Namespace", "Not_A_Namespace", "must be a Kubernetes namespace"),
+    ("Namespace", "a" * 64, "must be a Kubernetes namespace"),
+    ("Tsocks", "maybe", "must be true or false"),
+    ("BashPath", "bash", "must be a full path, since it follows #!"),
+    ("BashPath", "/usr/bin/env bash", A_COMMAND),
+    ("ContainerRuntime", "enroot", "enroot comes with a later version, and no pod could run now"),
+    ("ContainerRuntime", "podman", "podman comes with a later version"),
+    ("ContainerRuntime", "docker", "must be one of singularity, apptainer, none, not 'docker'"),
+    ("ContainerRuntime", "{}", "must be one of singularity, apptainer, none, not a block of keys"),
+    ("DefaultUID", "-1", "must be a whole number from 0 to 4294967294"),
+    ("Flavors", "[small]", "must be a block of keys, not a list"),
+    ("Flavors", "{a: 3}", "must be a block of keys, not '3'"),
+    ("Flavors", "{a: {MemoryDefault: 16GG}}", "must be memory such as 16G or 32000M, not '16GG'"),
+    ("Flavors", "{a: {SlurmFlags: [partition=gpu]}}", "must be an option of sbatch"),
+    ("Flavors", "{a: {CPUDefault: -1}}", "must be a whole number from 0"),
+    ("Taints", "{key: k, effect: NoExecute}", "must be a list, such as [one, two], not a block of keys"),
+    ("Taints", "[{key: k, effect: noexecute}]", "must be one of NoSchedule, PreferNoSchedule, NoExecute"),
+    ("Taints", "[{effect: NoExecute}]", "is required: the taint's key."),
+    ("ResourceScriptPath", "../up.sh", "must not go up with .."),
+    ("BindAddress", "localhost.example.org", "must be an IP address of this machine"),
+    ("BindAddress", "300.0.0.1", "must be an IP address of this machine"),
+    ("PollInterval", "0.5", SECONDS),
+    ("PollInterval", "0", SECONDS),
+    ("PollInterval", "10s", SECONDS),
+    ("PollInterval", "nan", SECONDS),
+    ("PollInterval", "inf", SECONDS),
+    ("PollInterval", "86401", SECONDS),
+    ("DefaultCPU", "0", "must be a whole number from 1"),
+    ("DefaultCPU", "500m", "must be a whole number from 1"),
+    ("DefaultMemory", "0", "must be more than 0, not '0'; or be the word none"),
+    ("DefaultMemory", "1MB", A_QUANTITY),
+    ("DefaultMemory", "-1M", A_QUANTITY),
+    ("DefaultMemory", "1mi", A_QUANTITY),
+    ("DefaultMemory", "NaN", A_QUANTITY),
+    ("DefaultMemory", "Infinity", A_QUANTITY),
+    ("MaxRequestSize", "0", "must be more than 0"),
+    ("MaxRequestSize", "unlimited", A_QUANTITY),
+    ("StateFolder", "~you/state", "must begin with / or ~/ or be relative to this file"),
+    ("Resources", "{cpu: many}", A_QUANTITY),
+    ("Resources", "{accelerators: [{resourceType: nvidia.com/gpu}]}", "is required: how many there are in all."),
+    ("SHARED_FS", "2", "must be true or false"),
+    ("CUSTOMKUBECONF", "[a]", "must be one text, not a list"),
+]
+
+
+@pytest.mark.parametrize(("key", "text", "attribute", "expected"), RIGHT)
+def test_right_value(load: Load, key: str, text: str, attribute: str, expected: Any) -> None:
+    config = load(f"{key}: {text}")
+    assert getattr(config, attribute) == expected
+    assert type(getattr(config, attribute)) is type(expected)
+
+
+def test_every_key_has_a_right_value_in_the_table() -> None:
+    assert {key: attribute for key, _, attribute, _ in RIGHT} | {"SSH": "ssh"} == Config.keys()
+
+
+@pytest.mark.parametrize(("key", "text", "sentence"), WRONG)
+def test_wrong_value(problems: Problems, key: str, text: str, sentence: str) -> None:
+    (problem,) = problems(f"# first line\n{key}: {text}")
+    assert problem.key.startswith(key)
+    assert sentence in problem.message
+    assert problem.line == 2
+
+
+def test_a_long_wrong_value_is_shown_in_part(problems: Problems) -> None:
+    (problem,) = problems(f"SidecarPort: {'9' * 10_000}")
+    assert len(problem.message) < 200
+
+
+@pytest.mark.parametrize("empty", ["", '""', "~", "null"])
+@pytest.mark.parametrize("key", sorted(Config.keys().keys() - {"SSH"}))
+def test_an_empty_value_means_the_default(load: Load, key: str, empty: str) -> None:
+    attribute = Config.keys()[key]
+    assert getattr(load(f"{key}: {empty}"), attribute) == getattr(load(""), attribute)
+
+
+def test_an_unknown_key_is_an_error_even_when_empty(problems: Problems) -> None:
+    assert [problem.key for problem in problems("Frobnicate:")] == ["Frobnicate"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "path"), [("singularity", "singularity"), ("apptainer", "apptainer"), ("none", "singularity")]
+)
+def test_the_runtimes_word_is_its_command(load: Load, runtime: str, path: str) -> None:
+    assert load(f"ContainerRuntime: {runtime}").singularity_path == path
+
+
+@pytest.mark.parametrize(
+    ("environ", "root", "folder"),
+    [
+        ({"HOME": "/home/me"}, False, "/home/me/.local/state/remote-slurm"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "/state"}, False, "/state/remote-slurm"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "relative"}, False, "/home/me/.local/state/remote-slurm"),
+        ({"HOME": "/root"}, True, "/var/lib/remote-slurm"),
+        ({"HOME": "/root", "XDG_STATE_HOME": "/state"}, True, "/state/remote-slurm"),
+    ],
+)
+def test_default_state_folder(environ: dict[str, str], root: bool, folder: str) -> None:  # noqa: FBT001 - a table
+    assert default_state_folder(environ, root=root) == Path(folder)
+
+
+LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", '"[::1]"', "localhost"]
+BEYOND = [
+    "0.0.0.0",  # noqa: S104 - refused
+    '"::"',
+    "192.0.2.7",
+    "2001:db8::7",
+    "169.254.1.1",
+    '"::ffff:192.0.2.7"',
+]
+
+
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_the_sidecar_may_listen_on_this_machine(load: Load, address: str) -> None:
+    assert load(f"BindAddress: {address}").bind_address == address.strip('"[]')
+
+
+@pytest.mark.parametrize("address", BEYOND)
+def test_the_sidecar_listens_beyond_this_machine_only_when_told_so(
+    load: Load, problems: Problems, address: str
+) -> None:
+    (problem,) = problems(f"BindAddress: {address}")
+    assert (problem.key, problem.line) == ("BindAddress", 1)
+    assert "can run shell at the site" in problem.message
+    assert "AllowUnauthenticated: true" in problem.message
+    assert load(f"BindAddress: {address}\nAllowUnauthenticated: true").bind_address == address.strip('"')
+    assert load(f"BindAddress: {address}\nSocket: unix:///run/a.sock").socket == Path("/run/a.sock")
+
+
+def test_details_and_errors_only_exclude_each_other(problems: Problems) -> None:
+    (problem,) = problems("ErrorsOnlyLogging: true\nVerboseLogging: true")
+    assert (problem.key, problem.line) == ("ErrorsOnlyLogging", 1)
+    assert "VerboseLogging" in problem.message
+
+
+def test_the_default_flavor_is_one_of_the_flavors(problems: Problems) -> None:
+    (problem,) = problems("Flavors: {small: {}, large: {}}\nDefaultFlavor: medium")
+    assert str(problem) == "DefaultFlavor (line 2): must be one of Flavors (small, large), not 'medium'"
+
+
+def test_a_config_cannot_be_changed(load: Load) -> None:
+    config = load("")
+    with pytest.raises(ValueError, match="frozen"):
+        config.namespace = "other"
+    with pytest.raises(ValueError, match="frozen"):
+        config.ssh.port = 23
