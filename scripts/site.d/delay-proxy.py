@@ -62,9 +62,7 @@ def send_at_once(writer: asyncio.StreamWriter) -> None:
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-async def relay(
-    near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter, target: int, rtt: float
-) -> None:
+async def relay(near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter, target: int, rtt: float) -> None:
     """A connection that breaks on one side breaks on the other; that is no news to anybody here."""
     with contextlib.closing(near_writer), contextlib.suppress(OSError, ExceptionGroup):
         await asyncio.sleep(rtt)

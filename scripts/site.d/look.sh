@@ -7,13 +7,23 @@ site_status() {
 }
 
 not_up() {
-    local state=absent
-    [[ ! -d $(state_folder) ]] || state=starting
-    [[ $state = absent ]] || [[ -z $(fact pid) ]] || is_alive || state=dead
+    local state
+    state=$(why_not_up)
     if [[ $OUTPUT = json ]]; then
         printf '{"name": "%s", "state": "%s"}\n' "$NAME" "$state"
     else
         say "site $NAME is not up: $state"
+    fi
+}
+
+# Whoever starts it holds the lock on its folder until it is up.
+why_not_up() {
+    if [[ ! -d $(state_folder) ]]; then
+        echo absent
+    elif flock -n "$(state_folder)" true; then
+        echo dead
+    else
+        echo starting
     fi
 }
 

@@ -18,7 +18,7 @@ parse_options() {
         -h | --help) show_help --help ;;
         --accounting) allow "$command" "$1" up && ACCOUNTING=true && shift ;;
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-        --*) (($# > 1)) || usage "$1 needs a value" && set_option "$command" "$1" "$2" && shift 2 ;;
+        --*) set_option "$command" "$1" "${2-}" && shift $(($# > 1 ? 2 : 1)) ;;
         *) COMMAND=("$@") && break ;;
         esac
     done
@@ -39,7 +39,7 @@ set_option() {
     esac
 }
 
-check() { [[ $2 =~ $3 ]] || usage "$1 takes $4, not '$2'"; }
+check() { [[ ${2-} =~ $3 ]] || usage "$1 takes $4, not '$2'"; }
 
 # Without leading zeros, so that bash's arithmetic does not read octal numbers; up to a day in milliseconds.
 check_number() { check "$1" "$2" '^(0|[1-9][0-9]{0,7})$' "a whole number of $3"; }

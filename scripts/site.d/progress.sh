@@ -17,20 +17,21 @@ step() {
     tick "$what" </dev/null &
     ticker=$!
     "$@" >>"$log" 2>&1 </dev/null || status=$?
-    kill "$ticker"
+    kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
     ((status)) || ((SECONDS - start < 3)) || report "$what: $((SECONDS - start)) s"$'\n'
     return "$status"
 }
 
-# Waits with `read`, since a `sleep` of its own would outlive the ticker, and hold the locks that it inherits.
+# Waits with `read`, since a `sleep` of its own would outlive it; and ends when the command was killed.
 tick() {
-    local start=$SECONDS pause=2 line_end='' every=1
-    [[ -t 2 ]] || { line_end=$'\n' && every=10; }
+    local start=$SECONDS elapsed every=1 line_end=''
+    close_inherited_files
+    [[ -t 2 ]] || { every=10 && line_end=$'\n'; }
     exec {timer}<> <(:)
-    until read -rt "$pause" -u "$timer"; do
-        report "$1 ... $((SECONDS - start)) s$line_end"
-        pause=$every
+    while read -rt 1 -u "$timer" || kill -0 "$$" 2>/dev/null; do
+        elapsed=$((SECONDS - start))
+        ((elapsed < 2 || (elapsed - 2) % every)) || report "$1 ... $elapsed s$line_end"
     done
 }
 

@@ -2,13 +2,13 @@
 # The recipes of the trees, from an empty folder to Debian with Slurm. What happens inside a tree is in build/.
 
 base_recipe() { hash_of tree.sh build/{chroot,packages,accounts,image,tidy}; }
-accounting_recipe() { hash_of mount-root build/{layer,accounting}; }
+accounting_recipe() { hash_of mount-root.sh build/{layer,accounting}; }
 hash_of() { (cd "$PARTS" && { echo "$SUITE" && cat "$@"; } | sha256sum | cut -c 1-12); }
 
 build_base() {
     local part=$1 log=$2 mirror
     mirror=$(debian_mirror)
-    prepare_dpkg "$part"
+    prepare_dpkg "$part" || return
     step "$log" "Debian $SUITE, base system (1 of 3)" bootstrap "$part" "$mirror" || return
     apt_settings >"$part/etc/apt/apt.conf.d/10site" || return
     step "$log" 'Slurm and sshd (2 of 3)' inside_tree "$part" packages "$SUITE" "$mirror" || return
@@ -19,7 +19,7 @@ finish_base() { inside_tree "$1" accounts && inside_tree "$1" image && inside_tr
 
 # No fsync and no documentation: both cost time, and nobody misses them in a tree that is thrown away when it breaks.
 prepare_dpkg() {
-    mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
+    mkdir -p "$1/etc/dpkg/dpkg.cfg.d" || return
     printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/doc/*' 'path-exclude=/usr/share/man/*' \
         'path-exclude=/usr/share/locale/*' 'path-exclude=/usr/share/info/*' >"$1/etc/dpkg/dpkg.cfg.d/site"
 }

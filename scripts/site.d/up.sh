@@ -16,10 +16,11 @@ site_up() {
 }
 
 compare_options() {
-    local option
+    local option words
     for option in "${SITE_OPTIONS[@]}"; do
+        words=${option,,} && words=${words//_/ }
         [[ $(fact "$option") = "${!option}" ]] ||
-            die "site $NAME is running with $option=$(fact "$option"), not ${!option}: take it down, or use another --name"
+            die "site $NAME is running with $words $(fact "$option"), not ${!option}: take it down, or use another --name"
     done
     say "site $NAME is running already"
 }
