@@ -27,9 +27,7 @@ _WITHOUT_VALUE = frozenset({
     "verbose", "version", "wait",
 })  # fmt: skip
 
-_OPTIONAL_VALUE = frozenset(
-    {"exclusive", "get-user-env", "immediate", "nice", "no-kill", "oversubscribe", "propagate"}
-)
+_OPTIONAL_VALUE = frozenset({"exclusive", "get-user-env", "immediate", "nice", "no-kill", "oversubscribe", "propagate"})
 
 # Flags that stand for each other: the last one given replaces the others, and sbatch refuses them together.
 _GROUPS = (
@@ -124,9 +122,7 @@ def _checked(value: str | None, name: str, where: str) -> str | None:
     if value is None:
         return None
     if not value.isprintable() or len(value) > _MAX_VALUE:
-        raise Rejected(
-            f"{where}: the value of --{name} must be one printable line of at most {_MAX_VALUE} characters"
-        )
+        raise Rejected(f"{where}: the value of --{name} must be one printable line of at most {_MAX_VALUE} characters")
     return value
 
 

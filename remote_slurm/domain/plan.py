@@ -81,11 +81,7 @@ def _flags(pod: Pod, resources: PodResources, config: Config) -> tuple[Flag, ...
 
 
 def _resource_flags(resources: PodResources) -> list[Flag]:
-    flags = (
-        [Flag("gres", ",".join(f"{name}:{count}" for name, count in resources.gres))]
-        if resources.gres
-        else []
-    )
+    flags = [Flag("gres", ",".join(f"{name}:{count}" for name, count in resources.gres))] if resources.gres else []
     if resources.cpus is not None:
         flags.append(Flag("cpus-per-task", str(resources.cpus)))
     if resources.memory_mib is not None:

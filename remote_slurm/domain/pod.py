@@ -244,10 +244,10 @@ def _validated(model: type[_Model], body: object, what: str) -> _Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise Rejected(f"the body of {what} cannot be read: {_first_problem(error)}") from None
+        raise Rejected(f"the body of {what} cannot be read: {first_problem(error)}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """Where and what, without the value: it may be somebody's secret."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])

@@ -14,11 +14,9 @@ MIB = 1024 * 1024
 def quantity(value: str | float, what: str) -> Decimal:
     """The number that a quantity stands for; `what` names it in the sentence of Rejected."""
     try:
-        number = Decimal(parse_quantity(value))
+        number = Decimal(parse_quantity(value))  # type: ignore[no-untyped-call] # the kubernetes client has no types
     except ValueError as error:
-        raise Rejected(
-            f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi"
-        ) from error
+        raise Rejected(f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi") from error
     if not number.is_finite() or number < 0:
         raise Rejected(f"{what} is '{value}': it cannot be negative")
     return number

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from typing import Any
 
 from remote_slurm.config import Config, ContainerRuntime
 from remote_slurm.domain.pod import Container, EnvVar, Pod
@@ -17,8 +18,8 @@ from remote_slurm.domain.volumes import Mount
 from remote_slurm.errors import Rejected
 
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# A container of its own instead of the user's login environment, with a root file system that can be written (in memory),
-# and values that are not evaluated by a shell a second time
+# A container of its own instead of the user's login environment, with a root file system that can be written (in
+# memory), and values that are not evaluated by a shell a second time
 _ALWAYS = ("--containall", "--no-eval", "--writable-tmpfs")
 _GPU_OPTION = {"": (), "nvidia.com/gpu": ("--nv",), "amd.com/gpu": ("--rocm",)}
 
@@ -112,7 +113,7 @@ def _env_value(item: EnvVar, container: Container, pod: Pod) -> str:
     """The value; the Virtual Kubelet leaves `valueFrom` only where it could not resolve it."""
     if item.value or item.value_from is None:
         return item.value
-    source = next(iter(item.value_from.values()), {}) or {}
+    source: dict[str, Any] = next(iter(item.value_from.values()), {}) or {}
     fields = {"metadata.name": pod.metadata.name, "metadata.namespace": pod.metadata.namespace,
               "metadata.uid": pod.metadata.uid}  # fmt: skip
     if source.get("fieldPath") in fields:

@@ -10,9 +10,9 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def quote(value: str) -> str:
-    """One word that every POSIX shell reads back as exactly `value`.
+    r"""One word that every POSIX shell reads back as exactly `value`.
 
-    A quote is written as '"'"' since apptainer's --env-file (1.4, with --no-eval) keeps the backslash of '\\''.
+    A quote is written as '"'"' since apptainer's --env-file (1.4, with --no-eval) keeps the backslash of '\''.
     Raises Rejected for a NUL, which no argument and no environment variable can hold.
     """
     if "\0" in value:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from remote_slurm.domain.shell import words
 
@@ -62,7 +62,7 @@ class JobState(Enum):
 
     phase: Phase
 
-    def __new__(cls, word: str, phase: Phase) -> JobState:
+    def __new__(cls, word: str, phase: Phase) -> Self:
         member = object.__new__(cls)
         member._value_ = word
         member.phase = phase
@@ -72,10 +72,7 @@ class JobState(Enum):
     def parse(cls, text: str) -> JobState:
         """`CANCELLED by 1000` and `RUNNING` alike; a word that Slurm has learned since is UNKNOWN, never an end."""
         word = text.split(maxsplit=1)[0].rstrip("+") if text.split() else ""
-        try:
-            return cls(word)
-        except ValueError:
-            return cls.UNKNOWN
+        return next((state for state in cls if state.value == word), cls.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +106,9 @@ def active_command(squeue: str) -> str:
 
 
 def parse_queue(text: str, root: str) -> list[Job]:
-    """The jobs whose batch script lies below `root`, the DataRootFolder as the site spells it: the others are not ours."""
+    """The jobs whose batch script lies below `root`, the DataRootFolder as the site spells it: others are not ours."""
     rows = (line.split(SEPARATOR, len(_QUEUE) - 1) for line in text.split("\n"))
-    named = (
-        dict(zip((field.name for field in _QUEUE), row, strict=True))
-        for row in rows
-        if len(row) == len(_QUEUE)
-    )
+    named = (dict(zip((field.name for field in _QUEUE), row, strict=True)) for row in rows if len(row) == len(_QUEUE))
     return [
         Job(row["id"], JobState.parse(row["state"]), row["reason"], pod)
         for row in named
@@ -133,9 +126,7 @@ def pod_of_script(path: str, root: str) -> str:
 def accounting_command(sacct: str, job_ids: Iterable[str]) -> str:
     """One line for each job, without its steps."""
     ids = ",".join(job_ids)
-    return words(
-        [sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobIDRaw,State"]
-    )
+    return words([sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobIDRaw,State"])
 
 
 def parse_accounting(text: str) -> list[Job]:
@@ -159,10 +150,10 @@ class Refusal(Enum):
 _UNKNOWN = ("Socket timed out", "Unable to contact slurm controller", "Zero Bytes were transmitted",
             "Connection reset", "Unexpected message received", "Communication connection failure",
             "Transport endpoint")  # fmt: skip
-# limits that pass, of an association, a QOS or the whole cluster
+# limits that pass, of an association, a QOS or the whole cluster. They come before the sentence "Job violates
+# accounting/QOS policy", which is said for limits that never pass as well.
 _FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJob", "temporarily unable",
-            "Resource temporarily unavailable", "Slurm temporarily", "Too many jobs", "Job violates accounting/QOS "
-            "policy (job submit limit", "rate limit")  # fmt: skip
+            "Resource temporarily unavailable", "Slurm temporarily", "Too many jobs", "rate limit")  # fmt: skip
 
 
 def classify_refusal(message: str) -> Refusal:
@@ -213,9 +204,7 @@ def parse_nodes(text: str) -> Capacity:
     """Totals over the nodes that can run jobs, each counted once however many partitions it is in."""
     rows = (line.split(SEPARATOR) for line in text.split("\n"))
     nodes = {
-        row[0]: dict(zip((field.name for field in _NODES), row, strict=True))
-        for row in rows
-        if len(row) == len(_NODES)
+        row[0]: dict(zip((field.name for field in _NODES), row, strict=True)) for row in rows if len(row) == len(_NODES)
     }
     usable = [node for node in nodes.values() if not node["state"].lower().startswith(_GONE)]
     return Capacity(

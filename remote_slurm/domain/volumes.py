@@ -117,21 +117,15 @@ def _collect(volume: Volume, request: CreateRequest, *, export: bool) -> _Collec
     if volume.host_path is not None:
         path = volume.host_path.path
         if not path.startswith("/") or ".." in PurePosixPath(path).parts:
-            raise Rejected(
-                f"hostPath volume '{volume.name}' has the path '{path}': it must be absolute, without '..'"
-            )
+            raise Rejected(f"hostPath volume '{volume.name}' has the path '{path}': it must be absolute, without '..'")
         return _Collected(path, host_path=HostPath(path, volume.host_path.type))
     if volume.empty_dir is not None:
         source = f"volumes/{volume.name}"
         return _Collected(source, [File(source, None, 0o700)])
-    raise Rejected(
-        f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job yet"
-    )
+    raise Rejected(f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job yet")
 
 
-def _config_map(
-    volume: Volume, source: ConfigMapVolume, request: CreateRequest, *, export: bool
-) -> _Collected:
+def _config_map(volume: Volume, source: ConfigMapVolume, request: CreateRequest, *, export: bool) -> _Collected:
     what = f"ConfigMap '{source.name}'"
     _refuse_unless(export, volume, what)
     sent = (each for data in request.container for each in data.config_maps)
@@ -154,13 +148,9 @@ def _projected(volume: Volume, request: CreateRequest, *, export: bool) -> _Coll
     collected = _Collected(folder, [File(folder, None, 0o700)], read_only=True)
     mode = volume.projected.default_mode if volume.projected else 0o644
     if not export:
-        collected.warnings.append(
-            f"projected volume '{volume.name}' stays empty, since ExportPodData is false"
-        )
+        collected.warnings.append(f"projected volume '{volume.name}' stays empty, since ExportPodData is false")
     elif found is None:
-        collected.warnings.append(
-            f"projected volume '{volume.name}' stays empty, since no data came with the pod"
-        )
+        collected.warnings.append(f"projected volume '{volume.name}' stays empty, since no data came with the pod")
     else:
         what = f"projected volume '{volume.name}'"
         collected.files += [File(f"{folder}/{_below(key, what)}", data, mode) for key, data in found.items()]
@@ -185,9 +175,7 @@ def _keys(
     return collected
 
 
-def _projection(
-    source: ConfigMapVolume | SecretVolume, found: dict[str, bytes], place: _Place
-) -> Iterator[File]:
+def _projection(source: ConfigMapVolume | SecretVolume, found: dict[str, bytes], place: _Place) -> Iterator[File]:
     for item in source.items or tuple(KeyToPath(key=key, path=key) for key in found):
         if item.key in found:
             mode = source.default_mode if item.mode is None else item.mode
@@ -198,9 +186,7 @@ def _projection(
 
 def _refuse_unless(export: bool, volume: Volume, what: str) -> None:  # noqa: FBT001 - reads as a sentence where it is called
     if not export:
-        raise Rejected(
-            f"volume '{volume.name}' needs {what}, and ExportPodData is false: it may not leave Kubernetes"
-        )
+        raise Rejected(f"volume '{volume.name}' needs {what}, and ExportPodData is false: it may not leave Kubernetes")
 
 
 def _below(path: str, what: str) -> str:
@@ -212,6 +198,4 @@ def _below(path: str, what: str) -> str:
 
 def _refuse_bind_syntax(path: str, what: str) -> None:
     if any(character in path for character in ":,\\\n\0"):
-        raise Rejected(
-            f"{what}: the path '{path}' holds one of : , \\ or a newline, which --bind cannot express"
-        )
+        raise Rejected(f"{what}: the path '{path}' holds one of : , \\ or a newline, which --bind cannot express")

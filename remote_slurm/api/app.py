@@ -1,0 +1,77 @@
+"""The HTTP server: routes, middleware, a TCP port or a unix socket, and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from remote_slurm.api.handlers import PODS, routes
+from remote_slurm.api.middleware import sentences, session
+from remote_slurm.config import Config
+from remote_slurm.errors import RemoteSlurmError
+from remote_slurm.service.pods import Pods
+
+# A create answers within this; requests in flight may finish
+SHUTDOWN_SECONDS = 60.0
+
+
+class CannotListen(RemoteSlurmError):
+    """The configured port or socket cannot be used."""
+
+
+def build_app(pods: Pods, config: Config) -> web.Application:
+    """All of interLink's endpoints, answered by `pods`."""
+    app = web.Application(middlewares=[session, sentences], client_max_size=config.max_request_size)
+    app[PODS] = pods
+    app.add_routes(routes)
+    app.on_shutdown.append(_end_followers)
+    return app
+
+
+async def _end_followers(app: web.Application) -> None:
+    app[PODS].end_followers()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, config: Config) -> AsyncIterator[str]:
+    """Serve until the context ends; the value is the URL, with the port that was really taken. Raises CannotListen."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        yield await (_on_socket(runner, config.socket) if config.socket else _on_port(runner, config))
+    finally:
+        await runner.cleanup()
+
+
+async def _on_port(runner: web.AppRunner, config: Config) -> str:
+    address, port = config.bind_address, config.sidecar_port
+    try:
+        await web.TCPSite(runner, address, port).start()
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {address} port {port}: {error.strerror or error}; "
+            "choose another SidecarPort or BindAddress, or end what listens there"
+        ) from error
+    taken = runner.addresses[0][1]
+    return f"http://[{address}]:{taken}" if ":" in address else f"http://{address}:{taken}"
+
+
+async def _on_socket(runner: web.AppRunner, path: Path) -> str:
+    if _is_alive(path):
+        raise CannotListen(f"another process listens on {path} already; end it, or choose another Socket")
+    try:
+        await web.UnixSite(runner, str(path)).start()
+        os.chmod(path, 0o600)  # noqa: PTH101 - whoever may connect can run shell at the site; it takes microseconds
+    except OSError as error:
+        raise CannotListen(f"cannot listen on the socket {path}: {error.strerror or error}") from error
+    return f"unix://{path}"
+
+
+def _is_alive(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0

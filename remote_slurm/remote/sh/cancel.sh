@@ -1,0 +1,71 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # squeue and scancel are set in front of this text
+# Carries out deletes as far as they go now; the payload has a line for each: POD FORCE, where FORCE is yes or no.
+# One squeue for all of them. Only a job whose batch script is the pod's is ever cancelled: ids are reused, and accounts
+# are shared.
+#   >gone POD         no job, and no folder
+#   >stopping POD     the job was told to end, or is ending
+#   >busy POD         the folder could not be removed yet
+#   >queue CODE       squeue failed, and nothing was done beyond the tombstones
+
+claims=.remote-slurm/claims
+
+# The tombstone outlives the folder: a create that is still under way, or comes late, starts nothing. The claim settles
+# who was first, a job that just begins or this delete.
+bury() {
+    : >"$claims/$1.deleted"
+    ln -s deleted "$claims/$1.job" 2>/dev/null
+}
+
+jobs_of() {
+    printf '%s\n' "$queue" | grep -F -- "|$root/$1/job.sh" | while IFS='|' read -r id state command; do
+        [ "$command" = "$root/$1/job.sh" ] && printf '%s %s\n' "$id" "$state"
+    done
+}
+
+stop_job() {  # POD FORCE ID STATE
+    case $4 in
+        PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$3" ;;
+        COMPLETING) ;;
+        *)
+            if [ "$2" = yes ]; then
+                "$scancel" "$3"
+            elif mkdir "$claims/$1.stop" 2>/dev/null; then
+                # the runner passes it on and keeps the grace period
+                "$scancel" --batch --signal=TERM "$3"
+            fi
+            ;;
+    esac
+}
+
+cancel_pod() {  # POD FORCE
+    jobs=$(jobs_of "$1")
+    if [ -n "$jobs" ]; then
+        printf '%s\n' "$jobs" | while read -r id state; do
+            stop_job "$1" "$2" "$id" "$state"
+        done
+        reply "stopping $1"
+    elif rm -rf -- "./$1"; then
+        rm -rf "$claims/$1.attempt" "$claims/$1.stop"
+        reply "gone $1"
+    else
+        reply "busy $1"
+    fi
+}
+
+cancel() {
+    enter_root || return
+    pods=$(cat)
+    printf '%s\n' "$pods" | while read -r pod force; do
+        bury "$pod"
+    done
+    if ! queue=$(eval "timeout -k 5 60 $squeue" </dev/null); then
+        reply "queue 1"
+        return
+    fi
+    printf '%s\n' "$pods" | while read -r pod force; do
+        cancel_pod "$pod" "$force"
+    done
+}
+
+cancel

@@ -1,0 +1,27 @@
+# shellcheck shell=sh
+# All that the site remembers of our pods, however many: for a sidecar that starts with an empty memory.
+#   >pod NAME         a pod with a folder
+#   >id NAME ID       its job
+#   >again NAME       it was accepted, and Slurm had refused it for the time being
+#   >deleted NAME     it was deleted
+#   >recovered        that was all
+
+expire_tombstones() {
+    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | while IFS= read -r stone; do
+        rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop"
+    done
+}
+
+recover() {
+    enter_root || return
+    expire_tombstones
+    find . -mindepth 2 -maxdepth 2 -name job.sh -printf '>pod %h\n'
+    find . -mindepth 2 -maxdepth 2 -name again -printf '>again %h\n'
+    find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -printf '>id %f %l\n'
+    find . -mindepth 2 -maxdepth 2 -name job.id -exec grep -H '' {} +
+    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -printf '>deleted %f\n'
+    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec cat {} +
+    reply recovered
+}
+
+recover

@@ -1,0 +1,322 @@
+"""What the service asks of one account at one site, each as one remote script and so one round trip.
+
+The scripts lie in `sh/`. They get their values as quoted assignments in front, and longer ones as the payload; their
+answers are the lines that start with `>`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Protocol
+
+from remote_slurm.config import Config
+from remote_slurm.domain.records import Record, parse_records
+from remote_slurm.domain.shell import assignments
+from remote_slurm.domain.slurm import (
+    Capacity,
+    Job,
+    accounting_command,
+    active_command,
+    nodes_command,
+    parse_accounting,
+    parse_nodes,
+    parse_queue,
+    queue_command,
+)
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed
+from remote_slurm.remote.session import Result
+
+_SH = files("remote_slurm.remote") / "sh"
+
+# sbatch answers in milliseconds where the site is well, and in half a minute where it is not
+_SUBMIT_WAIT_SECONDS = 10
+
+
+class Shells(Protocol):
+    """What a site needs of `session.Sessions`."""
+
+    async def run(self, script: str, payload: bytes = b"", *, deadline: float) -> Result: ...
+
+    def stream(self, script: str) -> AsyncGenerator[bytes, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The pod has this job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """sbatch was called, and its job id is not known yet: ask again, or look for the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class SbatchFailed:
+    """sbatch said no, in these words."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The pod was deleted before; nothing was started."""
+
+
+Submission = Submitted | Attempted | SbatchFailed | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One squeue: our jobs, and how far the site's clock is ahead of ours in seconds."""
+
+    jobs: tuple[Job, ...]
+    clock_offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The records in some pods' folders; `without_folder` are the pods that have none."""
+
+    records: tuple[Record, ...]
+    without_folder: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the site remembers: pods with a folder, their job ids where known, and all records.
+
+    `resumable` are pods that were accepted and that Slurm had refused for the time being.
+    """
+
+    pods: frozenset[str]
+    job_ids: Mapping[str, str]
+    deleted: frozenset[str]
+    resumable: frozenset[str]
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """What to read of a log: the last `lines` (None: all), at most `bytes` of that, and whether to follow it."""
+
+    pod: str
+    container: str
+    lines: int | None = None
+    bytes: int | None = None
+    follow: bool = False
+
+
+class Site:
+    """One account at one site. Every call raises SiteError where it cannot be carried out by its deadline."""
+
+    def __init__(self, shells: Shells, config: Config) -> None:
+        self._shells = shells
+        self._config = config
+        self._seen = ""
+
+    async def submit(self, pod: str, payload: bytes, *, seconds: float = 30) -> Submission:
+        """Create the pod's job, or find out what became of it; can be called again at any time."""
+        values = {
+            "pod": pod,
+            "sbatch": self._config.sbatch_path,
+            "incoming": f".remote-slurm/incoming/{pod}.{secrets.token_hex(6)}",
+            "wait_seconds": str(_SUBMIT_WAIT_SECONDS),
+        }
+        answer = await self._ask("submit", values, payload, seconds)
+        if answer.get("submitted"):
+            return Submitted(answer.get("submitted"))
+        if answer.has("attempted"):
+            return Attempted()
+        if answer.has("deleted"):
+            return Deleted()
+        if answer.has("failed"):
+            return SbatchFailed(answer.messages)
+        if answer.has("short"):
+            raise RemoteFailed(
+                f"the pod's files could not be written at the site: {answer.messages or 'no space left?'}"
+            )
+        raise OutcomeUnknown("the site's answer to a submission broke off")
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        """Undo the attempt after sbatch said no for certain."""
+        values = {"pod": pod, "keep_folder": "yes" if keep_folder else ""}
+        (await self._ask("withdraw", values)).require("withdrawn")
+
+    async def void(self, pod: str) -> str:
+        """Make sure that no job of the pod will ever start anything; the id of the job that came first, or nothing."""
+        answer = await self._ask("void", {"pod": pod})
+        if answer.get("submitted"):
+            return answer.get("submitted")
+        answer.require("void")
+        return ""
+
+    async def queue(self) -> Queue:
+        """One squeue. Raises RemoteFailed with its words where it failed: that is not an empty queue."""
+        answer = await self._ask("queue", {"squeue": queue_command(self._config.squeue_path)}, seconds=75)
+        code, _, clock = answer.require("queue").partition(" ")
+        if code != "0":
+            raise RemoteFailed(f"squeue failed with exit code {code}: {answer.messages}")
+        return Queue(tuple(parse_queue(answer.messages, answer.root)), float(clock or 0) - time.time())
+
+    async def records(self) -> list[Record]:
+        """What runners recorded since the last call that came back."""
+        token = f"{time.time_ns():x}-{secrets.token_hex(3)}"
+        answer = await self._ask("records", {"token": token, "seen": self._seen})
+        answer.require("records")
+        self._seen = token
+        return parse_records(answer.messages)
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        """The records in the folders of `pods`."""
+        answer = await self._ask("settle", {}, "".join(f"{pod}\n" for pod in pods).encode())
+        answer.require("settled")
+        return Settled(tuple(parse_records(answer.messages)), frozenset(answer.all("nofolder")))
+
+    async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
+        """What sacct knows. Raises RemoteFailed where the site keeps no accounting."""
+        command = accounting_command("sacct", job_ids)
+        answer = await self._ask("accounting", {"sacct": command}, seconds=75)
+        if answer.require("accounting") != "0":
+            raise RemoteFailed(f"sacct failed: {answer.messages}")
+        return parse_accounting(answer.messages)
+
+    async def recover(self) -> Recovery:
+        """Everything that is known at the site, in one command."""
+        answer = await self._ask("recover", {}, seconds=120)
+        answer.require("recovered")
+        ids = dict(_claimed(answer.all("id"))) | dict(_recorded(answer.messages))
+        return Recovery(
+            pods=frozenset(_folder(path) for path in answer.all("pod")),
+            job_ids=ids,
+            deleted=frozenset(name.removesuffix(".deleted") for name in answer.all("deleted")),
+            resumable=frozenset(_folder(path) for path in answer.all("again")),
+            records=tuple(parse_records(answer.messages)),
+        )
+
+    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+        """Carry deletes out as far as they go now: pod -> whether to end its job at once. Returns pod -> is gone."""
+        values = {"squeue": active_command(self._config.squeue_path), "scancel": self._config.scancel_path}
+        lines = "".join(f"{pod} {'yes' if force else 'no'}\n" for pod, force in pods.items())
+        answer = await self._ask("cancel", values, lines.encode(), seconds=90)
+        if answer.has("queue"):
+            raise RemoteFailed(f"squeue failed, so nothing was cancelled: {answer.messages}")
+        gone = set(answer.all("gone"))
+        return {pod: pod in gone for pod in pods}
+
+    async def capacity(self) -> Capacity:
+        """Totals of the nodes that the account may use."""
+        answer = await self._ask("nodes", {"sinfo": nodes_command(self._config.sinfo_path)}, seconds=75)
+        if answer.require("nodes") != "0":
+            raise RemoteFailed(f"sinfo failed: {answer.messages}")
+        return parse_nodes(answer.messages)
+
+    async def run(self, script: str, *, seconds: float = 30) -> Result:
+        """A script that is the caller's own affair, such as the one that ResourceScriptPath names."""
+        return await self._shells.run(script, deadline=seconds)
+
+    async def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
+        """The log's bytes as they come; nothing where the pod has no folder."""
+        values = {
+            "pod": what.pod,
+            "container": what.container,
+            "lines": "+1" if what.lines is None else str(what.lines),
+            "bytes": "" if what.bytes is None else str(what.bytes),
+            "follow": "yes" if what.follow else "",
+        }
+        chunks = self._shells.stream(self._script("log", values))
+        async with aclosing(chunks):
+            async for chunk in _after_answer(chunks):
+                yield chunk
+
+    async def _ask(self, name: str, values: dict[str, str], payload: bytes = b"", seconds: float = 30) -> Answer:
+        result = await self._shells.run(self._script(name, values), payload, deadline=seconds)
+        return Answer.parse(name, result.output.decode(errors="replace"))
+
+    def _script(self, name: str, values: dict[str, str]) -> str:
+        in_front = assignments({"root": self._config.data_root_folder, **values})
+        return in_front + _text("root") + _text(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The `>` lines of a script's output as (word, rest), and all its other lines."""
+
+    script: str
+    lines: tuple[tuple[str, str], ...]
+    messages: str
+
+    @classmethod
+    def parse(cls, script: str, output: str) -> Answer:
+        lines = output.split("\n")
+        replies = (line[1:].partition(" ") for line in lines if line.startswith(">"))
+        others = "\n".join(line for line in lines if not line.startswith(">"))
+        answer = cls(script, tuple((word, rest) for word, _, rest in replies), others)
+        if answer.has("unusable"):
+            raise RemoteFailed(f"DataRootFolder {answer.get('unusable')} cannot be used at the site: {others}")
+        return answer
+
+    @property
+    def root(self) -> str:
+        return self.require("root")
+
+    def has(self, word: str) -> bool:
+        return any(each == word for each, _ in self.lines)
+
+    def all(self, word: str) -> list[str]:
+        return [rest for each, rest in self.lines if each == word]
+
+    def get(self, word: str) -> str:
+        return next(iter(self.all(word)), "")
+
+    def require(self, word: str) -> str:
+        """What stands behind `word`. Raises RemoteFailed where the script did not get that far."""
+        if not self.has(word):
+            raise RemoteFailed(
+                f"the remote script '{self.script}' did not finish: {self.messages or 'it said nothing'}"
+            )
+        return self.get(word)
+
+
+@cache
+def _text(name: str) -> str:
+    return (_SH / f"{name}.sh").read_text()
+
+
+def _folder(path: str) -> str:
+    return path.removeprefix("./")
+
+
+def _claimed(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """`<pod>.job <id>` -> pod, id; claims of deletes hold a word instead of an id."""
+    for line in lines:
+        name, _, owner = line.partition(" ")
+        if owner.isdigit():
+            yield name.removesuffix(".job"), owner
+
+
+def _recorded(messages: str) -> Iterable[tuple[str, str]]:
+    """`./<pod>/job.id:<id>`, as grep -H prints it."""
+    for line in messages.split("\n"):
+        path, _, job_id = line.rpartition("/job.id:")
+        if path.startswith("./") and job_id.isdigit():
+            yield path.removeprefix("./"), job_id
+
+
+async def _after_answer(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What follows the line `>log`, byte for byte."""
+    head = b""
+    async for chunk in chunks:
+        head += chunk
+        if b"\n>log\n" in head:
+            yield head.partition(b"\n>log\n")[2]
+            break
+    async for chunk in chunks:
+        yield chunk

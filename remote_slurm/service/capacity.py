@@ -1,0 +1,89 @@
+"""What the ping reports: the site's totals, asked for now and then, and overridden by the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from remote_slurm.config import Config
+from remote_slurm.domain.shell import quote
+from remote_slurm.errors import RemoteFailed, SiteError
+from remote_slurm.events import warn
+from remote_slurm.remote.site import Site
+
+REFRESH_SECONDS = 300
+RETRY_SECONDS = 30
+# interLink's own default for a virtual node; Slurm has no such figure
+DEFAULT_PODS = "1000"
+
+
+class CapacityWatch:
+    """The latest answer of sinfo, or of the script that ResourceScriptPath names."""
+
+    def __init__(self, site: Site, config: Config) -> None:
+        self._site = site
+        self._config = config
+        self._reported: dict[str, Any] | None = None
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:  # noqa: ASYNC110 - the wait depends on the outcome
+            await asyncio.sleep(REFRESH_SECONDS if await self.refresh() else RETRY_SECONDS)
+
+    async def refresh(self) -> bool:
+        """Whether the site told its figures; where it did not, the last ones stay."""
+        try:
+            self._reported = await (self._from_script() if self._config.resource_script_path else self._from_sinfo())
+        except SiteError as error:
+            warn(f"the site's capacity is not known: {error}")
+            return False
+        return True
+
+    async def _from_sinfo(self) -> dict[str, Any]:
+        total = await self._site.capacity()
+        resources: dict[str, Any] = {
+            "cpu": str(total.cpus),
+            "memory": f"{total.memory_mib}Mi",
+            "pods": DEFAULT_PODS,
+        }
+        if total.gpus:
+            resources["accelerators"] = [{"resourceType": "nvidia.com/gpu", "available": str(total.gpus)}]
+        return {"resources": resources}
+
+    async def _from_script(self) -> dict[str, Any]:
+        path = self._config.resource_script_path
+        result = await self._site.run(f'cd "$HOME" && {quote(path)} 2>/dev/null </dev/null')
+        text = result.output.decode(errors="replace")
+        if result.exit_code:
+            raise RemoteFailed(f"ResourceScriptPath {path} ended with exit code {result.exit_code}")
+        try:
+            answer = json.loads(text)
+        except ValueError as error:
+            raise RemoteFailed(f"ResourceScriptPath {path} printed something that is not JSON: {error}") from error
+        if not isinstance(answer, dict):
+            raise RemoteFailed(f"ResourceScriptPath {path} printed JSON that is not an object")
+        return answer if "resources" in answer else {"resources": answer}
+
+    def ping(self, *, reachable: bool) -> dict[str, Any]:
+        """The PingResponse. An outage leaves room for no pods; anything but 200 would evict those that run."""
+        answer: dict[str, Any] = {"status": "ok", **(self._reported or {})}
+        answer["resources"] = {"cpu": "0", "memory": "0", "pods": "0"} | answer.get("resources", {}) | self._overrides()
+        if not reachable or self._reported is None:
+            answer["resources"]["pods"] = "0"
+        if self._config.taints:
+            answer["taints"] = [
+                {"key": taint.key, "value": taint.value, "effect": str(taint.effect)} for taint in self._config.taints
+            ]
+        return answer
+
+    def _overrides(self) -> dict[str, Any]:
+        configured = self._config.resources
+        figures = {"cpu": configured.cpu, "memory": configured.memory, "pods": configured.pods}
+        overrides: dict[str, Any] = {name: str(value) for name, value in figures.items() if value is not None}
+        if configured.accelerators:
+            overrides["accelerators"] = [
+                {"resourceType": each.resource_type, "available": str(each.available)}
+                for each in configured.accelerators
+            ]
+        return overrides

@@ -1,0 +1,99 @@
+"""Deletes are promises: written down first, then carried out until nothing of the pod is left at the site."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from remote_slurm.errors import SiteError
+from remote_slurm.events import detail, event, warn
+from remote_slurm.remote.site import Site
+from remote_slurm.service.entries import Entries
+from remote_slurm.service.journal import Delete, Journal
+
+# The runner keeps the grace period itself; only a job that outlasts it by this much is ended by Slurm
+OVERTIME_SECONDS = 15
+# One squeue serves so many deletes
+BATCH = 200
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
+
+
+class Deletes:
+    """The deletes that are not done yet, over all restarts."""
+
+    def __init__(
+        self, site: Site, entries: Entries, journal: Journal, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._site = site
+        self._entries = entries
+        self._journal = journal
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._open = {delete.pod: delete for delete in journal}
+        self._since: dict[str, float] = {}
+
+    def __contains__(self, pod: str) -> bool:
+        return pod in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def accept(self, delete: Delete) -> None:
+        """On disk before this returns. Raises JournalError."""
+        self._journal.add(delete)
+        self._open[delete.pod] = delete
+        entry = self._entries.get(delete.pod)
+        if entry is not None:
+            entry.deleted = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """For ever: at once when a delete comes, then again at growing intervals while jobs are ending."""
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            if not self._open:
+                await self._wake.wait()
+                wait = FIRST_WAIT_SECONDS
+            self._wake.clear()
+            await self.carry_out()
+            if self._open and not await self._woken(wait):
+                wait = min(wait * 1.5, LONGEST_WAIT_SECONDS)
+
+    async def carry_out(self) -> None:
+        """One round over all of them."""
+        pods = list(self._open)
+        for first in range(0, len(pods), BATCH):
+            await self._round(pods[first : first + BATCH])
+
+    async def _round(self, pods: list[str]) -> None:
+        try:
+            gone = await self._site.cancel({pod: self._is_overdue(pod) for pod in pods})
+        except SiteError as error:
+            warn(f"deletes wait, since the site does not answer: {error}", pods=len(pods))
+            return
+        for pod in pods:
+            if gone[pod]:
+                self._done(pod)
+            else:
+                self._since.setdefault(pod, self._clock())
+                detail("the pod's job is ending", pod=self._open[pod].name)
+
+    def _is_overdue(self, pod: str) -> bool:
+        told = self._since.get(pod)
+        return told is not None and self._clock() - told > self._open[pod].grace_seconds + OVERTIME_SECONDS
+
+    def _done(self, pod: str) -> None:
+        delete = self._open.pop(pod)
+        self._since.pop(pod, None)
+        self._journal.done(pod)
+        self._entries.forget(pod)
+        event("deleted", pod=delete.name)
+
+    async def _woken(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,118 @@
+"""What the sidecar knows of each pod, in memory; the pods' folders at the site are the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.slurm import Job, JobState, Phase
+from remote_slurm.domain.status import PodView
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One pod: its job, the latest record of each container, and how sure we are."""
+
+    pod: str
+    name: str = ""
+    expected: frozenset[str] = frozenset()  # the names of its containers, once a request has told them
+    job: Job | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    settled: bool = False
+    failure: str = ""
+    waiting: str = ""
+    stored: bool = False  # its files are safe at the site, so the submission goes on whatever happens here
+    deleted: bool = False
+    missing_since: float | None = None  # when a good squeue first lacked its job
+    missing_polls: int = 0
+    ended_since: float | None = None  # when its job was first seen ended
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def view(self) -> PodView:
+        return PodView(self.job, dict(self.records), self.settled, self.failure, self.waiting)
+
+    @property
+    def job_id(self) -> str:
+        return self.job.id if self.job else ""
+
+    def has_job(self, job_id: str) -> None:
+        """Note the job's id; how it stands, the next poll tells."""
+        if self.job_id != job_id:
+            self.job = Job(job_id, JobState.PENDING, pod=self.pod)
+        self.waiting = ""
+
+    def see(self, job: Job) -> None:
+        """Take what Slurm says of the pod's job; an unknown state keeps the last one."""
+        if self.job is not None and self.job.id != job.id:
+            return  # a second job of the pod: the fence has ended it, or will
+        self.missing_since, self.missing_polls = None, 0
+        if job.state.phase is Phase.UNKNOWN and self.job is not None:
+            return
+        self.job = job
+        if job.state.phase is not Phase.ENDED:
+            self.ended_since = None
+
+    def take(self, record: Record) -> None:
+        """Keep the latest: one look may bring an older record again."""
+        known = self.records.get(record.container)
+        if known is None or _order(record) >= _order(known):
+            self.records[record.container] = record
+
+    def fail(self, reason: str) -> None:
+        """There is no job, and will be none."""
+        self.failure = reason
+        self.over.set()
+
+    def settle(self) -> None:
+        """The job has ended and its last records were read: nothing more will come."""
+        self.settled = True
+        self.over.set()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether each of its containers has a record of its end."""
+        ended = {name for name, record in self.records.items() if record.phase is ContainerPhase.TERMINATED}
+        return bool(self.expected) and self.expected <= ended
+
+    @property
+    def is_over(self) -> bool:
+        return self.settled or bool(self.failure)
+
+
+def _order(record: Record) -> tuple[int, bool, int]:
+    return record.started, record.phase is ContainerPhase.TERMINATED, record.finished
+
+
+class Entries:
+    """All pods that are known, by the name of their folder at the site."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries.values()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, pod: str) -> Entry | None:
+        return self._entries.get(pod)
+
+    def add(self, pod: str, name: str = "") -> Entry:
+        """The pod's entry, made where there is none."""
+        entry = self._entries.setdefault(pod, Entry(pod))
+        entry.name = name or entry.name or pod
+        return entry
+
+    def forget(self, pod: str) -> None:
+        entry = self._entries.pop(pod, None)
+        if entry is not None:
+            entry.over.set()
+
+    def take(self, records: Iterable[Record]) -> None:
+        for record in records:
+            entry = self._entries.get(record.pod)
+            if entry is not None:
+                entry.take(record)

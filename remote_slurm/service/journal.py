@@ -1,0 +1,64 @@
+"""Deletes that were accepted and are not carried out yet: one small file each, so that a crash loses none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from remote_slurm.errors import RemoteSlurmError
+from remote_slurm.events import warn
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A pod to be deleted: the name of its folder, its name for people, and its grace period in seconds."""
+
+    pod: str
+    name: str
+    grace_seconds: int
+
+
+class JournalError(RemoteSlurmError):
+    """The journal cannot be written, so a delete cannot be promised."""
+
+
+class Journal:
+    """The deletes below `folder`, which is made where it is missing. Raises JournalError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "deletes"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(
+                f"StateFolder {folder} cannot be used: {error.strerror}; name a folder that can be written"
+            ) from error
+
+    def add(self, delete: Delete) -> None:
+        """On disk before this returns."""
+        path = self._path(delete.pod)
+        hidden = path.with_name(f".{path.name}")
+        try:
+            with hidden.open("w") as file:
+                json.dump(asdict(delete), file)
+                file.flush()
+                os.fsync(file.fileno())
+            hidden.replace(path)
+        except OSError as error:
+            raise JournalError(f"the delete could not be written to {path}: {error.strerror}") from error
+
+    def done(self, pod: str) -> None:
+        self._path(pod).unlink(missing_ok=True)
+
+    def __iter__(self) -> Iterator[Delete]:
+        for path in sorted(self._folder.glob("[!.]*.json")):
+            try:
+                yield Delete(**json.loads(path.read_text()))
+            except (OSError, ValueError, TypeError) as error:
+                warn(f"the journal's file {path} cannot be read and is left alone: {error}")
+
+    def _path(self, pod: str) -> Path:
+        return self._folder / f"{pod}.json"

@@ -1,0 +1,286 @@
+"""Create, status, logs and delete: what interLink asks, answered from memory where it can be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from remote_slurm.config import Config
+from remote_slurm.domain.plan import plan_job
+from remote_slurm.domain.pod import CreateRequest, Pod
+from remote_slurm.domain.script import archive, job_files
+from remote_slurm.domain.shell import quote
+from remote_slurm.domain.slurm import Job, JobState
+from remote_slurm.domain.status import pod_status, reported_names
+from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError, SubmissionRefused
+from remote_slurm.events import event, warn
+from remote_slurm.job import RUNNER
+from remote_slurm.remote.site import LogSlice, Site
+from remote_slurm.service.capacity import CapacityWatch
+from remote_slurm.service.deletes import Deletes
+from remote_slurm.service.entries import Entries, Entry
+from remote_slurm.service.journal import Delete, Journal
+from remote_slurm.service.poller import Poller
+from remote_slurm.service.submission import Patience, Submitter, Submitting
+
+RECOVERY_RETRY_SECONDS = 5.0
+# After a container has ended, its last lines may still be on their way to the login node
+LAST_LINES_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`job_id` is empty where the submission goes on in the background."""
+
+    pod_uid: str
+    job_id: str
+
+
+class Pods:
+    """All pods of one site."""
+
+    def __init__(self, site: Site, config: Config, journal: Journal, patience: Patience | None = None) -> None:
+        self._site = site
+        self._config = config
+        self._entries = Entries()
+        self._submitter = Submitter(site, patience)
+        self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self._recovered = False
+        self._closing = asyncio.Event()
+        self.poller = Poller(site, self._entries, config.poll_interval)
+        self.deletes = Deletes(site, self._entries, journal)
+        self.capacity = CapacityWatch(site, config)
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Begin to look at the site, in the background: it need not be reachable."""
+        self._background = [
+            asyncio.create_task(_guarded(name, work), name=name)
+            for name, work in (
+                ("poller", self._recover_then_poll),
+                ("deletes", self.deletes.run),
+                ("capacity", self.capacity.run),
+            )
+        ]
+
+    def end_followers(self) -> None:
+        """Followers of logs see the end of what there is; they can ask again later."""
+        self._closing.set()
+
+    async def stop(self) -> None:
+        """End everything of ours; jobs go on, and the next start finds them."""
+        tasks = [*self._background, *(task for _, task in self._submissions.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _recover_then_poll(self) -> None:
+        while not self._recovered:
+            try:
+                await self._recover()
+            except SiteError as error:
+                self.poller.unreachable(error)
+                await asyncio.sleep(RECOVERY_RETRY_SECONDS)
+        await self.poller.run()
+
+    async def _recover(self) -> None:
+        known = await self._site.recover()
+        for pod in (known.pods | set(known.job_ids)) - known.deleted:
+            entry = self._entries.add(pod)
+            if pod in known.job_ids:
+                entry.has_job(known.job_ids[pod])
+            elif pod in known.resumable and pod not in self._submissions:
+                entry.stored = True
+                self._submit(entry, b"")
+        self._entries.take(known.records)
+        self._recovered = True
+        event("the site's pods are known", pods=len(self._entries))
+
+    # --- create ---
+
+    async def create(self, request: CreateRequest) -> Created:
+        """Answers within a minute, as interLink needs it.
+
+        Raises Rejected, SubmissionRefused (both for good) or SiteError (nothing will run: a cancel is noted).
+        """
+        pod = request.pod
+        entry = self._entries.add(pod.key, pod.full_name)
+        entry.expected = reported_names(pod)
+        if entry.failure:
+            raise SubmissionRefused(entry.failure)
+        if entry.job_id:
+            return Created(pod.metadata.uid, entry.job_id)
+        try:
+            submitting, task = self._submissions.get(pod.key) or self._submit(entry, self._payload(request))
+        except Rejected:
+            self._entries.forget(pod.key)
+            raise
+        return Created(pod.metadata.uid, await self._answer(pod, submitting, task))
+
+    def _payload(self, request: CreateRequest) -> bytes:
+        plan = plan_job(request, self._config)
+        for warning in plan.warnings:
+            warn(warning, pod=plan.full_name)
+        return archive(job_files(plan, RUNNER))
+
+    def _submit(self, entry: Entry, payload: bytes) -> tuple[Submitting, asyncio.Task[None]]:
+        submitting = Submitting(entry, payload)
+        task = asyncio.create_task(self._submitted(submitting), name=f"submit {entry.pod}")
+        self._submissions[entry.pod] = submitting, task
+        return submitting, task
+
+    async def _submitted(self, submitting: Submitting) -> None:
+        try:
+            await self._submitter.submit(submitting)
+            self.poller.look_soon()
+        finally:
+            self._submissions.pop(submitting.entry.pod, None)
+
+    async def _answer(self, pod: Pod, submitting: Submitting, task: asyncio.Task[None]) -> str:
+        entry = submitting.entry
+        try:
+            return await asyncio.wait_for(asyncio.shield(submitting.answer), self._submitter.patience.create)
+        except TimeoutError:
+            if entry.stored:
+                return ""
+            task.cancel()
+            self._take_back(pod)
+            raise OutcomeUnknown(
+                f"the job of pod {pod.full_name} could not be submitted in time: {entry.waiting or 'the site is slow'}"
+            ) from None
+        except SubmissionRefused:
+            self._entries.forget(entry.pod)
+            raise
+        except SiteError:
+            self._take_back(pod)
+            raise
+
+    def _take_back(self, pod: Pod) -> None:
+        """The pod fails for good in Kubernetes, so whatever became of its submission must not run."""
+        self._entries.forget(pod.key)
+        self.deletes.accept(_delete_of(pod))
+
+    # --- status ---
+
+    def status(self, pods: list[Pod]) -> list[dict[str, Any]]:
+        """Of each pod that is known; one that is left out stays as Kubernetes has it, and is asked for again."""
+        return [pod_status(pod, entry.view()) for pod in pods if (entry := self._known(pod)) is not None]
+
+    def _known(self, pod: Pod) -> Entry | None:
+        entry = self._entries.get(pod.key)
+        if entry is None:
+            entry = self._by_annotation(pod)
+        if entry is not None and not entry.expected:
+            entry.name, entry.expected = pod.full_name, reported_names(pod)
+        return entry
+
+    def _by_annotation(self, pod: Pod) -> Entry | None:
+        """The Virtual Kubelet remembers the job id where the site has lost the pod's folder."""
+        job_id = pod.metadata.annotations.get("JobID", "")
+        if not self._recovered or not job_id.isdigit() or pod.key in self.deletes:
+            return None
+        entry = self._entries.add(pod.key, pod.full_name)
+        entry.job = Job(job_id, JobState.UNKNOWN, pod=pod.key)
+        return entry
+
+    def ping(self) -> dict[str, Any]:
+        return self.capacity.ping(reachable=not self.poller.error)
+
+    async def system_info(self) -> dict[str, Any]:
+        """Asks the site, unlike status."""
+        output, error = "", self.poller.error
+        try:
+            result = await self._site.run(f"{quote(self._config.sinfo_path)} </dev/null", seconds=20)
+            output = result.output.decode(errors="replace")
+            error = "" if result.exit_code == 0 else f"sinfo ended with exit code {result.exit_code}"
+        except SiteError as problem:
+            error = str(problem)
+        return {
+            "status": "error" if error else "ok",
+            "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "slurm_connected": not error,
+            "sinfo_output": output,
+            "error": error,
+        }
+
+    # --- delete ---
+
+    def delete(self, pod: Pod) -> None:
+        """Accepted once it is on disk, and carried out until it is done. Raises JournalError."""
+        self.deletes.accept(_delete_of(pod))
+        event("delete accepted", pod=pod.full_name)
+
+    # --- logs ---
+
+    async def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
+        """The bytes of a container's log; the first item, which may be empty, comes as soon as the site has answered.
+
+        Nothing at all where the pod has no folder at the site. Following ends soon after the pod has.
+        """
+        chunks = self._site.log(what)
+        if what.follow:
+            chunks = _until(self._end_of(what.pod), chunks)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def _end_of(self, pod: str) -> None:
+        """Returns when following makes no more sense: a job that was killed records no end of its containers."""
+        entry = self._entries.get(pod)
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._closing.wait())]
+        if entry is not None:
+            waits.append(asyncio.create_task(_over_for_a_while(entry)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def _delete_of(pod: Pod) -> Delete:
+    return Delete(pod.key, pod.full_name, pod.spec.termination_grace_period_seconds)
+
+
+async def _until(end: Coroutine[Any, Any, None], chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Ends with `chunks`, or when `end` returns."""
+    ending = asyncio.create_task(end)
+    chunk: asyncio.Task[bytes | None] | None = None
+    try:
+        while True:
+            chunk = asyncio.create_task(_next(chunks))
+            await asyncio.wait({chunk, ending}, return_when=asyncio.FIRST_COMPLETED)
+            data = chunk.result() if chunk.done() else None
+            if data is None:
+                return
+            yield data
+    finally:
+        tasks = [task for task in (ending, chunk) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await chunks.aclose()
+
+
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+async def _over_for_a_while(entry: Entry) -> None:
+    await entry.over.wait()
+    await asyncio.sleep(LAST_LINES_SECONDS)
+
+
+async def _guarded(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Background work must not end unseen: it is logged, and started again."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the sidecar has to go on
+            warn(f"{name} failed and starts again: {type(error).__name__}: {error}")
+        await asyncio.sleep(RECOVERY_RETRY_SECONDS)

@@ -1,0 +1,177 @@
+"""One look at the site per interval, for all pods together; what it finds goes into the entries."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from remote_slurm.domain.slurm import Job, JobState, Phase
+from remote_slurm.errors import SiteError
+from remote_slurm.events import event, warn
+from remote_slurm.remote.site import Queue, Site
+from remote_slurm.service.entries import Entries, Entry
+
+# A node's last record may reach the login node late, by a cached directory of a shared file system
+RECORD_GRACE_SECONDS = 15
+# Absent from so many good squeues and for so long, without accounting and without a record: then a job is lost
+LOST_SECONDS = 600
+LOST_POLLS = 3
+# A job that ends at once is seen before the next poll
+EARLY_LOOK_SECONDS = 2
+
+
+class Poller:
+    """Keeps the entries true. `error` says why the last look failed, and is empty when it did not."""
+
+    def __init__(
+        self, site: Site, entries: Entries, interval: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._site = site
+        self._entries = entries
+        self._interval = interval
+        self._clock = clock
+        self._no_accounting = False
+        self._early = asyncio.Event()
+        self.error = "the site has not been reached yet"
+        self.last_success: float | None = None
+        self.clock_offset = 0.0
+
+    def unreachable(self, error: SiteError) -> None:
+        """Nothing could be asked so far."""
+        self._note(error)
+
+    def look_soon(self) -> None:
+        """A job was submitted: look at the records, and at nothing else, before the next poll."""
+        self._early.set()
+
+    async def run(self) -> None:
+        """For ever; a look that fails is logged when the reason changes."""
+        while True:
+            started = self._clock()
+            await self.poll()
+            await self._until(started + self._interval)
+
+    async def poll(self) -> None:
+        """squeue and the records side by side, then what has become of jobs that ended."""
+        queue, records = await asyncio.gather(self._queue(), self._records(), return_exceptions=True)
+        problem = next((each for each in (queue, records) if isinstance(each, BaseException)), None)
+        if problem is not None and not isinstance(problem, SiteError):
+            raise problem
+        if isinstance(queue, Queue):
+            self.clock_offset = queue.clock_offset
+            self._apply(queue.jobs)
+            try:
+                await self._settle()
+            except SiteError as error:
+                problem = problem or error
+        self._note(problem)
+
+    def _note(self, problem: BaseException | None) -> None:
+        reason = str(problem) if problem else ""
+        if reason and reason != self.error:
+            warn(f"the last look at the site failed: {reason}")
+        elif not reason and self.error:
+            event("the site answers")
+        self.error = reason
+        if not reason:
+            self.last_success = self._clock()
+
+    async def _queue(self) -> Queue:
+        return await self._site.queue()
+
+    async def _records(self) -> None:
+        self._entries.take(await self._site.records())
+
+    async def _until(self, moment: float) -> None:
+        while (left := moment - self._clock()) > 0:
+            try:
+                await asyncio.wait_for(self._early.wait(), left)
+            except TimeoutError:
+                return
+            self._early.clear()
+            await asyncio.sleep(min(EARLY_LOOK_SECONDS, left))
+            try:
+                await self._records()
+            except SiteError as error:
+                self._note(error)
+
+    def _apply(self, jobs: Iterable[Job]) -> None:
+        by_pod: dict[str, list[Job]] = {}
+        for job in jobs:
+            by_pod.setdefault(job.pod, []).append(job)
+        for entry in self._entries:
+            if entry.is_over:
+                continue
+            found = _own(by_pod.get(entry.pod, []), entry)
+            if found is not None:
+                self._see(entry, found)
+            elif entry.job_id:
+                entry.missing_since = entry.missing_since or self._clock()
+                entry.missing_polls += 1
+
+    def _see(self, entry: Entry, job: Job) -> None:
+        before = entry.job.state if entry.job else None
+        entry.see(job)
+        if entry.job is not None and entry.job.state is not before:
+            event(f"job is {entry.job.state.value}", pod=entry.name, job=entry.job_id, reason=entry.job.reason)
+
+    async def _settle(self) -> None:
+        """Jobs that ended, or that squeue has forgotten: their last records, and the accounting's word."""
+        open_ends = [entry for entry in self._entries if not entry.is_over and _may_be_over(entry)]
+        if not open_ends:
+            return
+        settled = await self._site.settle(entry.pod for entry in open_ends)
+        self._entries.take(settled.records)
+        await self._ask_accounting([entry for entry in open_ends if entry.missing_since is not None])
+        for entry in open_ends:
+            self._judge(entry)
+
+    async def _ask_accounting(self, entries: list[Entry]) -> None:
+        ids = {entry.job_id: entry for entry in entries if entry.job and entry.job.state.phase is not Phase.ENDED}
+        if not ids or self._no_accounting:
+            return
+        try:
+            jobs = await self._site.accounting(ids)
+        except SiteError as error:
+            self._no_accounting = "disabled" in str(error)
+            warn(
+                f"the accounting does not answer, so jobs that squeue has forgotten are known by their records: {error}"
+            )
+            return
+        for job in jobs:
+            entry = ids[job.id]
+            if job.state.phase is Phase.ENDED:
+                entry.job = Job(job.id, job.state, pod=entry.pod)
+
+    def _judge(self, entry: Entry) -> None:
+        """Whether what is known is final."""
+        job = entry.job
+        if job is None:
+            return
+        now = self._clock()
+        if job.state.phase is Phase.ENDED:
+            entry.ended_since = entry.ended_since or now
+            if entry.is_complete or now - entry.ended_since >= RECORD_GRACE_SECONDS:
+                self._end(entry)
+        elif entry.missing_since is not None and entry.is_complete:
+            self._end(entry)
+        elif entry.missing_polls >= LOST_POLLS and now - (entry.missing_since or now) >= LOST_SECONDS:
+            entry.job = Job(job.id, JobState.UNKNOWN, pod=entry.pod)
+            self._end(entry)
+
+    def _end(self, entry: Entry) -> None:
+        entry.settle()
+        state = entry.job.state.value if entry.job else ""
+        event("pod ended", pod=entry.name, job=entry.job_id, state=state)
+
+
+def _own(jobs: list[Job], entry: Entry) -> Job | None:
+    """The pod's job among those with its script: the one that is known, else one that is not over."""
+    if entry.job_id:
+        return next((job for job in jobs if job.id == entry.job_id), None)
+    return next((job for job in jobs if job.state.phase is not Phase.ENDED), jobs[0] if jobs else None)
+
+
+def _may_be_over(entry: Entry) -> bool:
+    return entry.missing_since is not None or (entry.job is not None and entry.job.state.phase is Phase.ENDED)

@@ -1,0 +1,164 @@
+"""One pod's way to a job id, however often the answer is lost on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_delay,
+    stop_never,
+    wait_random_exponential,
+)
+from tenacity.stop import stop_base
+
+from remote_slurm.domain.slurm import Refusal, classify_refusal, slurm_words
+from remote_slurm.errors import (
+    AuthenticationRefused,
+    HostKeyRefused,
+    Rejected,
+    SiteError,
+    SubmissionRefused,
+)
+from remote_slurm.events import detail, event, warn
+from remote_slurm.remote.site import Attempted, Deleted, SbatchFailed, Site, Submission, Submitted
+from remote_slurm.service.entries import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on, in seconds; tests shorten it.
+
+    `create`: how long a create that has nothing stored at the site may take; interLink gives up at 120.
+    `look`: how long a submission of unknown outcome is looked for, past twice Slurm's MessageTimeout (at most 100).
+    """
+
+    create: float = 55
+    look: float = 220
+    refused_for_now: float = 60
+
+
+@dataclass(slots=True)
+class Submitting:
+    """A submission under way; `answer` is set once create can answer: the job id, or empty when it follows."""
+
+    entry: Entry
+    payload: bytes
+    answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answered(self, job_id: str) -> None:
+        if not self.answer.done():
+            self.answer.set_result(job_id)
+
+    def failed(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Submitter:
+    """Carries submissions out against one site."""
+
+    def __init__(
+        self, site: Site, patience: Patience | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._site = site
+        self._clock = clock
+        self.patience = patience or Patience()
+
+    async def submit(self, submitting: Submitting) -> None:
+        """Until the pod has a job or will have none; the outcome is in the entry and in the answer."""
+        entry = submitting.entry
+        try:
+            while not await self._once(submitting):
+                submitting.answered("")
+                await asyncio.sleep(self.patience.refused_for_now)
+        except (Rejected, SubmissionRefused, SiteError) as error:
+            entry.fail(str(error))
+            submitting.failed(error)
+        else:
+            submitting.answered(entry.job_id)
+
+    async def _once(self, submitting: Submitting) -> bool:
+        """Whether the matter is settled; False means that Slurm refuses for now."""
+        entry = submitting.entry
+        outcome = await self._ask(entry, submitting.payload)
+        match outcome:
+            case Submitted(job_id):
+                entry.has_job(job_id)
+                event("submitted", pod=entry.name, job=job_id)
+            case Deleted():
+                raise Rejected(f"pod {entry.name} was deleted before; a job is not started for it again")
+            case Attempted():
+                await self._look(submitting, "the answer of sbatch was lost")
+            case SbatchFailed(message):
+                return await self._refused(submitting, slurm_words(message))
+        return True
+
+    async def _refused(self, submitting: Submitting, words: str) -> bool:
+        entry = submitting.entry
+        refusal = classify_refusal(words)
+        if refusal is Refusal.UNKNOWN:
+            await self._look(submitting, words)
+            return True
+        entry.stored = refusal is Refusal.FOR_NOW
+        await self._site.withdraw(entry.pod, keep_folder=entry.stored)
+        if refusal is Refusal.FOR_GOOD:
+            raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}")
+        entry.waiting = f"Slurm refuses the job for now and is asked again: {words}"
+        warn(entry.waiting, pod=entry.name)
+        return False
+
+    async def _ask(self, entry: Entry, payload: bytes) -> Submission:
+        """Send the submission until an answer comes back: the remote script is safe to send again."""
+        stop: stop_base = stop_never if entry.stored else stop_after_delay(self.patience.create)
+        async for attempt in AsyncRetrying(
+            stop=stop,
+            wait=wait_random_exponential(multiplier=0.5, max=10),
+            retry=retry_if_exception(_passes),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._noted(entry, payload)
+        raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
+
+    async def _noted(self, entry: Entry, payload: bytes) -> Submission:
+        try:
+            return await self._site.submit(entry.pod, payload)
+        except SiteError as error:
+            entry.waiting = str(error)
+            detail(f"the submission is sent again: {error}", pod=entry.name)
+            raise
+
+    async def _look(self, submitting: Submitting, why: str) -> None:
+        """sbatch was called and its answer is lost: find the job, and never call sbatch again."""
+        entry = submitting.entry
+        entry.stored = True
+        entry.waiting = f"the job is being looked for, since {why}"
+        warn(entry.waiting, pod=entry.name)
+        deadline = self._clock() + self.patience.look
+        while not entry.job_id:  # the poller finds it too
+            outcome = await self._ask(entry, b"")
+            if isinstance(outcome, Submitted):
+                entry.has_job(outcome.job_id)
+            elif isinstance(outcome, Deleted):
+                raise Rejected(f"pod {entry.name} was deleted")
+            elif self._clock() > deadline:
+                await self._give_up(entry, why)
+            else:
+                await asyncio.sleep(1)
+        event("submitted", pod=entry.name, job=entry.job_id)
+
+    async def _give_up(self, entry: Entry, why: str) -> None:
+        job_id = await self._site.void(entry.pod)
+        if not job_id:
+            raise SubmissionRefused(f"Slurm never showed a job for pod {entry.name}: {why}")
+        entry.has_job(job_id)
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether asking again can help before a person has looked."""
+    return isinstance(error, SiteError) and not isinstance(error, HostKeyRefused | AuthenticationRefused)
