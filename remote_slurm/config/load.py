@@ -54,7 +54,7 @@ def _choose(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, str]:
 
 def _read(path: Path, hint: str) -> Document:
     try:
-        document = read_yaml(path.read_bytes().decode("utf-8-sig"))
+        document = read_yaml(path.read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
         raise _unusable(path, f"does not exist{hint}") from error
     except OSError as error:
