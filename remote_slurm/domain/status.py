@@ -46,6 +46,12 @@ class PodView:
     waiting: str = ""
 
     @property
+    def is_known(self) -> bool:
+        """Whether there is anything to say: of a job that only the Virtual Kubelet remembers there is not, yet."""
+        unknown = self.job is not None and self.job.state is JobState.UNKNOWN
+        return not unknown or self.settled or bool(self.failure) or bool(self.records)
+
+    @property
     def job_id(self) -> str:
         return self.job.id if self.job else ""
 

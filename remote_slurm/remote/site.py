@@ -93,13 +93,13 @@ class Settled:
 class Recovery:
     """What the site remembers: pods with a folder, their job ids where known, and all records.
 
-    `resumable` are pods that were accepted and that Slurm had refused for the time being.
+    `unfinished` are pods whose submission has to go on: sbatch was called, or Slurm refused them for the time being.
     """
 
     pods: frozenset[str]
     job_ids: Mapping[str, str]
     deleted: frozenset[str]
-    resumable: frozenset[str]
+    unfinished: frozenset[str]
     records: tuple[Record, ...]
 
 
@@ -127,6 +127,7 @@ class Site:
         values = {
             "pod": pod,
             "sbatch": self._config.sbatch_path,
+            "scancel": self._config.scancel_path,
             "incoming": f".remote-slurm/incoming/{pod}.{secrets.token_hex(6)}",
             "wait_seconds": str(_SUBMIT_WAIT_SECONDS),
         }
@@ -197,7 +198,8 @@ class Site:
             pods=frozenset(_folder(path) for path in answer.all("pod")),
             job_ids=ids,
             deleted=frozenset(name.removesuffix(".deleted") for name in answer.all("deleted")),
-            resumable=frozenset(_folder(path) for path in answer.all("again")),
+            unfinished=frozenset(_folder(path) for path in answer.all("again"))
+            | frozenset(name.removesuffix(".attempt") for name in answer.all("attempt")),
             records=tuple(parse_records(answer.messages)),
         )
 

@@ -95,7 +95,7 @@ class Pods:
             entry = self._entries.add(pod)
             if pod in known.job_ids:
                 entry.has_job(known.job_ids[pod])
-            elif pod in known.resumable and pod not in self._submissions:
+            elif pod in known.unfinished and pod not in self._submissions:
                 entry.stored = True
                 self._submit(entry, b"")
         self._entries.take(known.records)
@@ -154,7 +154,7 @@ class Pods:
             raise OutcomeUnknown(
                 f"the job of pod {pod.full_name} could not be submitted in time: {entry.waiting or 'the site is slow'}"
             ) from None
-        except SubmissionRefused:
+        except (SubmissionRefused, Rejected):
             self._entries.forget(entry.pod)
             raise
         except SiteError:
@@ -170,7 +170,8 @@ class Pods:
 
     def status(self, pods: list[Pod]) -> list[dict[str, Any]]:
         """Of each pod that is known; one that is left out stays as Kubernetes has it, and is asked for again."""
-        return [pod_status(pod, entry.view()) for pod in pods if (entry := self._known(pod)) is not None]
+        views = ((pod, entry.view()) for pod in pods if (entry := self._known(pod)) is not None)
+        return [pod_status(pod, view) for pod, view in views if view.is_known]
 
     def _known(self, pod: Pod) -> Entry | None:
         entry = self._entries.get(pod.key)

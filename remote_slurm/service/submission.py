@@ -57,6 +57,7 @@ class Submitting:
     def failed(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
+            self.answer.exception()  # after a restart there is no create that waits for it
 
 
 class Submitter:

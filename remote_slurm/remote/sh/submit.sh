@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, sbatch, incoming and wait_seconds are set in front of this text, payload_* by the session
+# shellcheck disable=SC2154 # pod, sbatch, scancel, incoming and wait_seconds are set in front of this text, payload_* by the session
 # Creates a pod's job. It can be sent again at any time, by anybody: it answers what became of the first time.
 #   >submitted ID     the pod has a job
 #   >attempted        sbatch was called, by whomever, and its id is not known (yet)
@@ -65,6 +65,8 @@ call_sbatch() {
     if [ "$code" -eq 0 ] && [ -n "$id" ]; then
         printf '%s\n' "$id" >"$pod/.job.id" && mv -f "$pod/.job.id" "$pod/job.id"
         rm -f "$pod/again"
+        # a delete that came meanwhile saw no job in the queue
+        [ -e "$claims/$pod.deleted" ] && "$scancel" "$id"
         reply "submitted $id"
     else
         reply "failed $code"
