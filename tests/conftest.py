@@ -1,0 +1,81 @@
+"""Real sites for the tests that need one, and the real program against them.
+
+A site starts in the background as soon as pytest knows that some test wants it, while unit tests run, and is taken
+down at the end of the run. Where it cannot start, those tests fail.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sidecar import Sidecar
+from sites import Site, Sites
+
+FIXTURES = {"site": ("trixie",), "site22": ("bookworm",), "each_site": ("trixie", "bookworm")}
+
+_sites = pytest.StashKey[Sites]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_sites] = Sites()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is quick comes first; the order is kept otherwise."""
+    items.sort(key=lambda item: bool(_suites(item)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly:
+        return
+    for suite in sorted({suite for item in session.items for suite in _suites(item)}):
+        session.config.stash[_sites].start(suite)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_sites].down()
+
+
+def _suites(item: pytest.Item) -> list[str]:
+    names = getattr(item, "fixturenames", ())
+    return [suite for name in names for suite in FIXTURES.get(name, ())]
+
+
+@pytest.fixture(scope="session")
+def site(request: pytest.FixtureRequest) -> Site:
+    """Debian 13: Slurm 24.11 and Apptainer."""
+    return request.config.stash[_sites].get("trixie")
+
+
+@pytest.fixture(scope="session")
+def site22(request: pytest.FixtureRequest) -> Site:
+    """Debian 12: Slurm 22.05, and no container runtime."""
+    return request.config.stash[_sites].get("bookworm")
+
+
+@pytest.fixture(scope="session", params=["trixie", "bookworm"], ids=["slurm-24.11-apptainer", "slurm-22.05-none"])
+def each_site(request: pytest.FixtureRequest) -> Site:
+    """The test runs at both."""
+    return request.config.stash[_sites].get(request.param)
+
+
+StartSidecar = Callable[..., Sidecar]
+
+
+@pytest.fixture
+def sidecar() -> Iterator[StartSidecar]:
+    """Start `remote-slurm serve` with a configuration file; at the end its log must not hold a traceback."""
+    started: list[Sidecar] = []
+
+    def start(config: Path, *options: str, environment: dict[str, str] | None = None) -> Sidecar:
+        started.append(Sidecar(config, *options, environment=environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.kill()
+        print(each.log)
+    for each in started:
+        assert "Traceback" not in each.log
+        assert "unexpected" not in each.log
