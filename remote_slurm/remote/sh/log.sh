@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154 # pod, container, lines, bytes and follow are set in front of this text
 # The log of one container as raw bytes, after the line
 #   >log              it follows
-# Following ends with the container, or when the reader goes away (its end of the standard input closes).
+# Following ends with the container; when the reader goes away, the session ends this script.
 
 log=$pod/logs/$container.log
 
@@ -40,16 +40,14 @@ read_log() {
 
 # GNU tail ends when the process that it watches has, after it has read the rest
 follow_log() {
-    { until ended; do sleep 1; done; } &
+    { until ended; do sleep 1; done; } >/dev/null 2>&1 &
     watcher=$!
-    { cat <&3 >/dev/null; kill "$watcher"; } 2>/dev/null &
-    reader=$!
     if [ -e "$log" ]; then
         tail -n "$lines" --pid="$watcher" -f -- "$log" | limit
     else
         read_log
     fi
-    kill "$watcher" "$reader" 2>/dev/null
+    kill "$watcher" 2>/dev/null
 }
 
 send_log() {
@@ -67,5 +65,5 @@ send_log() {
     fi
 }
 
-send_log 3<&0
+send_log
 :
