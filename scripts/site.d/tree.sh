@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The recipes of the trees, from an empty folder to Debian with Slurm. What happens inside a tree is in build/.
+# The recipes of the trees, from an empty folder to Debian with Slurm. What happens inside a tree is in recipe/.
 
-base_recipe() { hash_of tree.sh build/{chroot,packages,accounts,image,tidy}; }
-accounting_recipe() { hash_of mount-root.sh build/{layer,accounting}; }
+base_recipe() { hash_of tree.sh recipe/{chroot,packages,accounts,image,tidy}; }
+accounting_recipe() { hash_of mount-root.sh recipe/{layer,accounting}; }
 hash_of() { (cd "$PARTS" && { echo "$SUITE" && cat "$@"; } | sha256sum | cut -c 1-12); }
 
 build_base() {
@@ -33,11 +33,11 @@ bootstrap() {
 
 # The layer is what the packages add: built on top of the base tree, in memory, and only the upper folder is kept.
 build_accounting() {
-    step "$2" 'MariaDB and slurmdbd, once' isolated bash "$PARTS/build/layer" "$1" "${TREES[0]}" "$PARTS"
+    step "$2" 'MariaDB and slurmdbd, once' isolated bash "$PARTS/recipe/layer" "$1" "${TREES[0]}" "$PARTS"
 }
 
-# inside_tree TREE RECIPE ARGUMENT...: runs build/RECIPE as root with TREE as its root.
-inside_tree() { isolated bash "$PARTS/build/chroot" "$1" "$PARTS/build/$2" "${@:3}"; }
+# inside_tree TREE RECIPE ARGUMENT...: runs recipe/RECIPE as root with TREE as its root.
+inside_tree() { isolated bash "$PARTS/recipe/chroot" "$1" "$PARTS/recipe/$2" "${@:3}"; }
 
 # Its mounts are seen by nobody else, and its processes die with this one: a killed build leaves nothing but files.
 isolated() {
