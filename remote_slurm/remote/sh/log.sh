@@ -57,7 +57,7 @@ send_log() {
         return
     fi
     reply log
-    if [ -z "$follow" ]; then
+    if [ -z "$follow" ] || ended; then
         read_log
     else
         wait_for_log
