@@ -77,12 +77,16 @@ class JobState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the queue or the accounting shows it; `pod` is the name of its folder, empty where it is not ours."""
+    """A job as the queue or the accounting shows it; `pod` is the name of its folder, empty where it is not ours.
+
+    `start` is when it started or is expected to, in seconds since 1970 by the site's clock; None: Slurm cannot say.
+    """
 
     id: str
     state: JobState
     reason: str = ""
     pod: str = ""
+    start: int | None = None
 
 
 class _Field(NamedTuple):
@@ -91,7 +95,13 @@ class _Field(NamedTuple):
 
 
 # squeue -o: the fields have no width, so nothing is cut. The command is last, since a path may hold the separator.
-_QUEUE = (_Field("%A", "id"), _Field("%T", "state"), _Field("%r", "reason"), _Field("%o", "command"))
+_QUEUE = (
+    _Field("%A", "id"),
+    _Field("%T", "state"),
+    _Field("%r", "reason"),
+    _Field("%S", "start"),
+    _Field("%o", "command"),
+)
 
 
 def queue_command(squeue: str) -> str:
@@ -110,10 +120,15 @@ def parse_queue(text: str, root: str) -> list[Job]:
     rows = (line.split(SEPARATOR, len(_QUEUE) - 1) for line in text.split("\n"))
     named = (dict(zip((field.name for field in _QUEUE), row, strict=True)) for row in rows if len(row) == len(_QUEUE))
     return [
-        Job(row["id"], JobState.parse(row["state"]), row["reason"], pod)
+        Job(row["id"], JobState.parse(row["state"]), row["reason"], pod, _seconds(row["start"]))
         for row in named
         if row["id"].isdigit() and (pod := pod_of_script(row["command"], root))
     ]
+
+
+def _seconds(text: str) -> int | None:
+    """SLURM_TIME_FORMAT=%s gives seconds; `N/A` is what Slurm cannot say."""
+    return int(text) if text.isdigit() else None
 
 
 def pod_of_script(path: str, root: str) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remote_slurm.domain.pod import Container, Pod
+from remote_slurm.domain.reasons import pending_sentence, reason_word
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState, Phase
 
@@ -139,18 +140,19 @@ def _waiting(view: PodView) -> dict[str, str]:
     if job is None:
         return {"reason": "Submitting", "message": view.waiting or "the job is being submitted"}
     if job.state.phase is Phase.WAITING:
-        known = job.reason not in ("", "None")
-        why = f": {job.reason}" if known else ""
-        return {
-            "reason": job.reason if known else "Pending",
-            "message": f"job {job.id} is pending in Slurm{why}",
-        }
+        return {"reason": reason_word(job) or "Pending", "message": _pending(job)}
     if view.records:
         return {
             "reason": "PodInitializing",
             "message": f"job {job.id} runs; this container has not started yet",
         }
     return {"reason": "ContainerCreating", "message": f"job {job.id} is {job.state.value.lower()}"}
+
+
+def _pending(job: Job) -> str:
+    why = pending_sentence(job)
+    expected = f"; expected to start at {_time(job.start)}" if job.start else ""
+    return f"job {job.id} is {job.state.value.lower()} in Slurm{': ' if why else ''}{why}{expected}"
 
 
 def _time(seconds: int) -> str:
