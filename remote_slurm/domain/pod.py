@@ -247,9 +247,26 @@ def _validated(model: type[_Model], body: object, what: str) -> _Model:
         raise Rejected(f"the body of {what} cannot be read: {first_problem(error)}") from None
 
 
+# pydantic's kinds of errors in JSON's words
+_IN_WORDS = {
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "dict_type": "must be an object",
+    "float_type": "must be a number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "string_type": "must be a string",
+    "tuple_type": "must be a list",
+}
+
+
 def first_problem(error: ValidationError) -> str:
     """Where and what, without the value: it may be somebody's secret."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"]) or "it"
+    what = _IN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where or 'it'}: {first['msg'].removeprefix('Value error, ')}{more}"
+    return f"{where} {what}{more}"

@@ -8,8 +8,8 @@ from typing import Any
 
 from remote_slurm.config import Config
 from remote_slurm.domain.shell import quote
-from remote_slurm.errors import RemoteFailed, SiteError
-from remote_slurm.events import warn
+from remote_slurm.errors import NotSent, RemoteFailed, SiteError
+from remote_slurm.events import detail, warn
 from remote_slurm.remote.site import Site
 
 REFRESH_SECONDS = 300
@@ -36,7 +36,8 @@ class CapacityWatch:
         try:
             self._reported = await (self._from_script() if self._config.resource_script_path else self._from_sinfo())
         except SiteError as error:
-            warn(f"the site's capacity is not known: {error}")
+            tell = detail if isinstance(error, NotSent) else warn
+            tell(f"the site's capacity is not known: {error}")
             return False
         return True
 

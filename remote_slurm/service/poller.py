@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.errors import SiteError
-from remote_slurm.events import event, warn
+from remote_slurm.errors import NotSent, SiteError
+from remote_slurm.events import detail, event, warn
 from remote_slurm.remote.site import Queue, Site
 from remote_slurm.service.entries import Entries, Entry
 
@@ -70,7 +70,9 @@ class Poller:
     def _note(self, problem: BaseException | None) -> None:
         reason = str(problem) if problem else ""
         if reason and reason != self.error:
-            warn(f"the last look at the site failed: {reason}")
+            # why there is no connection, the connection has logged itself
+            tell = detail if isinstance(problem, NotSent) else warn
+            tell(f"the last look at the site failed: {reason}")
         elif not reason and self.error:
             event("the site answers")
         self.error = reason
