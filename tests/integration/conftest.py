@@ -1,0 +1,56 @@
+"""One sidecar at each site that all tests share, so that their pods can run side by side."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Serve, Serving
+from sidecar import Sidecar
+from sites import Site
+
+
+@pytest.fixture
+def serve(sidecar: Callable[..., Sidecar], tmp_path: Path) -> Serve:
+    """Start a sidecar of the test's own at a site; further arguments are keys of its configuration."""
+
+    def start(site: Site, **overrides: Any) -> Serving:
+        config = site.config(tmp_path, **overrides)
+        return Serving(site, config, sidecar(config))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def _sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Site], Serving]]:
+    running: dict[str, Serving] = {}
+
+    def get(site: Site) -> Serving:
+        if site.suite not in running:
+            config = site.config(tmp_path_factory.mktemp("shared"))
+            running[site.suite] = Serving(site, config, Sidecar(config))
+        return running[site.suite]
+
+    yield get
+    for each in running.values():
+        assert each.sidecar.stop() == 0
+        assert "Traceback" not in each.sidecar.log
+        assert "unexpected" not in each.sidecar.log
+
+
+@pytest.fixture
+def served(each_site: Site, _sharing: Callable[[Site], Serving]) -> Serving:
+    """The shared sidecar, at either site."""
+    return _sharing(each_site)
+
+
+@pytest.fixture
+def served24(site: Site, _sharing: Callable[[Site], Serving]) -> Serving:
+    """The shared sidecar at the site with Slurm 24.11 and Apptainer."""
+    return _sharing(site)
+
+
+@pytest.fixture
+def served22(site22: Site, _sharing: Callable[[Site], Serving]) -> Serving:
+    """The shared sidecar at the site with Slurm 22.05 and no container runtime."""
+    return _sharing(site22)

@@ -1,0 +1,69 @@
+"""A sidecar together with the site it serves."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pods import Json, key
+from sidecar import Client, Sidecar
+from sites import Site
+from vk import VirtualKubelet
+
+
+@dataclass
+class Serving:
+    """A sidecar, the site it serves, and a Virtual Kubelet that talks to it."""
+
+    site: Site
+    config: Path
+    sidecar: Sidecar
+
+    @property
+    def client(self) -> Client:
+        return self.sidecar.client
+
+    @property
+    def vk(self) -> VirtualKubelet:
+        return VirtualKubelet(self.client)
+
+    @property
+    def root(self) -> str:
+        """DataRootFolder."""
+        return str(yaml.safe_load(self.config.read_text())["DataRootFolder"])
+
+    @property
+    def journal(self) -> list[Path]:
+        """The deletes that are accepted and not carried out yet."""
+        folder = Path(yaml.safe_load(self.config.read_text())["StateFolder"])
+        return sorted(folder.glob("deletes/*.json"))
+
+    def left_of(self, pod: Json) -> list[str]:
+        """What lies at the site of this pod, and is no tombstone."""
+        ours = [path for path in self.site.files(self.root) if key(pod) in path]
+        stones = {f".remote-slurm/claims/{key(pod)}.{end}" for end in ("deleted", "job")}
+        return [path for path in ours if path not in stones]
+
+    def jobs_of(self, pod: Json) -> list[str]:
+        """The states of all jobs that Slurm remembers of this pod."""
+        return list(self.site.jobs(f"{self.root}/{key(pod)}/").values())
+
+    def until_gone(self, pod: Json, seconds: float = 60) -> None:
+        """Wait until a delete is carried out: nothing but tombstones, no job, nothing in the journal."""
+        wait_until(lambda: not self.left_of(pod), f"nothing is left of the pod: {self.left_of(pod)}", seconds)
+        wait_until(
+            lambda: not any(key(pod) in path.name for path in self.journal), "the delete is off the journal", seconds
+        )
+        assert all(state not in ("PENDING", "RUNNING", "COMPLETING") for state in self.jobs_of(pod))
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds} s it is not so that {what}"
+        time.sleep(0.1)
+
+
+Serve = Callable[..., Serving]
