@@ -13,7 +13,7 @@ use_trees() {
     local base lock
     mkdir -p "$CACHE"
     exec {lock}>>"$CACHE/$SUITE.lock"
-    flock -n "$lock" || { say "waiting for another build of $SUITE" && flock "$lock"; }
+    flock -w 2 "$lock" || { say "waiting for another build of $SUITE" && flock "$lock"; }
     base=$CACHE/$SUITE-$(base_recipe)
     use_tree "$base" build_base
     [[ $ACCOUNTING = false ]] || use_tree "$base-$(accounting_recipe)" build_accounting

@@ -7,6 +7,19 @@ need_root() {
         die 'this machine is not Debian or Ubuntu: use a Debian virtual machine, or point the sidecar at a real cluster'
 }
 
+# Settings of the kernel, which the site shares with the machine, and which it is not its business to change.
+check_user_namespaces() {
+    [[ $SUITE = trixie ]] || return 0
+    advise kernel/apparmor_restrict_unprivileged_userns 1 0
+    advise kernel/unprivileged_userns_clone 0 1
+    advise user/max_user_namespaces 0 10000
+}
+
+advise() {
+    [[ $(cat "/proc/sys/$1" 2>/dev/null) != "$2" ]] ||
+        say "this machine's kernel refuses user namespaces, so Apptainer will fail: run sysctl -w ${1//\//.}=$3"
+}
+
 # Installs what is missing by the name of the command that it brings.
 need_commands() {
     local packages=()

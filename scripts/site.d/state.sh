@@ -9,13 +9,14 @@ state_folder() { printf '%s\n' "$RUN/$NAME"; }
 lock_site() {
     local state
     state=$(state_folder)
-    while :; do
-        mkdir -p "$state" 2>/dev/null || continue
+    # Twice, since another `down` may remove the parent between its two steps.
+    while mkdir -p "$state" || mkdir -p "$state"; do
         { exec {SITE_LOCK}<"$state"; } 2>/dev/null || continue
-        flock -n "$SITE_LOCK" || { say "waiting for another command on site $NAME" && flock "$SITE_LOCK"; }
+        flock -w 2 "$SITE_LOCK" || { say "waiting for another command on site $NAME" && flock "$SITE_LOCK"; }
         [[ $(stat -Lc %i "/dev/fd/$SITE_LOCK") != $(stat -c %i "$state" 2>/dev/null) ]] || return 0
         exec {SITE_LOCK}<&-
     done
+    die "the folder $state cannot be made"
 }
 
 fact() { sed -n "s/^$1=//p" "$(state_folder)/facts" 2>/dev/null || true; }

@@ -24,11 +24,13 @@ prepare_dpkg() {
         'path-exclude=/usr/share/locale/*' 'path-exclude=/usr/share/info/*' >"$1/etc/dpkg/dpkg.cfg.d/site"
 }
 
+# By the script for sid, which serves every suite since; those of suites younger than itself debootstrap does not have.
 bootstrap() {
     local proxy=''
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
     isolated env ${proxy:+"http_proxy=$proxy"} debootstrap --variant=minbase \
-        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$SUITE" "$1" "$2"
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$SUITE" "$1" "$2" \
+        /usr/share/debootstrap/scripts/sid
 }
 
 # The layer is what the packages add: built on top of the base tree, in memory, and only the upper folder is kept.

@@ -27,6 +27,7 @@ compare_options() {
 
 start_site() {
     local started=$SECONDS option
+    check_user_namespaces
     need_commands
     for option in "${SITE_OPTIONS[@]}"; do
         add_facts "$option=${!option}"
@@ -45,6 +46,7 @@ start_site() {
 give_up() {
     trap - EXIT
     remove_site
+    say "site $NAME was not started, and nothing of it is left"
 }
 
 make_keys() {
