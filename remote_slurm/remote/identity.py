@@ -38,7 +38,7 @@ def from_file(path: Path, certificate: Path | None) -> list[Identity]:
         return [alone]
     certified = _load(path)
     try:
-        certified.load_certificate(str(certificate))
+        certified.load_certificate(certificate.read_text(encoding="ascii"))
     except OSError as error:
         raise AuthenticationRefused(f"CertificateFile {certificate} cannot be read ({error.strerror})") from error
     except (paramiko.SSHException, ValueError, UnknownKeyType) as error:

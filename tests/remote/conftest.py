@@ -1,13 +1,11 @@
 """An OpenSSH server of our own, in each mood that a site may have."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import Sshd, free_port, make_key
-
-StartSshd = Callable[..., Sshd]
+from ssh_server import Sshd, StartSshd, free_port, make_key
 
 
 @pytest.fixture
@@ -32,6 +30,7 @@ def start_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSshd]:
             "UsePAM no",
             "PermitRootLogin yes",
             "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
             "LogLevel VERBOSE",
         ]
         (server.folder / "sshd_config").write_text("\n".join([*lines, *usual]) + "\n")

@@ -1,11 +1,14 @@
 """An OpenSSH server of our own on a free port of 127.0.0.1, in each mood that a site may have."""
 
+import asyncio
 import contextlib
 import getpass
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,3 +78,18 @@ def free_port() -> int:
 def make_key(path: Path, kind: str = "ed25519", *options: str) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path, *options], check=True)
     return path
+
+
+StartSshd = Callable[..., Sshd]
+
+
+def ssh_threads() -> list[threading.Thread]:
+    """Threads that belong to connections: ours, and Paramiko's, which have no better name."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("ssh-", "Thread-"))]
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until the condition holds; TimeoutError when it does not come to that."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+            await asyncio.sleep(0.02)

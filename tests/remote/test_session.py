@@ -1,7 +1,7 @@
+from ssh_server import Sshd
+
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.session import Sessions
-
-from ssh_server import Sshd
 
 
 async def test_runs_a_script_with_its_payload(sshd: Sshd) -> None:
