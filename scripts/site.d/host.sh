@@ -50,13 +50,17 @@ apt_install() {
     apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@"
 }
 
-# The machine's own Debian mirror; on Ubuntu, which has none, Debian's public one.
+# The machine's own Debian mirror, as far as its package lists are there to tell. Ubuntu has none: then the one that
+# debootstrap would take for Debian, or the one that the caller names.
 debian_mirror() {
-    local mirror
-    mirror=$(debian_archives | head -n 1)
-    [[ $mirror ]] || ! apt-get update -q >&2 || mirror=$(debian_archives | head -n 1)
-    printf '%s\n' "${mirror:-http://deb.debian.org/debian}"
+    local mirror=${REMOTE_SLURM_MIRROR-}
+    mirror=${mirror:-$(debian_archives | head -n 1)}
+    mirror=${mirror:-$(sed -n 's/^DEF_MIRROR="\(.*debian\)"$/\1/p' "$(command -v debootstrap)")}
+    [[ $mirror ]] || die 'apt knows no Debian mirror on this machine: name one in REMOTE_SLURM_MIRROR'
+    printf '%s\n' "$mirror"
 }
+
+update_lists() { [[ ${REMOTE_SLURM_MIRROR-} || $(debian_archives) ]] || apt-get update -q; }
 
 debian_archives() {
     # shellcheck disable=SC2016  # the words in $() are apt's own

@@ -7,7 +7,8 @@ hash_of() { (cd "$PARTS" && { echo "$SUITE" && cat "$@"; } | sha256sum | cut -c 
 
 build_base() {
     local part=$1 log=$2 mirror
-    mirror=$(debian_mirror)
+    step "$log" "the machine's package lists" update_lists || return
+    mirror=$(debian_mirror) || return
     prepare_dpkg "$part" || return
     step "$log" "Debian $SUITE, base system (1 of 3)" bootstrap "$part" "$mirror" || return
     apt_settings >"$part/etc/apt/apt.conf.d/10site" || return
