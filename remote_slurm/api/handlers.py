@@ -79,6 +79,12 @@ async def system_info(request: web.Request) -> web.Response:
     return web.json_response(await request.app[PODS].system_info())
 
 
+@routes.get("/pods")
+async def pods(request: web.Request) -> web.Response:
+    """All pods at the site. Not interLink's: our own command line asks."""
+    return web.json_response(await request.app[PODS].overview())
+
+
 async def _body(request: web.Request) -> Any:
     """The JSON of a request, GET's too. Raises Rejected where it is none."""
     raw = await request.read()

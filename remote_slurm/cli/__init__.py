@@ -1,4 +1,4 @@
-"""The command line: the only place where concrete parts meet. A subcommand is a module with `add` and `run`."""
+"""The command line: the only place where concrete parts meet. A subcommand is a module with `fill` and `run`."""
 
 from remote_slurm.cli.main import main
 

@@ -5,60 +5,85 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import import_module
 
 from remote_slurm import __version__
-from remote_slurm.config import Config, load_config
 from remote_slurm.errors import ConfigError, RemoteSlurmError
+
+DEBUG = "REMOTE_SLURM_DEBUG"
+
+# Each is a module here: fill(parser) adds its options and its examples, run(arguments) returns the exit code.
+COMMANDS = {
+    "serve": "run the sidecar that interLink talks to",
+    "check": "try each link of the chain to the site, and say what to do where one breaks",
+    "render": "show the job that a pod becomes; nothing is sent",
+    "run": "run a pod: submit it, follow its log, and exit with its exit code",
+    "status": "list the pods at the site, or say how some of them stand",
+    "logs": "print a container's log, or follow it",
+    "delete": "end a pod's job, and remove its folder",
+}
+
+_EXAMPLES = """\
+examples:
+  remote-slurm check --config SlurmConfig.yaml           does every link to the site hold?
+  remote-slurm run --config SlurmConfig.yaml pod.yaml    run a pod without any Kubernetes
+  remote-slurm serve --config SlurmConfig.yaml           be interLink's sidecar
+  remote-slurm run --help                                each command has examples of its own
+"""
+
+_BROKEN_PIPE = 141  # as a shell reports SIGPIPE
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with a sentence on standard error, or what the subcommand says."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
+        sys.stdout.flush()
     except RemoteSlurmError as error:
-        print(f"remote-slurm: {error}", file=sys.stderr)
+        print(error if isinstance(error, ConfigError) else f"remote-slurm: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # whoever read has gone, as in `| head`: nothing to say, and nothing to flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - a traceback is for developers
+        _say_unexpected(error)
+        return 1
     return code
 
 
-def configured(arguments: argparse.Namespace) -> Config:
-    """The configuration that the arguments name. Raises ConfigError."""
-    return load_config(arguments.config, os.environ, arguments.set)
+def _say_unexpected(error: Exception) -> None:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    words = " ".join(str(error).split())
+    print(
+        f"remote-slurm: an unexpected {type(error).__name__}: {words or 'without a word'}; this is a defect of "
+        f"remote-slurm: please report it with what {DEBUG}=1 shows",
+        file=sys.stderr,
+    )
 
 
-def _parser() -> argparse.ArgumentParser:
-    from remote_slurm.cli import serve
-
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="remote-slurm", description="Kubernetes pods on a Slurm cluster that is reached only by SSH."
+        prog="remote-slurm",
+        description="Kubernetes pods on a Slurm cluster that is reached only by SSH.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"remote-slurm {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve,):
-        module.add(commands)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    chosen = next((word for word in argv if word in COMMANDS), "")
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == chosen:
+            # the others are not loaded: --help is quick
+            module = import_module(f"remote_slurm.cli.{name}")
+            module.fill(command)
+            command.set_defaults(run=module.run)
     return parser
-
-
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """--config and --set, which most subcommands take."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="SlurmConfig.yaml; default $SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a key of the configuration, in place of the file's; can be given several times",
-    )

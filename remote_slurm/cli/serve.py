@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 from remote_slurm import events
 from remote_slurm.api.app import build_app, serving
-from remote_slurm.cli.main import add_config_options, configured
+from remote_slurm.cli.options import add_config_options, configured
 from remote_slurm.config import Config
+from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.events import event, warn
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.session import Sessions
@@ -19,11 +21,28 @@ from remote_slurm.remote.site import Site
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 
+_HELP = """\
+Run the sidecar that interLink talks to, until SIGTERM or Ctrl-C: requests in flight finish, jobs go on. The site need
+not be reachable at the start.
+"""
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("serve", help="run the sidecar that interLink talks to")
+_EXAMPLES = """\
+examples:
+  remote-slurm serve                                   with $SLURMCONFIGPATH or /etc/interlink/SlurmConfig.yaml
+  remote-slurm serve --config SlurmConfig.yaml --set SidecarPort=4001
+  remote-slurm serve --config SlurmConfig.yaml --set SidecarPort=0 --ready-file url    any free port: see ./url
+"""
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _HELP, _EXAMPLES
     add_config_options(parser)
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="written once requests are answered, with the URL in it, and removed at the end",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,15 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     events.configure(verbose=config.verbose_logging, errors_only=config.errors_only_logging)
     for sentence in config.warnings:
         warn(sentence)
-    asyncio.run(_serve(config))
+    asyncio.run(_serve(config, arguments.ready_file))
     return 0
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, ready_file: Path | None) -> None:
     stopped = _stop_signal()
     async with running(config) as pods, serving(build_app(pods, config), config) as url:
         event(f"listening on {url}", site=",".join(config.ssh.host_names), user=config.ssh.user)
-        await stopped.wait()
+        with _told(ready_file, url):
+            await stopped.wait()
         event("stopping: requests in flight finish, jobs go on")
 
 
@@ -56,6 +76,24 @@ async def running(config: Config) -> AsyncIterator[Pods]:
         await pods.stop()
         await sessions.close()
         await connection.close()
+
+
+@contextlib.contextmanager
+def _told(ready_file: Path | None, url: str) -> Iterator[None]:
+    """Whoever waits for the file finds the whole URL in it."""
+    if ready_file is None:
+        yield
+        return
+    hidden = ready_file.with_name(f".{ready_file.name}")
+    try:
+        hidden.write_text(f"{url}\n", encoding="utf-8")
+        hidden.replace(ready_file)
+    except OSError as error:
+        raise RemoteSlurmError(f"--ready-file {ready_file} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        ready_file.unlink(missing_ok=True)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -224,6 +224,10 @@ class Site:
         """A script that is the caller's own affair, such as the one that ResourceScriptPath names."""
         return await self._shells.run(script, deadline=seconds)
 
+    async def look(self, name: str, values: dict[str, str] | None = None, *, seconds: float = 30) -> Answer:
+        """What the script `name` finds out at the site, for callers that read its answer themselves."""
+        return await self._ask(name, values or {}, seconds=seconds)
+
     async def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
         """The log's bytes as they come; nothing where the pod has no folder."""
         values = {

@@ -19,11 +19,13 @@ from remote_slurm.domain.status import pod_status, reported_names
 from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError, SubmissionRefused
 from remote_slurm.events import event, warn
 from remote_slurm.job import RUNNER
+from remote_slurm.remote.listing import listing
 from remote_slurm.remote.site import LogSlice, Site
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete, Journal
+from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.submission import Patience, Submitter, Submitting
 
@@ -209,6 +211,14 @@ class Pods:
             "sinfo_output": output,
             "error": error,
         }
+
+    async def overview(self) -> dict[str, Any]:
+        """All pods that have a folder at the site, for people; see overview.py. Raises SiteError."""
+        listed = await listing(self._site)
+        await looked(self.poller)
+        jobs = by_pod(self.poller.jobs)
+        pods = [summary(each, self._entries.get(each.pod), jobs.get(each.pod, [])) for each in listed]
+        return {"site": address(self._config), "pods": pods}
 
     # --- delete ---
 

@@ -35,6 +35,7 @@ class Poller:
         self._early = asyncio.Event()
         self.error = "the site has not been reached yet"
         self.last_success: float | None = None
+        self.jobs: tuple[Job, ...] = ()  # of the last squeue that succeeded, with those of other sidecars' pods
         self.clock_offset = 0.0
 
     def unreachable(self, error: SiteError) -> None:
@@ -60,6 +61,7 @@ class Poller:
             raise problem
         if isinstance(queue, Queue):
             self.clock_offset = queue.clock_offset
+            self.jobs = queue.jobs
             self._apply(queue.jobs)
             try:
                 await self._settle()

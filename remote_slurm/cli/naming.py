@@ -1,0 +1,52 @@
+"""How a person names a pod at the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from remote_slurm.cli.documents import Json, read_documents
+from remote_slurm.errors import Rejected
+
+POD = "NAMESPACE/NAME, NAMESPACE/UID, a name that only one pod has, or the name of its folder as `status` prints it"
+
+
+def the_pod(overview: Json, named: str) -> Json:
+    """The one pod that is meant. Raises Rejected where there is none, or more than one."""
+    found = matching(overview, named)
+    if not found:
+        raise Rejected(f"there is no pod '{named}' at {overview['site']}: `remote-slurm status` lists those that are")
+    if len(found) > 1:
+        folders = ", ".join(each["pod"] for each in found)
+        raise Rejected(f"'{named}' is the name of {len(found)} pods: say which one, by its folder: {folders}")
+    return found[0]
+
+
+def matching(overview: Json, named: str) -> list[Json]:
+    """Folder and UID name one pod at most; a name may be that of several."""
+    pods: list[Json] = overview["pods"]
+    exactly = [each for each in pods if named in (each["pod"], uid(each), f"{namespace(each)}/{uid(each)}")]
+    return exactly or [each for each in pods if named in (each["name"], each["name"].partition("/")[2])]
+
+
+def namespace(pod: Json) -> str:
+    return str(pod["name"].partition("/")[0])
+
+
+def uid(pod: Json) -> str:
+    return str(pod["pod"].removeprefix(f"{namespace(pod)}-"))
+
+
+def as_kubernetes(pod: Json) -> Json:
+    """As much of a v1.Pod as delete and getLogs want."""
+    metadata = {"name": pod["name"].partition("/")[2], "namespace": namespace(pod), "uid": uid(pod)}
+    return {"metadata": metadata, "spec": {"terminationGracePeriodSeconds": pod["graceSeconds"]}}
+
+
+def named_in(argument: str) -> str:
+    """A file's pod by its namespace and name, or by its UID where the file has one; else the argument itself."""
+    path = Path(argument)
+    if path.suffix not in {".yaml", ".yml", ".json"}:
+        return argument
+    metadata = read_documents(path).pod.get("metadata") or {}
+    own = metadata.get("namespace", "default")
+    return f"{own}/{metadata.get('uid') or metadata.get('name')}"

@@ -1,0 +1,67 @@
+"""Options that several subcommands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from remote_slurm.config import Config, load_config
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """--config and --set."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="SlurmConfig.yaml; default $SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of the configuration, in place of the file's; can be given several times",
+    )
+
+
+def add_url_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    """--url, and `otherwise`: what happens without it."""
+    parser.add_argument(
+        "--url",
+        type=url,
+        metavar="URL",
+        help=f"the sidecar to ask, as http://HOST:PORT or unix:///PATH; {otherwise}",
+    )
+
+
+def add_output_option(parser: argparse.ArgumentParser, what: str = "") -> None:
+    """--output json."""
+    parser.add_argument("--output", choices=["text", "json"], default="text", help=what or "text (default), or json")
+
+
+def configured(arguments: argparse.Namespace) -> Config:
+    """The configuration that the arguments name. Raises ConfigError."""
+    return load_config(arguments.config, os.environ, arguments.set)
+
+
+def url(text: str) -> str:
+    """Where a sidecar listens, without a / at the end."""
+    parts = urlsplit(text)
+    where = parts.path if parts.scheme == "unix" else parts.netloc
+    if parts.scheme not in {"http", "https", "unix"} or not where:
+        raise argparse.ArgumentTypeError(f"must be http://HOST:PORT or unix:///PATH, not {text!r}")
+    return text.rstrip("/")
+
+
+def seconds(text: str) -> float:
+    """A time in seconds of more than zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, such as 60, not {text!r}")
+    return number

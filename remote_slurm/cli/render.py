@@ -1,0 +1,81 @@
+"""`remote-slurm render`: the job that a pod becomes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from remote_slurm.cli.documents import read_documents
+from remote_slurm.cli.options import add_config_options, add_output_option, configured
+from remote_slurm.cli.request import create_request, parsed
+from remote_slurm.cli.screen import Colour, Screen
+from remote_slurm.domain.plan import JobPlan, plan_job
+from remote_slurm.domain.script import job_files
+from remote_slurm.domain.volumes import File
+from remote_slurm.job import RUNNER
+
+_HELP = """\
+Print the batch script that a pod becomes, and the files that travel with it, with their modes and sizes. Nothing is
+sent, and no connection is made. What is in Secrets and in environment variables is not shown.
+"""
+
+_EXAMPLES = """\
+examples:
+  remote-slurm render --config SlurmConfig.yaml pod.yaml
+  remote-slurm render --config SlurmConfig.yaml --set ContainerRuntime=none pod.yaml
+  remote-slurm render --config SlurmConfig.yaml --output json pod.yaml | jq -r .script >job.sh
+  kubectl get pod hello -o yaml | remote-slurm render --config SlurmConfig.yaml -
+"""
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _HELP, _EXAMPLES
+    parser.add_argument("pod", type=Path, metavar="POD.yaml", help="a Pod with its ConfigMaps and Secrets; - is stdin")
+    add_config_options(parser)
+    add_output_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = configured(arguments)
+    documents = read_documents(arguments.pod)
+    plan = plan_job(parsed(create_request(documents), documents.source), config)
+    files = job_files(plan, RUNNER)
+    if arguments.output == "json":
+        print(json.dumps(_as_json(plan, files), indent=2))
+    else:
+        _show(plan, files)
+    return 0
+
+
+def _show(plan: JobPlan, files: list[File]) -> None:
+    print(_script(files), end="")
+    print(f"\n# The files of the folder {plan.pod} at the site\n")
+    for file in files:
+        size = "-" if file.content is None else str(len(file.content))
+        print(f"{file.mode:04o}  {size:>9}  {file.path}{'/' if file.content is None else ''}")
+    screen = Screen(sys.stderr)
+    for warning in plan.warnings:
+        screen.line(f"{screen.paint('warning:', Colour.WARNING)} {warning}")
+
+
+def _as_json(plan: JobPlan, files: list[File]) -> dict[str, Any]:
+    return {
+        "pod": plan.pod,
+        "script": _script(files),
+        "files": [
+            {
+                "path": file.path,
+                "mode": f"{file.mode:04o}",
+                "size": None if file.content is None else len(file.content),
+            }
+            for file in files
+        ],
+        "warnings": list(plan.warnings),
+    }
+
+
+def _script(files: list[File]) -> str:
+    return (files[0].content or b"").decode()

@@ -1,0 +1,142 @@
+"""`remote-slurm run`: a pod from its file to its exit code, without Kubernetes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from remote_slurm.cli.documents import Json, read_documents
+from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
+from remote_slurm.cli.request import create_request, parsed
+from remote_slurm.cli.screen import Colour, Screen
+from remote_slurm.cli.sidecar import Sidecar, at, folder_of, inside
+from remote_slurm.cli.watch import Watch
+from remote_slurm.config import Config
+from remote_slurm.domain.plan import plan_job
+from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.errors import Rejected, RemoteSlurmError
+
+_HELP = """\
+Run a pod: submit it, show each change of its status, follow the log of its first container (or of --container), exit
+with its exit code (the highest of its containers), and delete it. The file may hold several documents: the Pod, and the
+ConfigMaps and Secrets that it uses. The log goes to standard output, all else to standard error. Ctrl-C deletes the
+pod, unless --keep was given; a second Ctrl-C leaves at once.
+"""
+
+_EXAMPLES = """\
+examples:
+  remote-slurm run --config SlurmConfig.yaml pod.yaml                        a sidecar runs inside, as long as the pod
+  remote-slurm run --url http://127.0.0.1:4000 pod.yaml                      by a sidecar that is running
+  remote-slurm run --config SlurmConfig.yaml --keep --container main pod.yaml
+  remote-slurm run --config SlurmConfig.yaml pod.yaml >result.txt && echo succeeded
+"""
+
+INTERRUPTED = 130
+_T = TypeVar("_T")
+
+
+class Interrupted(Exception):
+    """Ctrl-C, or SIGTERM."""
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _HELP, _EXAMPLES
+    parser.add_argument("pod", type=Path, metavar="POD.yaml", help="a Pod with its ConfigMaps and Secrets; - is stdin")
+    add_config_options(parser)
+    add_url_option(parser, "without it one runs inside")
+    parser.add_argument("--container", metavar="NAME", help="whose log to follow; default: the first container")
+    parser.add_argument("--keep", action="store_true", help="leave the pod's folder at the site, with its log")
+    add_output_option(parser, "json: the pod's last status on standard output, in place of the log")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    documents = read_documents(arguments.pod)
+    body = create_request(documents)
+    request = parsed(body, documents.source)
+    arguments.container = _container(request, arguments.container, documents.source)
+    screen = Screen(sys.stderr)
+    config = None if arguments.url else configured(arguments)
+    if config is not None:
+        for warning in plan_job(request, config).warnings:
+            screen.line(f"{screen.paint('warning:', Colour.WARNING)} {warning}")
+    return asyncio.run(_run(arguments, config, body, screen))
+
+
+def _container(request: CreateRequest, name: str | None, source: str) -> str:
+    spec = request.pod.spec
+    names = [each.name for each in (*spec.containers, *spec.init_containers)]
+    if name is not None and name not in names:
+        raise Rejected(f"{source} has no container '{name}': it has {', '.join(names)}")
+    return name or names[0]
+
+
+async def _run(arguments: argparse.Namespace, config: Config | None, body: Json, screen: Screen) -> int:
+    async with at(arguments.url) if config is None else inside(config) as sidecar:
+        watch = Watch(sidecar, body["pod"], arguments.container, screen, quiet=arguments.output == "json")
+        try:
+            code = await interruptible(_from_start_to_end(watch, body))
+        except Interrupted:
+            code = INTERRUPTED
+        except BrokenPipeError:
+            await _clean_up(arguments, sidecar, body["pod"], screen)
+            raise
+        await _clean_up(arguments, sidecar, body["pod"], screen)
+    if arguments.output == "json":
+        print(json.dumps({"exitCode": code, **_result(body["pod"], watch.status)}, indent=2))
+    return code
+
+
+async def _from_start_to_end(watch: Watch, body: Json) -> int:
+    await watch.create(body)
+    return await watch.until_over()
+
+
+def _result(pod: Json, status: Json | None) -> Json:
+    return {
+        "pod": folder_of(pod),
+        "name": f"{pod['metadata']['namespace']}/{pod['metadata']['name']}",
+        "status": status,
+    }
+
+
+async def _clean_up(arguments: argparse.Namespace, sidecar: Sidecar, pod: Json, screen: Screen) -> None:
+    if arguments.keep:
+        screen.line(f"kept: see `remote-slurm logs {folder_of(pod)}`, and end it with `remote-slurm delete`")
+        return
+    try:
+        await interruptible(remove(sidecar, pod, screen))
+    except Interrupted:
+        screen.line(f"left before the pod was gone: `remote-slurm status {folder_of(pod)}` tells how it stands")
+    except RemoteSlurmError as error:
+        # the exit code is the pod's
+        screen.line(f"{screen.paint('warning:', Colour.WARNING)} the pod is not deleted yet: {error}")
+
+
+async def remove(sidecar: Sidecar, pod: Json, screen: Screen) -> None:
+    """Delete the pod, and return once nothing is left of it."""
+    name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    screen.line(screen.paint(f"{name}: deleting it", Colour.QUIET))
+    await sidecar.delete(pod)
+    async with screen.waiting("its job ends, and its folder is removed"):
+        await sidecar.gone(folder_of(pod))
+
+
+async def interruptible(work: Coroutine[Any, Any, _T]) -> _T:
+    """Raises Interrupted, once the work has been cancelled by Ctrl-C or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise Interrupted from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,193 @@
+"""Asking a sidecar what interLink asks: one that is running, or one inside this process.
+
+Both are asked over HTTP, so that whatever works here works in a cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from remote_slurm import events
+from remote_slurm.api.app import build_app, serving
+from remote_slurm.cli.documents import Json
+from remote_slurm.cli.options import configured
+from remote_slurm.cli.serve import running
+from remote_slurm.config import Config
+from remote_slurm.errors import RemoteSlurmError, Unreachable
+from remote_slurm.service.overview import address
+from remote_slurm.service.pods import Pods
+
+_CREATE_SECONDS = 120  # as interLink
+_ANSWER_SECONDS = 90
+_LAST_DELETES_SECONDS = 75
+_OK = 200
+
+
+class Refused(RemoteSlurmError):
+    """The sidecar said no, in these words; `status` is HTTP's."""
+
+    def __init__(self, status: int, words: str) -> None:
+        self.status = status
+        super().__init__(words)
+
+
+class Sidecar:
+    """The client. Every call raises Refused with the sidecar's sentence, or Unreachable."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+        self.deleted: set[str] = set()
+
+    async def create(self, body: Json) -> str:
+        """The job's id; empty where it follows."""
+        answer = await self._json("POST", "/create", body, _CREATE_SECONDS)
+        return str(answer["PodJID"])
+
+    async def status(self, pod: Json) -> Json | None:
+        """interLink's PodStatus; None where nothing is known now."""
+        answer = await self._json("GET", "/status", [pod], _ANSWER_SECONDS)
+        return next(iter(answer), None)
+
+    async def delete(self, pod: Json) -> None:
+        """Accepted, and carried out in the background; `gone` waits for that."""
+        async with self._asked("POST", "/delete", pod, _ANSWER_SECONDS) as response:
+            await response.read()
+        self.deleted.add(folder_of(pod))
+
+    async def gone(self, folder: str) -> None:
+        """Return once neither job nor folder is left of the pod."""
+        for wait in chain([0.1, 0.2, 0.4], repeat(1.0)):
+            if all(each["pod"] != folder for each in (await self.pods())["pods"]):
+                return
+            await asyncio.sleep(wait)
+
+    async def reach(self) -> None:
+        """Raises Unreachable where the sidecar cannot use the site now."""
+        answer = await self._json("GET", "/system-info", None, _ANSWER_SECONDS)
+        if answer.get("error"):
+            raise Unreachable(answer["error"])
+
+    async def pods(self) -> Json:
+        """All pods at the site; see service/overview.py."""
+        answer: Json = await self._json("GET", "/pods", None, _ANSWER_SECONDS)
+        return answer
+
+    async def log(self, request: Json) -> AsyncGenerator[bytes, None]:
+        """The bytes of a log as they come."""
+        async with self._asked("GET", "/getLogs", request, None) as response:
+            async for chunk in response.content.iter_any():
+                yield chunk
+
+    async def _json(self, method: str, path: str, body: Any, seconds: float) -> Any:
+        async with self._asked(method, path, body, seconds) as response:
+            return json.loads(await response.read())
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, method: str, path: str, body: Any, seconds: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10)
+        try:
+            async with self._session.request(method, path, json=body, timeout=timeout) as response:
+                if response.status != _OK:
+                    raise Refused(response.status, (await response.text()).strip() or str(response.reason))
+                yield response
+        except TimeoutError as error:
+            raise Unreachable(f"the sidecar at {self.url} did not answer {path} in time") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"no sidecar answers at {self.url}: {_words(error)}") from error
+
+
+def folder_of(pod: Json) -> str:
+    """The name of the pod's folder at the site."""
+    return f"{pod['metadata']['namespace']}-{pod['metadata']['uid']}"
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.strerror or str(error.os_error)
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.asynccontextmanager
+async def at(url: str) -> AsyncIterator[Sidecar]:
+    """The sidecar that listens there."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        session = aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(parts.path))
+    else:
+        session = aiohttp.ClientSession(url)
+    async with session:
+        yield Sidecar(session, url)
+
+
+@contextlib.asynccontextmanager
+async def inside(config: Config) -> AsyncIterator[Sidecar]:
+    """A sidecar in this process, on a socket that nobody else can reach, for as long as the context lasts.
+
+    Raises Unreachable at once where the site cannot be used.
+    """
+    _log_if(verbose=config.verbose_logging)
+    with tempfile.TemporaryDirectory(prefix="remote-slurm-") as folder:
+        private = config.model_copy(update={"socket": Path(folder) / "socket"})
+        async with running(config) as pods, serving(build_app(pods, private), private) as url, at(url) as sidecar:
+            await sidecar.reach()
+            yield sidecar
+            await _carried_out(sidecar.deleted, pods)
+
+
+async def _carried_out(deleted: set[str], pods: Pods) -> None:
+    """With this process its sidecar ends, so what it has promised to delete comes first."""
+    until = time.monotonic() + _LAST_DELETES_SECONDS
+    while not pods.poller.error and any(pod in pods.deletes for pod in deleted):
+        if time.monotonic() > until:
+            return
+        await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def chosen(arguments: argparse.Namespace) -> AsyncIterator[Sidecar]:
+    """The one that --url names; else the configured one, where it runs; else one inside."""
+    if arguments.url:
+        async with at(arguments.url) as sidecar:
+            yield sidecar
+        return
+    config = configured(arguments)
+    url = await _configured_url(config)
+    async with at(url) if url else inside(config) as sidecar:
+        yield sidecar
+
+
+async def _configured_url(config: Config) -> str:
+    """Where the configured sidecar listens, if it is one, and of this very site; else nothing."""
+    host = f"[{config.bind_address}]" if ":" in config.bind_address else config.bind_address
+    url = f"unix://{config.socket}" if config.socket else f"http://{host}:{config.sidecar_port}"
+    if not config.socket and not config.sidecar_port:
+        return ""
+    try:
+        async with at(url) as sidecar:
+            found = await sidecar.pods()
+    except RemoteSlurmError:
+        return ""
+    return url if found.get("site") == address(config) else ""
+
+
+def _log_if(*, verbose: bool) -> None:
+    """The log is for those who ask for it: what a person has to know comes as answers."""
+    events.configure(verbose=True, errors_only=False)
+    if not verbose:
+        logging.getLogger("remote_slurm").handlers[:] = [logging.NullHandler()]

@@ -1,0 +1,96 @@
+"""`remote-slurm status`: the pods at the site."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from remote_slurm.cli.documents import Json
+from remote_slurm.cli.naming import POD, matching, named_in
+from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option
+from remote_slurm.cli.screen import Screen
+from remote_slurm.cli.sidecar import chosen
+
+_HELP = f"""\
+List the pods that have a folder at the site, with their jobs, or only the ones that are named.
+
+POD is a file, or {POD}.
+"""
+
+_EXAMPLES = """\
+examples:
+  remote-slurm status --config SlurmConfig.yaml
+  remote-slurm status --config SlurmConfig.yaml default/hello
+  remote-slurm status --url http://127.0.0.1:4000 pod.yaml
+  remote-slurm status --config SlurmConfig.yaml --output json | jq '.pods[] | select(.state == "PENDING")'
+"""
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _HELP, _EXAMPLES
+    parser.add_argument("pods", nargs="*", metavar="POD", help="a pod, or the file of one; default: all")
+    add_config_options(parser)
+    add_url_option(parser, "default: the configured one where it runs, else one inside")
+    add_output_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    names = [named_in(argument) for argument in arguments.pods]
+    overview = asyncio.run(_overview(arguments))
+    found = {each["pod"]: each for name in names for each in matching(overview, name)}
+    pods = list(found.values()) if names else overview["pods"]
+    if arguments.output == "json":
+        print(json.dumps({"site": overview["site"], "pods": pods}, indent=2))
+    elif pods:
+        print(table([_row(pod) for pod in pods]))
+    missing = [name for name in names if not matching(overview, name)]
+    _say_what_is_not_there(missing, overview, any_pods=bool(pods))
+    return 1 if missing else 0
+
+
+async def _overview(arguments: argparse.Namespace) -> Json:
+    async with Screen(sys.stderr).waiting("asking the site"), chosen(arguments) as sidecar:
+        return await sidecar.pods()
+
+
+def _say_what_is_not_there(missing: list[str], overview: Json, *, any_pods: bool) -> None:
+    for name in missing:
+        print(f"remote-slurm: there is no pod '{name}' at {overview['site']}", file=sys.stderr)
+    if not missing and not any_pods:
+        print(f"there are no pods at {overview['site']}", file=sys.stderr)
+
+
+_HEADER = ("POD", "NAME", "JOB", "STATE", "AGE", "CONTAINERS", "REASON")
+
+
+def _row(pod: Json) -> tuple[str, ...]:
+    containers = ", ".join(_container(each) for each in (*pod["initContainers"], *pod["containers"]))
+    age = "-" if pod["ageSeconds"] is None else duration(pod["ageSeconds"])
+    return (pod["pod"], pod["name"], pod["jobId"] or "-", pod["state"], age, containers, pod["reason"] or "-")
+
+
+def _container(container: dict[str, Any]) -> str:
+    state = f"exit code {container['exitCode']}" if "exitCode" in container else container["state"]
+    return f"{container['name']}: {state}"
+
+
+def duration(seconds: int) -> str:
+    """In its largest unit, as kubectl does."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return "0s"
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as what is in them."""
+    rows = [_HEADER, *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

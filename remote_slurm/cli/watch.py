@@ -1,0 +1,151 @@
+"""One pod on its way: each change of its status as a line, and one container's log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing
+
+from remote_slurm.cli.documents import Json
+from remote_slurm.cli.screen import Colour, Screen
+from remote_slurm.cli.sidecar import Refused, Sidecar
+from remote_slurm.errors import RemoteSlurmError
+
+_LOOK_SECONDS = 0.5  # at the sidecar's memory, which follows the site at PollInterval
+_LAST_LINES_SECONDS = 30.0
+_AGAIN_SECONDS = 2.0
+
+
+class Watch:
+    """`create`, then `until_over`. The log goes to standard output, unless it is to be `quiet`."""
+
+    def __init__(self, sidecar: Sidecar, pod: Json, container: str, screen: Screen, *, quiet: bool = False) -> None:
+        self._sidecar = sidecar
+        self._pod = pod
+        self._container = container
+        self._screen = screen
+        self._quiet = quiet
+        self._said: dict[str, str] = {}
+        self._log: asyncio.Task[None] | None = None
+        self._printed = 0
+        self.status: Json | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self._pod['metadata']['namespace']}/{self._pod['metadata']['name']}"
+
+    async def create(self, body: Json) -> None:
+        """Submit it. Raises Refused or Unreachable with a sentence."""
+        async with self._screen.waiting(f"submitting {self.name}"):
+            job_id = await self._sidecar.create(body)
+        self._say(self.name, f"submitted as job {job_id}" if job_id else "accepted, and being submitted")
+
+    async def until_over(self) -> int:
+        """The highest exit code, once every container has ended."""
+        try:
+            while True:
+                containers = await self._look()
+                if containers and all(_ended(each) for each in containers):
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if self._log is not None:
+                self._log.cancel()
+        code = max(int(each["state"]["terminated"]["exitCode"]) for each in containers)
+        self._say(self.name, self._screen.paint(f"ended with exit code {code}", Colour.BAD if code else Colour.GOOD))
+        return code
+
+    async def _look(self) -> list[Json]:
+        """The containers as they stand, once whatever changed has been said."""
+        self.status = await self._sidecar.status(self._pod) or self.status
+        if self.status is None:
+            return []
+        containers = [*(self.status["initContainers"] or []), *self.status["containers"]]
+        for who, text in self._sentences(containers):
+            if who == self._container:
+                await self._follow(next(each for each in containers if each["name"] == who))
+            self._say(who, text)
+        return containers
+
+    def _sentences(self, containers: list[Json]) -> Iterator[tuple[str, str]]:
+        """What they wait for is the pod's affair as long as none has begun."""
+        waiting = {each["state"]["waiting"]["message"] for each in containers if "waiting" in each["state"]}
+        if all("waiting" in each["state"] for each in containers) and len(waiting) == 1:
+            yield self.name, waiting.pop()
+            return
+        for each in containers:
+            yield each["name"], _sentence(each)
+
+    def _say(self, who: str, text: str) -> None:
+        if self._said.get(who) != text:
+            self._said[who] = text
+            self._screen.line(f"{self._screen.paint(f'{who}:', Colour.QUIET)} {text}")
+
+    async def _follow(self, container: Json) -> None:
+        """Begin with the log when there can be one; when its container has ended, wait for the last lines of it."""
+        if self._quiet or "waiting" in container["state"]:
+            return
+        if self._log is None:
+            self._say(container["name"], "running" if "running" in container["state"] else "has run")
+            self._log = asyncio.create_task(self._print_log())
+        if self._log.done():
+            self._log.result()  # a reader that has gone away ends the run
+        elif _ended(container):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._log), _LAST_LINES_SECONDS)
+
+    async def _print_log(self) -> None:
+        """To its end; where the connection breaks, from there on."""
+        while True:
+            try:
+                return await self._print_rest()
+            except Refused as error:
+                self._screen.line(f"{self._screen.paint('warning:', Colour.WARNING)} no log: {error}")
+                return None
+            except RemoteSlurmError as error:
+                self._screen.line(f"{self._screen.paint('warning:', Colour.WARNING)} the log broke off: {error}")
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _print_rest(self) -> None:
+        """What of the log has not been printed yet; a log only grows."""
+        skip = self._printed
+        async with aclosing(self._sidecar.log(log_request(self._pod, self._container, follow=True))) as chunks:
+            async for chunk in chunks:
+                new, skip = chunk[skip:], max(0, skip - len(chunk))
+                self._printed += len(new)
+                print_bytes(new)
+
+
+def print_bytes(data: bytes) -> None:
+    """To standard output, as they are."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def log_request(pod: Json, container: str, *, follow: bool = False, lines: int = 0) -> Json:
+    """The body of `GET /getLogs`; `lines` 0 is all of it."""
+    metadata = pod["metadata"]
+    return {
+        "Namespace": metadata["namespace"],
+        "PodUID": metadata["uid"],
+        "PodName": metadata["name"],
+        "ContainerName": container,
+        "Opts": {"Follow": follow, "Tail": lines},
+    }
+
+
+def _ended(container: Json) -> bool:
+    return "terminated" in container["state"]
+
+
+def _sentence(container: Json) -> str:
+    state = container["state"]
+    if "running" in state:
+        return "running"
+    if "terminated" not in state:
+        return str(state.get("waiting", {}).get("message", "waiting"))
+    end = state["terminated"]
+    message = f": {end['message']}" if end.get("message") else ""
+    return f"ended with exit code {end['exitCode']}{message}"
