@@ -1,4 +1,7 @@
-"""Disposable Slurm sites for tests: `scripts/site` brings each up once per run, and takes it down at the end."""
+"""Disposable Slurm sites for tests: `scripts/site` brings each up once per run, and takes it down at the end.
+
+While working on a test, TEST_SITE_TRIXIE=NAME and TEST_SITE_BOOKWORM=NAME let the run use sites that stay up.
+"""
 
 import itertools
 import json
@@ -119,8 +122,13 @@ class Sites:
         for suite, up in self._starting.items():
             if suite not in self._up:
                 up.communicate()
-            subprocess.run([SCRIPT, "down", "--name", self._name(suite)], check=True, capture_output=True)
+            if not _kept(suite):
+                subprocess.run([SCRIPT, "down", "--name", self._name(suite)], check=True, capture_output=True)
         self._starting.clear()
 
     def _name(self, suite: str) -> str:
-        return f"test-{os.getpid()}-{suite}"
+        return _kept(suite) or f"test-{os.getpid()}-{suite}"
+
+
+def _kept(suite: str) -> str:
+    return os.environ.get(f"TEST_SITE_{suite.upper()}", "")
