@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, Decimal
 
 from kubernetes.utils.quantity import parse_quantity
@@ -10,15 +11,18 @@ from remote_slurm.errors import Rejected
 
 MIB = 1024 * 1024
 
+# Kubernetes' own syntax (apimachinery, resource.Quantity), and the largest number that it can hold
+_FORM = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?", re.ASCII)
+_LARGEST = 2**63 - 1
+
 
 def quantity(value: str | float, what: str) -> Decimal:
     """The number that a quantity stands for; `what` names it in the sentence of Rejected."""
-    try:
-        number = Decimal(parse_quantity(value))  # type: ignore[no-untyped-call] # the kubernetes client has no types
-    except ValueError as error:
-        raise Rejected(f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi") from error
-    if not number.is_finite() or number < 0:
-        raise Rejected(f"{what} is '{value}': it cannot be negative")
+    if not _FORM.fullmatch(str(value)):
+        raise Rejected(f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi")
+    number = Decimal(parse_quantity(value))  # type: ignore[no-untyped-call] # the kubernetes client has no types
+    if not 0 <= number <= _LARGEST:
+        raise Rejected(f"{what} is '{value}': it must be from 0 to 2^63 - 1")
     return number
 
 
