@@ -1,0 +1,151 @@
+"""A request's body is read once, leniently in form and strictly in what becomes part of a path."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from podspec import UID, container, pod
+
+from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
+from remote_slurm.errors import Rejected
+
+PAYLOADS = Path(__file__).parents[1] / "payloads"
+
+
+def payload(name: str) -> Any:
+    return json.loads((PAYLOADS / name).read_text())
+
+
+def test_both_forms_of_create_mean_the_same() -> None:
+    body = payload("create-hello.json")
+    assert CreateRequest.parse(body) == CreateRequest.parse([body])
+
+
+def test_interlinks_own_payloads_are_read() -> None:
+    hello = CreateRequest.parse(payload("create-hello-0.4.json"))
+    assert hello.pod.key == f"default-{UID}"
+    assert hello.pod.full_name == "default/hello"
+    volumes = CreateRequest.parse(payload("create-volumes.json"))
+    assert [each.name for each in volumes.pod.spec.init_containers] == ["prepare"]
+    assert [each.name for each in volumes.pod.spec.containers] == ["main", "sidecar"]
+    assert volumes.container[0].config_maps[0].metadata.name == "app-config"
+
+
+def test_null_is_absent_wherever_go_may_write_it() -> None:
+    nothing = dict.fromkeys(
+        ("command", "args", "workingDir", "env", "resources", "volumeMounts", "restartPolicy", "image")
+    )
+    body = {
+        "pod": {
+            "metadata": {"name": "p", "namespace": None, "uid": UID, "annotations": None, "labels": None},
+            "spec": {
+                "containers": [{"name": "c", **nothing}],
+                "initContainers": None,
+                "volumes": None,
+                "restartPolicy": None,
+                "terminationGracePeriodSeconds": None,
+            },
+        },
+        "container": [{"name": "c", "configMaps": None, "projectedvolumemaps": None, "secrets": None}],
+        "jobConfig": None,
+        "jobScript": None,
+    }
+    request = CreateRequest.parse(body)
+    assert request.pod.metadata.namespace == "default"
+    assert request.pod.spec.containers[0].command == ()
+    assert request.pod.spec.volumes == ()
+    assert request.pod.spec.termination_grace_period_seconds == 30
+    assert request.container[0].secrets == ()
+    assert CreateRequest.parse({"pod": pod(), "container": None}).container == ()
+
+
+@pytest.mark.parametrize("uid", [UID, "a", "A.b-9", "x" * 253])
+def test_names_that_may_be_a_part_of_a_path(uid: str) -> None:
+    body = pod()
+    body["metadata"]["uid"] = uid
+    assert parse_pod(body, "status").key == f"default-{uid}"
+
+
+HOSTILE_NAMES = [
+    "../../etc", "..", ".", "a/b", "/etc", "a..b", "", "-a", "a-", ".a", "a.", "a b", "a\n", "\na", "a\0", "a;b",
+    "$(id)", "`id`", "a'b", 'a"b', "a\\b", "ä", "x" * 254, "a|b", "*", "~", 5, True, ["a"], {"a": "b"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["uid", "name", "namespace", "container", "init container", "volume"])
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_that_may_not(where: str, name: object) -> None:
+    body = pod(initContainers=[container("init")], volumes=[{"name": "v", "emptyDir": {}}])
+    named = {
+        "uid": (body["metadata"], "uid"),
+        "name": (body["metadata"], "name"),
+        "namespace": (body["metadata"], "namespace"),
+        "container": (body["spec"]["containers"][0], "name"),
+        "init container": (body["spec"]["initContainers"][0], "name"),
+        "volume": (body["spec"]["volumes"][0], "name"),
+    }
+    place, key = named[where]
+    place[key] = name
+    with pytest.raises(Rejected, match="must be letters, digits"):
+        parse_pod(body, "status")
+
+
+WRONG_BODIES = {
+    "not an object": "hello",
+    "a number": 5,
+    "nothing": None,
+    "no pod": {},
+    "an empty list": [],
+    "two pods": [{"pod": pod()}, {"pod": pod()}],
+    "a list of lists": [[{"pod": pod()}]],
+    "no metadata": {"pod": {"spec": {}}},
+    "no uid": {"pod": {"metadata": {"name": "p"}, "spec": {"containers": [container()]}}},
+    "no containers": {"pod": {"metadata": {"name": "p", "uid": UID}, "spec": {}}},
+    "null containers": {"pod": {"metadata": {"name": "p", "uid": UID}, "spec": {"containers": None}}},
+    "containers that are no list": {"pod": {"metadata": {"name": "p", "uid": UID}, "spec": {"containers": {}}}},
+    "a command that is one text": {"pod": pod({"name": "c", "command": "rm -rf /"})},
+}
+
+
+@pytest.mark.parametrize("body", WRONG_BODIES.values(), ids=WRONG_BODIES)
+def test_a_wrong_body_is_refused_in_a_sentence(body: object) -> None:
+    with pytest.raises(
+        Rejected, match=r"^(the body of create cannot be read: |create takes one pod|pod default/p has)"
+    ):
+        CreateRequest.parse(body)
+
+
+def test_the_sentence_names_the_field_and_keeps_the_value_to_itself() -> None:
+    body = pod(container(env=[{"name": "TOKEN", "value": {"secret": "s3cr3t"}}]))
+    with pytest.raises(Rejected) as caught:
+        CreateRequest.parse({"pod": body})
+    assert str(caught.value) == (
+        "the body of create cannot be read: pod.spec.containers.0.env.0.value must be a string"
+    )
+    assert caught.value.__cause__ is None, "a traceback in the log would show the value"
+
+
+def test_the_sentence_says_how_much_more_is_wrong() -> None:
+    body = pod(container(env=[{"name": 1}, {"name": 2}]))
+    with pytest.raises(Rejected, match=r"and 1 more"):
+        parse_pod(body, "delete")
+
+
+@pytest.mark.parametrize(("body", "pods"), [(None, 0), ([], 0), ([pod()], 1), ([pod(), pod()], 2)])
+def test_status_takes_a_list(body: object, pods: int) -> None:
+    assert len(parse_pods(body)) == pods
+
+
+@pytest.mark.parametrize("body", [{}, pod(), "x", 5])
+def test_status_takes_nothing_else(body: object) -> None:
+    with pytest.raises(Rejected, match="status takes a list of pods"):
+        parse_pods(body)
+
+
+def test_data_of_secrets_and_config_maps_does_not_show_in_a_repr() -> None:
+    data = {"configMaps": [{"data": {"k": "s3cr3t"}, "binaryData": {"b": "czNjcjN0"}}]}
+    secrets = {"secrets": [{"data": {"k": "czNjcjN0"}, "stringData": {"s": "s3cr3t"}}]}
+    request = CreateRequest.parse({"pod": pod(), "container": [{"name": "main", **data, **secrets}]})
+    assert "s3cr3t" not in repr(request)
+    assert "czNjcjN0" not in repr(request)
