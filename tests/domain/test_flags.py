@@ -1,0 +1,231 @@
+"""sbatch's flags: every form that sbatch reads, none that would break the pod, and lines that sbatch reads back."""
+
+import pytest
+from podspec import container, flag_lines, pod
+
+from remote_slurm.domain.flags import Flag, merge_flags, parse_flags
+from remote_slurm.errors import Rejected
+
+WHERE = "the flags of pod default/hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("", []),
+        ("   \n\t ", []),
+        ("--partition=gpu", [("partition", "gpu")]),
+        ("--partition gpu", [("partition", "gpu")]),
+        ("-p gpu", [("partition", "gpu")]),
+        ("-pgpu", [("partition", "gpu")]),
+        ("-Jname", [("job-name", "name")]),
+        ("-n4 -c 2", [("ntasks", "4"), ("cpus-per-task", "2")]),
+        ("-B 2:4:1", [("extra-node-info", "2:4:1")]),
+        ("--job-name='two words'", [("job-name", "two words")]),
+        ('--comment="it\'s"', [("comment", "it's")]),
+        ("--comment=a\\ b", [("comment", "a b")]),
+        ("--comment=a=b", [("comment", "a=b")]),
+        ("--comment=", [("comment", "")]),
+        ("--time=1-00:00:00\n--nodes=2", [("time", "1-00:00:00"), ("nodes", "2")]),
+        ("--contiguous --hold", [("contiguous", None), ("hold", None)]),
+        ("-H -Q", [("hold", None), ("quiet", None)]),
+        ("--exclusive", [("exclusive", None)]),
+        ("--exclusive=user", [("exclusive", "user")]),
+        ("--exclusive -p gpu", [("exclusive", None), ("partition", "gpu")]),
+        ("--nice=5 --nice", [("nice", "5"), ("nice", None)]),
+        ("--dependency=afterok:1:2,afterany:3", [("dependency", "afterok:1:2,afterany:3")]),
+        ("--a-flag-of-a-site-plugin=1", [("a-flag-of-a-site-plugin", "1")]),
+        ("--requeue", [("requeue", None)]),
+        ("--wait-all-nodes=1", [("wait-all-nodes", "1")]),
+        ("--comment=ünï", [("comment", "ünï")]),
+    ],
+)
+def test_forms(text: str, flags: list[tuple[str, str | None]]) -> None:
+    assert parse_flags(text, WHERE) == [Flag(*flag) for flag in flags]
+
+
+FORBIDDEN = [
+    "--array=1-2", "-a 1-2", "-a1-2", "--arr=1-2", "--ar 1-2", "--wrap=true", "--wra true", "--wait", "-W", "--wai",
+    "--output=/tmp/x", "--output /tmp/x", "-o /tmp/x", "-o/tmp/x", "--outp x", "--o=x", "--input=x", "-i x", "--inp x",
+    "--clusters=other", "-M other", "-Mother", "--cluster x", "--uid=0", "--ui 0", "--gid=0", "--gi 0", "--parsable",
+    "--parsabl", "--pars", "--test-only", "--test", "--help", "-h", "--hel", "--usage", "--usag", "--version", "-V",
+    "--vers",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORBIDDEN)
+def test_flags_that_would_break_the_pod_and_their_abbreviations(text: str) -> None:
+    with pytest.raises(Rejected, match=rf"^{WHERE}: --[a-z-]+ (cannot be used here: |needs a value|takes no value)"):
+        parse_flags(text, WHERE)
+    with pytest.raises(Rejected):
+        parse_flags(f"-t 10 {text}", WHERE)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("--array=1-2", "--array cannot be used here: one pod is one job"),
+        ("--arr=1-2", "--array cannot be used here: one pod is one job"),
+        ("--outp x", "--output cannot be used here: the job's output belongs into the pod's folder"),
+        ("--partition", "--partition needs a value"),
+        ("--partition --time=1", "--partition needs a value"),
+        ("-p", "--partition needs a value"),
+        ("--hold=yes", "--hold takes no value, and got 'yes'"),
+        ("gpu", "'gpu' is not an sbatch flag; flags start with '-' or '--'"),
+        ("-t 10 20", "'20' is not an sbatch flag; flags start with '-' or '--'"),
+        ("--exclusive user", "'user' is not an sbatch flag; flags start with '-' or '--'"),
+        ("--", "'--' is not an sbatch flag; flags start with '-' or '--'"),
+        ("-", "'-' is not an sbatch flag; flags start with '-' or '--'"),
+        ("-9", "'-9' is not an sbatch flag; flags start with '-' or '--'"),
+    ],
+)
+def test_the_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        parse_flags(text, WHERE)
+    assert str(caught.value) == f"{WHERE}: {sentence}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["'--a b=1'", "--A=1", "--a_b=1", "'--a;b=1'", "'--$(id)=1'", "'--a\nb=1'", "--=1", "---p=1", "--ä=1", "--5=1"],
+)
+def test_what_is_no_name_of_a_flag(text: str) -> None:
+    with pytest.raises(Rejected, match="is not the name of an sbatch flag"):
+        parse_flags(text, WHERE)
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\tb", "a\0b", "\x1b[0m", "a\u2028b", "a\x85b", "x" * 4001])
+def test_values_that_no_sbatch_line_can_hold(value: str) -> None:
+    with pytest.raises(Rejected, match="the value of --comment must be one printable line"):
+        parse_flags(f"--comment='{value}'", WHERE)
+
+
+@pytest.mark.parametrize("text", ["--comment='a", '--comment="a', "--comment=a\\"])
+def test_an_unfinished_quotation(text: str) -> None:
+    with pytest.raises(Rejected, match="has an unfinished quotation"):
+        parse_flags(text, WHERE)
+
+
+def read_back(line: str) -> list[str]:
+    """The arguments that sbatch makes of an `#SBATCH` line: a port of get_argument() in its opt.c (Slurm 24.11)."""
+    arguments: list[str] = []
+    current: str | None = None
+    quote, escaped = "", False
+    for character in line.removeprefix("#SBATCH"):
+        if escaped:
+            current, escaped = (current or "") + character, False
+        elif character == "\\":
+            escaped = True
+        elif quote:
+            current, quote = (current or "", "") if character == quote else ((current or "") + character, quote)
+        elif character.isspace():
+            arguments += [] if current is None else [current]
+            current = None
+        elif character in "\"'":
+            current, quote = current or "", character
+        elif character == "#":
+            break
+        else:
+            current = (current or "") + character
+    return arguments + ([] if current is None else [current])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain", "a b", " a", "a ", "", "#", "a #b", "a#b", '"', "'", "it's", 'a"=0"', "a'; echo foo", "\\", "a\\",
+        "\\\\",         '\\"', "$(touch x)", "`id`", "$HOME", "!", "a!b", "%j", "~", "*", "a;b", "a|b", "a&b", "a>b", "-n", "--wrap=x",
+        "ünï", "日本", "a,b:c/d@e%f+g=[1-2]", "#SBATCH --wrap=x",
+    ],
+)  # fmt: skip
+def test_sbatch_reads_back_what_was_meant(value: str) -> None:
+    assert read_back(Flag("comment", value).line()) == [f"--comment={value}"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        (Flag("hold"), "#SBATCH --hold"),
+        (Flag("time", "10"), "#SBATCH --time=10"),
+        (Flag("comment", "a b"), '#SBATCH --comment="a b"'),
+        (Flag("comment", 'say "\\"'), '#SBATCH --comment="say \\"\\\\\\""'),
+        (Flag("comment", ""), '#SBATCH --comment=""'),
+    ],
+)
+def test_a_line_is_readable_where_it_can_be(flag: Flag, line: str) -> None:
+    assert flag.line() == line
+
+
+@pytest.mark.parametrize(
+    ("sources", "merged"),
+    [
+        (["-t 1", "-t 2"], "--time=2"),
+        (["--time=1", "-t 2"], "--time=2"),
+        (["-t 1 --time=2"], "--time=2"),
+        (["--mem=1G", "--mem-per-cpu=2"], "--mem-per-cpu=2"),
+        (["--mem-per-cpu=2", "--mem=1G"], "--mem=1G"),
+        (["--mem-per-gpu=2", "--mem-per-cpu=1", "--mem=3"], "--mem=3"),
+        (["--no-requeue", "--requeue"], "--requeue"),
+        (["--requeue", "--no-requeue"], "--no-requeue"),
+        (["--mem-bind=local", "--mem=1"], "--mem-bind=local --mem=1"),
+        (["-p a -n 1", "-p b"], "--partition=b --ntasks=1"),
+    ],
+)
+def test_a_later_flag_wins_by_name_and_group(sources: list[str], merged: str) -> None:
+    flags = merge_flags(*(parse_flags(source, WHERE) for source in sources))
+    assert " ".join(flag.line().removeprefix("#SBATCH ") for flag in flags) == merged
+
+
+# --- pods -------------------------------------------------------------------------------------------------------------
+
+DEFAULTS = ["--job-name=hello", "--no-requeue", "--cpus-per-task=1", "--mem=1M"]
+
+
+def annotated(flags: str, prefix: str = "slurm-job.vk.io", **resources: str) -> list[str]:
+    limits = container(resources={"limits": resources})
+    return flag_lines(pod(limits, annotations={f"{prefix}/flags": flags}))
+
+
+def test_the_defaults() -> None:
+    assert flag_lines(pod()) == DEFAULTS
+    assert flag_lines(pod(), DefaultCPU="4", DefaultMemory="2Gi") == [*DEFAULTS[:2], "--cpus-per-task=4", "--mem=2048M"]
+    assert flag_lines(pod(), DefaultMemory="none") == DEFAULTS[:3]
+
+
+def test_the_first_example_of_the_reference_plugins_readme() -> None:
+    flags = "--job-name=test-pod-cfg -t 2800  --ntasks=8 --nodes=1 --mem-per-cpu=2000"
+    lines = annotated(flags, "slurm-job.knoc.io", memory="100Mi", cpu="2")
+    assert sorted(lines) == [
+        "--cpus-per-task=2", "--job-name=test-pod-cfg", "--mem=100M", "--no-requeue", "--nodes=1", "--ntasks=8",
+        "--time=2800",
+    ]  # fmt: skip
+
+
+def test_the_second_example_of_the_reference_plugins_readme() -> None:
+    lines = annotated("--job-name=test-pod", "slurm-job.knoc.io", memory="8G", cpu="2")
+    assert lines == ["--job-name=test-pod", "--no-requeue", "--cpus-per-task=2", "--mem=7630M"]
+
+
+def test_the_newer_prefix_wins_over_the_older_one() -> None:
+    both = {"slurm-job.knoc.io/flags": "-t 1", "slurm-job.vk.io/flags": "-t 2"}
+    assert "--time=2" in flag_lines(pod(annotations=both))
+    assert "--time=1" in flag_lines(pod(annotations={**both, "slurm-job.vk.io/flags": ""}))
+
+
+def test_the_pods_resources_win_over_its_flags_and_those_over_the_defaults() -> None:
+    assert "--cpus-per-task=8" in annotated("-c 8")
+    assert "--cpus-per-task=2" in annotated("-c 8", cpu="2")
+    assert "--mem-per-cpu=500" in annotated("--mem-per-cpu=500")
+    assert not [line for line in annotated("--mem-per-cpu=500") if line.startswith("--mem=")]
+
+
+def test_gpus() -> None:
+    assert "--gres=gpu:2" in annotated("", **{"nvidia.com/gpu": "2"})
+    assert "--gres=gpu:1" in annotated("--gres=gpu:a100:4", **{"amd.com/gpu": "1"})
+    assert "--gres=gpu:a100:4" in annotated("--gres=gpu:a100:4")
+
+
+def test_a_job_is_requeued_only_where_the_flags_ask_for_it() -> None:
+    lines = annotated("--requeue")
+    assert "--requeue" in lines
+    assert "--no-requeue" not in lines
