@@ -134,8 +134,8 @@ def read_back(line: str) -> list[str]:
     "value",
     [
         "plain", "a b", " a", "a ", "", "#", "a #b", "a#b", '"', "'", "it's", 'a"=0"', "a'; echo foo", "\\", "a\\",
-        "\\\\",         '\\"', "$(touch x)", "`id`", "$HOME", "!", "a!b", "%j", "~", "*", "a;b", "a|b", "a&b", "a>b", "-n", "--wrap=x",
-        "ünï", "日本", "a,b:c/d@e%f+g=[1-2]", "#SBATCH --wrap=x",
+        "\\\\", '\\"', "$(touch x)", "`id`", "$HOME", "!", "a!b", "%j", "~", "*", "a;b", "a|b", "a&b", "a>b", "-n",
+        "--wrap=x", "ünï", "日本", "a,b:c/d@e%f+g=[1-2]", "#SBATCH --wrap=x",
     ],
 )  # fmt: skip
 def test_sbatch_reads_back_what_was_meant(value: str) -> None:
