@@ -6,7 +6,6 @@ The shapes are those of `v1.Pod` (Kubernetes API reference) and of interLink's `
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Annotated, Any, Self, TypeVar
 
@@ -192,7 +191,7 @@ class Secret(Wire):
 def _decode(what: str, data: dict[str, str]) -> dict[str, bytes]:
     try:
         return {key: base64.b64decode(value, validate=True) for key, value in data.items()}
-    except binascii.Error as error:
+    except ValueError as error:
         raise Rejected(f"the {what} is not base64: {error}") from error
 
 

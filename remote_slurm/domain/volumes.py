@@ -119,7 +119,7 @@ def _collect(volume: Volume, request: CreateRequest, *, export: bool) -> _Collec
         if not path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise Rejected(f"hostPath volume '{volume.name}' has the path '{path}': it must be absolute, without '..'")
         return _Collected(path, host_path=HostPath(path, volume.host_path.type))
-    if volume.empty_dir is not None:
+    if volume.empty_dir is not None or volume.kind == "emptyDir":
         source = f"volumes/{volume.name}"
         return _Collected(source, [File(source, None, 0o700)])
     raise Rejected(f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job yet")
@@ -146,7 +146,7 @@ def _projected(volume: Volume, request: CreateRequest, *, export: bool) -> _Coll
     sent = (each for data in request.container for each in data.projected_volume_maps)
     found = next((each.content() for each in sent if each.metadata.name == volume.name), None)
     collected = _Collected(folder, [File(folder, None, 0o700)], read_only=True)
-    mode = volume.projected.default_mode if volume.projected else 0o644
+    mode = volume.projected.default_mode & 0o777 if volume.projected else 0o644
     if not export:
         collected.warnings.append(f"projected volume '{volume.name}' stays empty, since ExportPodData is false")
     elif found is None:
