@@ -15,7 +15,7 @@ from aiohttp import web
 
 from remote_slurm.api.logs import parse_log_request
 from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
-from remote_slurm.errors import OutcomeUnknown, Rejected
+from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError
 from remote_slurm.events import event
 from remote_slurm.service.pods import Pods
 
@@ -56,8 +56,6 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     chunks = request.app[PODS].log(what)
     async with aclosing(chunks):
         first = await _first(chunks)
-        if first is None:
-            raise Rejected(f"there is no log of container '{what.container}': its pod has no folder at the site")
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
         try:
@@ -68,9 +66,13 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
 
 
 async def _copy(first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> None:
-    await response.write(first)
-    async for chunk in chunks:
-        await response.write(chunk)
+    """The status has left already, so a site that fails on the way can only be told in the text."""
+    try:
+        await response.write(first)
+        async for chunk in chunks:
+            await response.write(chunk)
+    except SiteError as error:
+        await response.write(f"\n(remote-slurm: the log breaks off here: {error})\n".encode())
     await response.write_eof()
 
 
@@ -104,10 +106,8 @@ def _shortly(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "it is not UTF-8"
 
 
-async def _first(chunks: AsyncIterator[bytes]) -> bytes | None:
+async def _first(chunks: AsyncIterator[bytes]) -> bytes:
     try:
         return await asyncio.wait_for(anext(chunks), FIRST_LOG_BYTES_SECONDS)
-    except StopAsyncIteration:
-        return None
     except TimeoutError:
         raise OutcomeUnknown("the site did not answer a request for a log in time") from None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.pod import Name, first_problem
 from remote_slurm.errors import Rejected
-from remote_slurm.remote.site import LogSlice
 
 # what Go sends for a time that was not given
 _ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -39,29 +42,34 @@ class _LogRequest(_Go):
 
 
 def parse_log_request(body: object) -> LogSlice:
-    """Raises Rejected for what is not there, and for what is not supported yet."""
+    """Raises Rejected with a sentence that names the field."""
     try:
         asked = _LogRequest.model_validate(body)
     except ValidationError as error:
         raise Rejected(f"the body of getLogs cannot be read: {first_problem(error)}") from None
     options = asked.Opts
-    _refuse_unsupported(options)
     return LogSlice(
         pod=f"{asked.Namespace}-{asked.PodUID}",
         container=asked.ContainerName,
         lines=options.Tail if options.Tail > 0 else None,
-        bytes=options.Bytes if options.Bytes > 0 else None,
-        follow=options.Follow,
+        limit_bytes=options.Bytes if options.Bytes > 0 else None,
+        since=_since(options),
+        timestamps=options.Timestamps,
+        previous=options.Previous,
+        follow=options.Follow and not options.Previous,
     )
 
 
-def _refuse_unsupported(options: _Options) -> None:
-    unsupported = {
-        "Timestamps": options.Timestamps,
-        "Previous": options.Previous,
-        "SinceSeconds": options.SinceSeconds > 0,
-        "SinceTime": options.SinceTime not in ("", _ZERO_TIME),
-    }
-    asked = [name for name, is_asked in unsupported.items() if is_asked]
-    if asked:
-        raise Rejected(f"logs by {' and '.join(asked)} are not supported yet: Tail, Bytes and Follow are")
+def _since(options: _Options) -> float | None:
+    """SinceSeconds before now, or SinceTime."""
+    if options.SinceSeconds > 0:
+        return time.time() - options.SinceSeconds
+    if options.SinceTime in ("", _ZERO_TIME):
+        return None
+    try:
+        moment = datetime.fromisoformat(options.SinceTime)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Rejected("SinceTime of getLogs must be a time with a zone, such as 2026-07-14T09:46:00Z")
+    return moment.timestamp()

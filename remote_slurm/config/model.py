@@ -176,6 +176,12 @@ class Config(Block):
         "", "Put before an image's name, unless that begins with / or names a scheme; empty: docker://."
     )
 
+    max_log_size: Bytes = setting(
+        1 << 30,
+        "How long the log of a container may become at the site, as a quantity: one that passes it begins anew, and "
+        "says so.",
+    )
+
     # Logging
     verbose_logging: Flag = setting(default=False, description="Log details.")
     errors_only_logging: Flag = setting(default=False, description="Log errors only.")

@@ -37,6 +37,7 @@ class JobPlan:
     host_paths: tuple[HostPath, ...]
     warnings: tuple[str, ...]
     grace_seconds: int
+    log_limit: int
     command_prefix: str
     bash_path: str
 
@@ -56,6 +57,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
         host_paths=volumes.host_paths,
         warnings=(*volumes.warnings, *_warnings(pod, resources, volumes, config)),
         grace_seconds=pod.spec.termination_grace_period_seconds,
+        log_limit=config.max_log_size,
         command_prefix=config.command_prefix,
         bash_path=config.bash_path,
     )

@@ -29,6 +29,7 @@ _BODY = """
 cd "$SLURM_SUBMIT_DIR" || exit 1
 # shellcheck source=/dev/null
 . ./runner.sh
+log_limit={log_limit}
 pod {pod} {grace}
 {host_paths}{containers}
 finish
@@ -47,6 +48,7 @@ def render_job(plan: JobPlan) -> str:
     body = _BODY.format(
         pod=quote(plan.pod),
         grace=plan.grace_seconds,
+        log_limit=plan.log_limit,
         host_paths="".join(f"host_path {quote(each.type)} {quote(each.path)}\n" for each in plan.host_paths),
         containers="".join(_call(container) for container in plan.containers),
     )

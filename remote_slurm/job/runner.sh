@@ -15,6 +15,7 @@ failed=         # why no further container may start, in one sentence
 supervisors=()  # process ids, one for each container that was started
 
 control=../.remote-slurm
+log_limit=1073741824  # bytes; job.sh says what the configuration says
 
 say() {
     printf 'remote-slurm: %s\n' "$*"
@@ -103,12 +104,17 @@ supervise() {
     stopping=
     began=$(now)
     trap stop_container TERM
-    "$@" >"logs/$name.log" 2>&1 </dev/null &
+    keep_previous_log "$name"
+    "$@" >>"logs/$name.log" 2>&1 </dev/null &
     child=$!
+    watch_log "$name" &
+    watcher=$!
     record "$name" running "$began" 0 0 0
     [[ -n $stopping ]] && stop_container
     await "$child"
-    kill -KILL -- "-$child" 2>/dev/null  # what it left behind ends with it, as in Kubernetes
+    # what it left behind ends with it, as in Kubernetes, and so does what watched it
+    kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} 2>/dev/null
+    note_size "$name"
     # Kubernetes would take 0 for success, and it was told to stop
     [[ -n $stopping ]] && ((code == 0)) && code=143
     ((code > 128 && code < 193)) && signal=$((code - 128))
@@ -124,6 +130,41 @@ stop_container() {
     (trap '' TERM; sleep "$grace"; kill -KILL -- "-$child" 2>/dev/null) &
     killer=$!
 }
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+keep_previous_log() {
+    [[ -e logs/$1.log ]] || return
+    mv -f "logs/$1.log" "logs/$1.previous.log"
+    mv -f "logs/.$1.sizes" "logs/.$1.previous.sizes" 2>/dev/null
+}
+
+# The log is the container's alone; how long it was at what time tells how old a line is, to a second.
+watch_log() {
+    trap '' TERM
+    while sleep 1; do
+        note_size "$1"
+    done
+}
+
+note_size() {
+    local log=logs/$1.log size time
+    size=$(stat -c %s "$log" 2>/dev/null) && [[ $size != "${noted-}" ]] || return
+    noted=$size
+    printf -v time '%(%s)T' -1
+    printf '%s %s\n' "$time" "$size" >>"logs/.$1.sizes"
+    ((size > log_limit)) && cut_log "$1" "$size"
+}
+
+# The container appends to its log, so that it goes on at the beginning of what is empty.
+cut_log() {
+    : >"logs/.$1.sizes"
+    : >"logs/$1.log"
+    printf '(remote-slurm: %s bytes stood here; the log passed MaxLogSize, %s bytes, and begins anew)\n' \
+        "$2" "$log_limit" >>"logs/$1.log"
+}
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
 
 # await PID: sets `code`. A signal interrupts `wait`, which then returns although the process still runs.
 await() {

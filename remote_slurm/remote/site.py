@@ -6,9 +6,10 @@ answers are the lines that start with `>`.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from importlib.resources import files
 from typing import Protocol
 
 from remote_slurm.config import Config
+from remote_slurm.domain.logs import LogSlice, Noted, parse_notes
 from remote_slurm.domain.records import Record, parse_records
 from remote_slurm.domain.shell import assignments
 from remote_slurm.domain.slurm import (
@@ -104,14 +106,19 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSlice:
-    """What to read of a log: the last `lines` (None: all), at most `bytes` of that, and whether to follow it."""
+class OpenLog:
+    """A log from its byte `start` on, and what the runner noted of its length, where that was asked for."""
 
-    pod: str
-    container: str
-    lines: int | None = None
-    bytes: int | None = None
-    follow: bool = False
+    start: int
+    notes: list[Noted]
+    chunks: AsyncGenerator[bytes, None]
+
+
+@dataclass(frozen=True, slots=True)
+class NoLog:
+    """There is none: `waiting` to start, `noprevious` run, or `nofolder`."""
+
+    reason: str
 
 
 class Site:
@@ -228,19 +235,26 @@ class Site:
         """What the script `name` finds out at the site, for callers that read its answer themselves."""
         return await self._ask(name, values or {}, seconds=seconds)
 
-    async def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
-        """The log's bytes as they come; nothing where the pod has no folder."""
+    async def open_log(self, what: LogSlice, *, over: bool) -> OpenLog | NoLog:
+        """The log and where it begins; `over`: nothing of the pod will start any more, so Slurm's words are its log."""
         values = {
             "pod": what.pod,
             "container": what.container,
-            "lines": "+1" if what.lines is None else str(what.lines),
-            "bytes": "" if what.bytes is None else str(what.bytes),
+            "lines": "" if what.lines is None else str(what.lines),
+            "bytes": "" if what.limit_bytes is None else str(what.limit_bytes),
+            "since": "" if what.since is None else str(int(what.since)),
+            "offset": "" if what.offset is None else str(what.offset),
+            "notes": "yes" if what.timestamps else "",
+            "previous": "yes" if what.previous else "",
+            "over": "yes" if over else "",
             "follow": "yes" if what.follow else "",
         }
         chunks = self._shells.stream(self._script("log", values))
-        async with aclosing(chunks):
-            async for chunk in _after_answer(chunks):
-                yield chunk
+        try:
+            return await _opened(chunks)
+        except BaseException:
+            await chunks.aclose()
+            raise
 
     async def _ask(self, name: str, values: dict[str, str], payload: bytes = b"", seconds: float = 30) -> Answer:
         result = await self._shells.run(self._script(name, values), payload, deadline=seconds)
@@ -316,13 +330,26 @@ def _recorded(messages: str) -> Iterable[tuple[str, str]]:
             yield path.removeprefix("./"), job_id
 
 
-async def _after_answer(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """What follows the line `>log`, byte for byte."""
+_LOG_BEGINS = re.compile(rb"(?:^|\n)>log ([0-9]+)\n")
+_NO_LOG = re.compile(rb"(?:^|\n)>(waiting|noprevious|nofolder|unusable[^\n]*)\n")
+
+
+async def _opened(chunks: AsyncGenerator[bytes, None]) -> OpenLog | NoLog:
     head = b""
     async for chunk in chunks:
         head += chunk
-        if b"\n>log\n" in head:
-            yield head.partition(b"\n>log\n")[2]
-            break
-    async for chunk in chunks:
-        yield chunk
+        if found := _LOG_BEGINS.search(head):
+            notes = parse_notes(Answer.parse("log", head[: found.start()].decode(errors="replace")).all("noted"))
+            return OpenLog(int(found[1]), notes, _with(head[found.end() :], chunks))
+        if missing := _NO_LOG.search(head):
+            await chunks.aclose()
+            return NoLog(missing[1].decode())
+    raise RemoteFailed(f"the log could not be read: {head.decode(errors='replace') or 'the site said nothing'}")
+
+
+async def _with(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        if first:
+            yield first
+        async for chunk in chunks:
+            yield chunk

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from remote_slurm.config import Config
+from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.plan import plan_job
 from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.domain.script import archive, job_files
@@ -20,18 +20,17 @@ from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError, SubmissionR
 from remote_slurm.events import event, warn
 from remote_slurm.job import RUNNER
 from remote_slurm.remote.listing import listing
-from remote_slurm.remote.site import LogSlice, Site
+from remote_slurm.remote.site import Site
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete, Journal
+from remote_slurm.service.logs import Logs
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.submission import Patience, Submitter, Submitting
 
 RECOVERY_RETRY_SECONDS = 5.0
-# After a container has ended, its last lines may still be on their way to the login node
-LAST_LINES_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Pods:
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._background: list[asyncio.Task[None]] = []
         self._recovered = False
-        self._closing = asyncio.Event()
+        self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval)
         self.deletes = Deletes(site, self._entries, journal)
         self.capacity = CapacityWatch(site, config)
@@ -73,7 +72,7 @@ class Pods:
 
     def end_followers(self) -> None:
         """Followers of logs see the end of what there is; they can ask again later."""
-        self._closing.set()
+        self._logs.end_followers()
 
     async def stop(self) -> None:
         """End everything of ours; jobs go on, and the next start finds them."""
@@ -229,62 +228,13 @@ class Pods:
 
     # --- logs ---
 
-    async def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
-        """The bytes of a container's log; the first item, which may be empty, comes as soon as the site has answered.
-
-        Nothing at all where the pod has no folder at the site. Following ends soon after the pod has.
-        """
-        chunks = self._site.log(what)
-        if what.follow:
-            chunks = _until(self._end_of(what.pod), chunks)
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-
-    async def _end_of(self, pod: str) -> None:
-        """Returns when following makes no more sense: a job that was killed records no end of its containers."""
-        entry = self._entries.get(pod)
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._closing.wait())]
-        if entry is not None:
-            waits.append(asyncio.create_task(_over_for_a_while(entry)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+    def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
+        """The bytes of a container's log, as `Logs.read` gives them."""
+        return self._logs.read(what)
 
 
 def _delete_of(pod: Pod) -> Delete:
     return Delete(pod.key, pod.full_name, pod.spec.termination_grace_period_seconds)
-
-
-async def _until(end: Coroutine[Any, Any, None], chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Ends with `chunks`, or when `end` returns."""
-    ending = asyncio.create_task(end)
-    chunk: asyncio.Task[bytes | None] | None = None
-    try:
-        while True:
-            chunk = asyncio.create_task(_next(chunks))
-            await asyncio.wait({chunk, ending}, return_when=asyncio.FIRST_COMPLETED)
-            data = chunk.result() if chunk.done() else None
-            if data is None:
-                return
-            yield data
-    finally:
-        tasks = [task for task in (ending, chunk) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await chunks.aclose()
-
-
-async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
-    return await anext(chunks, None)
-
-
-async def _over_for_a_while(entry: Entry) -> None:
-    await entry.over.wait()
-    await asyncio.sleep(LAST_LINES_SECONDS)
 
 
 async def _guarded(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

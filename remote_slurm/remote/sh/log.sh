@@ -1,28 +1,79 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, container, lines, bytes and follow are set in front of this text
-# The log of one container as raw bytes, after the line
-#   >log              it follows
+# shellcheck disable=SC2154 # pod, container, lines, bytes, since, offset, notes, previous, over and follow are set in front
+# The log of one container. Only the bytes that were asked for cross the wire, however long the log is.
+#   >noted TIME SIZE  what the runner noted of its length, where `notes` asks for it
+#   >log START        the bytes from START on follow, raw
+#   >waiting          the container has not started
+#   >noprevious       it has no run before this one
+#   >nofolder         the pod has no folder
 # Following ends with the container; when the reader goes away, the session ends this script.
 
-log=$pod/logs/$container.log
-
 ended() {
-    grep -q '^v1 [^ ]* [^ ]* terminated ' "$pod/records/$container" 2>/dev/null || [ ! -d "$pod" ]
+    [ -n "$over" ] || [ ! -d "$pod" ] ||
+        grep -q '^v1 [^ ]* [^ ]* terminated ' "$pod/records/$container" 2>/dev/null
 }
 
-# what Slurm and the runner had to say, where no container could
-pick_log() {
-    [ -e "$log" ] && return
-    for log in "$pod"/job-*.out; do
-        [ -e "$log" ] && return
-    done
-    log=/dev/null
+# what Slurm and the runner had to say, where no container ever could
+choose_log() {
+    log=$pod/logs/$container.log
+    sizes=$pod/logs/.$container.sizes
+    if [ -n "$previous" ]; then
+        log=$pod/logs/$container.previous.log
+        sizes=$pod/logs/.$container.previous.sizes
+        [ -e "$log" ] || reply noprevious
+    elif [ ! -e "$log" ]; then
+        sizes=/dev/null
+        ended || reply waiting
+        for log in "$pod"/job-*.out; do
+            [ -e "$log" ] && return
+        done
+        log=/dev/null
+    fi
+    [ -e "$log" ]
 }
 
-wait_for_log() {
-    until [ -e "$log" ] || ended; do
-        sleep 1
+size() {
+    wc -c <"$log"
+}
+
+# where the last lines begin; the log may grow while they are counted
+start_of_lines() {
+    before=-1
+    after=$(size)
+    while [ "$before" != "$after" ]; do
+        before=$after
+        count=$(tail -n "$lines" -- "$log" | wc -c)
+        after=$(size)
     done
+    echo $((after - count))
+}
+
+# the length that the log had before `since`, moved back to the beginning of its line
+start_of_time() {
+    [ -e "$sizes" ] || { echo 0; return; }
+    start=$(awk -v since="$since" '$1 < since { size = $2 } END { print size + 0 }' "$sizes")
+    from=$((start > 65536 ? start - 65536 : 0))
+    if [ "$(slice | tail -c 1 | wc -l)" -eq 0 ] && [ "$start" -gt 0 ]; then
+        start=$((start - $(slice | tail -n 1 | wc -c)))
+    fi
+    echo "$start"
+}
+
+slice() {
+    tail -c +$((from + 1)) -- "$log" | head -c $((start - from))
+}
+
+start_of_log() {
+    first=${offset:-0}
+    for other in ${lines:+"$(start_of_lines)"} ${since:+"$(start_of_time)"}; do
+        [ "$other" -gt "$first" ] && first=$other
+    done
+    echo "$first"
+}
+
+send_notes() {
+    [ -n "$notes" ] && [ -e "$sizes" ] || return
+    awk -v start="$1" '$2 > start { print ">noted " $1 " " $2 }' "$sizes"
 }
 
 limit() {
@@ -33,35 +84,28 @@ limit() {
     fi
 }
 
-read_log() {
-    pick_log
-    tail -n "$lines" -- "$log" | limit
-}
-
 # GNU tail ends when the process that it watches has, after it has read the rest
-follow_log() {
+follow_from() {
     { until ended; do sleep 1; done; } >/dev/null 2>&1 &
     watcher=$!
-    if [ -e "$log" ]; then
-        tail -n "$lines" --pid="$watcher" -f -- "$log" | limit
-    else
-        read_log
-    fi
+    tail -c +$(($1 + 1)) --pid="$watcher" -f -- "$log" 2>/dev/null | limit
     kill "$watcher" 2>/dev/null
 }
 
 send_log() {
     enter_root || return
     if [ ! -d "$pod" ]; then
-        reply nolog
+        reply nofolder
         return
     fi
-    reply log
-    if [ -z "$follow" ] || ended; then
-        read_log
+    choose_log || return
+    start=$(start_of_log)
+    send_notes "$start"
+    reply "log $start"
+    if [ -n "$follow" ] && ! ended; then
+        follow_from "$start"
     else
-        wait_for_log
-        follow_log
+        tail -c +$((start + 1)) -- "$log" | limit
     fi
 }
 
