@@ -1,0 +1,130 @@
+"""`remote-slurm check`: each link of the chain to the site."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import asdict
+
+from remote_slurm.cli.options import add_config_options, add_output_option, configured, seconds
+from remote_slurm.cli.screen import Colour, Screen
+from remote_slurm.config import Config
+from remote_slurm.errors import ConfigError
+from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain, Finding
+from remote_slurm.service.check_job import JOB, NODE, JobOptions, look_from_a_node
+
+_HELP = """\
+Try each link of the chain to the site in order: configuration, address, host key, login, shell, Slurm, container
+runtime, DataRootFolder, clock, round trip. For what breaks, say what to do. With --job, a small job looks from a
+compute node, and is removed again. The exit code is 0 if everything holds, else 1.
+"""
+
+_EXAMPLES = """\
+examples:
+  remote-slurm check --config SlurmConfig.yaml
+  remote-slurm check --config SlurmConfig.yaml --set SSH.Port=2222 --set SSH.User=me
+  remote-slurm check --config SlurmConfig.yaml --job --flags='--partition=short --account=physics'
+  remote-slurm check --config SlurmConfig.yaml --output json | jq '.[] | select(.ok == false)'
+"""
+
+_MARKS = {True: ("✓", Colour.GOOD), False: ("✗", Colour.BAD), None: ("-", Colour.QUIET)}
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _HELP, _EXAMPLES
+    add_config_options(parser)
+    parser.add_argument("--job", action="store_true", help="submit a small job too, to look from a compute node")
+    parser.add_argument("--flags", default="", metavar="FLAGS", help="options of sbatch for that job")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long that job may take to start and end; default 300",
+    )
+    add_output_option(parser, "json: a list of {check, ok, message, remedy}")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    logging.getLogger("remote_slurm").addHandler(logging.NullHandler())  # what there is to say are findings
+    logging.getLogger("remote_slurm").propagate = False
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may know no ticks
+    findings = asyncio.run(_check(arguments))
+    if arguments.output == "json":
+        print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+async def _check(arguments: argparse.Namespace) -> list[Finding]:
+    screen = Screen(sys.stdout) if arguments.output == "text" else Screen(sys.stderr)
+    found: list[Finding] = []
+    names = [CONFIGURATION, *WAY, *SITE, *((JOB, *NODE) if arguments.job else ())]
+    async with aclosing(_findings(arguments)) as findings:
+        for name in names:
+            async with screen.waiting(name):
+                found.append(await anext(findings))
+            if arguments.output == "text":
+                _show(found[-1], screen)
+    return found
+
+
+async def _findings(arguments: argparse.Namespace) -> AsyncGenerator[Finding, None]:
+    config, finding = _configuration(arguments)
+    yield finding
+    if config is None:
+        for name in (*WAY, *SITE, JOB, *NODE):
+            yield Finding(name, None, f"not checked: needs {CONFIGURATION}")
+        return
+    chain = Chain(config)
+    try:
+        whole = True
+        async for finding in chain.findings():
+            whole = whole and finding.ok is not False
+            yield finding
+        if arguments.job:
+            async for finding in _job(chain, config, arguments, whole=whole):
+                yield finding
+    finally:
+        await chain.close()
+
+
+async def _job(
+    chain: Chain, config: Config, arguments: argparse.Namespace, *, whole: bool
+) -> AsyncGenerator[Finding, None]:
+    if not whole:
+        for name in (JOB, *NODE):
+            yield Finding(name, None, "not checked: needs everything before it")
+        return
+    async with aclosing(
+        look_from_a_node(chain.site, config, JobOptions(arguments.flags, arguments.timeout))
+    ) as findings:
+        async for finding in findings:
+            yield finding
+
+
+def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Finding]:
+    try:
+        config = configured(arguments)
+    except ConfigError as error:
+        problems = "; ".join(str(problem) for problem in error.problems)
+        return None, Finding(
+            CONFIGURATION,
+            ok=False,
+            message=f"{error.source}: {problems}",
+            remedy="correct it: examples/config/SlurmConfig.yaml has every key explained",
+        )
+    ssh = config.ssh
+    message = f"{ssh.user} at {', '.join(ssh.host_names)} port {ssh.port}, DataRootFolder {config.data_root_folder}"
+    return config, Finding(CONFIGURATION, ok=True, message=message, remedy="; ".join(config.warnings))
+
+
+def _show(finding: Finding, screen: Screen) -> None:
+    mark, colour = _MARKS[finding.ok]
+    screen.line(f"{screen.paint(mark, colour)} {finding.check:<17}  {finding.message}")
+    if finding.remedy:
+        screen.line(f"  {'':<17}  {screen.paint('→', Colour.WARNING)} {finding.remedy}")

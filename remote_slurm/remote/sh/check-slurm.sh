@@ -1,0 +1,35 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # sbatch, scancel, squeue and sinfo are set in front of this text
+# Slurm's commands, and whether slurmctld answers them.
+#   >found COMMAND       its full path
+#   >absent COMMAND      neither a file nor in PATH
+#   >version TEXT        what sbatch --version says
+#   >controller CODE N   the exit code of squeue, and how many jobs of ours it has listed; what it said comes before
+#   >sacct yes|no        whether the accounting answers
+
+find_command() {
+    if path=$(command -v "$1"); then
+        reply "found $path"
+    else
+        reply "absent $1"
+    fi
+}
+
+check_slurm() {
+    for command in "$sbatch" "$scancel" "$squeue" "$sinfo"; do
+        find_command "$command"
+    done
+    command -v "$sbatch" >/dev/null || return
+    reply "version $("$sbatch" --version 2>&1 | head -n 1)"
+    jobs=$(timeout -k 5 60 "$squeue" --me --noheader --format=%A 2>&1 </dev/null)
+    code=$?
+    [ "$code" -eq 0 ] || printf '%s\n' "$jobs"
+    reply "controller $code $(printf '%s' "$jobs" | grep -c .)"
+    if timeout -k 5 20 sacct --noheader --allocations --jobs=1 </dev/null >/dev/null 2>&1; then
+        reply "sacct yes"
+    else
+        reply "sacct no"
+    fi
+}
+
+check_slurm

@@ -1,0 +1,198 @@
+"""The last link: a small real job that looks from a compute node, by the way that every pod takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from remote_slurm.config import Config, ContainerRuntime
+from remote_slurm.domain.logs import LogSlice
+from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.domain.shell import assignments
+from remote_slurm.errors import RemoteSlurmError
+from remote_slurm.job import CHECK_NODE
+from remote_slurm.remote.site import Answer, Site
+from remote_slurm.service.check import Finding
+from remote_slurm.service.journal import Journal
+from remote_slurm.service.pods import Pods
+
+JOB = "job"
+NODE = ("node: folder", "node: runtime", "node: namespaces")
+
+_CONTAINER = "check"
+_LOOK_SECONDS = 0.2
+_CLEAN_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """`flags` are sbatch's; `timeout` is how many seconds the job may take to start and end."""
+
+    flags: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    seconds: float
+    exit_code: int
+    message: str
+    log: str
+
+
+class _Failed(Exception):
+    def __init__(self, message: str, remedy: str) -> None:
+        self.remedy = remedy
+        super().__init__(message)
+
+
+async def look_from_a_node(site: Site, config: Config, options: JobOptions) -> AsyncGenerator[Finding, None]:
+    """JOB, then each of NODE. The job and its folder are gone afterwards, whatever happens."""
+    # on the node itself, since a container would show only itself
+    pods = Pods(
+        site, config.model_copy(update={"container_runtime": ContainerRuntime.NONE}), Journal(config.state_folder)
+    )
+    request = _request(config, options)
+    pods.start()
+    try:
+        outcome = await _outcome(pods, request, options)
+    except _Failed as error:
+        yield Finding(JOB, ok=False, message=str(error), remedy=error.remedy)
+        for name in NODE:
+            yield Finding(name, None, f"not checked: needs {JOB}")
+    else:
+        for finding in _findings(outcome, config):
+            yield finding
+    finally:
+        await _clean_up(pods, request)
+        await pods.stop()
+
+
+async def _outcome(pods: Pods, request: CreateRequest, options: JobOptions) -> _Outcome:
+    began = time.monotonic()
+    flags = "give what the site wants by --flags, such as --flags='--partition=NAME --account=NAME'"
+    try:
+        await pods.create(request)
+        ended = await _end(pods, request, began + options.timeout)
+        log = await _log(pods, request)
+    except RemoteSlurmError as error:
+        raise _Failed(" ".join(str(error).split()), flags) from error
+    except TimeoutError as error:
+        raise _Failed(
+            f"the job has not ended within {options.timeout:g} s: {error}", f"wait longer by --timeout, or {flags}"
+        ) from error
+    return _Outcome(time.monotonic() - began, int(ended["exitCode"]), str(ended.get("message", "")), log)
+
+
+async def _end(pods: Pods, request: CreateRequest, until: float) -> dict[str, Any]:
+    """The state of the container once it has ended. Raises TimeoutError that says what it has waited for."""
+    waited_for = "it has not been seen"
+    while time.monotonic() < until:
+        for status in pods.status([request.pod]):
+            state = status["containers"][0]["state"]
+            if "terminated" in state:
+                ended: dict[str, Any] = state["terminated"]
+                return ended
+            waited_for = state["waiting"]["message"] if "waiting" in state else "it is running"
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise TimeoutError(waited_for)
+
+
+async def _log(pods: Pods, request: CreateRequest) -> str:
+    async with aclosing(pods.log(LogSlice(request.pod.key, _CONTAINER))) as chunks:
+        return b"".join([chunk async for chunk in chunks]).decode(errors="replace")
+
+
+async def _clean_up(pods: Pods, request: CreateRequest) -> None:
+    pods.delete(request.pod)
+    until = time.monotonic() + _CLEAN_UP_SECONDS
+    while request.pod.key in pods.deletes and not pods.poller.error:
+        if time.monotonic() > until:
+            return  # it is in the journal
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _findings(outcome: _Outcome, config: Config) -> list[Finding]:
+    answer = Answer.parse("check-node", outcome.log)
+    if not answer.has("checked"):
+        return [_silent(outcome), *(Finding(name, None, f"not checked: needs {JOB}") for name in NODE)]
+    ran = Finding(
+        JOB, ok=True, message=f"ran on node {answer.get('node')}, in {outcome.seconds:.0f} s from start to end"
+    )
+    return [ran, _folder(answer), _runtime(answer, config), _user_namespaces(answer, config)]
+
+
+def _silent(outcome: _Outcome) -> Finding:
+    words = " ".join(f"{outcome.message} {outcome.log[-300:]}".split())
+    return Finding(
+        JOB,
+        ok=False,
+        message=f"the job ended with exit code {outcome.exit_code} and without an answer: {words}",
+        remedy="compute nodes must see DataRootFolder (a shared file system), and have bash as BashPath names it",
+    )
+
+
+def _folder(answer: Answer) -> Finding:
+    name = NODE[0]
+    if answer.has("folder"):
+        return Finding(name, ok=True, message="the node sees DataRootFolder, and can write there")
+    return Finding(
+        name,
+        ok=False,
+        message="the node cannot write below DataRootFolder",
+        remedy="set DataRootFolder to a path on a file system that login and compute nodes share",
+    )
+
+
+def _runtime(answer: Answer, config: Config) -> Finding:
+    name = NODE[1]
+    if config.container_runtime is ContainerRuntime.NONE:
+        return Finding(name, ok=True, message="ContainerRuntime is none")
+    if answer.has("runtime"):
+        path, _, version = answer.get("runtime").partition(" ")
+        return Finding(name, ok=True, message=f"{version} as {path}")
+    return Finding(
+        name,
+        ok=False,
+        message=f"{config.singularity_path} is not on the node: PATH is {answer.get('noruntime')}",
+        remedy="set SingularityPath to its full path there, or CommandPrefix to what makes it available, such as "
+        "`module load apptainer`",
+    )
+
+
+def _user_namespaces(answer: Answer, config: Config) -> Finding:
+    name = NODE[2]
+    word, _, reason = answer.get("userns").partition(" ")
+    if word == "yes":
+        return Finding(name, ok=True, message="the account may make them on the node")
+    message = f"the account cannot make them on the node: {reason}"
+    if config.container_runtime is ContainerRuntime.NONE:
+        return Finding(name, ok=True, message=message)
+    return Finding(
+        name,
+        ok=True,
+        message=message,
+        remedy="apptainer needs them unless it was installed setuid: ask the site for either",
+    )
+
+
+def _request(config: Config, options: JobOptions) -> CreateRequest:
+    runtime = "" if config.container_runtime is ContainerRuntime.NONE else config.singularity_path
+    script = assignments({"runtime": runtime}) + CHECK_NODE
+    metadata = {
+        "name": "remote-slurm-check",
+        "namespace": config.namespace or "default",
+        "uid": str(uuid.uuid4()),
+        "annotations": {"slurm-job.vk.io/flags": f"--time=5 {options.flags}"},
+    }
+    container = {
+        "name": _CONTAINER,
+        "command": ["/bin/sh", "-c", script],
+        "resources": {"limits": {"cpu": "1", "memory": "100Mi"}},
+    }
+    return CreateRequest.parse({"pod": {"metadata": metadata, "spec": {"containers": [container]}}})
