@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,20 +30,18 @@ class Record:
 
 def parse_records(text: str) -> list[Record]:
     """Lines that are no records are left out: a half-written or foreign file must not stop the others."""
-    return [record for line in text.split("\n") if (record := _parse(line)) is not None]
+    *lines, _cut_off = text.split("\n")
+    return [_record(found) for line in lines if (found := _LINE.fullmatch(line))]
 
 
-_FIELDS = 8
+# ten digits are a time that every part of this can express, until the year 2286
+_LINE = re.compile(
+    rf"v1 (\S+) (\S+) ({'|'.join(phase.value for phase in ContainerPhase)})"
+    r" ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,3}) ([0-9]{1,3})(?: (.*))?"
+)
 
 
-def _parse(line: str) -> Record | None:
-    parts = line.split(" ", _FIELDS)
-    if len(parts) < _FIELDS or parts[0] != "v1":
-        return None
-    try:
-        started, finished, exit_code, signal = (int(part) for part in parts[4:8])
-        phase = ContainerPhase(parts[3])
-    except ValueError:
-        return None
-    message = parts[_FIELDS].strip() if len(parts) > _FIELDS else ""
-    return Record(parts[1], parts[2], phase, started, finished, exit_code, signal, message)
+def _record(found: re.Match[str]) -> Record:
+    pod, container, phase, *numbers, message = found.groups(default="")
+    started, finished, exit_code, signal = (int(number) for number in numbers)
+    return Record(pod, container, ContainerPhase(phase), started, finished, exit_code, signal, message.strip())

@@ -167,8 +167,9 @@ _UNKNOWN = ("Socket timed out", "Unable to contact slurm controller", "Zero Byte
             "Transport endpoint")  # fmt: skip
 # limits that pass, of an association, a QOS or the whole cluster. They come before the sentence "Job violates
 # accounting/QOS policy", which is said for limits that never pass as well.
-_FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJob", "temporarily unable",
-            "Resource temporarily unavailable", "Slurm temporarily", "Too many jobs", "rate limit")  # fmt: skip
+_FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJob", "GrpSubmitJob",
+            "temporarily unable", "Resource temporarily unavailable", "Slurm temporarily", "Too many jobs",
+            "rate limit")  # fmt: skip
 
 
 def classify_refusal(message: str) -> Refusal:
