@@ -63,21 +63,23 @@ def run(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> list[Finding]:
     screen = Screen(sys.stdout) if arguments.output == "text" else Screen(sys.stderr)
     found: list[Finding] = []
-    names = [CONFIGURATION, *WAY, *SITE, *((JOB, *NODE) if arguments.job else ())]
+    names = iter([CONFIGURATION, *WAY, *SITE, *((JOB, *NODE) if arguments.job else ())])
     async with aclosing(_findings(arguments)) as findings:
-        for name in names:
-            async with screen.waiting(name):
-                found.append(await anext(findings))
+        while True:
+            async with screen.waiting(next(names, "leaving the site as it was")):
+                finding = await anext(findings, None)
+            if finding is None:
+                return found
+            found.append(finding)
             if arguments.output == "text":
-                _show(found[-1], screen)
-    return found
+                _show(finding, screen)
 
 
 async def _findings(arguments: argparse.Namespace) -> AsyncGenerator[Finding, None]:
     config, finding = _configuration(arguments)
     yield finding
     if config is None:
-        for name in (*WAY, *SITE, JOB, *NODE):
+        for name in (*WAY, *SITE, *((JOB, *NODE) if arguments.job else ())):
             yield Finding(name, None, f"not checked: needs {CONFIGURATION}")
         return
     chain = Chain(config)
@@ -87,8 +89,9 @@ async def _findings(arguments: argparse.Namespace) -> AsyncGenerator[Finding, No
             whole = whole and finding.ok is not False
             yield finding
         if arguments.job:
-            async for finding in _job(chain, config, arguments, whole=whole):
-                yield finding
+            async with aclosing(_job(chain, config, arguments, whole=whole)) as findings:
+                async for finding in findings:
+                    yield finding
     finally:
         await chain.close()
 

@@ -29,6 +29,10 @@ _SHELL_SECONDS = 30.0
 _SLOW_LOGIN_SECONDS = 3.0
 _LITTLE_SPACE_KIB = 1 << 20
 _CLOCK_SECONDS = 30.0
+_ANOTHER_KEY = (
+    "set SSH.IdentityFile (and SSH.CertificateFile, where the site signs keys) to a private key without a passphrase "
+    "that the site takes as the only factor"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Chain:
             link = await self._connection.link()
         except HostKeyRefused as error:
             message, _, remedy = str(error).partition(". ")
-            raise Breaks(message, remedy) from error
+            raise Breaks(message, remedy[:1].lower() + remedy[1:]) from error
         except AuthenticationRefused as error:
             self._refused = error  # comes after the host key
             return Holds(f"{file} knows it")
@@ -133,8 +137,9 @@ class Chain:
             return Holds(f"{ssh.user} at {(await self._link()).host} with {ssh.identity_file or 'a key of the agent'}")
         message, _, advice = str(self._refused).partition(": is the public key")
         methods = self._refused.methods
-        if not advice:
-            raise Breaks(message)
+        if not advice:  # the key was not tried, or a second factor is asked for
+            cause, _, remedy = message.partition(": use ")
+            raise Breaks(cause, f"use {remedy}" if remedy else _ANOTHER_KEY)
         if methods and "publickey" not in methods:
             raise Breaks(
                 f"{message}: the site accepts {', '.join(methods)}, and no keys",
@@ -179,8 +184,8 @@ class Chain:
             keys = [f"{name.capitalize()}Path" for name, path in paths.items() if path in absent]
             raise Breaks(
                 f"{', '.join(absent)} cannot be found at the site",
-                f"set {', '.join(keys)} to full paths, which `command -v {absent[0].rpartition('/')[2]}` prints in a "
-                "login shell there; what a profile loads as modules is not seen",
+                f"set {', '.join(keys)} to what `command -v {absent[0].rpartition('/')[2]}` prints once you are logged "
+                "in there: sessions of a service may see less than yours, such as no modules",
             )
         # `slurm 22.05.8`, and Debian's `slurm-wlm 24.11.5`
         version = answer.require("version").rpartition(" ")[2]
@@ -189,7 +194,7 @@ class Chain:
         code, _, jobs = answer.require("controller").partition(" ")
         if code != "0":
             raise Breaks(
-                f"Slurm {version} is there, but squeue fails: {' '.join(answer.messages.split())}",
+                f"Slurm {version} is there, but squeue fails: {_one_line(answer.messages)}",
                 "wait until the site's slurmctld is back, or ask the site whether the account may use Slurm",
             )
         accounting = "sacct answers" if answer.get("sacct") == "yes" else "no accounting (sacct does not answer)"
@@ -213,10 +218,10 @@ class Chain:
         try:
             answer = await self.site.look("check-folder", seconds=60)
         except RemoteFailed as error:
-            raise Breaks(" ".join(str(error).split()), remedy) from error
+            raise Breaks(_one_line(str(error)), remedy) from error
         free = answer.require("free")
         if not answer.has("written"):
-            raise Breaks(f"{answer.root} cannot be written: {' '.join(answer.messages.split())}", remedy)
+            raise Breaks(f"{answer.root} cannot be written: {_one_line(answer.messages)}", remedy)
         space = f"{_size(int(free))} free" if free.isdigit() else "free space unknown"
         quota = [" ".join(line.split()) for line in answer.all("quota")]
         return Holds(
@@ -256,8 +261,13 @@ async def _found(name: str, step: Step) -> Finding:
     except Breaks as error:
         return Finding(name, ok=False, message=str(error), remedy=error.remedy)
     except SiteError as error:
-        return Finding(name, ok=False, message=" ".join(str(error).split()))
+        return Finding(name, ok=False, message=_one_line(str(error)))
     return Finding(name, ok=True, message=holds.message, remedy=holds.remedy)
+
+
+def _one_line(text: str) -> str:
+    """What commands said, each sentence once."""
+    return "; ".join(dict.fromkeys(" ".join(line.split()) for line in text.splitlines() if line.strip()))
 
 
 def _shell_warnings(started: LoginShell, no_bash: str) -> list[str]:

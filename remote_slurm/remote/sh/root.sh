@@ -21,6 +21,7 @@ enter_root() {
 }
 
 make_root() {
-    mkdir -p "$root/.remote-slurm/claims" "$root/.remote-slurm/incoming" "$root/.remote-slurm/read" \
-        "$root/.remote-slurm/spool"
+    # the first one alone, since mkdir says what is wrong once for each
+    mkdir -p "$root/.remote-slurm" && mkdir -p "$root/.remote-slurm/claims" "$root/.remote-slurm/incoming" \
+        "$root/.remote-slurm/read" "$root/.remote-slurm/spool"
 }
