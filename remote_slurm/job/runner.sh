@@ -11,8 +11,14 @@
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
 
 umask 077
+# CommandPrefix may have changed what this file relies on
+set +efuC +o posix
+IFS=$' \t\n'
+
 failed=         # why no further container may start, in one sentence
-supervisors=()  # process ids, one for each container that was started
+worst=0         # the highest exit code so far
+names=()        # containers that were started and may run
+supervisors=()  # the process id of what supervises each of them
 
 control=../.remote-slurm
 log_limit=1073741824  # bytes; job.sh says what the configuration says
@@ -43,6 +49,7 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
+    rm -f records/*  # of a run before Slurm requeued the job
     trap terminate TERM INT
 }
 
@@ -73,10 +80,10 @@ put() {
 
 init_container() {
     start "$@"
-    [[ -n $failed ]] && return
-    await "$started"
-    if ((code != 0)) && [[ -z $failed ]]; then
-        failed="init container $1 ended with exit code $code"
+    [[ -n ${supervisors-} ]] || return
+    await_containers
+    if ((worst != 0)) && [[ -z $failed ]]; then
+        failed="init container $1 ended with exit code $worst"
     fi
 }
 
@@ -88,12 +95,15 @@ start() {
     local time
     if [[ -n $failed ]]; then
         time=$(now)
+        say "container $1 is not started: $failed"
         record "$1" terminated "$time" "$time" 1 0 "not started: $failed"
         return
     fi
     supervise "$@" &
-    started=$!
-    supervisors+=("$started")
+    names+=("$1")
+    supervisors+=("$!")
+    # a stop that came just now has not seen it
+    [[ -n $failed ]] && kill -TERM "$!" 2>/dev/null
 }
 
 # Runs in a process of its own, so that every container's end is seen when it happens and `wait -n` is not needed.
@@ -101,7 +111,7 @@ supervise() {
     local name=$1 began signal=0
     shift
     set -m  # the container becomes a process group: all of it can be signalled
-    stopping=
+    stopping='' child='' killer='' noted=''
     began=$(now)
     trap stop_container TERM
     keep_previous_log "$name"
@@ -112,6 +122,7 @@ supervise() {
     record "$name" running "$began" 0 0 0
     [[ -n $stopping ]] && stop_container
     await "$child"
+    trap '' TERM
     # what it left behind ends with it, as in Kubernetes, and so does what watched it
     kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} 2>/dev/null
     note_size "$name"
@@ -123,8 +134,9 @@ supervise() {
 }
 
 stop_container() {
+    interrupted=yes
     stopping=yes
-    [[ -n ${child-} && -z ${killer-} ]] || return
+    [[ -n $child && -z $killer ]] || return
     kill -TERM -- "-$child" 2>/dev/null
     # Slurm may signal every process of the job: this one must outlast it
     (trap '' TERM; sleep "$grace"; kill -KILL -- "-$child" 2>/dev/null) &
@@ -149,7 +161,7 @@ watch_log() {
 
 note_size() {
     local log=logs/$1.log size time
-    size=$(stat -c %s "$log" 2>/dev/null) && [[ $size != "${noted-}" ]] || return
+    size=$(stat -c %s "$log" 2>/dev/null) && [[ $size != "$noted" ]] || return
     noted=$size
     printf -v time '%(%s)T' -1
     printf '%s %s\n' "$time" "$size" >>"logs/.$1.sizes"
@@ -166,27 +178,49 @@ cut_log() {
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
-# await PID: sets `code`. A signal interrupts `wait`, which then returns although the process still runs.
+# await PID: sets `code`. A signal interrupts `wait`, whatever the process does; bash keeps the exit code of one that
+# ended meanwhile.
 await() {
-    while :; do
+    interrupted=yes
+    while [[ -n $interrupted ]]; do
+        interrupted=
         wait "$1"
         code=$?
-        kill -0 "$1" 2>/dev/null || return
     done
+}
+
+await_containers() {
+    local index
+    for index in "${!supervisors[@]}"; do
+        await "${supervisors[index]}"
+        ((code > worst)) && worst=$code
+        record_missing_end "${names[index]}"
+    done
+    names=()
+    supervisors=()
+}
+
+# A supervisor that was killed itself, by the kernel or by a stop that came before it could listen, has recorded no end.
+record_missing_end() {
+    local phase='' began='' signal=0
+    read -r _ _ _ phase began _ 2>/dev/null <"records/$1"
+    [[ $phase == terminated ]] && return
+    ((code > 128)) && signal=$((code - 128))
+    record "$1" terminated "${began:-$(now)}" "$(now)" "$code" "$signal" "${failed:-what watched it was killed}"
 }
 
 terminate() {
+    interrupted=yes
     failed="the job was told to stop"
-    ((${#supervisors[@]})) && kill -TERM "${supervisors[@]}" 2>/dev/null
+    local running
+    running=$(jobs -rp)  # not those that ended: their process ids may be somebody else's by now
+    # shellcheck disable=SC2086 # one word each
+    [[ -n $running ]] && kill -TERM $running 2>/dev/null
 }
 
 finish() {
-    local worst=0 pid
-    [[ -n $failed ]] && worst=1
-    for pid in "${supervisors[@]}"; do
-        await "$pid"
-        ((code > worst)) && worst=$code
-    done
+    await_containers
+    [[ -n $failed ]] && ((worst == 0)) && worst=1
     rm -rf secret
     exit "$worst"
 }
@@ -196,7 +230,7 @@ finish() {
 host_path() {
     case $1 in
         DirectoryOrCreate) mkdir -p -- "$2" 2>/dev/null; [[ -d $2 ]] ;;
-        FileOrCreate) [[ -e $2 ]] || : >"$2" 2>/dev/null; [[ -f $2 ]] ;;
+        FileOrCreate) [[ -e $2 ]] || { : >"$2"; } 2>/dev/null; [[ -f $2 ]] ;;
         Directory) [[ -d $2 ]] ;;
         File) [[ -f $2 ]] ;;
         Socket) [[ -S $2 ]] ;;

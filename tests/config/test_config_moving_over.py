@@ -140,5 +140,5 @@ def test_the_example_names_every_key_with_its_default(load: Load) -> None:
 def test_the_quickstart_finds_the_image_and_the_key_of_the_site() -> None:
     config = load_config(EXAMPLES / "quickstart.yaml", {}, ["SSH.Port=40123"])
     assert config.ssh.port == 40123
-    assert config.ssh.identity_file == Path("/run/remote-slurm/site/id_ed25519")
+    assert config.ssh.identity_file == Path("/run/remote-slurm/quickstart/id_ed25519")
     assert config.image_prefix + "busybox" == "/srv/images/busybox"

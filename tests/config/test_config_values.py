@@ -97,6 +97,7 @@ RIGHT = [
     ("DefaultMemory", "0.5", "default_memory", 1),
     ("DefaultMemory", "None", "default_memory", None),
     ("MaxRequestSize", "8Mi", "max_request_size", 8 << 20),
+    ("MaxLogSize", "10Mi", "max_log_size", 10 << 20),
     ("StateFolder", "/var/lib/me", "state_folder", Path("/var/lib/me")),
     ("StateFolder", "~/state", "state_folder", Path("/home/me/state")),
     (

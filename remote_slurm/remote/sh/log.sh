@@ -23,7 +23,10 @@ choose_log() {
         [ -e "$log" ] || reply noprevious
     elif [ ! -e "$log" ]; then
         sizes=/dev/null
-        ended || reply waiting
+        if ! ended; then
+            reply waiting
+            return 1
+        fi
         for log in "$pod"/job-*.out; do
             [ -e "$log" ] && return
         done
