@@ -40,6 +40,11 @@ class Serving:
         folder = Path(yaml.safe_load(self.config.read_text())["StateFolder"])
         return sorted(folder.glob("deletes/*.json"))
 
+    @property
+    def folders(self) -> set[str]:
+        """What lies directly in DataRootFolder."""
+        return set(self.site.exec(f"ls -A '{self.root}'").splitlines())
+
     def left_of(self, pod: Json) -> list[str]:
         """What lies at the site of this pod, and is no tombstone."""
         ours = [path for path in self.site.files(self.root) if key(pod) in path]

@@ -62,9 +62,11 @@ class CapacityWatch:
             answer = json.loads(text)
         except ValueError as error:
             raise RemoteFailed(f"ResourceScriptPath {path} printed something that is not JSON: {error}") from error
-        if not isinstance(answer, dict):
-            raise RemoteFailed(f"ResourceScriptPath {path} printed JSON that is not an object")
-        return answer if "resources" in answer else {"resources": answer}
+        resources = answer.get("resources", answer) if isinstance(answer, dict) else None
+        if not isinstance(resources, dict):
+            raise RemoteFailed(f"ResourceScriptPath {path} printed JSON that is no object with resources")
+        others = {"taints": answer["taints"]} if "resources" in answer and "taints" in answer else {}
+        return {"resources": _in_words(resources), **others}
 
     def ping(self, *, reachable: bool) -> dict[str, Any]:
         """The PingResponse. An outage leaves room for no pods; anything but 200 would evict those that run."""
@@ -88,3 +90,12 @@ class CapacityWatch:
                 for each in configured.accelerators
             ]
         return overrides
+
+
+def _in_words(value: Any) -> Any:
+    """Quantities are strings in Go, and one number among them makes interLink reject the whole answer."""
+    if isinstance(value, dict):
+        return {name: _in_words(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_in_words(each) for each in value]
+    return str(value) if isinstance(value, int | float) else value
