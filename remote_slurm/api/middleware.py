@@ -52,6 +52,7 @@ def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
 
 
 def _refuse(request: web.Request, status: int, sentence: str) -> web.Response:
+    sentence = " ".join(sentence.split())  # what a remote command said may be on several lines
     level = logging.ERROR if status >= 500 else logging.WARNING  # noqa: PLR2004 - HTTP's own boundary
     event(sentence, level=level, request=f"{request.method} {request.path}", status=status)
     return web.Response(status=status, text=sentence)
