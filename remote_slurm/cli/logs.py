@@ -57,7 +57,7 @@ def _container(pod: Json, name: str | None) -> str:
     main = [str(each["name"]) for each in pod["containers"]]
     names = [*main, *(str(each["name"]) for each in pod["initContainers"])]
     if name is None and len(names) > 1:
-        print(f"container {main[0]} of {', '.join(names)}", file=sys.stderr)
+        print(f"the log of {main[0]}; --container chooses among {', '.join(names)}", file=sys.stderr)
     if name is not None and name not in names:
         raise Rejected(f"pod {pod['name']} has no container '{name}': it has {', '.join(names)}")
     return name or main[0]

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -119,7 +120,9 @@ def folder_of(pod: Json) -> str:
 
 def _words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.strerror or str(error.os_error)
+        # asyncio's own words name the address once more; numbers of name servers are negative
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else "the name does not resolve"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 
 from remote_slurm.cli.documents import Json
@@ -45,17 +45,24 @@ class Watch:
     async def until_over(self) -> int:
         """The highest exit code, once every container has ended."""
         try:
-            while True:
-                containers = await self._look()
-                if containers and all(_ended(each) for each in containers):
-                    break
-                await asyncio.sleep(_LOOK_SECONDS)
+            async with self._screen.waiting(f"{self.name} has not started yet"):
+                await self._until(_begun, any)
+            containers = await self._until(_ended, all)
         finally:
             if self._log is not None:
                 self._log.cancel()
         code = max(int(each["state"]["terminated"]["exitCode"]) for each in containers)
-        self._say(self.name, self._screen.paint(f"ended with exit code {code}", Colour.BAD if code else Colour.GOOD))
+        if len(containers) > 1:
+            self._say(self.name, self._painted(code))
         return code
+
+    async def _until(self, holds: Callable[[Json], bool], of: Callable[[Iterable[bool]], bool]) -> list[Json]:
+        """The containers, once something holds of any or all of them."""
+        while True:
+            containers = await self._look()
+            if containers and of(holds(each) for each in containers):
+                return containers
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look(self) -> list[Json]:
         """The containers as they stand, once whatever changed has been said."""
@@ -76,7 +83,20 @@ class Watch:
             yield self.name, waiting.pop()
             return
         for each in containers:
-            yield each["name"], _sentence(each)
+            yield each["name"], self._sentence(each)
+
+    def _sentence(self, container: Json) -> str:
+        state = container["state"]
+        if "running" in state:
+            return "running"
+        if "terminated" not in state:
+            return str(state.get("waiting", {}).get("message", "waiting"))
+        end = state["terminated"]
+        return self._painted(int(end["exitCode"]), str(end.get("message", "")))
+
+    def _painted(self, code: int, message: str = "") -> str:
+        text = self._screen.paint(f"ended with exit code {code}", Colour.BAD if code else Colour.GOOD)
+        return f"{text}: {message}" if message else text
 
     def _say(self, who: str, text: str) -> None:
         if self._said.get(who) != text:
@@ -136,16 +156,9 @@ def log_request(pod: Json, container: str, *, follow: bool = False, lines: int =
     }
 
 
+def _begun(container: Json) -> bool:
+    return "waiting" not in container["state"]
+
+
 def _ended(container: Json) -> bool:
     return "terminated" in container["state"]
-
-
-def _sentence(container: Json) -> str:
-    state = container["state"]
-    if "running" in state:
-        return "running"
-    if "terminated" not in state:
-        return str(state.get("waiting", {}).get("message", "waiting"))
-    end = state["terminated"]
-    message = f": {end['message']}" if end.get("message") else ""
-    return f"ended with exit code {end['exitCode']}{message}"
