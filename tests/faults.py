@@ -29,7 +29,7 @@ class FaultProxy:
         self._target = (target_host, target_port)
         self._half_delay = 0.0
         self._budget: dict[Direction, int | None] = {"up": None, "down": None}
-        self._at_end: Callable[[], object] = self._cut
+        self._then: Literal["cut", "freeze"] = "cut"
         self._last: Direction = "down"
         self._pipes: set[_Connection] = set()
         self._loop = asyncio.new_event_loop()
@@ -73,17 +73,18 @@ class FaultProxy:
         self._half_delay = round_trip / 2
 
     def cut(self) -> None:
-        """Reset every connection now."""
+        """Reset every connection now, and forget `cut_after` and `freeze_after`."""
+        self._budget.update(up=None, down=None)
         self._do(self._cut)
 
     def cut_after(self, size: int, direction: Direction) -> None:
-        """Reset every connection once `size` more bytes have been delivered in that direction, once."""
-        self._at_end = self._cut
+        """Once, reset the connection that delivers the last of `size` more bytes in that direction."""
+        self._then = "cut"
         self._budget[direction] = size
 
     def freeze_after(self, size: int, direction: Direction) -> None:
         """Freeze once `size` more bytes have been delivered in that direction, once."""
-        self._at_end = self._flowing.clear
+        self._then = "freeze"
         self._budget[direction] = size
 
     def close(self) -> None:
@@ -150,7 +151,7 @@ class FaultProxy:
                 if not data:
                     sink.writer.write_eof()
                     return
-                await self._deliver(direction, data, sink)
+                await self._deliver(direction, data, sink, pipe)
         except OSError:
             pipe.reset()
         finally:
@@ -165,7 +166,7 @@ class FaultProxy:
                 data = b""
             held.put_nowait((time.monotonic() + self._half_delay, data))
 
-    async def _deliver(self, direction: Direction, data: bytes, sink: "_End") -> None:
+    async def _deliver(self, direction: Direction, data: bytes, sink: "_End", pipe: "_Connection") -> None:
         if direction == "up" and self._last == "down":
             self.round_trips += 1
         self._last = direction
@@ -173,9 +174,12 @@ class FaultProxy:
         if budget is not None and budget <= len(data):
             self._budget[direction] = None
             await self._write(direction, data[:budget], sink)
-            # A reset would throw away what was written and is not read yet at the other end.
-            await asyncio.sleep(0.02)
-            self._at_end()
+            if self._then == "freeze":
+                self._flowing.clear()
+            else:
+                # A reset throws away what has arrived and is not read yet at the other end.
+                await asyncio.sleep(0.02)
+                pipe.reset()
             data = data[budget:]
             await self._flowing.wait()
         elif budget is not None:

@@ -20,6 +20,7 @@ from remote_slurm.remote.threads import detach, in_thread
 _log = logging.getLogger(__name__)
 _SLACK = 1.0
 _MISSED_ANSWERS = 2
+_SHUTTING_DOWN = "nothing is sent any more: the service is shutting down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,19 @@ class Connection:
         Raises Unreachable, HostKeyRefused or AuthenticationRefused, within ConnectTimeout per HostName.
         """
         if self._closed:
-            raise NotSent("the connection to the site is closed: the service is shutting down")
+            raise NotSent(_SHUTTING_DOWN)
         if self._link and self._link.alive:
             return self._link
         if self._attempt is None or self._attempt.done():
             self._breaker.attempt()
             self._attempt = asyncio.create_task(self._connect(), name="ssh-connect")
             self._attempt.add_done_callback(_retrieve)
-        return await asyncio.shield(self._attempt)
+        try:
+            return await asyncio.shield(self._attempt)
+        except asyncio.CancelledError:
+            if self._closed:  # the attempt was cancelled, not its caller
+                raise NotSent(_SHUTTING_DOWN) from None
+            raise
 
     def drop(self, link: Link, why: str) -> None:
         """Give a link up that is dead or frozen: all that waits on it fails now, and the next call

@@ -5,10 +5,10 @@ Everything here blocks and runs in a thread. Every step takes what is left of Co
 outside ends whatever it waits for.
 """
 
-import contextlib
 import logging
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import paramiko
 
 from remote_slurm.config import SSH, JumpHost
 from remote_slurm.config.ssh import jump_hosts
-from remote_slurm.errors import AuthenticationRefused, NotSent, Unreachable
+from remote_slurm.errors import NotSent, Unreachable
 from remote_slurm.remote import identity
 from remote_slurm.remote.hostkeys import KnownHost, KnownHostPolicy
 from remote_slurm.remote.wire import Wire, open_tcp, reason
@@ -124,6 +124,11 @@ class Dial:
 
     def _jumps(self, target: fabric.Connection) -> tuple[JumpHost, ...]:
         # Fabric would build the chain of an ssh_config as well, with connections that accept any host key.
+        if "proxycommand" in target.ssh_config:
+            raise Unreachable(
+                f"ConfigFile {self._settings.config_file} has a ProxyCommand for {self._host}, which is not used "
+                "here: ProxyJump does the same"
+            )
         named: tuple[JumpHost, ...] = jump_hosts(target.ssh_config.get("proxyjump", "none"))
         return self._settings.proxy_jump or named
 
@@ -154,7 +159,7 @@ class Dial:
 
     def _log_in(self, hop: fabric.Connection, wire: Wire) -> None:
         known = KnownHost(self._settings.user_known_hosts_file, hop.host, hop.port)
-        login = identity.Login(hop.user, hop.host, lambda: self._identities(hop))
+        login = identity.Login(hop.user, hop.host, self._identities(hop))
         hop.client.set_missing_host_key_policy(KnownHostPolicy(known))
         hop.client.set_log_channel(_LOG)
         hop.connect_timeout = None  # Fabric's is a whole number of seconds; `timeout` below takes its place
@@ -180,14 +185,14 @@ class Dial:
         algorithms.key_types = known.prefer(tuple(algorithms.key_types))
         return transport
 
-    def _identities(self, hop: fabric.Connection) -> list[identity.Identity]:
+    def _identities(self, hop: fabric.Connection) -> Generator[identity.Identity, None, None]:
         settings = self._settings
-        path = settings.identity_file
-        found = identity.from_file(path, settings.certificate_file) if path else []
+        if settings.identity_file:
+            yield from identity.from_file(settings.identity_file, settings.certificate_file)
         if not settings.identities_only:
-            found += [one for name in hop.ssh_config.get("identityfile", []) for one in _optional(name)]
-            found += identity.from_home()
-        return found
+            for name in hop.ssh_config.get("identityfile", []):
+                yield from identity.from_optional_file(Path(name).expanduser())
+            yield from identity.from_home()
 
     def _left(self) -> float:
         return max(0.1, self._until - time.monotonic())
@@ -203,10 +208,3 @@ class Dial:
 
     def _unreachable(self, hop: fabric.Connection, why: str) -> Unreachable:
         return Unreachable(f"cannot reach {hop.host} port {hop.port}: {why}")
-
-
-def _optional(name: str) -> list[identity.Identity]:
-    """A key that an ssh_config names may be absent, as with OpenSSH."""
-    with contextlib.suppress(AuthenticationRefused):
-        return identity.from_file(Path(name).expanduser(), None)
-    return []

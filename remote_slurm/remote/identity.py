@@ -5,8 +5,9 @@ second factor. Permissions of the key file are nobody's business here: in a moun
 0644.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,61 +30,73 @@ class Identity:
     origin: str
 
 
-def from_file(path: Path, certificate: Path | None) -> list[Identity]:
+def from_file(path: Path, certificate: Path | None) -> Iterator[Identity]:
     """The key in `path`, first with its certificate, where there is one (OpenSSH's order), then alone."""
-    alone = Identity(_load(path), str(path))
+    key = _load(path)
     beside = path.with_name(path.name + "-cert.pub")
-    certificate = certificate or (beside if beside.exists() else None)
-    if certificate is None:
-        return [alone]
-    certified = _load(path)
-    try:
-        certified.load_certificate(certificate.read_text(encoding="ascii"))
-    except OSError as error:
-        raise AuthenticationRefused(f"CertificateFile {certificate} cannot be read ({error.strerror})") from error
-    except (paramiko.SSHException, ValueError, UnknownKeyType) as error:
-        raise AuthenticationRefused(f"CertificateFile {certificate} is not a certificate for {path}") from error
-    return [Identity(certified, f"{certificate}{_validity(certificate)}"), alone]
+    if certificate or beside.exists():
+        yield _certified(path, certificate or beside)
+    yield Identity(key, str(path))
 
 
 def from_home() -> Iterator[Identity]:
     """Keys of the agent, then those in ~/.ssh that can be read; used where IdentitiesOnly is false."""
-    agent = paramiko.Agent()
-    yield from (Identity(key, f"agent key {key.comment or key.get_name()}") for key in agent.get_keys())
+    with contextlib.closing(paramiko.Agent()) as agent:
+        for key in agent.get_keys():
+            yield Identity(key, f"agent key {key.comment or key.get_name()}")
     for name in _DEFAULT_KEYS:
-        path = Path.home() / ".ssh" / name
-        if path.exists():
-            yield from from_file(path, None)
+        yield from from_optional_file(Path.home() / ".ssh" / name)
+
+
+def from_optional_file(path: Path) -> Iterator[Identity]:
+    """A key that may be absent or of no use, as with OpenSSH."""
+    with contextlib.suppress(AuthenticationRefused):
+        yield from from_file(path, None)
+
+
+def _certified(path: Path, certificate: Path) -> Identity:
+    key = _load(path)
+    try:
+        key.load_certificate(certificate.read_text(encoding="ascii"))
+    except OSError as error:
+        raise AuthenticationRefused(f"CertificateFile {certificate} cannot be read ({error.strerror})") from error
+    except (paramiko.SSHException, ValueError, UnknownKeyType) as error:
+        raise AuthenticationRefused(f"CertificateFile {certificate} is not a certificate for {path}") from error
+    return Identity(key, f"{certificate}{_validity(certificate)}")
 
 
 class Login:
-    """Logs in as `user`, with each identity in turn; Paramiko calls `authenticate` once the host key is
-    verified.
-    """
+    """Logs in as `user`, with each identity in turn; Paramiko calls it once the host key is verified."""
 
-    def __init__(self, user: str, host: str, identities: Callable[[], list[Identity]]) -> None:
+    def __init__(self, user: str, host: str, identities: Generator[Identity, None, None]) -> None:
         self._account = f"{user} at {host}"
         self._user = user
         self._identities = identities
 
     def authenticate(self, transport: paramiko.Transport) -> None:
-        identities = self._identities()
-        for identity in identities:
-            if self._accepts(transport, identity):
-                return
+        """Return when logged in; raise AuthenticationRefused, or Paramiko's errors when nobody answers."""
+        tried: list[str] = []
+        with contextlib.closing(self._identities):
+            for identity in self._identities:
+                if self._accepts(transport, identity, tried):
+                    return
+                tried.append(identity.origin)
         methods = self._methods(transport)
-        tried = ", ".join(identity.origin for identity in identities) or "no key at all"
         raise AuthenticationRefused(
-            f"login of {self._account} was refused with {tried}: is the public key in the account's "
-            "authorized_keys, and is the account open? The site accepts "
+            f"login of {self._account} was refused with {', '.join(tried) or 'no key at all'}: is the public key "
+            "in the account's authorized_keys, and is the account open? The site accepts "
             f"{', '.join(methods) or 'nothing that it would name'}",
             methods,
         )
 
-    def _accepts(self, transport: paramiko.Transport, identity: Identity) -> bool:
+    def _accepts(self, transport: paramiko.Transport, identity: Identity, tried: list[str]) -> bool:
         try:
             missing = transport.auth_publickey(self._user, identity.key)
         except paramiko.AuthenticationException as error:
+            if tried and not transport.is_active():
+                raise AuthenticationRefused(
+                    f"{self._account} ended the login after {len(tried)} keys (MaxAuthTries): {', '.join(tried)}"
+                ) from error
             if not transport.is_active() or "timeout" in str(error):
                 raise  # no verdict on the key: the connection is gone, or nobody answers
             return False

@@ -10,7 +10,7 @@ import copy
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,11 @@ _LOOK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PoolSize:
-    """How many sessions, and for how many seconds; sshd allows 10 of them by default (MaxSessions)."""
+    """How many sessions, and for how many seconds; sshd allows 10 of them by default (MaxSessions).
+
+    A connection counts as frozen when a script was sent and for `patience` seconds not one byte has come back: even
+    a slow script says at once that it has begun.
+    """
 
     sessions: int = 8
     warm: int = 3
@@ -34,13 +38,15 @@ class PoolSize:
     renew_after: float = 600.0
     spare_after: float = 60.0
     close_grace: float = 10.0
+    patience: float = 1.0
 
 
 class Pool:
     """`take` a shell, then `give_back` one that can be asked again, or `discard` it."""
 
-    def __init__(self, connection: Connection, size: PoolSize) -> None:
+    def __init__(self, connection: Connection, size: PoolSize, on_lower_limit: Callable[[], None]) -> None:
         self._connection = connection
+        self._on_lower_limit = on_lower_limit
         self._size = size
         self._limit = size.sessions
         self._link: Link | None = None
@@ -83,10 +89,16 @@ class Pool:
 
     def discard(self, shell: Shell) -> None:
         """Close the shell; it counts until the site has closed it as well."""
+        if shell in self._closing:
+            return
         shell.stop()
         self._closing.add(shell)
         detach("ssh-close", shell.close)
         self._start(self._see_off(shell))
+
+    def suspect(self, shell: Shell) -> None:
+        """Give the connection up if nothing at all comes back on it after what this shell was sent."""
+        self._start(self._judge(shell))
 
     def supply(self) -> None:
         """Open as many sessions as are wanted and allowed; without a connection only for those who wait."""
@@ -101,7 +113,7 @@ class Pool:
     async def close(self) -> None:
         """End all sessions, and turn away everybody who waits."""
         self._closed = True
-        self._fail(NotSent("nothing is sent any more: the service is shutting down"))
+        self._fail(NotSent("nothing is sent any more: the service is shutting down"), everybody=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -148,7 +160,7 @@ class Pool:
             self._lower_limit(error)
         except SiteError as error:
             self._opening -= 1
-            self._fail(error)
+            self._fail(error, everybody=not self._connection.connected)
         except asyncio.CancelledError:
             self._opening -= 1
             raise
@@ -158,14 +170,14 @@ class Pool:
             self._hand_over(shell)
 
     async def _open(self) -> Shell:
-        """Open a session; where the connection turns out to be dead, once more on a new one."""
-        link = await self._current_link()
-        try:
-            return await self._open_on(link)
-        except NotSent:
-            if link.alive:
-                raise
-        return await self._open_on(await self._current_link())
+        """Open a session; where the connection turns out to be dead, on a new one if somebody waits for it."""
+        while True:
+            link = await self._current_link()
+            try:
+                return await self._open_on(link)
+            except NotSent:
+                if link.alive or not any(not waiter.done() for waiter in self._waiters):
+                    raise
 
     async def _current_link(self) -> Link:
         link = await self._connection.link()
@@ -181,6 +193,8 @@ class Pool:
         except TimeoutError:
             self._abandon_opening(shell)
             raise NotSent(f"{link.host} did not start a shell within {self._size.open_timeout:g} s") from None
+        except NoSession:
+            raise  # there is nothing to close
         except BaseException:
             self._abandon_opening(shell)
             raise
@@ -193,16 +207,26 @@ class Pool:
             self._connection.drop(shell.link, "it does not answer")
 
     def _lower_limit(self, error: NoSession) -> None:
-        self._limit = max(1, len(self._shells))
+        self._limit = max(1, len(self._shells) + self._opening)
         _log.info("%s; using at most %d", error, self._limit)
+        self._on_lower_limit()
         if not self._shells and not self._opening:
-            self._fail(error)
+            self._fail(error, everybody=True)
 
-    def _fail(self, error: SiteError) -> None:
-        while self._waiters:
+    def _fail(self, error: SiteError, *, everybody: bool) -> None:
+        """Hand an error to all who wait, or to the one who has waited longest, for whom the attempt was made."""
+        failed = False
+        while self._waiters and not (failed and not everybody):
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(copy.copy(error))
+                failed = True
+        self.supply()
+
+    async def _judge(self, shell: Shell) -> None:
+        await asyncio.sleep(max(0.0, shell.asked + self._size.patience - time.monotonic()))
+        if shell.silent and shell.link.alive:
+            self._connection.drop(shell.link, "it takes what is sent and does not answer")
 
     async def _see_off(self, shell: Shell) -> None:
         patience = time.monotonic() + self._size.close_grace

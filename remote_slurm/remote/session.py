@@ -14,7 +14,7 @@ from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.framing import Answer, Frame, frame
 from remote_slurm.remote.pool import Pool, PoolSize
-from remote_slurm.remote.shell import Result, Shell
+from remote_slurm.remote.shell import DeadSession, Result, Shell
 from remote_slurm.remote.threads import in_thread
 
 __all__ = ["PoolSize", "Result", "Sessions"]
@@ -29,7 +29,7 @@ class Sessions:
 
     def __init__(self, connection: Connection, size: PoolSize | None = None) -> None:
         self._connection = connection
-        self._pool = Pool(connection, size or PoolSize())
+        self._pool = Pool(connection, size or PoolSize(), self._leave_a_session)
         self._stream_slots = asyncio.Semaphore(_STREAMS)
         self._streaming: list[Shell] = []
 
@@ -47,10 +47,8 @@ class Sessions:
         asked = frame(script, payload)
         until = time.monotonic() + deadline
         for _ in range(_TRIES - 1):
-            # A shell, or the connection, may have died while it was idle: nothing was sent, another one does
-            # it.
             shell = await self._pool.take(until)
-            with contextlib.suppress(NotSent):
+            with contextlib.suppress(DeadSession):
                 return await self._ask(shell, asked, until)
         return await self._ask(await self._pool.take(until), asked, until)
 
@@ -67,6 +65,7 @@ class Sessions:
         async with self._room_for_a_stream(until):
             shell = await self._pool.take(until)
             self._streaming.append(shell)
+            self._leave_a_session()
             try:
                 async for data in self._follow(shell, asked, until):
                     yield data
@@ -112,24 +111,24 @@ class Sessions:
 
     def _late(self, shell: Shell) -> SiteError:
         may_have_run = shell.stop()
-        if shell.silent:
-            # Even a slow script says at once that it has begun: nobody is there.
-            self._connection.drop(shell.link, "it takes what is sent and does not answer")
+        self._pool.suspect(shell)
         if may_have_run:
             return OutcomeUnknown(f"it was sent to {shell.link.host}, but no answer came in time")
         return NotSent(f"{shell.link.host} did not take the whole script in time: nothing has run")
 
     @contextlib.asynccontextmanager
     async def _room_for_a_stream(self, until: float) -> AsyncGenerator[None, None]:
-        """One of a few places for streams, which never take the last session of the site."""
         try:
             async with asyncio.timeout_at(until):
                 await self._stream_slots.acquire()
         except TimeoutError:
             raise NotSent(f"{_STREAMS} outputs are being followed already: try again later") from None
         try:
-            if len(self._streaming) >= self._pool.limit - 1:
-                raise NotSent(f"the site allows {self._pool.limit} sessions: none is left for following an output")
             yield
         finally:
             self._stream_slots.release()
+
+    def _leave_a_session(self) -> None:
+        """End the latest streams where they hold every session that the site allows: nothing else could run."""
+        for shell in self._streaming[max(0, self._pool.limit - 1) :]:
+            self._pool.discard(shell)

@@ -26,6 +26,10 @@ class NoSession(NotSent):
     """The site refuses another session on this connection (MaxSessions of its sshd): wait for one to end."""
 
 
+class DeadSession(NotSent):
+    """The session had died before anything was sent: another one may be asked at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a script printed, standard output and error in their order, and how it ended."""
@@ -39,7 +43,7 @@ class Shell:
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self.born = self.used = time.monotonic()
+        self.born = self.asked = self.used = time.monotonic()
         self._channel: paramiko.Channel | None = None
         self._lock = threading.Lock()
         self._stopped = False
@@ -95,7 +99,7 @@ class Shell:
 
     def send(self, asked: Frame) -> None:
         """Write the frame; on failure say whether its script can have arrived."""
-        self._script_end, self._handed = asked.script_end, 0
+        self._script_end, self._handed, self.asked = asked.script_end, 0, time.monotonic()
         self._sent_before, self._received_before = self.link.wire.sent, self.link.wire.received
         view = memoryview(asked.data)
         sent = 0
@@ -169,7 +173,7 @@ class Shell:
     def _lost(self, error: Exception) -> NotSent | OutcomeUnknown:
         """The error for a frame whose answer will not come; for the thread that sent it."""
         if self._handed < self._script_end or self.link.wire.sent == self._sent_before:
-            return NotSent(f"nothing was sent to {self.link.host}: {_words(error)}")
+            return DeadSession(f"nothing was sent to {self.link.host}: {_words(error)}")
         return OutcomeUnknown(f"it was sent to {self.link.host}, but the answer is lost: {_words(error)}")
 
     def _opened(self) -> paramiko.Channel:

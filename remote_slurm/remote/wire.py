@@ -32,12 +32,14 @@ class Wire:
         self.received = 0
 
     def send(self, data: bytes) -> int:
-        # Counted first: of a send that fails midway through a jump host, some may have gone.
+        # Counted first: of a send that fails midway through a jump host, some may have gone. The kernel takes
+        # nothing when it fails.
         self.sent += len(data)
         try:
             size = self._sock.send(data)
-        except TimeoutError:
-            self.sent -= len(data)
+        except OSError as error:
+            if isinstance(error, TimeoutError) or isinstance(self._sock, socket.socket):
+                self.sent -= len(data)
             raise
         self.sent -= len(data) - size
         return size

@@ -140,7 +140,7 @@ async def test_an_expired_certificate_is_named(start_sshd: StartSshd, tmp_path: 
 
 
 def _certify(authority: Path, key: Path, user: str, validity: str) -> Path:
-    command = ["ssh-keygen", "-q", "-s", authority, "-I", "test", "-n", user, "-V", validity, f"{key}.pub"]
+    command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-n", user, "-V", validity, f"{key}.pub"]
     subprocess.run(command, check=True)
     return key.with_name(key.name + "-cert.pub")
 
