@@ -1,0 +1,168 @@
+"""What becomes of each field of a pod: one table for the documentation, and for the warnings of pods that use it.
+
+The fields are those of v1.PodSpec and v1.Container (Kubernetes API reference, 1.35). A field that has an effect in
+Kubernetes and none here is named in a warning when a pod sets it to something that would matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class How(Enum):
+    """What is done with a field."""
+
+    CARRIED_OUT = "carried out"
+    APPROXIMATED = "approximated"
+    REFUSED = "refused"
+    IGNORED = "ignored"
+    LATER = "not yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field; `note` says how or why, `test` where it is shown.
+
+    `harmless` are the values that lose nothing where the field is not heeded, beside those that are empty or false;
+    None stands for every value.
+    """
+
+    name: str
+    how: How
+    note: str
+    test: str = ""
+    harmless: tuple[Any, ...] | None = None
+
+
+_DONE, _ALMOST, _NO, _MOOT, _LATER = How.CARRIED_OUT, How.APPROXIMATED, How.REFUSED, How.IGNORED, How.LATER
+_KUBERNETES = "Kubernetes has acted on it before the pod comes here"
+_NODE = "it belongs to a node that Kubernetes runs; Slurm chooses nodes by flags"
+_NETWORK = "the job has the node's network, and Slurm no cluster network"
+_PRIVILEGE = "the job has the rights of its account, and no others"
+
+POD_SPEC = (
+    Field("activeDeadlineSeconds", _LATER, "the job's time limit is set by flags", harmless=()),
+    Field("affinity", _MOOT, _KUBERNETES),
+    Field("automountServiceAccountToken", _MOOT, _KUBERNETES),
+    Field("containers", _DONE, "side by side in one job", "test_containers.py::test_containers_run_side_by_side"),
+    Field("dnsConfig", _MOOT, _NETWORK, harmless=()),
+    Field("dnsPolicy", _MOOT, _NETWORK),
+    Field("enableServiceLinks", _MOOT, _KUBERNETES),
+    Field("ephemeralContainers", _MOOT, "a job cannot be changed once it is submitted", harmless=()),
+    Field("evictionResponders", _MOOT, _KUBERNETES),
+    Field("hostAliases", _MOOT, "a container sees the node's /etc/hosts", harmless=()),
+    Field("hostIPC", _MOOT, "containers have an IPC namespace of their own", harmless=()),
+    Field("hostNetwork", _ALMOST, _NETWORK),
+    Field("hostPID", _MOOT, "containers have a PID namespace of their own", harmless=()),
+    Field("hostUsers", _MOOT, _PRIVILEGE),
+    Field("hostname", _MOOT, "a container has the node's host name", harmless=()),
+    Field("hostnameOverride", _MOOT, "a container has the node's host name", harmless=()),
+    Field("imagePullSecrets", _LATER, "images are pulled without credentials", harmless=()),
+    Field(
+        "initContainers",
+        _DONE,
+        "in order, and the first failure ends the pod",
+        "test_containers.py::test_init_containers_run_one_after_another_before_the_others",
+    ),
+    Field("nodeName", _MOOT, "it is the virtual node"),
+    Field("nodeSelector", _MOOT, _KUBERNETES),
+    Field("os", _MOOT, "Linux", harmless=({"name": "linux"},)),
+    Field("overhead", _MOOT, _KUBERNETES),
+    Field("preemptionPolicy", _MOOT, _KUBERNETES),
+    Field("priority", _MOOT, "Slurm's priorities are set by flags (--qos, --nice)"),
+    Field("priorityClassName", _MOOT, "Slurm's priorities are set by flags (--qos, --nice)"),
+    Field("readinessGates", _MOOT, _KUBERNETES),
+    Field("resourceClaims", _NO, "a device plugin's claim has no counterpart in Slurm", harmless=()),
+    Field("resources", _LATER, "the resources of containers count", harmless=()),
+    Field("restartPolicy", _LATER, "containers run once, as with Never", harmless=("Never",)),
+    Field("runtimeClassName", _MOOT, "ContainerRuntime is the site's", harmless=()),
+    Field("schedulerName", _MOOT, _KUBERNETES),
+    Field("schedulingGates", _MOOT, _KUBERNETES),
+    Field("schedulingGroup", _MOOT, _KUBERNETES),
+    Field("securityContext", _MOOT, _PRIVILEGE, harmless=()),
+    Field("serviceAccount", _MOOT, _KUBERNETES),
+    Field("serviceAccountName", _ALMOST, "its token travels as a projected volume"),
+    Field("setHostnameAsFQDN", _MOOT, "a container has the node's host name", harmless=()),
+    Field("shareProcessNamespace", _MOOT, "each container has a PID namespace of its own", harmless=()),
+    Field("subdomain", _MOOT, _NETWORK, harmless=()),
+    Field(
+        "terminationGracePeriodSeconds",
+        _DONE,
+        "the runner passes SIGTERM on and waits as long before it kills",
+        "test_deletes.py",
+    ),
+    Field("tolerations", _MOOT, _KUBERNETES),
+    Field("topologySpreadConstraints", _MOOT, _KUBERNETES),
+    Field("volumes", _DONE, "by kind, see the table of volumes in the README", "test_volumes.py"),
+)
+
+CONTAINER = (
+    Field("args", _DONE, "with `run` where there is no command", "test_hello.py"),
+    Field("command", _DONE, "with `exec`", "test_hello.py"),
+    Field("env", _DONE, "byte for byte", "test_containers.py"),
+    Field("envFrom", _ALMOST, "the Virtual Kubelet resolves it before the pod comes here"),
+    Field("image", _DONE, "a path at the site, or anything that the runtime can pull", "test_containers.py"),
+    Field("imagePullPolicy", _LATER, "the runtime's own cache decides", harmless=("IfNotPresent", "Always")),
+    Field("lifecycle", _LATER, "hooks are not run", harmless=()),
+    Field("livenessProbe", _LATER, "probes are not carried out", harmless=()),
+    Field("name", _DONE, "of the log and of the record", "test_hello.py"),
+    Field("ports", _MOOT, _NETWORK),
+    Field("readinessProbe", _LATER, "probes are not carried out", harmless=()),
+    Field("resizePolicy", _MOOT, "a job's resources do not change while it runs"),
+    Field("resources", _DONE, "become the job's CPUs, memory and generic resources", "test_volumes.py"),
+    Field("restartPolicy", _NO, "native sidecars are refused until they can be run", harmless=None),
+    Field("restartPolicyRules", _LATER, "containers run once", harmless=()),
+    Field("securityContext", _MOOT, _PRIVILEGE, harmless=()),
+    Field("startupProbe", _LATER, "probes are not carried out", harmless=()),
+    Field("stdin", _MOOT, "nobody can attach to a batch job; its standard input is empty", harmless=()),
+    Field("stdinOnce", _MOOT, "nobody can attach to a batch job", harmless=()),
+    Field("terminationMessagePath", _LATER, "the message is not read", harmless=("/dev/termination-log",)),
+    Field("terminationMessagePolicy", _LATER, "the message is not read", harmless=("File",)),
+    Field("tty", _MOOT, "nobody can attach to a batch job", harmless=()),
+    Field("volumeDevices", _NO, "a raw block device has no counterpart", harmless=()),
+    Field("volumeMounts", _DONE, "as binds", "test_volumes.py"),
+    Field("workingDir", _DONE, "", "test_environment.py"),
+)
+
+
+def unheeded(pod: Any) -> tuple[str, ...]:
+    """A sentence for each field that `pod` (a v1.Pod as JSON) sets, and that has no effect here."""
+    return tuple(f"{name} has no effect: {note}" for name, note in _set(pod, (How.IGNORED, How.LATER)))
+
+
+def refused(pod: Any) -> tuple[str, ...]:
+    """A sentence for each field that `pod` sets, and without which it cannot do what it is for."""
+    return tuple(f"{name} cannot be carried out: {note}" for name, note in _set(pod, (How.REFUSED,)))
+
+
+def _set(pod: Any, how: tuple[How, ...]) -> Iterator[tuple[str, str]]:
+    spec = pod.get("spec") if isinstance(pod, dict) else None
+    if not isinstance(spec, dict):
+        return
+    for field in _meant(spec, POD_SPEC, how):
+        yield f"the pod's {field.name}", field.note
+    for kind in ("initContainers", "containers"):
+        for container in _objects(spec.get(kind)):
+            for field in _meant(container, CONTAINER, how):
+                yield f"{field.name} of container '{container.get('name')}'", field.note
+
+
+def _meant(values: dict[str, Any], table: Iterable[Field], how: tuple[How, ...]) -> Iterator[Field]:
+    """The fields that are set to something that would matter."""
+    for field in table:
+        if field.how in how and field.harmless is not None:
+            value = values.get(field.name)
+            if not _is_empty(value) and value not in field.harmless:
+                yield field
+
+
+def _is_empty(value: Any) -> bool:
+    """Also a mapping that says nothing, such as the `securityContext: {}` of every pod."""
+    return not value or (isinstance(value, dict) and all(_is_empty(each) for each in value.values()))
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
