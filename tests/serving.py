@@ -1,5 +1,6 @@
 """A sidecar together with the site it serves."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import yaml
 from pods import Json, key
 from sidecar import Client, Sidecar
 from sites import Site
-from vk import VirtualKubelet
+from vk import VirtualKubelet, Watched
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Serving:
     site: Site
     config: Path
     sidecar: Sidecar
+    overdue: Watched | None = None
 
     @property
     def client(self) -> Client:
@@ -47,7 +49,9 @@ class Serving:
 
     def left_of(self, pod: Json) -> list[str]:
         """What lies at the site of this pod, and is no tombstone."""
-        ours = [path for path in self.site.files(self.root) if key(pod) in path]
+        ours = [
+            path for path in self.site.files(self.root) if re.search(rf"{re.escape(key(pod))}(?![A-Za-z0-9-])", path)
+        ]
         stones = {f".remote-slurm/claims/{key(pod)}.{end}" for end in ("deleted", "job")}
         return [path for path in ours if path not in stones]
 

@@ -19,6 +19,9 @@ from remote_slurm.domain.slurm import Job, JobState, Phase
 # What the shell reports for SIGKILL, and Kubernetes for a container that was killed
 KILLED = 137
 
+# What runner.sh records of a container that ended after its job had been told to stop
+STOPPED = "the job was told to stop"
+
 _END = {
     JobState.BOOT_FAIL: "the node failed to boot",
     JobState.CANCELLED: "the job was cancelled",
@@ -96,7 +99,7 @@ def _container(container: Container, view: PodView) -> dict[str, Any]:
 
 def _state(container: Container, view: PodView) -> dict[str, Any]:
     record = view.records.get(container.name)
-    if record is not None and record.phase is ContainerPhase.TERMINATED:
+    if record is not None and record.phase is ContainerPhase.TERMINATED and not _reason_follows(record, view):
         return _terminated(record.exit_code, record, message=_end_message(record, view))
     if view.failure:
         return _terminated(1 if record is None else KILLED, record, message=view.failure)
@@ -122,10 +125,15 @@ def _terminated(exit_code: int, record: Record | None, *, message: str) -> dict[
     return {"terminated": terminated}
 
 
+def _reason_follows(record: Record, view: PodView) -> bool:
+    """Whether Slurm is about to tell why the job was stopped: the Virtual Kubelet asks no more after an end."""
+    return record.message == STOPPED and record.started > 0 and not (view.settled or view.failure)
+
+
 def _end_message(record: Record, view: PodView) -> str:
-    if record.message or not record.exit_code or view.job is None:
+    if record.message not in ("", STOPPED) or not record.exit_code or view.job is None:
         return record.message
-    return f"{_END[view.job.state]} (job {view.job.id})" if view.job.state in _END else ""
+    return f"{_END[view.job.state]} (job {view.job.id})" if view.job.state in _END else record.message
 
 
 def _lost_message(view: PodView) -> str:

@@ -15,6 +15,7 @@ umask 077
 set +efuC +o posix
 IFS=$' \t\n'
 
+stopped='the job was told to stop'  # domain/status.py waits for Slurm's reason where it reads this
 failed=         # why no further container may start, in one sentence
 worst=0         # the highest exit code so far
 names=()        # containers that were started and may run
@@ -129,7 +130,7 @@ supervise() {
     # Kubernetes would take 0 for success, and it was told to stop
     [[ -n $stopping ]] && ((code == 0)) && code=143
     ((code > 128 && code < 193)) && signal=$((code - 128))
-    record "$name" terminated "$began" "$(now)" "$code" "$signal"
+    record "$name" terminated "$began" "$(now)" "$code" "$signal" ${stopping:+"$stopped"}
     exit "$code"
 }
 
@@ -137,7 +138,8 @@ stop_container() {
     interrupted=yes
     stopping=yes
     [[ -n $child && -z $killer ]] || return
-    kill -TERM -- "-$child" 2>/dev/null
+    # its first process only, as in Kubernetes; Apptainer passes it on, so all of the group would get it twice
+    kill -TERM "$child" 2>/dev/null
     # Slurm may signal every process of the job: this one must outlast it
     (trap '' TERM; sleep "$grace"; kill -KILL -- "-$child" 2>/dev/null) &
     killer=$!
@@ -211,7 +213,7 @@ record_missing_end() {
 
 terminate() {
     interrupted=yes
-    failed="the job was told to stop"
+    failed=$stopped
     local running
     running=$(jobs -rp)  # not those that ended: their process ids may be somebody else's by now
     # shellcheck disable=SC2086 # one word each

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pods import pod, request, sh
 from serving import Serve, Serving
 from sidecar import Sidecar
 from sites import Site
@@ -28,7 +29,8 @@ def _sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sit
     def get(site: Site) -> Serving:
         if site.suite not in running:
             config = site.config(tmp_path_factory.mktemp("shared"))
-            running[site.suite] = Serving(site, config, Sidecar(config))
+            served = running[site.suite] = Serving(site, config, Sidecar(config))
+            served.overdue = served.vk.create(request(pod(sh("c", "sleep 600"), flags="-t 1")))
         return running[site.suite]
 
     yield get

@@ -1,0 +1,161 @@
+"""Deletes, by whatever way: a grace period for what runs, and nothing left but tombstones."""
+
+from typing import Any
+
+import pytest
+from pods import Json, key, pod, request, sh
+from serving import Serving, wait_until
+from vk import Watched
+
+
+def with_log(script: str, **spec: Any) -> tuple[Json, str]:
+    """A pod whose container writes to a file on the node that outlives its folder; and that file."""
+    a_pod = pod(volumes=[{"name": "out", "hostPath": {"path": "", "type": "DirectoryOrCreate"}}], **spec)
+    folder = f"/tmp/{key(a_pod)}"
+    a_pod["spec"]["volumes"][0]["hostPath"]["path"] = folder
+    mount = {"name": "out", "mountPath": folder}
+    a_pod["spec"]["containers"] = [sh("c", script.replace("$OUT", f"{folder}/out"), volumeMounts=[mount])]
+    return a_pod, f"{folder}/out"
+
+
+def in_background(served: Serving, script: str, **spec: Any) -> tuple[Watched, str]:
+    a_pod, out = with_log(script, **spec)
+    return served.vk.create(request(a_pod)).until_running("c"), out
+
+
+def test_a_running_container_gets_sigterm_and_may_end_in_its_own_time(served: Serving) -> None:
+    trapping, out = in_background(
+        served,
+        "trap 'echo asked >> $OUT; sleep 1; echo ended >> $OUT; exit 0' TERM; echo began > $OUT; "
+        "while :; do sleep 0.2; done",
+    )
+    wait_until(lambda: served.site.exec(f"cat {out} 2>/dev/null || true") == "began\n", "the container has begun")
+    trapping.delete()
+    served.until_gone(trapping.pod)
+    assert served.site.exec(f"cat {out}") == "began\nasked\nended\n"
+    assert served.client.status(trapping.pod).json == []
+
+
+def test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period(served: Serving) -> None:
+    stubborn, out = in_background(
+        served,
+        "trap 'echo asked >> $OUT' TERM; echo began > $OUT; while :; do sleep 0.2; done",
+        terminationGracePeriodSeconds=2,
+    )
+    wait_until(lambda: served.site.exec(f"cat {out} 2>/dev/null || true") == "began\n", "the container has begun")
+    stubborn.delete()
+    served.until_gone(stubborn.pod)
+    assert served.site.exec(f"cat {out}") == "began\nasked\n"
+    assert served.site.exec(f"pgrep -f '[o]ut.*{key(stubborn.pod)}' || true") == ""
+
+
+def test_a_container_is_not_killed_within_its_grace_period(served: Serving) -> None:
+    """The file's lines come from the container itself, one a tenth of a second, from SIGTERM to its end."""
+    busy, out = in_background(
+        served,
+        "trap 'n=0; while [ $n -lt 30 ]; do echo $n >> $OUT; sleep 0.1; n=$((n+1)); done; exit 0' TERM; "
+        "touch $OUT; while :; do sleep 0.2; done",
+        terminationGracePeriodSeconds=20,
+    )
+    wait_until(lambda: served.site.exec(f"ls {out} 2>/dev/null || true"), "the container has begun")
+    busy.delete()
+    served.until_gone(busy.pod)
+    assert len(served.site.exec(f"cat {out}").splitlines()) == 30
+
+
+def test_a_running_init_container_is_ended_and_nothing_follows(served: Serving) -> None:
+    a_pod, out = with_log("echo main >> $OUT", terminationGracePeriodSeconds=2)
+    a_pod["spec"]["initContainers"] = [sh("init", "sleep 60")]
+    stopped = served.vk.create(request(a_pod)).until_running("init")
+    stopped.delete()
+    served.until_gone(a_pod)
+    assert served.site.exec(f"cat {out} 2>/dev/null || true") == ""
+
+
+def test_a_pending_job_is_cancelled(served: Serving) -> None:
+    a_pod = pod(sh("c", "true"), flags="--begin=now+1hour")
+    pending = served.vk.create(request(a_pod))
+    pending.until_true(lambda: "BeginTime" in str(pending.state("c")), "the reason is known")
+    assert pending.phase == "Pending"
+    pending.delete()
+    served.until_gone(a_pod)
+    assert served.jobs_of(a_pod) == ["CANCELLED"]
+
+
+def test_a_finished_pod_is_removed(served: Serving) -> None:
+    done = served.vk.create(request(pod(sh("c", "true")))).until_over()
+    done.delete()
+    served.until_gone(done.pod)
+
+
+def test_deleting_twice_is_deleting_once(served: Serving) -> None:
+    twice = served.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))).until_running("c")
+    twice.delete()
+    twice.delete()
+    served.until_gone(twice.pod)
+    twice.delete()
+    served.until_gone(twice.pod)
+
+
+def test_only_the_pod_that_was_asked_for_is_deleted(served: Serving) -> None:
+    """Also where one's UID is the beginning of the other's."""
+    stays, goes = (pod(sh("c", "sleep 3")) for _ in range(2))
+    goes["metadata"]["uid"] = stays["metadata"]["uid"][:-1]
+    kept, gone = (served.vk.create(request(each)).until_running("c") for each in (stays, goes))
+    gone.delete()
+    served.until_gone(gone.pod)
+    assert kept.until_over().phase == "Succeeded"
+
+
+def test_a_delete_right_behind_the_create(served: Serving) -> None:
+    pods = [served.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))) for _ in range(3)]
+    for each in pods:
+        each.delete()
+    for each in pods:
+        served.until_gone(each.pod)
+        assert served.client.status(each.pod).json == []
+
+
+# --- jobs that end by another hand -----------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_cancelled_from_outside_fails_its_pod_and_says_so(served: Serving) -> None:
+    cancelled = served.vk.create(request(pod(sh("a", "sleep 60"), sh("b", "sleep 60")))).until_running("a")
+    served.site.exec(f"scancel {cancelled.job}")
+    cancelled.until_over()
+    assert cancelled.phase == "Failed"
+    for name in ("a", "b"):
+        assert cancelled.exit_code(name) != 0
+        assert "cancelled" in cancelled.terminated(name)["message"]
+
+
+def test_a_container_that_ends_well_when_its_job_is_cancelled_is_no_success(served: Serving) -> None:
+    cancelled = served.vk.create(
+        request(pod(sh("c", "trap 'exit 0' TERM; while :; do sleep 0.2; done")))
+    ).until_running("c")
+    served.site.exec(f"scancel {cancelled.job}")
+    cancelled.until_over()
+    assert cancelled.phase == "Failed"
+    assert cancelled.exit_code("c") != 0
+    assert "cancelled" in cancelled.terminated("c")["message"]
+
+
+def test_a_job_that_is_cancelled_before_it_runs_fails_its_pod_and_says_so(served: Serving) -> None:
+    cancelled = served.vk.create(
+        request(pod(sh("c", "true"), flags="--begin=now+1hour", initContainers=[sh("i", "true")]))
+    )
+    served.site.exec(f"scancel {cancelled.job}")
+    cancelled.until_over()
+    assert cancelled.phase == "Failed"
+    for name in ("i", "c"):
+        assert cancelled.exit_code(name) != 0
+        assert "cancelled" in cancelled.terminated(name)["message"]
+
+
+@pytest.mark.parametrize("signal", ["KILL", "TERM"])
+def test_a_batch_script_that_is_killed_fails_its_pod(served22: Serving, signal: str) -> None:
+    killed = served22.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))).until_running("c")
+    served22.site.exec(f"scancel --batch --signal={signal} {killed.job}")
+    killed.until_over()
+    assert killed.phase == "Failed"
+    assert killed.exit_code("c") != 0

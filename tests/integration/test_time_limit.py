@@ -1,0 +1,13 @@
+"""What takes a minute is begun with the first test at a site, so that nobody has to wait for it."""
+
+from serving import Serving
+
+
+def test_a_job_over_its_time_limit_fails_its_pod_and_says_so(served: Serving) -> None:
+    late = served.overdue
+    assert late
+    late.until_over(seconds=150)
+    assert late.phase == "Failed"
+    assert late.exit_code("c") != 0
+    assert "time limit" in late.terminated("c")["message"]
+    assert served.jobs_of(late.pod) == ["TIMEOUT"]
