@@ -21,6 +21,7 @@ clear_site() {
     local state
     state=$(state_folder)
     end_init
+    [[ $(fact ENFORCE_MEMORY) != true ]] || remove_cgroups "$NAME"
     rm -rf "${state:?}"/*
 }
 

@@ -57,16 +57,20 @@ json_document() {
   "identity_file": $(json_string "$state/id_ed25519"),
   "known_hosts_file": $(json_string "$state/known_hosts"),
   "images": {"directory": "/srv/images/busybox", "sif": $(sif_image)},
-  "partitions": ["main", "short"],
+  "partitions": $(partitions),
   "rtt_ms": $RTT,
   "sbatch_latency_ms": $SBATCH_LATENCY,
   "accounting": $ACCOUNTING,
   "min_job_age_s": $MIN_JOB_AGE,
+  "enforce_memory": $ENFORCE_MEMORY,
+  "preemption": $PREEMPTION,
   "pid": $(fact pid),
   "state_folder": $(json_string "$state")
 }
 END
 }
+
+partitions() { [[ $PREEMPTION = true ]] && echo '["main", "short", "urgent"]' || echo '["main", "short"]'; }
 
 sif_image() { [[ $(runtime) = none ]] && echo null || echo '"/srv/images/busybox.sif"'; }
 

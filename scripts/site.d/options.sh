@@ -2,12 +2,12 @@
 # shellcheck disable=SC2034  # the other parts read these globals
 # The command line, parsed once into the globals below; nothing later looks at "$@".
 
-NAME=site SUITE=trixie RTT=0 SBATCH_LATENCY=0 ACCOUNTING=false MIN_JOB_AGE=300
+NAME=site SUITE=trixie RTT=0 SBATCH_LATENCY=0 ACCOUNTING=false MIN_JOB_AGE=300 ENFORCE_MEMORY=false PREEMPTION=false
 OUTPUT=text LOGIN=hpcuser
 COMMAND=()
 
 # The options that make one site different from another: what `up` compares with a site that is running already.
-SITE_OPTIONS=(SUITE RTT SBATCH_LATENCY ACCOUNTING MIN_JOB_AGE)
+SITE_OPTIONS=(SUITE RTT SBATCH_LATENCY ACCOUNTING MIN_JOB_AGE ENFORCE_MEMORY PREEMPTION)
 
 parse_options() {
     local command=$1
@@ -17,6 +17,8 @@ parse_options() {
         --) COMMAND=("${@:2}") && break ;;
         -h | --help) show_help --help ;;
         --accounting) allow "$command" "$1" up && ACCOUNTING=true && shift ;;
+        --enforce-memory) allow "$command" "$1" up && ENFORCE_MEMORY=true && shift ;;
+        --preemption) allow "$command" "$1" up && PREEMPTION=true && shift ;;
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
         --*) set_option "$command" "$1" "${2-}" && shift $(($# > 1 ? 2 : 1)) ;;
         *) COMMAND=("$@") && break ;;

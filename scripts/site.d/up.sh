@@ -28,6 +28,7 @@ compare_options() {
 start_site() {
     local started=$SECONDS option
     check_user_namespaces
+    [[ $ENFORCE_MEMORY = false ]] || need_cgroups
     need_commands
     for option in "${SITE_OPTIONS[@]}"; do
         add_facts "$option=${!option}"
