@@ -154,7 +154,8 @@ class Watched:
         assert len(statuses) <= 1
         for status in statuses:
             assert not faults(self.pod, status), status
-            assert not (self.status and setbacks(self.status, status))
+            back = setbacks(self.status, status) if self.status else []
+            assert not back, back
             self.status = status
         phase = next_phase(self.pod, self.phase, answer.status, statuses)
         if phase != self.phase:

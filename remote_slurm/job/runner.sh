@@ -123,6 +123,8 @@ supervise() {
     record "$name" running "$began" 0 0 0
     [[ -n $stopping ]] && stop_container
     await "$child"
+    # Slurm signals the processes of a job one after another: the SIGTERM for this one may still be on its way
+    ((code == 143)) && sleep 0.2
     trap '' TERM
     # what it left behind ends with it, as in Kubernetes, and so does what watched it
     kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} 2>/dev/null
