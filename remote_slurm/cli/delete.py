@@ -14,7 +14,7 @@ from remote_slurm.cli.sidecar import chosen
 _HELP = f"""\
 End the job of each pod, within its terminationGracePeriodSeconds, and remove its folder at the site, with its logs.
 
-POD is a file, or {POD}.
+{POD}
 """
 
 _EXAMPLES = """\

@@ -17,7 +17,7 @@ from remote_slurm.errors import Rejected
 _HELP = f"""\
 Print the log of a container. With -f, go on until the container ends.
 
-POD is a file, or {POD}.
+{POD}
 """
 
 _EXAMPLES = """\

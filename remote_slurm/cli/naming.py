@@ -7,7 +7,9 @@ from pathlib import Path
 from remote_slurm.cli.documents import Json, read_documents
 from remote_slurm.errors import Rejected
 
-POD = "NAMESPACE/NAME, NAMESPACE/UID, a name that only one pod has, or the name of its folder as `status` prints it"
+POD = """\
+POD is a file, or NAMESPACE/NAME, NAMESPACE/UID, a name that only one pod has, or the name of its folder as `status`
+prints it."""
 
 
 def the_pod(overview: Json, named: str) -> Json:

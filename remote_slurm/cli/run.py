@@ -112,6 +112,7 @@ async def _clean_up(arguments: argparse.Namespace, sidecar: Sidecar, pod: Json, 
     try:
         await interruptible(remove(sidecar, pod, screen))
     except Interrupted:
+        sidecar.deleted.clear()  # it is in the journal, and nobody waits for it any more
         screen.line(f"left before the pod was gone: `remote-slurm status {folder_of(pod)}` tells how it stands")
     except RemoteSlurmError as error:
         # the exit code is the pod's

@@ -18,7 +18,7 @@ from remote_slurm.cli.sidecar import chosen
 _HELP = f"""\
 List the pods that have a folder at the site, with their jobs, or only the ones that are named.
 
-POD is a file, or {POD}.
+{POD}
 """
 
 _EXAMPLES = """\

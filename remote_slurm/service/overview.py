@@ -13,7 +13,7 @@ from remote_slurm.domain.slurm import Job, JobState, Phase
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.remote.listing import Listed
 from remote_slurm.service.entries import Entry
-from remote_slurm.service.poller import Poller
+from remote_slurm.service.poller import NOT_YET, Poller
 
 FIRST_LOOK_SECONDS = 80  # squeue has 75
 _LOOK_AGAIN = 0.05
@@ -28,9 +28,8 @@ def address(config: Config) -> str:
 async def looked(poller: Poller) -> None:
     """Return once the queue has been seen. Raises RemoteFailed with the reason where it cannot be."""
     until = time.monotonic() + FIRST_LOOK_SECONDS
-    before = poller.error
     while poller.last_success is None:
-        if poller.error != before or time.monotonic() > until:
+        if poller.error != NOT_YET or time.monotonic() > until:
             raise RemoteFailed(poller.error)
         await asyncio.sleep(_LOOK_AGAIN)
 

@@ -20,6 +20,9 @@ LOST_POLLS = 3
 # A job that ends at once is seen before the next poll
 EARLY_LOOK_SECONDS = 2
 
+# The `error` of a poller that has not looked yet
+NOT_YET = "the site has not been reached yet"
+
 
 class Poller:
     """Keeps the entries true. `error` says why the last look failed, and is empty when it did not."""
@@ -33,7 +36,7 @@ class Poller:
         self._clock = clock
         self._no_accounting = False
         self._early = asyncio.Event()
-        self.error = "the site has not been reached yet"
+        self.error = NOT_YET
         self.last_success: float | None = None
         self.jobs: tuple[Job, ...] = ()  # of the last squeue that succeeded, with those of other sidecars' pods
         self.clock_offset = 0.0

@@ -1,0 +1,190 @@
+"""`check` finds the link that breaks, says what to do, and leaves the site as it was."""
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Program, ProgramAt
+from sites import Site
+
+from remote_slurm.service.check import CONFIGURATION, SITE, WAY
+from remote_slurm.service.check_job import JOB, NODE
+
+LINKS = [CONFIGURATION, *WAY, *SITE]
+
+
+def findings(program: Program, *options: Any) -> None:
+    done = program("check", "--output", "json", *options)
+    found = json.loads(done.stdout)
+    assert done.returncode == (0 if all(each["ok"] for each in found) else 1)
+    return {each["check"]: each for each in found}
+
+
+def broken(program: Program, link: Any, *options: Any) -> None:
+    """The finding for `link`, once everything before it is good and what needs it is not checked."""
+    found = findings(program, *options)
+    position = LINKS.index(link)
+    assert [found[name]["ok"] for name in LINKS[: position + 1]] == [True] * position + [False]
+    if link not in SITE:
+        assert all(found[name]["ok"] is None for name in LINKS[position + 1 :])
+        assert found["shell" if link != "shell" else "Slurm"]["message"] == f"not checked: needs {link}"
+    assert found[link]["remedy"]
+    return found[link]
+
+
+def test_everything_holds(program_at: ProgramAt, site: Site) -> None:
+    found = findings(program_at(site))
+    assert list(found) == LINKS
+    assert "Slurm 24.11." in found["Slurm"]["message"]
+    assert "apptainer version 1.4" in found["container runtime"]["message"]
+    assert "GiB free" in found["DataRootFolder"]["message"]
+
+
+def test_for_people(program_at: ProgramAt, site: Site) -> None:
+    done = program_at(site)("check")
+    assert done.returncode == 0
+    assert [line[:2] for line in done.stdout.splitlines()] == ["✓ "] * len(LINKS)
+    assert "\033" not in done.stdout  # no terminal, no colour
+
+
+def test_without_containers(program_at: ProgramAt, site22: Any) -> None:
+    found = findings(program_at(site22))
+    assert "Slurm 22.05." in found["Slurm"]["message"]
+    assert found["container runtime"]["message"].startswith("ContainerRuntime is none")
+
+
+def test_an_account_with_another_shell(program_at: ProgramAt, site: Site) -> None:
+    assert "/bin/tcsh gives way to" in findings(program_at(site, SSH={"User": "alice"}))["shell"]["message"]
+
+
+def test_a_noisy_profile_is_a_warning(program_at: ProgramAt, site: Site) -> None:
+    shell = findings(program_at(site, SSH={"User": "bob"}))["shell"]
+    assert shell["ok"]
+    assert "profile prints" in shell["remedy"]
+
+
+def test_a_wrong_configuration(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("SSH: {HostName: h, User: u, IdentityFile: k}\nSidecarPrt: 1\n")
+    found = findings(program, "--config", tmp_path / "wrong.yaml")
+    assert "did you mean SidecarPort" in found[CONFIGURATION]["message"]
+    assert found["address"]["message"] == "not checked: needs configuration"
+
+
+def test_a_name_that_does_not_resolve(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "address", "--set", "SSH.HostName=hpc.invalid")
+    assert "the name does not resolve" in found["message"]
+
+
+def test_a_port_where_nobody_listens(program_at: ProgramAt, site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "refused" in broken(program_at(site), "address", "--set", f"SSH.Port={port}")["message"]
+
+
+def test_a_port_where_something_else_listens(program_at: ProgramAt, site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        options = ["--set", f"SSH.Port={port}", "--set", "SSH.ConnectTimeout=1"]
+        assert "says nothing within 1 s" in broken(program_at(site), "address", *options)["message"]
+
+
+def test_a_host_key_that_is_not_known(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "host key", "--set", "SSH.UserKnownHostsFile=/dev/null")
+    assert "SHA256:" in found["message"]
+    assert f"ssh-keyscan -p {site.port}" in found["remedy"]
+
+
+@pytest.fixture
+def another_key(tmp_path: Path) -> Path:
+    path = tmp_path / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+def test_a_host_key_that_has_changed(program_at: ProgramAt, site: Site, another_key: Any, tmp_path: Path) -> None:
+    blob = another_key.with_suffix(".pub").read_text().split()[1]
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[{site.host}]:{site.port} ssh-ed25519 {blob}\n")
+    found = broken(program_at(site), "host key", "--set", f"SSH.UserKnownHostsFile={known}")
+    assert "is not the known one" in found["message"]
+    assert "somebody is in between" in found["remedy"]
+
+
+def test_a_wrong_user(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "login", "--set", "SSH.User=nobody-here")
+    assert "the site accepts publickey" in found["message"]
+    assert "authorized_keys" in found["remedy"]
+
+
+def test_a_key_that_the_site_does_not_know(program_at: ProgramAt, site: Site, another_key: Any) -> None:
+    found = broken(program_at(site), "login", "--set", f"SSH.IdentityFile={another_key}")
+    assert f"ssh-keygen -y -f {another_key}" in found["remedy"]
+
+
+def test_a_key_that_is_not_there(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "login", "--set", "SSH.IdentityFile=/nonexistent/key")
+    assert found["message"] == "IdentityFile /nonexistent/key cannot be read (No such file or directory)"
+
+
+def test_a_command_of_slurm_that_is_not_there(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "Slurm", "--set", "SqueuePath=/opt/slurm/bin/squeue")
+    assert found["message"] == "/opt/slurm/bin/squeue cannot be found at the site"
+    assert "set SqueuePath to what `command -v squeue` prints" in found["remedy"]
+
+
+def test_a_slurm_that_does_not_answer(program_at: ProgramAt, site: Site) -> None:
+    site.exec("printf '#!/bin/sh\\necho down for maintenance >&2; exit 1\\n' >/tmp/squeue; chmod 755 /tmp/squeue")
+    found = broken(program_at(site), "Slurm", "--set", "SqueuePath=/tmp/squeue")
+    assert "squeue fails: down for maintenance" in found["message"]
+
+
+def test_a_runtime_that_is_only_elsewhere_is_a_warning(program_at: ProgramAt, site: Site) -> None:
+    runtime = findings(program_at(site), "--set", "SingularityPath=/opt/apptainer")["container runtime"]
+    assert runtime["ok"]
+    assert "check --job" in runtime["remedy"]
+
+
+@pytest.mark.parametrize("folder", ["/root/jobs", "/proc/jobs", "/etc/passwd"])
+def test_a_folder_that_cannot_be_used(program_at: ProgramAt, site: Site, folder: Path) -> None:
+    found = broken(program_at(site), "DataRootFolder", "--set", f"DataRootFolder={folder}")
+    assert f"DataRootFolder {folder} cannot be used at the site: mkdir: " in found["message"]
+
+
+def test_the_view_from_a_compute_node(program_at: ProgramAt, site: Site) -> None:
+    program = program_at(site)
+    found = findings(program, "--job")
+    assert list(found) == [*LINKS, JOB, *NODE]
+    assert "ran on node" in found[JOB]["message"]
+    assert "apptainer version 1.4" in found[NODE[1]]["message"]
+    assert _pods_left(site, program) == []
+
+
+def test_a_node_without_the_runtime(program_at: ProgramAt, site: Site) -> None:
+    found = findings(program_at(site), "--job", "--set", "SingularityPath=/opt/apptainer")
+    assert found[NODE[0]]["ok"]
+    assert found[NODE[1]]["ok"] is False
+    assert "CommandPrefix" in found[NODE[1]]["remedy"]
+
+
+def test_a_job_that_slurm_refuses(program_at: ProgramAt, site: Site) -> None:
+    program = program_at(site)
+    found = findings(program, "--job", "--flags=--partition=nope")
+    assert "invalid partition specified: nope" in found[JOB]["message"]
+    assert "--flags" in found[JOB]["remedy"]
+    assert _pods_left(site, program) == []
+
+
+def test_a_job_that_does_not_start_in_time(program_at: ProgramAt, site: Site) -> None:
+    program = program_at(site)
+    found = findings(program, "--job", "--timeout", "3", "--flags=--hold")
+    assert "has not ended within 3 s" in found[JOB]["message"]
+    assert "JobHeldUser" in found[JOB]["message"]
+    assert _pods_left(site, program) == []
+    assert set(site.jobs(program.root).values()) <= {"CANCELLED"}
+
+
+def _pods_left(site: Site, program: Program) -> None:
+    return [name for name in site.files(program.root) if not name.startswith(".remote-slurm")]

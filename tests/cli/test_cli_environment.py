@@ -1,0 +1,102 @@
+"""Environment variables are resolved as the Virtual Kubelet resolves them."""
+
+from typing import Any
+
+import pytest
+
+from remote_slurm.cli.documents import Json
+from remote_slurm.cli.environment import Sources, environment
+from remote_slurm.errors import Rejected
+
+POD = {
+    "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"app": "x"}, "annotations": {"a/b": "y"}},
+    "spec": {"serviceAccountName": "robot"},
+}
+SOURCES = Sources(
+    "f.yaml",
+    POD,
+    ({"metadata": {"name": "m"}, "data": {"A": "a from m", "B": "b from m"}},),
+    (
+        {"metadata": {"name": "s"}, "data": {"B": "YiBmcm9tIHM="}},
+        {"metadata": {"name": "binary"}, "data": {"K": "/w=="}},
+    ),
+)
+
+
+def resolved(**container: Any) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in environment({"name": "c", **container}, SOURCES)}
+
+
+def value_of(value_from: Json) -> str | None:
+    return resolved(env=[{"name": "V", "valueFrom": value_from}]).get("V")
+
+
+@pytest.mark.parametrize(
+    ("value_from", "value"),
+    [
+        ({"fieldRef": {"fieldPath": "metadata.name"}}, "p"),
+        ({"fieldRef": {"fieldPath": "metadata.namespace"}}, "n"),
+        ({"fieldRef": {"fieldPath": "metadata.uid"}}, "u"),
+        ({"fieldRef": {"fieldPath": "metadata.labels['app']"}}, "x"),
+        ({"fieldRef": {"fieldPath": "metadata.annotations['a/b']"}}, "y"),
+        ({"fieldRef": {"fieldPath": "metadata.labels['absent']"}}, ""),
+        ({"fieldRef": {"fieldPath": "spec.serviceAccountName"}}, "robot"),
+        ({"configMapKeyRef": {"name": "m", "key": "A"}}, "a from m"),
+        ({"secretKeyRef": {"name": "s", "key": "B"}}, "b from s"),
+        ({"configMapKeyRef": {"name": "m", "key": "Z", "optional": True}}, None),
+        ({"secretKeyRef": {"name": "absent", "key": "Z", "optional": True}}, None),
+    ],
+)
+def test_value_from(value_from: Json, value: str | None) -> None:
+    assert value_of(value_from) == value
+
+
+@pytest.mark.parametrize(
+    ("value_from", "sentence"),
+    [
+        (
+            {"fieldRef": {"fieldPath": "status.podIP"}},
+            "needs the field 'status.podIP', which a pod has only in Kubernetes",
+        ),
+        ({"configMapKeyRef": {"name": "m", "key": "Z"}}, "needs the key 'Z' of 'm'"),
+        ({"secretKeyRef": {"name": "absent", "key": "Z"}}, "needs Secret 'absent', which f.yaml does not hold"),
+        ({"secretKeyRef": {"name": "binary", "key": "K"}}, "the data of Secret 'binary' must be text in base64"),
+        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "takes its value from resourceFieldRef"),
+    ],
+)
+def test_a_value_that_is_not_to_be_had(value_from: Json, sentence: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        value_of(value_from)
+    assert sentence in str(refused.value)
+
+
+def test_env_from_in_order_and_env_last() -> None:
+    assert resolved(
+        envFrom=[
+            {"configMapRef": {"name": "m"}},
+            {"secretRef": {"name": "s"}},
+            {"prefix": "P_", "secretRef": {"name": "s"}},
+        ],
+        env=[{"name": "A", "value": "own"}],
+    ) == {"A": "own", "B": "b from s", "P_B": "b from s"}
+
+
+def test_env_from_something_that_is_not_there() -> None:
+    assert resolved(envFrom=[{"configMapRef": {"name": "absent", "optional": True}}]) == {}
+    with pytest.raises(Rejected, match="container 'c' needs ConfigMap 'absent'"):
+        resolved(envFrom=[{"configMapRef": {"name": "absent"}}])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$(A)/bin", "1/bin"),
+        ("$$(A)", "$(A)"),
+        ("$(LATER)", "$(LATER)"),
+        ("$A ${A} `id` $", "$A ${A} `id` $"),
+        ("", ""),
+    ],
+)
+def test_references_to_variables_that_were_named_before(text: str, value: str | None) -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "V", "value": text}, {"name": "LATER", "value": "2"}]
+    assert resolved(env=env)["V"] == value

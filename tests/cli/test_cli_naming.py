@@ -1,0 +1,67 @@
+"""How a person names a pod, and how ages and tables look."""
+
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.cli.documents import Json
+from remote_slurm.cli.naming import as_kubernetes, named_in, the_pod
+from remote_slurm.cli.status import duration, table
+from remote_slurm.errors import Rejected
+
+UID = "6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
+
+
+def _pod(name: str, uid: str) -> Json:
+    return {"pod": f"{name.partition('/')[0]}-{uid}", "name": name, "graceSeconds": 7}
+
+
+SITE = {"site": "me@hpc", "pods": [_pod("default/hello", UID), _pod("team-a/twice", "1"), _pod("team-a/twice", "2")]}
+
+
+@pytest.mark.parametrize("named", ["default/hello", "hello", UID, f"default/{UID}", f"default-{UID}"])
+def test_all_its_names(named: str) -> None:
+    assert the_pod(SITE, named)["name"] == "default/hello"
+
+
+def test_a_uid_is_exact_where_a_name_is_not() -> None:
+    assert the_pod(SITE, "team-a/2")["pod"] == "team-a-2"
+
+
+def test_a_name_that_two_pods_have() -> None:
+    with pytest.raises(
+        Rejected, match="'twice' is the name of 2 pods: say which one, by its folder: team-a-1, team-a-2"
+    ):
+        the_pod(SITE, "twice")
+
+
+@pytest.mark.parametrize("named", ["", "hell", "default", "other/hello"])
+def test_no_such_pod(named: str) -> None:
+    with pytest.raises(Rejected, match=f"there is no pod '{named}' at me@hpc"):
+        the_pod(SITE, named)
+
+
+def test_as_much_of_a_pod_as_delete_wants() -> None:
+    assert as_kubernetes(SITE["pods"][1]) == {
+        "metadata": {"name": "twice", "namespace": "team-a", "uid": "1"},
+        "spec": {"terminationGracePeriodSeconds": 7},
+    }
+
+
+def test_the_pod_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("{kind: Pod, metadata: {name: x}}")
+    (tmp_path / "b.yml").write_text("{kind: Pod, metadata: {name: x, namespace: n, uid: u}}")
+    assert named_in(str(tmp_path / "a.yaml")) == "default/x"
+    assert named_in(str(tmp_path / "b.yml")) == "n/u"
+    assert named_in("default/x") == "default/x"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (200000, "2d")])
+def test_an_age_in_its_largest_unit(seconds: int, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_columns_are_as_wide_as_what_is_in_them() -> None:
+    header, row = table([("p", "a/very-long-name", "1", "RUNNING", "1s", "c: running", "-")]).splitlines()
+    assert header.index("JOB") == row.index("1 ")
+    assert not row.endswith(" ")

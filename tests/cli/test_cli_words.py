@@ -1,0 +1,57 @@
+"""What the command line says before it does anything: help with examples, and a sentence for bad input."""
+
+import pytest
+from program import Program
+
+from remote_slurm.cli.main import COMMANDS
+
+
+def test_help_has_the_commands_and_examples(program: Program) -> None:
+    done = program("--help")
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in COMMANDS)
+    assert "examples:" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_teaches_by_examples(program: Program, command: str) -> None:
+    done = program(command, "--help")
+    assert done.returncode == 0
+    examples = done.stdout.partition("examples:")[2]
+    assert 2 <= examples.count(f"remote-slurm {command}") <= 4
+    assert all(len(line) <= 120 for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["dance"], "invalid choice: 'dance'"),
+        (["run"], "the following arguments are required: POD.yaml"),
+        (["run", "--url", "localhost:4000", "pod.yaml"], "must be http://HOST:PORT or unix:///PATH"),
+        (["run", "--container"], "expected one argument"),
+        (["logs", "--tail", "-1", "x"], "must be a number of lines from 1"),
+        (["check", "--timeout", "soon"], "must be a number of seconds, such as 60"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_a_line(program: Program, words: list[str], sentence: str) -> None:
+    done = program(*words)
+    assert done.returncode == 2
+    assert sentence in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words", [["check"], ["render", "pod.yaml"], ["run", "-"], ["status"], ["logs", "x"], ["delete", "x"]]
+)
+def test_a_configuration_that_is_not_there_is_named(program: Program, words: list[str]) -> None:
+    done = program(
+        *words,
+        "--config",
+        "/nonexistent/SlurmConfig.yaml",
+        stdin="{kind: Pod, metadata: {name: x}, spec: {containers: [{name: y}]}}",
+    )
+    assert done.returncode == 1
+    assert "/nonexistent/SlurmConfig.yaml" in done.stdout + done.stderr or "pod.yaml cannot be read" in done.stderr
+
+
+def test_the_version(program: Program) -> None:
+    assert program("--version").stdout.startswith("remote-slurm ")
