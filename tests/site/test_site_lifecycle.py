@@ -95,6 +95,24 @@ def test_accounting_answers_and_enforces_limits(new_site: NewSite) -> None:
     assert found == "FAILED|3:0|sbatch -o out --wait job.sh\n"
 
 
+@pytest.mark.parametrize("suite", ["trixie", "bookworm"])
+def test_memory_is_enforced_by_cgroups_that_go_with_the_site(new_site: NewSite, suite: str) -> None:
+    document = new_site("--enforce-memory", "--suite", suite)
+    folders = [Path(f"/sys/fs/cgroup/{kind}/remote-slurm-{document['name']}") for kind in ("freezer", "memory")]
+    assert [folder.is_dir() for folder in folders] == [True, True]
+    batch(document, "#SBATCH --mem=40M\ndd if=/dev/zero of=/dev/null bs=200M count=1")
+    assert on_site(document, "squeue --noheader --states=all --format=%T") == "OUT_OF_MEMORY\n"
+    assert site("down", "--name", document["name"]).stderr == f"site: site {document['name']} is down\n"
+    assert [folder.exists() for folder in folders] == [False, False]
+
+
+def test_jobs_in_urgent_push_others_out(new_site: NewSite) -> None:
+    document = new_site("--preemption")
+    on_site(document, "sbatch --no-requeue --wrap 'sleep 60'")
+    assert batch(document, "#SBATCH --partition=urgent --exclusive\nhostname") == f"hpc-{document['name']}\n"
+    assert "1 PREEMPTED" in on_site(document, "squeue --noheader --states=all --format='%A %T'").splitlines()
+
+
 def test_bookworm_is_older_and_has_no_containers(new_site: NewSite) -> None:
     document = new_site("--suite", "bookworm")
     assert document["slurm_version"].startswith("22.05.")
