@@ -1,0 +1,557 @@
+"""runner.sh, by running it with a real bash in a folder that is laid out as at a site."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.domain.records import ContainerPhase, Record, parse_records
+from remote_slurm.domain.shell import quote, words
+from remote_slurm.job import RUNNER
+
+# Another bash can be tried: the nodes' may be as old as 4.2
+BASH = os.environ.get("TEST_BASH", "/bin/bash")
+POD = "ns-1"
+GRACE = 60  # longer than any test waits
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: str
+
+
+class Job:
+    """One run of a job script, as Slurm starts it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def term(self) -> None:
+        """What `scancel --batch --signal=TERM` does: the batch shell gets it, and nobody else."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> Ended:
+        output, _ = self.process.communicate(timeout=30)
+        return Ended(self.process.returncode, output.decode())
+
+
+class Node:
+    """A site's DataRootFolder with one pod in it, and a node that runs its job."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.control = root / ".remote-slurm"
+        self.pod = root / POD
+        for folder in ("claims", "spool"):
+            (self.control / folder).mkdir(parents=True)
+        (self.pod / "secret").mkdir(parents=True)
+        (self.pod / "secret" / "token").write_text("t0p")
+        (self.pod / "runner.sh").write_bytes(RUNNER)
+
+    def start(self, calls: str, *, job: str = "7", grace: int = GRACE, prefix: str = "") -> Job:
+        script = self.pod / "job.sh"
+        text = f"{prefix}\n. ./runner.sh\npod {POD} {grace}\n{calls}\nfinish\n"
+        if not script.exists() or script.read_text() != text:  # another job may be reading it
+            script.write_text(text)
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "SLURM_JOB_ID": job, "NODE": str(self.root)}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return Job(subprocess.Popen([BASH, script], cwd=self.pod, env=environment, **streams))
+
+    def run(self, calls: str, **options: object) -> Ended:
+        return self.start(calls, **options).end()
+
+    def log(self, name: str) -> str:
+        return (self.pod / "logs" / f"{name}.log").read_text()
+
+    def record(self, name: str) -> Record | None:
+        path = self.pod / "records" / name
+        found = parse_records(path.read_text()) if path.exists() else []
+        return found[0] if found else None
+
+    def ended(self, name: str) -> Record:
+        record = self.record(name)
+        assert record is not None, f"{name} has no record"
+        assert record.phase is ContainerPhase.TERMINATED
+        return record
+
+    def is_running(self, name: str) -> bool:
+        record = self.record(name)
+        return record is not None and record.phase is ContainerPhase.RUNNING
+
+    def processes(self) -> list[str]:
+        """What still runs of this node's jobs."""
+        mark = f"NODE={self.root}\0".encode()
+        return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """At the end, nothing of its jobs may run any more."""
+    node = Node(tmp_path)
+    yield node
+    left = node.processes()
+    for process in left:
+        os.kill(int(process), signal.SIGKILL)
+    assert not left, "the job left processes behind"
+
+
+def sh(script: str) -> str:
+    """A container that runs a line of shell."""
+    return words(["sh", "-c", script])
+
+
+# --- one container ----------------------------------------------------------------------------------------------------
+
+
+def test_a_container_runs_and_is_recorded(node: Node) -> None:
+    before = int(time.time())
+    assert node.run(f"container main {sh('echo out; echo err >&2; cat')}") == Ended(0, "")
+    assert node.log("main") == "out\nerr\n", "both streams, and its standard input is empty"
+    record = node.ended("main")
+    assert (record.pod, record.container, record.exit_code, record.signal) == (POD, "main", 0, 0)
+    assert before <= record.started <= record.finished <= time.time()
+
+
+def test_the_record_lies_in_the_folder_and_in_the_spool_and_nothing_hidden_beside_it(node: Node) -> None:
+    node.run(f"container main {sh('exit 3')}")
+    assert [path.name for path in (node.pod / "records").iterdir()] == ["main"]
+    assert [path.name for path in (node.control / "spool").iterdir()] == [f"{POD}.main"]
+    assert (node.control / "spool" / f"{POD}.main").read_text() == (node.pod / "records" / "main").read_text()
+
+
+def test_a_running_container_has_a_record_and_the_claim_names_the_job(node: Node) -> None:
+    job = node.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}", job="4711")
+    until(lambda: node.is_running("main"))
+    assert (node.control / "claims" / f"{POD}.job").readlink() == Path("4711")
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+
+
+def test_files_of_ours_are_for_the_owner_only(node: Node) -> None:
+    node.run(f"container main {sh('true')}")
+    for path in (node.pod / "records" / "main", node.pod / "logs" / "main.log"):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "signalled"),
+    [
+        (sh("exit 0"), 0, 0),
+        (sh("exit 1"), 1, 0),
+        (sh("exit 128"), 128, 0),
+        (sh("exit 255"), 255, 0),
+        (sh("kill -KILL $$"), 137, 9),
+        (sh("kill -TERM $$"), 143, 15),
+        (sh("kill -SEGV $$"), 139, 11),
+        ("no-such-command", 127, 0),
+        ("/etc", 126, 0),
+    ],
+)
+def test_exit_codes(node: Node, command: str, code: int, signalled: int) -> None:
+    assert node.run(f"container main {command}").code == code
+    assert (node.ended("main").exit_code, node.ended("main").signal) == (code, signalled)
+
+
+HOSTILE = [
+    "", " ", " leading", "trailing ", "-n", "-e", "--", "a\nb", "\n", "a\tb", "$(touch x)", "`touch x`", "$HOME", "a'b",
+    'a"b', 'a"=0"', "a'; echo foo", "\\", "a\\nb", "!", "!!", "*", "?", "~", "#", "a;b", "a&b", "a|b", "a>x", "{a,b}",
+    "ünï", "日本", "\x01", "%s", "A=B", "=", "(", "]",
+]  # fmt: skip
+
+
+def test_every_argument_arrives_byte_for_byte(node: Node) -> None:
+    command = words(["sh", "-c", 'for each; do printf "%s\\0" "$each"; done', "sh", *HOSTILE])
+    assert node.run(f"container main {command}").code == 0
+    assert node.log("main").split("\0")[:-1] == HOSTILE
+    assert sorted(path.name for path in node.pod.iterdir()) == ["job.sh", "logs", "records", "runner.sh"]
+
+
+# --- several ----------------------------------------------------------------------------------------------------------
+
+
+def test_containers_run_side_by_side(node: Node) -> None:
+    meet = "touch {0}; until [ -e {1} ]; do sleep 0.02; done"
+    calls = f"container a {sh(meet.format('here', 'there'))}\ncontainer b {sh(meet.format('there', 'here'))}"
+    assert node.run(calls).code == 0
+
+
+@pytest.mark.parametrize(("codes", "worst"), [((0, 0), 0), ((0, 3, 1), 3), ((255, 3), 255), ((1, 0), 1)])
+def test_the_jobs_exit_code_is_the_highest(node: Node, codes: tuple[int, ...], worst: int) -> None:
+    calls = "\n".join(f"container c{number} {sh(f'exit {code}')}" for number, code in enumerate(codes))
+    assert node.run(calls).code == worst
+    assert [node.ended(f"c{number}").exit_code for number in range(len(codes))] == list(codes)
+
+
+def test_each_end_is_recorded_when_it_happens(node: Node) -> None:
+    slow = sh("until [ -e go ]; do sleep 0.02; done")
+    job = node.start(f"container slow {slow}\ncontainer quick {sh('exit 5')}")
+    until(lambda: (record := node.record("quick")) and record.phase is ContainerPhase.TERMINATED)
+    assert node.is_running("slow")
+    (node.pod / "go").touch()
+    assert job.end().code == 5
+
+
+def test_init_containers_run_one_after_another_before_all_others(node: Node) -> None:
+    calls = [
+        f"init_container one {sh('sleep 0.1; echo one >>order')}",
+        f"init_container two {sh('echo two >>order')}",
+        f"container main {sh('echo main >>order')}",
+    ]
+    assert node.run("\n".join(calls)).code == 0
+    assert (node.pod / "order").read_text().split() == ["one", "two", "main"]
+
+
+def test_a_failed_init_container_ends_the_pod_and_every_other_is_recorded(node: Node) -> None:
+    calls = [
+        f"init_container one {sh('exit 3')}",
+        f"init_container two {sh('touch ran')}",
+        f"container main {sh('touch ran')}",
+    ]
+    assert node.run("\n".join(calls)).code == 3
+    assert not (node.pod / "ran").exists()
+    assert node.ended("one").exit_code == 3
+    for name in ("two", "main"):
+        record = node.ended(name)
+        assert (record.exit_code, record.message) == (1, "not started: init container one ended with exit code 3")
+
+
+def test_what_a_container_leaves_running_ends_with_it(node: Node) -> None:
+    assert node.run(f"container main {sh('sleep 300 & exit 4')}").code == 4
+    assert node.processes() == []
+
+
+def test_secrets_are_gone_when_the_job_is(node: Node) -> None:
+    node.run(f"container main {sh('test -e secret/token')}\ncontainer bad {sh('exit 1')}")
+    assert node.ended("main").exit_code == 0
+    assert not (node.pod / "secret").exists()
+
+
+# --- the fence --------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_job_starts_nothing(node: Node) -> None:
+    first = node.start(f"container main {sh('echo first; until [ -e go ]; do sleep 0.02; done')}", job="7")
+    until(lambda: node.is_running("main"))
+    second = node.run(f"container main {sh('echo second')}", job="8")
+    assert second == Ended(1, "remote-slurm: this pod belongs to job 7; job 8 starts nothing\n")
+    assert (node.pod / "secret").exists(), "they are the first job's"
+    (node.pod / "go").touch()
+    assert first.end().code == 0
+    assert node.log("main") == "first\n"
+
+
+def test_of_many_jobs_one_runs(node: Node) -> None:
+    jobs = [node.start(f"container main {sh('echo ran >>times; sleep 0.3')}", job=str(each)) for each in range(8)]
+    assert sorted(job.end().code for job in jobs) == [0, 1, 1, 1, 1, 1, 1, 1]
+    assert (node.pod / "times").read_text() == "ran\n"
+
+
+def test_a_deleted_pod_starts_nothing(node: Node) -> None:
+    (node.control / "claims" / f"{POD}.deleted").touch()
+    ended = node.run(f"container main {sh('touch ran')}")
+    assert ended == Ended(1, "remote-slurm: this pod was deleted; job 7 starts nothing\n")
+    assert not (node.pod / "ran").exists()
+
+
+@pytest.mark.parametrize("claim", ["deleted", "void"])
+def test_a_pod_that_was_given_up_starts_nothing(node: Node, claim: str) -> None:
+    (node.control / "claims" / f"{POD}.job").symlink_to(claim)
+    ended = node.run(f"container main {sh('touch ran')}")
+    assert ended == Ended(1, f"remote-slurm: this pod belongs to job {claim}; job 7 starts nothing\n")
+    assert not (node.pod / "ran").exists()
+
+
+def test_without_a_claim_nothing_starts(node: Node) -> None:
+    (node.control / "claims").rmdir()
+    ended = node.run(f"container main {sh('touch ran')}")
+    assert ended.code == 1
+    assert "the claim could not be written" in ended.output
+    assert not (node.pod / "ran").exists()
+
+
+def test_a_requeued_job_runs_again_and_forgets_how_it_ended_before(node: Node) -> None:
+    calls = f"init_container one {sh('test -e go')}\ncontainer main {sh('until [ -e on ]; do sleep 0.02; done')}"
+    assert node.run(calls, job="7").code == 1
+    assert node.ended("main").exit_code == 1
+    (node.pod / "go").touch()
+    again = node.start(calls, job="7")
+    until(lambda: node.is_running("main"))
+    assert node.ended("one").exit_code == 0
+    (node.pod / "on").touch()
+    assert again.end().code == 0
+
+
+# --- being told to stop -----------------------------------------------------------------------------------------------
+
+IGNORES = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+EXITS = "trap 'exit {}' TERM; echo ready; while :; do sleep 0.05; done"
+
+
+def stop(node: Node, *containers: str, grace: int = GRACE) -> Ended:
+    """Tell a job to stop once each of its containers says that it is ready."""
+    names = [f"c{number}" for number in range(len(containers))]
+    calls = "\n".join(f"container {name} {sh(script)}" for name, script in zip(names, containers, strict=True))
+    job = node.start(calls, grace=grace)
+    for name in names:
+        until(lambda name=name: (node.pod / "logs" / f"{name}.log").exists() and node.log(name) == "ready\n")
+        until(lambda name=name: node.is_running(name))
+    job.term()
+    return job.end()
+
+
+def test_term_is_passed_on(node: Node) -> None:
+    assert stop(node, "echo ready; exec sleep 300").code == 143
+    assert (node.ended("c0").exit_code, node.ended("c0").signal) == (143, 15)
+    assert not (node.pod / "secret").exists()
+
+
+def test_every_container_gets_it_and_may_choose_its_exit_code(node: Node) -> None:
+    codes = [7, 9, 11, 13, 17, 19, 21, 23, 25, 27]
+    assert stop(node, *(EXITS.format(code) for code in codes)).code == 27
+    assert [node.ended(f"c{number}").exit_code for number in range(len(codes))] == codes
+
+
+def test_success_after_term_is_no_success(node: Node) -> None:
+    assert stop(node, EXITS.format(0)).code == 143
+    assert node.ended("c0").exit_code == 143
+
+
+def test_who_ignores_it_is_killed_after_the_grace_period(node: Node) -> None:
+    assert stop(node, IGNORES, grace=1).code == 137
+    record = node.ended("c0")
+    assert (record.exit_code, record.signal) == (137, 9)
+
+
+def test_the_grace_period_is_kept(node: Node) -> None:
+    assert stop(node, "trap 'sleep 1; exit 5' TERM; echo ready; while :; do sleep 0.05; done").code == 5
+
+
+def test_a_grace_period_that_is_not_used_up_leaves_nothing_waiting_for_it(node: Node) -> None:
+    stop(node, EXITS.format(3), grace=300)
+    assert node.processes() == []
+
+
+def test_children_of_a_container_are_told_too(node: Node) -> None:
+    assert stop(node, "sleep 300 & sleep 300 & echo ready; wait").code == 143
+    assert node.processes() == []
+
+
+def test_told_twice_is_told_once(node: Node) -> None:
+    script = "trap 'echo told; sleep 0.5; exit 6' TERM; echo ready; sleep 300 & wait"
+    job = node.start(f"container main {sh(script)}")
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    for _ in range(5):
+        job.term()
+        time.sleep(0.02)
+    assert job.end().code == 6
+    assert node.log("main") == "ready\ntold\n"
+
+
+def test_during_init_nothing_else_starts(node: Node) -> None:
+    calls = [
+        f"init_container one {sh('echo ready; exec sleep 300')}",
+        f"init_container two {sh('touch ran')}",
+        f"container main {sh('touch ran')}",
+    ]
+    job = node.start("\n".join(calls))
+    until(lambda: node.is_running("one"))
+    job.term()
+    assert job.end().code == 143
+    assert not (node.pod / "ran").exists()
+    assert [node.ended(name).exit_code for name in ("one", "two", "main")] == [143, 1, 1]
+    assert node.ended("main").message == "not started: the job was told to stop"
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_at_any_moment_of_the_start_it_ends_all(node: Node, step: int) -> None:
+    """Between any two of the runner's own steps, too: everything ends, and whatever was started has a record."""
+    names = ["init", "a", "b", "c"]
+    calls = f"init_container init {sh('exit 0')}\n" + "\n".join(f"container {name} sleep 300" for name in names[1:])
+    job = node.start(calls, grace=1)
+    until((node.pod / "records").exists)
+    time.sleep(step * 0.004)
+    job.term()
+    code = job.end().code
+    assert code != 0
+    if code > 0:  # else bash had not come to the trap, and nothing had been started
+        assert [node.ended(name).container for name in names] == names
+        assert all(node.ended(name).exit_code for name in names[1:])
+
+
+def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(node: Node) -> None:
+    parent = sh("echo $PPID; exec sleep 300")
+    job = node.start(f"container main {parent}\ncontainer other {sh('exit 2')}")
+    until(lambda: node.is_running("main") and node.log("main").endswith("\n"))
+    os.kill(int(node.log("main")), signal.SIGKILL)
+    assert job.process.wait(30) == 137
+    record = node.ended("main")
+    assert (record.exit_code, record.signal, record.message) == (137, 9, "what watched it was killed")
+    for process in node.processes():  # Slurm ends what is left of a job
+        os.kill(int(process), signal.SIGKILL)
+    job.end()
+
+
+def test_a_suspended_container_goes_on(node: Node) -> None:
+    job = node.start(f"container main {sh('echo $$; until [ -e go ]; do sleep 0.02; done; exit 3')}")
+    until(lambda: node.is_running("main") and node.log("main").endswith("\n"))
+    container = int(node.log("main"))
+    os.kill(container, signal.SIGSTOP)
+    time.sleep(0.2)
+    assert node.is_running("main")
+    (node.pod / "go").touch()
+    os.kill(container, signal.SIGCONT)
+    assert job.end().code == 3
+
+
+# --- what may be in the way -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["records", "spool", "logs"])
+def test_the_exit_code_needs_no_folder(node: Node, place: str) -> None:
+    folder = node.control / "spool" if place == "spool" else node.pod / place
+    if folder.exists():
+        folder.rmdir()
+    folder.write_text("not a folder")
+    expected = 1 if place == "logs" else 6  # without a log nothing is started
+    assert node.run(f"container main {sh('exit 6')}").code == expected
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "set -e",
+        "set -u",
+        "set -euo pipefail",
+        "set -C",
+        "set -f",
+        "set -o posix",
+        "IFS=,",
+        "shopt -s nullglob failglob nocasematch extglob",
+        "export child=1 killer=1 stopping=yes noted=9 failed=yes worst=9 code=9 interrupted=yes pod=x grace=x names=x",
+        "export CDPATH=/ POSIXLY_CORRECT=1 TMOUT=1",
+        "trap '' TERM",
+    ],
+)
+def test_a_command_prefix_may_do_what_it_likes(node: Node, prefix: str) -> None:
+    calls = [
+        f"init_container one {sh('exit 0')}",
+        f"container bad {sh('exit 5')}",
+        f"container main {sh('echo ready; exec sleep 300')}",
+    ]
+    job = node.start("\n".join(calls), prefix=prefix)
+    until(lambda: node.is_running("main"))
+    until(lambda: (record := node.record("bad")) and record.phase is ContainerPhase.TERMINATED)
+    job.term()
+    assert job.end().code == 143
+    assert [node.ended(name).exit_code for name in ("one", "bad", "main")] == [0, 5, 143]
+
+
+def test_a_log_that_is_too_long_begins_anew(node: Node) -> None:
+    write = "head -c 5000 /dev/zero; sleep 2.5; echo end"
+    assert node.run(f"log_limit=1000\ncontainer main {sh(write)}").code == 0
+    assert node.log("main") == (
+        "(remote-slurm: 5000 bytes stood here; the log passed MaxLogSize, 1000 bytes, and begins anew)\nend\n"
+    )
+
+
+# --- hostPath ---------------------------------------------------------------------------------------------------------
+
+KINDS = ("Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "")
+FITS = {
+    "folder": {"Directory", "DirectoryOrCreate", ""},
+    "file": {"File", "FileOrCreate", ""},
+    "socket": {"Socket", ""},
+    "absent": {"DirectoryOrCreate", "FileOrCreate"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("thing", FITS)
+def test_host_paths(node: Node, thing: str, kind: str) -> None:
+    path = node.root / f"it's a {thing}"
+    if thing == "folder":
+        path.mkdir()
+    elif thing == "file":
+        path.write_text("kept")
+    elif thing == "socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    calls = f"host_path {quote(kind)} {quote(str(path))}\ncontainer main {sh('touch ran')}"
+    code = node.run(calls).code
+    assert (code == 0) == (kind in FITS[thing])
+    assert (node.pod / "ran").exists() == (code == 0)
+    if code:
+        assert node.ended("main").message.startswith(
+            f"not started: hostPath {path} is not there as {kind or 'a path'} on"
+        )
+    elif thing == "absent":
+        assert path.is_dir() == (kind == "DirectoryOrCreate")
+    elif thing == "file":
+        assert path.read_text() == "kept"
+
+
+@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
+def test_what_cannot_be_made_is_told_in_one_line(node: Node, kind: str) -> None:
+    ended = node.run(f"host_path {kind} /proc/no/such\ncontainer main {sh('touch ran')}")
+    assert ended.code == 1
+    assert all(line.startswith("remote-slurm: ") for line in ended.output.splitlines())
+
+
+# --- ContainerRuntime: none -------------------------------------------------------------------------------------------
+
+
+def environment_file(node: Node, values: dict[str, str]) -> None:
+    (node.pod / "secret" / "env").mkdir()
+    text = "".join(f"{name}={quote(value)}\n" for name, value in values.items())
+    (node.pod / "secret" / "env" / "main").write_text(text)
+
+
+def test_every_value_of_the_environment_arrives_byte_for_byte(node: Node) -> None:
+    values = {f"V{number}": value for number, value in enumerate(HOSTILE)}
+    environment_file(node, values)
+    names = " ".join(f'"${name}"' for name in values)
+    show = sh(f'for each in {names}; do printf "%s\\0" "$each"; done')
+    assert node.run(f"container main on_node secret/env/main '' {show}").code == 0
+    assert node.log("main").split("\0")[:-1] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "log"), [("/usr", 0, "/usr\n"), ("", 0, None), ("/no/such", 125, None), ("/it's", 125, None)]
+)
+def test_the_working_folder(node: Node, folder: str, code: int, log: str | None) -> None:
+    environment_file(node, {})
+    assert node.run(f"container main on_node secret/env/main {quote(folder)} pwd").code == code
+    if code == 0:
+        assert node.log("main") == (log or f"{node.root}\n")
+
+
+def test_without_its_environment_nothing_runs(node: Node) -> None:
+    assert node.run("container main on_node secret/env/absent '' touch ran").code == 125
+    assert not (node.root / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["PATH", "IFS", "HOME", "name", "failed", "BASH_ENV", "LC_ALL", "SECONDS"])
+def test_a_variable_may_have_any_name(node: Node, name: str) -> None:
+    environment_file(node, {name: "/usr/bin:/bin"})
+    assert node.run("container main on_node secret/env/main / sh -c 'exit 3'").code == 3
