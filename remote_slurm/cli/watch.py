@@ -108,7 +108,8 @@ class Watch:
         if self._quiet or "waiting" in container["state"]:
             return
         if self._log is None:
-            self._say(container["name"], "running" if "running" in container["state"] else "has run")
+            if "running" in container["state"]:
+                self._say(container["name"], "running")
             self._log = asyncio.create_task(self._print_log())
         if self._log.done():
             self._log.result()  # a reader that has gone away ends the run

@@ -29,6 +29,10 @@ _SHELL_SECONDS = 30.0
 _SLOW_LOGIN_SECONDS = 3.0
 _LITTLE_SPACE_KIB = 1 << 20
 _CLOCK_SECONDS = 30.0
+_ANOTHER_WAY = (
+    "correct SSH.HostName and SSH.Port, or ask the site whether its firewall lets this machine in, or whether the way "
+    "is through another host (SSH.ProxyJump)"
+)
 _ANOTHER_KEY = (
     "set SSH.IdentityFile (and SSH.CertificateFile, where the site signs keys) to a private key without a passphrase "
     "that the site takes as the only factor"
@@ -100,7 +104,8 @@ class Chain:
     async def _address(self) -> Holds:
         ssh = self._config.ssh
         if ssh.config_file:
-            return Holds(f"as {ssh.config_file} says; the next link tries it")
+            await self._reach()
+            return Holds(f"as {ssh.config_file} says")
         first = ssh.proxy_jump[:1]
         places = [(first[0].host, first[0].port)] if first else [(name, ssh.port) for name in ssh.host_names]
         answers, failures = [], []
@@ -110,13 +115,19 @@ class Chain:
                 answers.append(f"{host} port {port} answers as {heard}{' (ProxyJump)' if first else ''}")
             except Unreachable as error:
                 failures.append(str(error))
-        remedy = (
-            "correct SSH.HostName and SSH.Port, or ask the site whether its firewall lets this machine in, "
-            "or whether the way is through another host (SSH.ProxyJump)"
-        )
         if not answers:
-            raise Breaks("; ".join(failures), remedy)
-        return Holds("; ".join(answers + failures), remedy if failures else "")
+            raise Breaks("; ".join(failures), _ANOTHER_WAY)
+        await self._reach()
+        return Holds("; ".join(answers + failures), _ANOTHER_WAY if failures else "")
+
+    async def _reach(self) -> None:
+        """The whole way, through jump hosts too; what is refused at its end is for the links that follow."""
+        try:
+            await self._connection.link()
+        except Unreachable as error:
+            raise Breaks(str(error), _ANOTHER_WAY) from error
+        except (HostKeyRefused, AuthenticationRefused):
+            pass
 
     async def _host_key(self) -> Holds:
         file = self._config.ssh.user_known_hosts_file
