@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_none
+
 from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.framing import Answer, Frame, frame
@@ -21,7 +23,12 @@ __all__ = ["PoolSize", "Result", "Sessions"]
 
 _T = TypeVar("_T")
 _STREAMS = 4
-_TRIES = 3
+
+# A session, or the connection, may have died while it was idle. Nothing was sent, and the next one is there or will be
+# opened: there is nothing to wait for, and how often that connects anew is for the breaker to say.
+_on_a_live_session = retry(
+    retry=retry_if_exception_type(DeadSession), stop=stop_after_attempt(3), wait=wait_none(), reraise=True
+)
 
 
 class Sessions:
@@ -44,34 +51,29 @@ class Sessions:
         Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
         the answer was lost, or the deadline has passed, in which case the script may still be running.
         """
-        asked = frame(script, payload)
-        until = time.monotonic() + deadline
-        for _ in range(_TRIES - 1):
-            shell = await self._pool.take(until)
-            with contextlib.suppress(DeadSession):
-                return await self._ask(shell, asked, until)
-        return await self._ask(await self._pool.take(until), asked, until)
+        return await self._ask(frame(script, payload), time.monotonic() + deadline)
 
     async def stream(self, script: str, *, deadline: float = 30.0) -> AsyncGenerator[bytes, None]:
-        """Run `script` and yield its output as it comes, for as long as it lasts; `aclose` ends it at the
-        site, too.
+        """Run `script` and yield its output as it comes, until it ends; `aclose` ends it at the site, too.
 
         It has `deadline` seconds to begin. A slow consumer slows the script down: no more than a window is
         buffered. Raises NotSent; OutcomeUnknown when the connection is lost; RemoteFailed when the script
         does not end with 0.
         """
-        asked = frame(script, kind="follow")
         until = time.monotonic() + deadline
         async with self._room_for_a_stream(until):
-            shell = await self._pool.take(until)
-            self._streaming.append(shell)
-            self._leave_a_session()
+            shell, answer, data = await self._begin(frame(script, kind="follow"), until)
             try:
-                async for data in self._follow(shell, asked, until):
+                if data:
                     yield data
+                while answer.exit_code is None:
+                    if data := answer.feed(await in_thread("ssh-stream", shell.receive)):
+                        yield data
             finally:
                 self._streaming.remove(shell)
                 self._pool.discard(shell)
+        if answer.exit_code:
+            raise RemoteFailed(f"the script that was followed ended with exit code {answer.exit_code}")
 
     async def warm(self) -> None:
         """Connect, and open sessions in advance; raises what `Connection.link` raises."""
@@ -82,7 +84,9 @@ class Sessions:
         """End all sessions; what runs in them is cut off."""
         await self._pool.close()
 
-    async def _ask(self, shell: Shell, asked: Frame, until: float) -> Result:
+    @_on_a_live_session
+    async def _ask(self, asked: Frame, until: float) -> Result:
+        shell = await self._pool.take(until)
         try:
             result = await self._before(until, shell, in_thread("ssh-run", shell.run, asked))
         except BaseException:
@@ -91,16 +95,22 @@ class Sessions:
         self._pool.give_back(shell)
         return result
 
-    async def _follow(self, shell: Shell, asked: Frame, until: float) -> AsyncGenerator[bytes, None]:
-        answer = Answer(asked)
-        await self._before(until, shell, in_thread("ssh-stream", shell.send, asked))
-        while answer.exit_code is None:
-            arrival = in_thread("ssh-stream", shell.receive)
-            data = answer.feed(await (arrival if answer.begun else self._before(until, shell, arrival)))
-            if data:
-                yield data
-        if answer.exit_code:
-            raise RemoteFailed(f"the script that was followed ended with exit code {answer.exit_code}")
+    @_on_a_live_session
+    async def _begin(self, asked: Frame, until: float) -> tuple[Shell, Answer, bytes]:
+        """Start a script that is followed: its shell, its answer, and the first of its output, if any."""
+        shell = await self._pool.take(until)
+        self._streaming.append(shell)
+        self._leave_a_session()
+        answer, data = Answer(asked), b""
+        try:
+            await self._before(until, shell, in_thread("ssh-stream", shell.send, asked))
+            while not answer.begun:
+                data = answer.feed(await self._before(until, shell, in_thread("ssh-stream", shell.receive)))
+        except BaseException:
+            self._streaming.remove(shell)
+            self._pool.discard(shell)
+            raise
+        return shell, answer, data
 
     async def _before(self, until: float, shell: Shell, work: Coroutine[Any, Any, _T]) -> _T:
         try:

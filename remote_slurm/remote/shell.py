@@ -18,6 +18,7 @@ from remote_slurm.remote.framing import Answer, Frame, bootstrap, nonce, ready_m
 _CHUNK = 32 * 1024
 _READ = 1024 * 1024
 _OUTPUT_LIMIT = 64 * 1024 * 1024
+_REMEMBERED_NOISE = 4096
 _SHOWN_NOISE = 200
 _FAILURES = (paramiko.SSHException, EOFError, OSError)
 
@@ -155,7 +156,7 @@ class Shell:
         heard = b""
         while ready_mark(ready) not in heard:
             data = channel.recv(_READ)
-            heard += data
+            heard = (heard + data)[-_REMEMBERED_NOISE:]
             if not data:
                 raise EOFError(f"the login shell ended, and printed {_shown(heard)}")
 
