@@ -16,7 +16,10 @@ class ContainerPhase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a container stands; times in seconds since 1970 by the node's clock, 0 is none."""
+    """How a container stands; times in seconds since 1970 by the node's clock, 0 is none.
+
+    `run` is how often Slurm had requeued the job before this run of it (SLURM_RESTART_COUNT in sbatch(1)).
+    """
 
     pod: str
     container: str
@@ -26,6 +29,7 @@ class Record:
     exit_code: int
     signal: int
     message: str = ""
+    run: int = 0
 
 
 def parse_records(text: str) -> list[Record]:
@@ -37,11 +41,13 @@ def parse_records(text: str) -> list[Record]:
 # ten digits are a time that every part of this can express, until the year 2286
 _LINE = re.compile(
     rf"v1 (\S+) (\S+) ({'|'.join(phase.value for phase in ContainerPhase)})"
-    r" ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,3}) ([0-9]{1,3})(?: (.*))?"
+    r" ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,3}) ([0-9]{1,3})(?: run=([0-9]{1,6}))?(?: (.*))?"
 )
 
 
 def _record(found: re.Match[str]) -> Record:
-    pod, container, phase, *numbers, message = found.groups(default="")
+    pod, container, phase, *numbers, run, message = found.groups(default="")
     started, finished, exit_code, signal = (int(number) for number in numbers)
-    return Record(pod, container, ContainerPhase(phase), started, finished, exit_code, signal, message.strip())
+    return Record(
+        pod, container, ContainerPhase(phase), started, finished, exit_code, signal, message.strip(), int(run or 0)
+    )

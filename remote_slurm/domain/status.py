@@ -17,7 +17,8 @@ from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState, Phase
 
 # What the shell reports for SIGKILL, and Kubernetes for a container that was killed
-KILLED = 137
+SIGKILL = 9
+KILLED = 128 + SIGKILL
 
 # What runner.sh records of a container that ended after its job had been told to stop
 STOPPED = "the job was told to stop"
@@ -40,7 +41,7 @@ class PodView:
     """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
 
     `failure` says why there is no job and will be none; with it, everything is over. `waiting` says why there is none
-    yet.
+    yet. `runs` of the job were before this one: Slurm requeued it.
     """
 
     job: Job | None = None
@@ -48,6 +49,7 @@ class PodView:
     settled: bool = False
     failure: str = ""
     waiting: str = ""
+    runs: int = 0
 
     @property
     def is_known(self) -> bool:
@@ -91,7 +93,7 @@ def _container(container: Container, view: PodView) -> dict[str, Any]:
         "imageID": "",
         "ready": running,
         "started": running,
-        "restartCount": 0,
+        "restartCount": view.runs,
         "state": state,
         "lastState": {},
     }
@@ -107,7 +109,7 @@ def _state(container: Container, view: PodView) -> dict[str, Any]:
         # the job's exit code is the highest of its containers'
         succeeded = view.job is not None and view.job.state is JobState.COMPLETED
         return _terminated(0 if succeeded else KILLED, record, message=_lost_message(view))
-    if record is not None:
+    if record is not None and not record.message.startswith("not started"):
         return {"running": {"startedAt": _time(record.started)}}
     return {"waiting": _waiting(view)}
 
@@ -126,14 +128,23 @@ def _terminated(exit_code: int, record: Record | None, *, message: str) -> dict[
 
 
 def _reason_follows(record: Record, view: PodView) -> bool:
-    """Whether Slurm is about to tell why the job was stopped: the Virtual Kubelet asks no more after an end."""
-    return record.message == STOPPED and record.started > 0 and not (view.settled or view.failure)
+    """Whether Slurm is about to tell why the job was stopped: the Virtual Kubelet asks no more after an end.
+
+    Until then it is not even an end, since Slurm may run the job again. A container that was killed may have run out
+    of memory.
+    """
+    if view.settled or view.failure:
+        return False
+    told = record.message.endswith(STOPPED) and record.started > 0
+    return told or (record.signal == SIGKILL and not record.message)
 
 
 def _end_message(record: Record, view: PodView) -> str:
-    if record.message not in ("", STOPPED) or not record.exit_code or view.job is None:
+    job = view.job
+    if job is None or job.state not in _END or (record.signal != SIGKILL and not record.message):
         return record.message
-    return f"{_END[view.job.state]} (job {view.job.id})" if view.job.state in _END else record.message
+    reason = f"{_END[job.state]} (job {job.id})"
+    return record.message.replace(STOPPED, reason) if record.message else reason
 
 
 def _lost_message(view: PodView) -> str:

@@ -13,13 +13,18 @@ from remote_slurm.domain.status import PodView
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One pod: its job, the latest record of each container, and how sure we are."""
+    """One pod: its job, the latest record of each container, and how sure we are.
+
+    `run` is how many runs of the job are over since Slurm requeued it: their records do not count any more.
+    """
 
     pod: str
     name: str = ""
     expected: frozenset[str] = frozenset()  # the names of its containers, once a request has told them
     job: Job | None = None
     records: dict[str, Record] = field(default_factory=dict)
+    run: int = 0
+    waits_again: bool = False  # its job was seen running, and then waiting
     settled: bool = False
     failure: str = ""
     waiting: str = ""
@@ -31,7 +36,7 @@ class Entry:
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def view(self) -> PodView:
-        return PodView(self.job, dict(self.records), self.settled, self.failure, self.waiting)
+        return PodView(self.job, dict(self.records), self.settled, self.failure, self.waiting, self.run)
 
     @property
     def job_id(self) -> str:
@@ -50,15 +55,28 @@ class Entry:
         self.missing_since, self.missing_polls = None, 0
         if job.state.phase is Phase.UNKNOWN and self.job is not None:
             return
-        self.job = job
+        before, self.job = self.job, job
         if job.state.phase is not Phase.ENDED:
             self.ended_since = None
+        if job.state.phase is not Phase.WAITING:
+            self.waits_again = False
+        elif before is not None and before.state.phase in (Phase.RUNNING, Phase.ENDED):
+            self.waits_again = True
 
     def take(self, record: Record) -> None:
-        """Keep the latest: one look may bring an older record again."""
+        """Keep the latest: one look may bring an older record again, and one of an earlier run."""
+        if record.run > self.run:
+            self.begin_run(record.run)
+        if record.run < self.run:
+            return
         known = self.records.get(record.container)
         if known is None or _order(record) >= _order(known):
             self.records[record.container] = record
+
+    def begin_run(self, run: int) -> None:
+        """What was recorded of earlier runs does not count any more."""
+        self.run = run
+        self.records.clear()
 
     def fail(self, reason: str) -> None:
         """There is no job, and will be none."""

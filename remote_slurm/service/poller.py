@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from remote_slurm.domain.slurm import Job, JobState, Phase
 from remote_slurm.errors import NotSent, SiteError
@@ -17,6 +17,9 @@ RECORD_GRACE_SECONDS = 15
 # Absent from so many good squeues and for so long, without accounting and without a record: then a job is lost
 LOST_SECONDS = 600
 LOST_POLLS = 3
+# A record that began so long before a squeue that shows the job as waiting is one of an earlier run, however far the
+# clocks of the nodes are from the login node's
+STALE_SECONDS = 300
 # A job that ends at once is seen before the next poll
 EARLY_LOOK_SECONDS = 2
 
@@ -58,6 +61,7 @@ class Poller:
 
     async def poll(self) -> None:
         """squeue and the records side by side, then what has become of jobs that ended."""
+        begun = {entry.pod: entry.run for entry in self._entries if entry.records}
         queue, records = await asyncio.gather(self._queue(), self._records(), return_exceptions=True)
         problem = next((each for each in (queue, records) if isinstance(each, BaseException)), None)
         if problem is not None and not isinstance(problem, SiteError):
@@ -66,6 +70,7 @@ class Poller:
             self.clock_offset = queue.clock_offset
             self.jobs = queue.jobs
             self._apply(queue.jobs)
+            self._notice_requeues(begun, time.time() + queue.clock_offset)
             try:
                 await self._settle()
             except SiteError as error:
@@ -116,6 +121,15 @@ class Poller:
             elif entry.job_id:
                 entry.missing_since = entry.missing_since or self._clock()
                 entry.missing_polls += 1
+
+    def _notice_requeues(self, begun: Mapping[str, int], site_time: float) -> None:
+        """Of jobs that wait, what had `begun` before this squeue is over; what came during it may be the next run."""
+        for entry in self._entries:
+            if entry.job is None or entry.job.state.phase is not Phase.WAITING or entry.is_over:
+                continue
+            if begun.get(entry.pod) == entry.run and (entry.waits_again or _are_stale(entry, site_time)):
+                entry.begin_run(entry.run + 1)
+                event("job was requeued", pod=entry.name, job=entry.job_id, reason=entry.job.reason)
 
     def _see(self, entry: Entry, job: Job) -> None:
         before = entry.job.state if entry.job else None
@@ -171,6 +185,10 @@ class Poller:
         entry.settle()
         state = entry.job.state.value if entry.job else ""
         event("pod ended", pod=entry.name, job=entry.job_id, state=state)
+
+
+def _are_stale(entry: Entry, site_time: float) -> bool:
+    return all(record.started < site_time - STALE_SECONDS for record in entry.records.values())
 
 
 def _own(jobs: list[Job], entry: Entry) -> Job | None:

@@ -1,0 +1,113 @@
+"""Jobs that are told to stop, killed, or run again: what is an end, and what is none yet."""
+
+from typing import Any
+
+import pytest
+from podspec import UID, container, pod
+
+from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.records import ContainerPhase, Record, parse_records
+from remote_slurm.domain.slurm import Job, JobState, Phase
+from remote_slurm.domain.status import STOPPED, PodView, pod_status, reported_names
+
+POD = parse_pod(pod(container("a"), container("b"), initContainers=[container("init")]), "status")
+KEY = f"default-{UID}"
+
+
+def running(name: str, **fields: Any) -> Record:
+    return Record(KEY, name, ContainerPhase.RUNNING, 100, 0, 0, 0, **fields)
+
+
+def ended(name: str, exit_code: int = 0, message: str = "", *, signal: int = 0, **fields: Any) -> Record:
+    return Record(KEY, name, ContainerPhase.TERMINATED, 100, 200, exit_code, signal, message, **fields)
+
+
+def states(view: PodView) -> dict[str, dict[str, Any]]:
+    status = pod_status(POD, view)
+    return {each["name"]: each["state"] for each in (*status["initContainers"], *status["containers"])}
+
+
+def view(state: JobState, *records: Record, **fields: Any) -> PodView:
+    return PodView(Job("7", state), {each.container: each for each in records}, **fields)
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state.phase is not Phase.ENDED])
+@pytest.mark.parametrize(
+    "stopped", [ended("a", 143, STOPPED, signal=15), ended("a", 143, STOPPED), ended("a", 137, signal=9)]
+)
+def test_a_container_that_was_stopped_or_killed_runs_until_slurm_has_said_why(state: JobState, stopped: Record) -> None:
+    assert states(view(state, ended("init"), stopped))["a"] == {"running": {"startedAt": "1970-01-01T00:01:40Z"}}
+
+
+def test_a_container_that_was_not_started_since_the_job_was_told_to_stop_waits_until_slurm_has_said_why() -> None:
+    records = (ended("init", 143, STOPPED), ended("a", 1, f"not started: {STOPPED}"))
+    before = states(view(JobState.COMPLETING, *records))
+    assert [next(iter(state)) for state in before.values()] == ["running", "waiting", "waiting"]
+    after = states(view(JobState.CANCELLED, *records, settled=True))
+    assert after["a"]["terminated"]["message"] == "not started: the job was cancelled (job 7)"
+    assert after["b"]["terminated"]["exitCode"] == 137
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (JobState.BOOT_FAIL, "the node failed to boot"),
+        (JobState.CANCELLED, "the job was cancelled"),
+        (JobState.DEADLINE, "the job reached its deadline"),
+        (JobState.LAUNCH_FAILED, "the job could not be launched"),
+        (JobState.NODE_FAIL, "a node of the job failed"),
+        (JobState.OUT_OF_MEMORY, "the job ran out of memory"),
+        (JobState.PREEMPTED, "the job was preempted by another one"),
+        (JobState.REVOKED, "the job was revoked by its cluster"),
+        (JobState.TIMEOUT, "the job reached its time limit"),
+    ],
+)
+@pytest.mark.parametrize("record", [ended("a", 143, STOPPED, signal=15), ended("a", 137, signal=9)])
+def test_then_its_message_says_why(state: JobState, words: str, record: Record) -> None:
+    told = states(view(state, record, settled=True))["a"]["terminated"]
+    assert told["message"] == f"{words} (job 7)"
+    assert told["exitCode"] == record.exit_code
+    without_record = states(view(state, settled=True))["a"]["terminated"]
+    assert without_record["exitCode"] == 137
+    assert words in without_record["message"]
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state.phase is Phase.ENDED])
+def test_only_a_completed_job_can_stand_for_the_success_of_a_container_without_a_record(state: JobState) -> None:
+    exit_code = states(view(state, settled=True))["a"]["terminated"]["exitCode"]
+    assert (exit_code == 0) is (state is JobState.COMPLETED)
+
+
+@pytest.mark.parametrize("state", list(JobState))
+@pytest.mark.parametrize("record", [ended("a"), ended("a", 3), ended("a", 1, "not started: hostPath /x is not there")])
+def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: JobState, record: Record) -> None:
+    told = [states(view(state, record, settled=settled))["a"]["terminated"] for settled in (False, True)]
+    assert told[0] == told[1]
+    assert told[0]["exitCode"] == record.exit_code
+    assert told[0].get("message", "") == record.message
+
+
+def test_a_job_that_waits_again_has_waiting_containers_and_counts_its_runs() -> None:
+    status = pod_status(POD, PodView(Job("7", JobState.PENDING, "BeginTime", start=300), runs=2))
+    for each in (*status["initContainers"], *status["containers"]):
+        assert each["restartCount"] == 2
+        assert each["state"]["waiting"]["reason"] == "BeginTime"
+        assert each["state"]["waiting"]["message"].endswith("expected to start at 1970-01-01T00:05:00Z")
+
+
+@pytest.mark.parametrize(
+    ("line", "record"),
+    [
+        ("v1 ns-1 c running 1 0 0 0 run=3", Record("ns-1", "c", ContainerPhase.RUNNING, 1, 0, 0, 0, run=3)),
+        (f"v1 ns-1 c terminated 1 2 1 0 run=12 {STOPPED}",
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 1, 0, STOPPED, 12)),
+        ("v1 ns-1 c terminated 1 2 1 0 no run=3",
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 1, 0, "no run=3")),
+    ],
+)  # fmt: skip
+def test_a_record_says_which_run_it_is_of(line: str, record: Record) -> None:
+    assert parse_records(f"{line}\n") == [record]
+
+
+def test_the_names_that_a_status_has() -> None:
+    assert reported_names(POD) == {"init", "a", "b"}
