@@ -64,9 +64,10 @@ end_if_deleted() {
 # --- records ---------------------------------------------------------------------------------------------------------
 
 # record NAME running|terminated STARTED FINISHED EXIT_CODE SIGNAL [MESSAGE]; times in seconds since 1970, 0 is none.
+# Where Slurm has requeued the job, run=N says how often, so that records of earlier runs can be told apart.
 # The one in the pod's folder is kept; the one in the spool is what the next poll takes with it.
 record() {
-    local line="v1 $pod $*"
+    local line="v1 $pod ${*:1:6}${SLURM_RESTART_COUNT:+ run=$SLURM_RESTART_COUNT}${7:+ $7}"
     line=${line//$'\n'/ }
     put "$line" records "$1"
     put "$line" "$control/spool" "$pod.$1"
