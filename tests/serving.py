@@ -39,8 +39,11 @@ class Serving:
     @property
     def journal(self) -> list[Path]:
         """The deletes that are accepted and not carried out yet."""
-        folder = Path(yaml.safe_load(self.config.read_text())["StateFolder"])
-        return sorted(folder.glob("deletes/*.json"))
+        return sorted(self.state_folder.glob("deletes/*.json"))
+
+    @property
+    def state_folder(self) -> Path:
+        return Path(yaml.safe_load(self.config.read_text())["StateFolder"])
 
     @property
     def folders(self) -> set[str]:

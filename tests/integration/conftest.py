@@ -1,10 +1,12 @@
 """One sidecar at each site that all tests share, so that their pods can run side by side."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import FaultProxy
 from pods import pod, request, sh
 from serving import Serve, Serving
 from sidecar import Sidecar
@@ -56,3 +58,23 @@ def served24(site: Site, _sharing: Callable[[Site], Serving]) -> Serving:
 def served22(site22: Site, _sharing: Callable[[Site], Serving]) -> Serving:
     """The shared sidecar at the site with Slurm 22.05 and no container runtime."""
     return _sharing(site22)
+
+
+Through = Callable[..., tuple[FaultProxy, Serving]]
+
+
+@pytest.fixture
+def through(serve: Serve, tmp_path: Path) -> Iterator[Through]:
+    """A sidecar that reaches its site through a proxy that can cut, freeze and refuse."""
+    with ExitStack() as proxies:
+
+        def start(site: Site, *, reachable: bool = True, **overrides: Any) -> tuple[FaultProxy, Serving]:
+            proxy = proxies.enter_context(FaultProxy(site.host, site.port))
+            known_hosts = tmp_path / f"known_hosts-{proxy.port}"
+            known_hosts.write_text(site.known_hosts_file.read_text().replace(f"]:{site.port} ", f"]:{proxy.port} "))
+            if not reachable:
+                proxy.refuse()
+            keys = {"Port": proxy.port, "UserKnownHostsFile": str(known_hosts)}
+            return proxy, serve(site, SSH=keys, **overrides)
+
+        yield start

@@ -1,0 +1,43 @@
+"""SIGTERM: requests in flight finish, followers see the end, jobs go on."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pods import pod, request, sh
+from serving import Serve, wait_until
+from sites import Site
+from vk import Watched
+
+
+def test_a_sidecar_that_is_told_to_stop_finishes_what_it_began(each_site: Site, serve: Serve, through: Any) -> None:
+    proxy, first = through(each_site)
+    running = first.vk.create(request(pod(sh("c", "echo one; sleep 6; echo two; exit 3")))).until_running("c")
+    late = pod(sh("c", "exit 4"))
+    with ThreadPoolExecutor(2) as threads, first.client.follow(running.pod, "c") as follower:
+        assert follower.line() == "one\n"
+        proxy.delay(0.4)
+        asked = threads.submit(first.client.create, request(late))
+        wait_until(asked.running, "the create is on its way")
+        stopped = threads.submit(first.sidecar.stop)
+        assert follower.rest() == ""
+        created = asked.result().json
+        assert stopped.result() == 0
+    assert created["PodJID"].isdigit()
+    assert "RUNNING" in first.jobs_of(running.pod)
+
+    second = serve(each_site, DataRootFolder=first.root)
+    codes = [Watched(second.client, each).until_over().exit_code("c") for each in (running.pod, late)]
+    assert codes == [3, 4]
+
+
+def test_a_sidecar_stops_while_the_site_is_away(site: Site, through: Any) -> None:
+    _, served = through(site, reachable=False)
+    assert served.sidecar.stop(seconds=10) == 0
+
+
+def test_nothing_is_left_running_at_the_site(site: Site, serve: Serve) -> None:
+    served = serve(site, SSH={"User": "bob"}, DataRootFolder=f"/home/bob/{site.name}")
+    served.vk.create(request(pod(sh("c", "true")))).until_over()
+    assert site.exec("pgrep -u bob || true") != ""
+    assert served.sidecar.stop() == 0
+    wait_until(lambda: site.exec("pgrep -u bob || true") == "", "bob has no processes")
