@@ -1,7 +1,7 @@
 """How often a site is asked for a connection: sites ban addresses that knock too often.
 
-Three rules: growing, jittered waits after failures; after a refusal that only a person can change, no attempt
-before a file changes or half an hour has passed; and never more than a number of attempts per minute.
+Three rules: growing, jittered waits after failures; after a refusal that only a person can change, no attempt before a
+file changes or half an hour has passed; and never more than a number of attempts per minute.
 """
 
 import copy
@@ -21,9 +21,7 @@ _Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`waits` gives the seconds after the n-th failure in a row, `after_refusal` those after a refused
-    key.
-    """
+    """`waits` gives the seconds after the n-th failure in a row, `after_refusal` those after a refused key."""
 
     waits: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=1, min=0.5, max=_MINUTE))
     after_refusal: float = 30 * _MINUTE

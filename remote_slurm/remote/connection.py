@@ -1,7 +1,7 @@
 """The one SSH connection of one account at one site.
 
-Opened when first asked for, shared by everything, replaced when it has died, and never asked for more often
-than the breaker allows. Lives in one event loop.
+Opened when first asked for, shared by everything, replaced when it has died, and never asked for more often than the
+breaker allows. Lives in one event loop.
 """
 
 import asyncio
@@ -51,6 +51,7 @@ class Connection:
     @property
     def state(self) -> ConnectionState:
         """How it stands now; never waits."""
+        self._notice_death()
         error = self._breaker.last_error
         return ConnectionState(
             connected=self.connected,
@@ -72,28 +73,25 @@ class Connection:
         """
         if self._closed:
             raise NotSent(_SHUTTING_DOWN)
-        if self._link and self._link.alive:
+        self._notice_death()
+        if self._link:
             return self._link
         if self._attempt is None or self._attempt.done():
             self._breaker.attempt()
             self._attempt = asyncio.create_task(self._connect(), name="ssh-connect")
             self._attempt.add_done_callback(_retrieve)
+        attempt, caller = self._attempt, asyncio.current_task()
         try:
-            return await asyncio.shield(self._attempt)
+            return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            if self._closed:  # the attempt was cancelled, not its caller
+            if attempt.cancelled() and caller and not caller.cancelling():
                 raise NotSent(_SHUTTING_DOWN) from None
             raise
 
     def drop(self, link: Link, why: str) -> None:
-        """Give a link up that is dead or frozen: all that waits on it fails now, and the next call
-        reconnects.
-        """
+        """Give a link up that is dead or frozen: what waits on it fails now, and the next call reconnects."""
         if link is self._link:
-            _log.warning("the connection to %s is given up: %s", link.host, why)
-            self._link = None
-            self._since = time.time()
-            self._breaker.last_error = OutcomeUnknown(f"the connection to {link.host} was given up: {why}")
+            self._forget(f"the connection to {link.host} was given up: {why}")
         detach("ssh-close", link.close)
 
     async def close(self) -> None:
@@ -107,6 +105,16 @@ class Connection:
         if self._link:
             link, self._link = self._link, None
             await in_thread("ssh-close", link.close)
+
+    def _notice_death(self) -> None:
+        if self._link and not self._link.alive:
+            self._forget(f"the connection to {self._link.host} was closed by the site or the network")
+
+    def _forget(self, why: str) -> None:
+        _log.warning("%s", why)
+        self._link = None
+        self._since = time.time()
+        self._breaker.last_error = OutcomeUnknown(why)
 
     async def _connect(self) -> Link:
         failures: list[Unreachable] = []
@@ -127,8 +135,7 @@ class Connection:
         attempt = in_thread(f"ssh-dial-{host}", dial.run)
         limit = self._settings.connect_timeout
         try:
-            # The steps have their own limits, which add up a little above this one; only a name server can be
-            # slower.
+            # The steps have limits of their own, which add up to little more; only a name server can be slower.
             return await asyncio.wait_for(attempt, limit + _SLACK)
         except (TimeoutError, asyncio.CancelledError) as error:
             detach("ssh-close", dial.abort)
@@ -137,8 +144,7 @@ class Connection:
             raise Unreachable(f"cannot reach {host}: no connection within {limit:g} s (ConnectTimeout)") from error
 
     def _use(self, link: Link, host: str) -> Link:
-        # The next attempt starts with the host that worked: two login nodes may see a shared folder
-        # differently.
+        # The next attempt starts with the host that worked: two login nodes may see a shared folder differently.
         self._hosts.sort(key=lambda name: name != host)
         self._breaker.succeeded()
         self._link = link
@@ -151,9 +157,7 @@ class Connection:
         return link
 
     async def _watch(self, link: Link) -> None:
-        """Ask for a sign of life when it is quiet: no keepalive of TCP or Paramiko notices a peer that is
-        frozen.
-        """
+        """Ask for a sign of life when it is quiet: no keepalive of TCP or Paramiko notices a frozen peer."""
         interval = self._settings.server_alive_interval
         silent = 0
         while link.alive and silent <= _MISSED_ANSWERS:

@@ -1,8 +1,7 @@
-"""One attempt to reach one login node: through the jump hosts, each with a verified host key, to a logged-in
-transport.
+"""One attempt to reach one login node: through the jump hosts, each with a verified host key, to a logged-in transport.
 
-Everything here blocks and runs in a thread. Every step takes what is left of ConnectTimeout, and `abort` from
-outside ends whatever it waits for.
+Everything here blocks and runs in a thread. Every step takes what is left of ConnectTimeout, and `abort` from outside
+ends whatever it waits for.
 """
 
 import contextlib
@@ -24,8 +23,7 @@ from remote_slurm.remote import identity
 from remote_slurm.remote.hostkeys import KnownHost, KnownHostPolicy
 from remote_slurm.remote.wire import Wire, open_tcp, reason
 
-# What Paramiko logs are tracebacks of errors that are translated and raised here: they stay out of the user's
-# log.
+# What Paramiko logs are tracebacks of errors that are translated and raised here: they stay out of the user's log.
 _LOG = "remote_slurm.remote.paramiko"
 logging.getLogger(_LOG).propagate = False
 logging.getLogger(_LOG).addHandler(logging.NullHandler())
@@ -83,9 +81,7 @@ class Dial:
         self._hops: list[fabric.Connection] = []
 
     def run(self) -> Link:
-        """Connect and log in, within ConnectTimeout; raise Unreachable, HostKeyRefused or
-        AuthenticationRefused.
-        """
+        """Connect and log in within ConnectTimeout; Unreachable, HostKeyRefused, AuthenticationRefused."""
         self._until = time.monotonic() + self._settings.connect_timeout
         try:
             for hop in self._route():
@@ -119,8 +115,7 @@ class Dial:
         return fabric.Connection(hop.host, user=user, port=hop.port, config=config, gateway=False)
 
     def _config(self) -> fabric.Config:
-        # An SSHConfig given in hand keeps Fabric from reading ~/.ssh/config, and lazy from reading
-        # fabric.yaml.
+        # An SSHConfig given in hand keeps Fabric from reading ~/.ssh/config, and lazy from reading fabric.yaml.
         path = self._settings.config_file
         try:
             ssh_config = paramiko.SSHConfig.from_path(str(path)) if path else paramiko.SSHConfig()

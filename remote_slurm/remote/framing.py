@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 _MARK = b"\036"
+_LONGEST_END = len(_MARK + b" end 255" + _MARK) + 32
 _COMMENT = re.compile(r"^\s*#.*\n|\s+# .*$", re.MULTILINE)
 
 Kind = Literal["run", "follow"]
@@ -43,8 +44,7 @@ def frame(script: str, payload: bytes = b"", kind: Kind = "run") -> Frame:
     if "\0" in script:
         raise ValueError("a script cannot hold a NUL character")
     mine = nonce()
-    # The last line is a comment for the shell that runs it, and the proof that everything before it has
-    # arrived.
+    # The last line is a comment for the shell that runs it, and the proof that everything before it has arrived.
     body = f"{script}\n#{mine}".encode()
     digest = hashlib.sha256(payload).hexdigest()
     head = f"{kind} {mine} {len(body)} {len(payload)} {digest}\n".encode()
@@ -52,9 +52,7 @@ def frame(script: str, payload: bytes = b"", kind: Kind = "run") -> Frame:
 
 
 class Answer:
-    """Takes what a session prints apart: noise, the begin mark, output, the end mark; what follows is
-    ignored.
-    """
+    """Takes what a session prints apart: noise, the begin mark, output, the end mark; what follows is ignored."""
 
     def __init__(self, asked: Frame) -> None:
         name = asked.nonce.encode()
@@ -88,6 +86,3 @@ class Answer:
             return held
         self._held = held[start:]
         return held[:start]
-
-
-_LONGEST_END = len(_MARK) * 2 + 32 + len(" end 255") + 1

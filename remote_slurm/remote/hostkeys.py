@@ -1,7 +1,7 @@
 """Strict host keys: what UserKnownHostsFile says about a host, and the refusal of everything else.
 
-The file is read here and not by Paramiko, which takes one key per type and host, knows no patterns, and skips
-the marked lines (`@revoked`, `@cert-authority`) without a word. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+The file is read here and not by Paramiko, which takes one key per type and host, knows no patterns, and skips the
+marked lines (`@revoked`, `@cert-authority`) without a word. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
 """
 
 import re
@@ -27,9 +27,7 @@ class _Line:
 
 
 class KnownHost:
-    """What the file knows of one host and port; read anew for every connection, since people correct the
-    file.
-    """
+    """What the file knows of one host and port; read anew for every connection, since people correct the file."""
 
     def __init__(self, path: Path, host: str, port: int) -> None:
         self.name = (host if port == _SSH_PORT else f"[{host}]:{port}").lower()
@@ -42,9 +40,7 @@ class KnownHost:
         self._authorities = any(line.marker == "@cert-authority" for line in lines)
 
     def prefer(self, algorithms: tuple[str, ...]) -> list[str]:
-        """Signature algorithms with those of known keys first: else a host with several keys offers the wrong
-        one.
-        """
+        """Algorithms with those of known keys first: else a host with several keys offers one that is not known."""
         known = {algorithm for key in self._keys for algorithm in (_RSA if key.kind == "ssh-rsa" else (key.kind,))}
         return sorted(algorithms, key=lambda algorithm: algorithm not in known)
 
@@ -93,9 +89,7 @@ class KnownHost:
 
 
 class KnownHostPolicy(paramiko.MissingHostKeyPolicy):
-    """Hands the server's key to `KnownHost`: Paramiko's own table stays empty, so that it asks for every
-    host.
-    """
+    """Hands the server's key to `KnownHost`: Paramiko's own table stays empty, so that it asks for every host."""
 
     def __init__(self, known: KnownHost) -> None:
         self._known = known

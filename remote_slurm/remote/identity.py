@@ -1,8 +1,7 @@
 """Who we are at a site: the private key and its certificate, and the login with them.
 
-Paramiko's own order of attempts hides which key failed and why, and asks the terminal when a site wants a
-second factor. Permissions of the key file are nobody's business here: in a mounted Kubernetes Secret they are
-0644.
+Paramiko's own order of attempts hides which key failed and why, and asks the terminal when a site wants a second
+factor. Permissions of the key file are nobody's business here: in a mounted Kubernetes Secret they are 0644.
 """
 
 import contextlib
@@ -110,9 +109,7 @@ class Login:
         return True
 
     def _methods(self, transport: paramiko.Transport) -> tuple[str, ...]:
-        """What the server accepts: it says so when asked for the method `none`, as every OpenSSH client does
-        first.
-        """
+        """What the server accepts: it says so when asked for the method `none`, as OpenSSH does first of all."""
         try:
             transport.auth_none(self._user)
         except paramiko.BadAuthenticationType as error:

@@ -1,8 +1,6 @@
-"""The shells on the one connection: a few idle ones kept open, no more at once than the site allows, first
-come first.
+"""The shells on the one connection: a few idle ones kept open, no more than the site allows, first come, first served.
 
-A session counts until the site has closed it too. Everything here runs in one event loop and waits for no
-thread.
+A session counts until the site has closed it too. Everything here runs in one event loop and waits for no thread.
 """
 
 import asyncio
@@ -64,9 +62,7 @@ class Pool:
         return self._limit
 
     async def take(self, until: float) -> Shell:
-        """A shell that looks alive, in order of asking, before `until` (time.monotonic); else NotSent or a
-        subclass.
-        """
+        """A shell that looks alive, in order of asking, before `until` (time.monotonic); else NotSent."""
         if self._closed:
             raise NotSent("nothing is sent any more: the service is shutting down")
         while self._idle:
@@ -145,29 +141,30 @@ class Pool:
         self._idle.append(shell)
 
     def _thin_out(self) -> None:
-        """Close what a burst has left over. The one used last is used next, so the first in the list rests
-        longest.
-        """
+        """Close what a burst has left over. The one used last is used next: the first in the list rests longest."""
         rested = time.monotonic() - self._size.spare_after
         if len(self._idle) > self._size.warm and self._idle[0].used < rested:
             self.discard(self._idle.pop(0))
 
     async def _open_one(self) -> None:
-        try:
-            shell = await self._open()
-        except NoSession as error:
-            self._opening -= 1
-            self._lower_limit(error)
-        except SiteError as error:
-            self._opening -= 1
-            self._fail(error, everybody=not self._connection.connected)
-        except asyncio.CancelledError:
-            self._opening -= 1
-            raise
+        outcome = await self._try_to_open()
+        self._opening -= 1
+        if isinstance(outcome, Shell):
+            self._shells.add(outcome)
+            self._hand_over(outcome)
+        elif isinstance(outcome, NoSession):
+            self._lower_limit(outcome)
         else:
-            self._opening -= 1
-            self._shells.add(shell)
-            self._hand_over(shell)
+            self._fail(outcome, everybody=not self._connection.connected)
+
+    async def _try_to_open(self) -> Shell | SiteError:
+        try:
+            return await self._open()
+        except SiteError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whoever waits for the session has to hear of anything
+            _log.exception("a session could not be opened, for a reason that nobody thought of")
+            return NotSent(f"no session could be opened: {error!r}")
 
     async def _open(self) -> Shell:
         """Open a session; where the connection turns out to be dead, on a new one if somebody waits for it."""
@@ -192,6 +189,9 @@ class Pool:
                 await in_thread("ssh-open", shell.open)
         except TimeoutError:
             self._abandon_opening(shell)
+            if not shell.opened and link.alive:
+                # A channel that is opened late would belong to nobody.
+                self._connection.drop(link, "it does not open a session")
             raise NotSent(f"{link.host} did not start a shell within {self._size.open_timeout:g} s") from None
         except NoSession:
             raise  # there is nothing to close

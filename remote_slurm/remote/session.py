@@ -1,7 +1,6 @@
 """The one way to run something at the site: `Sessions`.
 
-What a caller may conclude from an error is in its class: NotSent, and nothing has run; OutcomeUnknown, and it
-may have.
+What a caller may conclude from an error is in its class: NotSent, and nothing has run; OutcomeUnknown, and it may have.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
-"""One shell at the site that waits for scripts: a channel opened in advance, so that asking costs one round
-trip.
+"""One shell at the site that waits for scripts: a channel opened in advance, so that asking costs one round trip.
 
-Every method but `stop` may block for as long as the peer likes, and belongs into a thread. `close`, or the
-end of the link, makes them return: there is no other sure way to cancel what Paramiko waits for.
+Every method but `stop` may block for as long as the peer likes, and belongs into a thread. `close`, or the end of the
+link, makes them return: there is no other sure way to cancel what Paramiko waits for.
 """
 
 import threading
@@ -54,6 +53,11 @@ class Shell:
         self._received_before = link.wire.received
 
     @property
+    def opened(self) -> bool:
+        """Whether the site has granted the session."""
+        return self._channel is not None
+
+    @property
     def alive(self) -> bool:
         """Whether the shell can be asked, as far as is known here."""
         channel = self._channel
@@ -70,15 +74,11 @@ class Shell:
 
     @property
     def silent(self) -> bool:
-        """Whether not one byte has come over the whole connection since this shell was last asked for
-        something.
-        """
+        """Whether not one byte has come over the whole connection since this shell was last asked."""
         return self.link.wire.received == self._received_before
 
     def open(self) -> None:
-        """Open the channel and wait until the shell answers. Raises NoSession, or NotSent with what went
-        wrong.
-        """
+        """Open the channel and wait until the shell answers; NoSession, or NotSent with what went wrong."""
         try:
             self._start(self._open_channel())
         except _FAILURES as error:
@@ -121,9 +121,7 @@ class Shell:
         return data
 
     def stop(self) -> bool:
-        """Let nothing more of a frame leave, and say whether its script may have arrived whole. Never
-        blocks.
-        """
+        """Let nothing more of a frame leave, and say whether its script may have arrived; never blocks."""
         with self._lock:
             self._stopped = True
             return self._handed >= self._script_end
@@ -146,6 +144,8 @@ class Shell:
             raise
         with self._lock:
             self._channel = channel
+        if self._stopped:
+            channel.close()
         return channel
 
     def _start(self, channel: paramiko.Channel) -> None:

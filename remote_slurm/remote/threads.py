@@ -1,8 +1,7 @@
 """Blocking calls beside asyncio: a named thread for each, never asyncio's default executor.
 
-Paramiko's calls may block until the transport is closed. A thread of its own delays nobody else, is gone when
-its call is, and as a daemon does not hold up the end of the process. There are no more of them than there are
-SSH sessions.
+Paramiko's calls may block until the transport is closed. A thread of its own delays nobody else, is gone when its call
+is, and as a daemon does not hold up the end of the process. There are no more of them than there are SSH sessions.
 """
 
 import asyncio

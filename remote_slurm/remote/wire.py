@@ -22,9 +22,7 @@ class _Socket(Protocol):
 
 
 class Wire:
-    """A socket, or a channel through a jump host, that counts: the only proof of what may have left and of
-    life.
-    """
+    """A socket, or a channel through a jump host, that counts: the only proof of life, and of what may have left."""
 
     def __init__(self, sock: _Socket) -> None:
         self._sock = sock

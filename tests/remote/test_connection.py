@@ -390,8 +390,11 @@ async def test_a_link_that_died_is_replaced(sshd: Sshd) -> None:
         async with connection_to(sshd.settings(Port=proxy.port)) as connection:
             first = await connection.link()
             proxy.cut()
-            await eventually(lambda: not first.alive)
+            await eventually(lambda: not connection.state.connected)
+            assert "was closed by the site or the network" in connection.state.last_error
+            assert not first.alive
             second = await connection.link()
+            assert connection.state.last_error == ""
             assert second.alive
             assert proxy.connections == 2
 

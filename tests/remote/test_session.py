@@ -112,7 +112,7 @@ async def test_a_warm_run_costs_one_round_trip(sshd: Sshd, proxy: FaultProxy) ->
         proxy.delay(0.05)
         before = proxy.round_trips
         for _ in range(10):
-            await sessions.run("cat; echo end", b"x" * 50_000, deadline=SECONDS)
+            await sessions.run("cat; echo end", b"x" * 20_000, deadline=SECONDS)
         assert proxy.round_trips - before == 10
 
 
