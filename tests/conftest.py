@@ -11,7 +11,12 @@ import pytest
 from sidecar import Sidecar
 from sites import Site, Sites
 
-FIXTURES = {"site": ("trixie",), "site22": ("bookworm",), "each_site": ("trixie", "bookworm")}
+FIXTURES = {
+    "site": ("trixie",),
+    "site22": ("bookworm",),
+    "each_site": ("trixie", "bookworm"),
+    "strict_site": ("strict",),
+}
 
 _sites = pytest.StashKey[Sites]()
 
@@ -51,6 +56,12 @@ def site(request: pytest.FixtureRequest) -> Site:
 def site22(request: pytest.FixtureRequest) -> Site:
     """Debian 12: Slurm 22.05, and no container runtime."""
     return request.config.stash[_sites].get("bookworm")
+
+
+@pytest.fixture(scope="session")
+def strict_site(request: pytest.FixtureRequest) -> Site:
+    """Debian 13, where jobs can run out of memory, and those in the partition urgent push others out."""
+    return request.config.stash[_sites].get("strict")
 
 
 @pytest.fixture(scope="session", params=["trixie", "bookworm"], ids=["slurm-24.11-apptainer", "slurm-22.05-none"])

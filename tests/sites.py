@@ -15,6 +15,13 @@ import yaml
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "site"
 
+# What a site is called here -> how it is brought up
+_KINDS = {
+    "trixie": ("--suite", "trixie"),
+    "bookworm": ("--suite", "bookworm"),
+    "strict": ("--suite", "trixie", "--enforce-memory", "--preemption"),
+}
+
 _numbers = itertools.count(1)
 
 
@@ -93,7 +100,7 @@ class Sites:
     def start(self, suite: str) -> None:
         """Begin to bring one up, in the background."""
         if suite not in self._starting:
-            command = [SCRIPT, "up", "--name", self._name(suite), "--suite", suite, "--output", "json"]
+            command = [SCRIPT, "up", "--name", self._name(suite), *_KINDS[suite], "--output", "json"]
             self._starting[suite] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )

@@ -20,6 +20,7 @@ _SENTENCES = {
     "JobHeldAdmin": "an administrator holds it",
     "JobHeldUser": "its user holds it",
     "JobHoldMaxRequeue": "it was requeued too often, and is held",
+    "job_requeued_in_held_state": "it was requeued, and is held",
     "launch_failed_requeued_held": "it could not be launched, and is held",
     "Licenses": "waiting for a licence",
     "MaxRequeue": "it was requeued too often",

@@ -151,7 +151,8 @@ def _lost_message(view: PodView) -> str:
     if view.job is None or view.job.state is JobState.UNKNOWN:
         return "the job was not found again, neither in the queue nor in the accounting, and left no record"
     reason = _END.get(view.job.state, f"the job ended as {view.job.state.value}")
-    return f"{reason} (job {view.job.id}) before the container's end was recorded"
+    recorded = "the container's end was recorded" if view.records else "any container started: its log may say more"
+    return f"{reason} (job {view.job.id}) before {recorded}"
 
 
 def _waiting(view: PodView) -> dict[str, str]:

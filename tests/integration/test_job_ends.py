@@ -1,0 +1,245 @@
+"""Jobs that Slurm ends, keeps waiting, or runs again: what their pods say, at every look of the Virtual Kubelet.
+
+The tests share one site and one sidecar, and go on in this order: what takes long is begun early.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pods import Json, key, pod, request, sh
+from serving import Serve, Serving, wait_until
+from sidecar import Sidecar
+from sites import Site
+from vk import Watched
+
+SLEEP = "exec sleep 600"
+
+
+@dataclass
+class Strict(Serving):
+    """The site where Slurm is strict. Jobs in `urgent` are not pushed out."""
+
+    named: dict[str, Watched] = field(default_factory=dict)
+
+    def run(self, *containers: Json, flags: str = "", **spec: Any) -> Watched:
+        return self.vk.create(request(pod(*containers, flags=f"--mem=200M {flags}", **spec)))
+
+    def slurm(self, command: str) -> str:
+        return self.site.exec(command)
+
+    def start_now(self, watched: Watched) -> None:
+        """Slurm lets a requeued job wait for two minutes."""
+        self.slurm(f"scontrol update jobid={watched.job} StartTime=now")
+
+    def run_again(self, watched: Watched, container: str) -> None:
+        """See that a requeued pod waits, and then runs."""
+        watched.until_true(lambda: "waiting" in watched.state(container) and restarts(watched) == 1, "it waits again")
+        assert watched.phase == "Pending"
+        assert "BeginTime" in watched.state(container)["waiting"]["message"]
+        wait_until(lambda: "PENDING" in self.jobs_of(watched.pod), "the last run is cleaned up")
+        self.start_now(watched)
+
+
+def restarts(watched: Watched) -> int:
+    assert watched.status
+    return int(watched.status["containers"][0]["restartCount"])
+
+
+def second_run_ends(then: str = "exit 0", before: str = "", **spec: Any) -> tuple[Json, Json]:
+    """A container that runs until it is stopped, and does something else when it runs again; and its volume."""
+    a_pod = pod(flags="--mem=200M --requeue", **spec)
+    volume = {"name": "mark", "hostPath": {"path": f"/tmp/{key(a_pod)}", "type": "DirectoryOrCreate"}}
+    a_pod["spec"]["volumes"] = [volume, *spec.get("volumes", [])]
+    script = f"{before}\nif [ -e /mark/again ]; then {then}; fi; touch /mark/again; exec sleep 600"
+    return a_pod, sh("c", script, volumeMounts=[{"name": "mark", "mountPath": "/mark"}])
+
+
+def message(watched: Watched, container: str) -> str:
+    """Of a container that failed."""
+    assert watched.phase == "Failed"
+    assert watched.exit_code(container) != 0
+    return str(watched.terminated(container)["message"])
+
+
+@pytest.fixture(scope="module")
+def quiet(strict_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
+    config = strict_site.config(tmp_path_factory.mktemp("strict"))
+    with_site = Strict(strict_site, config, Sidecar(config))
+    yield with_site
+    assert with_site.sidecar.stop() == 0
+    assert "Traceback" not in with_site.sidecar.log
+
+
+@pytest.fixture(scope="module")
+def strict(quiet: Strict, node_failed: dict[str, Watched]) -> Strict:
+    """With what takes a minute begun, once the node is back."""
+    assert node_failed
+    quiet.named["late"] = quiet.run(sh("c", SLEEP), sh("done", "exit 0"), sh("bad", "exit 3"), flags="-p urgent -t 1")
+    return quiet
+
+
+@pytest.fixture(scope="module")
+def node_failed(quiet: Strict) -> dict[str, Watched]:
+    """The site's only node fails under two pods, one of which may run again."""
+    again, container = second_run_ends()
+    again["spec"]["containers"].append(container)
+    pods = {
+        "once": quiet.run(sh("c", SLEEP), initContainers=[sh("i", "exit 0")]),
+        "again": quiet.vk.create(request(again)),
+    }
+    for each in pods.values():
+        each.until_running("c")
+    wait_until(lambda: quiet.slurm(f"ls /tmp/{key(again)}"), "the container has begun")
+    node = quiet.slurm("hostname").strip()
+    quiet.slurm(f"scontrol update nodename={node} state=down reason=test")
+    pods["once"].until_over()
+    pods["again"].until_true(lambda: "waiting" in pods["again"].state("c"), "it waits again")
+    quiet.slurm(f"scontrol update nodename={node} state=resume || true")  # it may have come back by itself
+    return pods
+
+
+def test_a_failed_node_fails_the_pod_and_says_so(node_failed: dict[str, Watched], quiet: Strict) -> None:
+    once = node_failed["once"]
+    assert "a node of the job failed" in message(once, "c")
+    assert once.exit_code("i") == 0
+    assert quiet.jobs_of(once.pod) == ["NODE_FAIL"]
+
+
+def test_a_pod_that_may_run_again_does_when_its_node_has_failed(node_failed: dict[str, Watched], quiet: Strict) -> None:
+    again = node_failed["again"]
+    quiet.run_again(again, "c")
+    again.until_over()
+    assert (again.phase, again.phases, restarts(again)) == (
+        "Succeeded",
+        ["Pending", "Running", "Pending", "Succeeded"],
+        1,
+    )
+
+
+# --- pending ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence", "starts"),
+    [
+        ("--hold", "JobHeldUser: its user holds it", False),
+        ("--begin=now+1hour", "BeginTime: its earliest start time has not come", True),
+        ("--dependency=afterany:LATE", "Dependency: waiting for another job to end", False),
+        ("-c 64 -t 5", "Resources: waiting for nodes to become free", True),
+        ("-p short -t 20", "PartitionTimeLimit: it asks for more time than its partition allows", False),
+    ],
+)
+def test_a_pending_pod_says_why_and_when_it_is_expected_to_start(
+    strict: Strict, flags: str, sentence: str, *, starts: bool
+) -> None:
+    waits = strict.run(sh("c", "true"), flags=flags.replace("LATE", strict.named["late"].job))
+    word = sentence.partition(":")[0]
+
+    def is_told() -> bool:
+        told = waits.state("c").get("waiting", {})
+        return bool(told.get("reason") == word and (not starts or "expected to start at 20" in told["message"]))
+
+    waits.until_true(is_told, f"it says {word}")
+    assert waits.phases == ["Pending"]
+    assert f"job {waits.job} is pending in Slurm: {sentence}" in waits.state("c")["waiting"]["message"]
+    waits.delete()
+    strict.until_gone(waits.pod)
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_container_that_runs_out_of_memory_says_so(strict: Strict) -> None:
+    hungry = strict.run(sh("c", "exec dd if=/dev/zero of=/dev/null bs=900M count=1")).until_over()
+    assert "the job ran out of memory" in message(hungry, "c")
+    assert (hungry.exit_code("c"), hungry.terminated("c")["signal"]) == (137, 9)
+    assert strict.jobs_of(hungry.pod) == ["OUT_OF_MEMORY"]
+
+
+# --- run again -------------------------------------------------------------------------------------------------------
+
+
+def test_a_requeued_pod_waits_again_runs_again_and_only_then_ends(strict: Strict) -> None:
+    """With its secrets; containers that had ended run again too, and init containers come first again."""
+    read = "cat /secret/token >> /mark/log"
+    a_pod, container = second_run_ends(before=read, volumes=[{"name": "s", "secret": {"secretName": "s"}}])
+    container["volumeMounts"].append({"name": "s", "mountPath": "/secret"})
+    mark = container["volumeMounts"][0]
+    note = "echo {} >> /mark/log"
+    a_pod["spec"]["containers"] = [container, sh("quick", note.format("quick"), volumeMounts=[mark])]
+    a_pod["spec"]["initContainers"] = [sh("i", note.format("init"), volumeMounts=[mark])]
+    secret = {"metadata": {"name": "s", "namespace": "default"}, "data": {"token": "dG9rZW4K"}}
+    again = strict.vk.create(request(a_pod, secrets=[secret])).until_running("c")
+    log = f"cat /tmp/{key(a_pod)}/log"
+    wait_until(lambda: sorted(strict.slurm(log).split()) == ["init", "quick", "token"], "the first run has begun")
+    wait_until(lambda: strict.slurm(f"ls /tmp/{key(a_pod)}/again || true"), "it is past its first lines")
+    again.until_true(lambda: "terminated" in again.state("quick"), "one has ended")
+    strict.slurm(f"scontrol requeue {again.job}")
+    strict.run_again(again, "c")
+    again.until_over()
+    assert again.phase == "Succeeded"
+    assert [again.exit_code(name) for name in ("i", "c", "quick")] == [0, 0, 0]
+    assert restarts(again) == 1
+    assert sorted(strict.slurm(log).split()) == ["init", "init", "quick", "quick", "token", "token"]
+    assert "token" not in " ".join(strict.site.files(strict.root))
+
+
+def test_a_requeued_pod_that_is_cancelled_while_it_waits_failed(strict: Strict) -> None:
+    a_pod, container = second_run_ends()
+    a_pod["spec"]["containers"] = [container]
+    held = strict.vk.create(request(a_pod)).until_running("c")
+    strict.slurm(f"scontrol requeuehold {held.job}")
+    held.until_true(
+        lambda: held.state("c").get("waiting", {}).get("reason") == "job_requeued_in_held_state", "it is held"
+    )
+    assert restarts(held) == 1
+    strict.slurm(f"scancel {held.job}")
+    held.until_over(seconds=60)
+    assert "the job was cancelled" in message(held, "c")
+
+
+def test_a_preempted_pod_says_so_and_one_that_may_run_again_waits(strict: Strict) -> None:
+    a_pod, container = second_run_ends("exit 5")
+    a_pod["metadata"]["annotations"]["slurm-job.vk.io/flags"] += " -c 30"
+    a_pod["spec"]["containers"] = [container]
+    once, again = strict.run(sh("c", SLEEP), flags="-c 30"), strict.vk.create(request(a_pod))
+    once.until_running("c")
+    again.until_running("c")
+    wait_until(lambda: strict.slurm(f"ls /tmp/{key(a_pod)}"), "the container has begun")
+    urgent = strict.slurm("su hpcuser -c 'sbatch --parsable -p urgent -c 60 -o /dev/null --wrap \"sleep 60\"'").strip()
+    once.until_over()
+    assert "the job was preempted by another one" in message(once, "c")
+    assert strict.jobs_of(once.pod) == ["PREEMPTED"]
+    again.until_true(lambda: restarts(again) == 1, "it waits again")
+    strict.slurm(f"scancel {urgent}")
+    strict.run_again(again, "c")
+    again.until_over()
+    assert again.phases[:3] == ["Pending", "Running", "Pending"]
+    assert again.phase == "Failed"
+    assert again.exit_code("c") == 5
+    assert not again.terminated("c").get("message")
+
+
+# --- launch ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_cannot_be_launched_fails_the_pod_and_says_so(strict_site: Site, serve: Serve) -> None:
+    nowhere = serve(strict_site, BashPath="/no/such/bash")
+    lost = nowhere.vk.create(request(pod(sh("c", "true"), flags="--mem=200M"))).until_over()
+    assert "the job ended as FAILED" in message(lost, "c")
+    assert "before any container started" in message(lost, "c")
+
+
+# --- at the very end -------------------------------------------------------------------------------------------------
+
+
+def test_a_job_over_its_time_limit_says_so_and_who_ended_before_keeps_its_own_end(strict: Strict) -> None:
+    late = strict.named["late"].until_over(seconds=120)
+    assert "the job reached its time limit" in message(late, "c")
+    assert (late.exit_code("done"), late.exit_code("bad")) == (0, 3)
+    assert not late.terminated("bad").get("message")
+    assert strict.jobs_of(late.pod) == ["TIMEOUT"]
+    assert Path(late.log("c")).name == ""
