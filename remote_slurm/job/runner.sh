@@ -223,10 +223,15 @@ terminate() {
     [[ -n $running ]] && kill -TERM $running 2>/dev/null
 }
 
+# Slurm stops a job before it requeues it, and then nobody brings the secrets again: they go with the pod at the latest.
+may_run_again() {
+    [[ $failed == "$stopped" ]] && grep -qx '#SBATCH --requeue' job.sh
+}
+
 finish() {
     await_containers
     [[ -n $failed ]] && ((worst == 0)) && worst=1
-    rm -rf secret
+    may_run_again || rm -rf secret
     exit "$worst"
 }
 
