@@ -13,8 +13,8 @@ from remote_slurm.cli.options import add_config_options, add_output_option, conf
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.domain.plan import JobPlan, plan_job
+from remote_slurm.domain.projections import File
 from remote_slurm.domain.script import job_files
-from remote_slurm.domain.volumes import File
 from remote_slurm.job import RUNNER
 
 _HELP = """\

@@ -13,7 +13,10 @@ from pydantic.alias_generators import to_camel
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.machine import Machine, default_state_folder
 from remote_slurm.config.places import (
+    AbsoluteSitePath,
     Address,
+    ClaimKey,
+    ClaimPath,
     Command,
     ListenPort,
     LocalPath,
@@ -35,6 +38,7 @@ from remote_slurm.config.values import (
     MemoryOrNone,
     Namespace,
     Quantity,
+    ResourceFlag,
     Runtime,
     SlurmFlag,
     Text,
@@ -87,7 +91,7 @@ class Flavor(Block):
     memory_default: FlavorMemory = setting(
         0, "Memory of a pod that asks for none: 16G or 32000M in powers of 1024, or bytes."
     )
-    uid: UserId | None = setting(None, "The user to run as.")
+    uid: UserId | None = setting(None, "The user id to run as: see DefaultUID.")
     slurm_flags: tuple[SlurmFlag, ...] = setting((), "Options of sbatch.")
 
 
@@ -142,6 +146,18 @@ class Config(Block):
         description="Send ConfigMaps and Secrets to the site; if false, pods that need one are refused.",
     )
 
+    # Volumes, at the site
+    allowed_host_paths: tuple[AbsoluteSitePath, ...] = setting(
+        (),
+        "The folders at the site that hostPath volumes may name, with all that is in them; a link must not lead out of "
+        "them. Empty: whatever the account may use.",
+    )
+    persistent_volume_claims: Mapping[ClaimKey, ClaimPath] = setting(
+        {},
+        "The path at the site of each persistentVolumeClaim: by `namespace/claim`, `claim`, or `*` for all others. "
+        "{namespace} and {claim} may stand in a path, whose folder is then made when it is missing.",
+    )
+
     # Slurm, at the site
     sbatch_path: Command = setting(
         "sbatch", "sbatch at the site; the PATH there finds a bare name.", environment="SBATCHPATH"
@@ -156,6 +172,25 @@ class Config(Block):
         1_000_000,
         "Memory of a pod that asks for none, as a quantity (1M is 1000000 bytes, 1Mi is 1048576); none "
         "leaves it to the partition.",
+    )
+
+    resource_flags: Mapping[str, ResourceFlag] = setting(
+        {},
+        "Options of sbatch for Kubernetes resources, by their name, with {count} or {mib} (the amount in MiB), such as "
+        "`example.com/fpga: --gres=fpga:{count}`; none: nothing is asked of Slurm. nvidia.com/gpu and amd.com/gpu have "
+        "--gres=gpu:{count}.",
+    )
+    flavors: Mapping[str, Flavor] = setting(
+        {},
+        "Named sets of defaults, by name: CPUDefault, MemoryDefault, UID, SlurmFlags. A pod gets the one that its "
+        "annotation slurm-job.vk.io/flavor names, else one for as many GPUs as it asks for, else DefaultFlavor.",
+    )
+    default_flavor: Line = setting("", "The flavor of a pod that gets no other.")
+    default_uid: UserId | None = setting(
+        None,
+        "The user id that jobs run as, unless a flavor (UID) or the pod (runAsUser) names one. Only the SSH account's "
+        "own can be had: others need root, and pods that ask for them are refused.",
+        key="DefaultUID",
     )
 
     # Containers, on the nodes
@@ -206,13 +241,6 @@ class Config(Block):
         default=False,
         description="Carry out startup, readiness and liveness probes.",
         later=f"{_NOT_YET}: no probe is carried out, and a container counts as ready once it runs",
-    )
-    default_uid: UserId | None = setting(None, "The user that jobs run as.", later=f"{_NOT_YET}: jobs run as SSH.User")
-    flavors: Mapping[str, Flavor] = setting(
-        {}, "Named sets of defaults for pods.", later=f"{_NOT_YET}: pods get DefaultCPU and DefaultMemory"
-    )
-    default_flavor: Line = setting(
-        "", "The flavor of a pod that names none.", later=f"{_NOT_YET}: pods get DefaultCPU and DefaultMemory"
     )
     tsocks: Flag = setting(
         default=False,

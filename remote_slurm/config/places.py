@@ -119,6 +119,32 @@ def site_folder(value: object) -> str:
     return path
 
 
+def absolute_site_path(value: object) -> str:
+    """Read a full path at the site."""
+    path = site_path(value)
+    if not path.startswith("/"):
+        raise ValueError(f"must be a full path at the site, such as /scratch, not {shown(value)}")
+    return path
+
+
+def claim_path(value: object) -> str:
+    """Read the path of a claim at the site, in which {namespace} and {claim} may stand."""
+    path = absolute_site_path(value)
+    if path == "/" or re.search(r"[{}]", re.sub(r"\{(namespace|claim)\}", "", path)):
+        raise ValueError(
+            f"must be a folder at the site, in which {{namespace}} and {{claim}} may stand, not {shown(value)}"
+        )
+    return path
+
+
+def claim_key(value: object) -> str:
+    """Accept what names claims: `claim`, `namespace/claim`, or `*` for all others."""
+    key = line_of_text(value).strip()
+    if key != "*" and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9.-]+", key):
+        raise ValueError(f"must be named by a claim, namespace/claim or *, not {shown(value)}")
+    return key
+
+
 Host = Annotated[str, BeforeValidator(host)]
 Login = Annotated[str, BeforeValidator(login)]
 Port = Annotated[int, BeforeValidator(number(1, 65535))]
@@ -130,3 +156,6 @@ Command = Annotated[str, BeforeValidator(command)]
 Shebang = Annotated[str, BeforeValidator(shebang)]
 SitePath = Annotated[str, BeforeValidator(site_path)]
 SiteFolder = Annotated[str, BeforeValidator(site_folder)]
+AbsoluteSitePath = Annotated[str, BeforeValidator(absolute_site_path)]
+ClaimPath = Annotated[str, BeforeValidator(claim_path)]
+ClaimKey = Annotated[str, BeforeValidator(claim_key)]

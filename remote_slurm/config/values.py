@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
+from string import Formatter
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator
@@ -199,6 +200,24 @@ def slurm_flag(value: object) -> str:
     return option
 
 
+def resource_flags(value: object) -> str:
+    """Accept options of sbatch in which {count} and {mib} stand for an amount, or the word none."""
+    options = words(value).strip()
+    if options == "none":
+        return options
+    try:
+        fields = {field for _, field, _, _ in Formatter().parse(options) if field is not None}
+        filled = options.format(count=1, mib=1)
+    except (ValueError, LookupError):
+        fields, filled = {""}, options
+    if not filled.startswith("-") or not fields <= {"count", "mib"}:
+        raise ValueError(
+            "must be options of sbatch with {count}, or {mib} for an amount in MiB, such as --gres=fpga:{count}, "
+            f"or none, not {shown(value)}"
+        )
+    return options
+
+
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -230,6 +249,7 @@ FlavorMemory = Annotated[int, BeforeValidator(flavor_memory)]
 Quantity = Annotated[str, BeforeValidator(quantity_text)]
 Namespace = Annotated[str, BeforeValidator(namespace)]
 SlurmFlag = Annotated[str, BeforeValidator(slurm_flag)]
+ResourceFlag = Annotated[str, BeforeValidator(resource_flags)]
 Runtime = Annotated[
     ContainerRuntime, BeforeValidator(one_of(ContainerRuntime, frozenset({"enroot", "podman", "podman-hpc"})))
 ]

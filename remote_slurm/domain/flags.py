@@ -1,6 +1,6 @@
 """sbatch flags as values: read from a line of text, merged by name, written as `#SBATCH` lines.
 
-Names and forms are those of sbatch(1), Slurm 20.11 to 25.05.
+Names and forms are those of sbatch(1), Slurm 20.11 to 25.05. A flag may be abbreviated, as getopt_long allows it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,32 @@ _WITHOUT_VALUE = frozenset({
     "verbose", "version", "wait",
 })  # fmt: skip
 
-_OPTIONAL_VALUE = frozenset({"exclusive", "get-user-env", "immediate", "nice", "no-kill", "oversubscribe", "propagate"})
+_OPTIONAL_VALUE = frozenset({
+    "exclusive", "get-user-env", "immediate", "nice", "no-kill", "oom-kill-step", "oversubscribe", "propagate",
+    "resv-ports",
+})  # fmt: skip
+
+_WITH_VALUE = frozenset({
+    "acctg-freq", "batch", "bb", "bbf", "cluster-constraint", "comment", "container", "container-id",
+    "cores-per-socket", "cpu-freq", "cpus-per-gpu", "deadline", "delay-boot", "export", "export-file", "extra", "gid",
+    "gpu-bind", "gpu-freq", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "gres-flags", "hint",
+    "kill-on-invalid-dep", "mail-type", "mail-user", "mcs-label", "mem", "mem-bind", "mem-per-cpu", "mem-per-gpu",
+    "mincpus", "network", "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket", "open-mode",
+    "power", "prefer", "priority", "profile", "reservation", "segment", "signal", "sockets-per-node", "switches",
+    "thread-spec", "threads-per-core", "time-min", "tmp", "tres-bind", "tres-per-task", "uid", "wait-all-nodes",
+    "wckey", "wrap",
+})  # fmt: skip
 
 # Flags that stand for each other: the last one given replaces the others, and sbatch refuses them together.
 _GROUPS = (
     frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}),
+    frozenset({"cpus-per-task", "cpus-per-gpu"}),
+    frozenset({"exclusive", "oversubscribe"}),
     frozenset({"requeue", "no-requeue"}),
 )
+
+# How GPUs are asked for without --gres; beside a --gres=gpu of other figures, sbatch finds no node for the job
+_GPUS = frozenset({"gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"})
 
 _FORBIDDEN = {
     "array": "one pod is one job",
@@ -54,7 +73,7 @@ _FORBIDDEN = {
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _MAX_VALUE = 4000  # sbatch reads an #SBATCH argument into a buffer of 8192 bytes (BUFSIZ), escapes included
 
-_FULL_NAMES = frozenset(_SHORT.values()) | _WITHOUT_VALUE | _OPTIONAL_VALUE
+_FULL_NAMES = frozenset(_SHORT.values()) | _WITHOUT_VALUE | _OPTIONAL_VALUE | _WITH_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +105,83 @@ def parse_flags(text: str, where: str) -> list[Flag]:
 
 
 def merge_flags(*sources: Iterable[Flag]) -> list[Flag]:
-    """One flag of each name and group: a later source wins over an earlier one."""
+    """One flag of each name and group: a later source wins over an earlier one, and so does its way to ask for GPUs."""
     merged: dict[frozenset[str], Flag] = {}
     for source in sources:
-        for flag in source:
+        flags = list(source)
+        if any(_asks_for_gpus(flag) for flag in flags):
+            merged = {group: kept for group, flag in merged.items() if (kept := _without_gpus(flag))}
+        for flag in flags:
             group = next((group for group in _GROUPS if flag.name in group), frozenset({flag.name}))
             merged[group] = flag
     return list(merged.values())
 
 
+def merge_resources(flags: list[Flag], resources: Iterable[Flag]) -> list[Flag]:
+    """What the pod's resources come to wins over flags; in lists such as `--gres`, entry by entry.
+
+    A GPU's type is what only flags can say: `--gres=gpu:a100:1` and two GPUs are `--gres=gpu:a100:2`.
+    """
+    entries: dict[str, list[str]] = {}
+    others = []
+    for flag in resources:
+        if flag.name in ("gres", "licenses") and flag.value:
+            entries.setdefault(flag.name, []).extend(_typed(entry, flags) for entry in flag.value.split(","))
+        else:
+            others.append(flag)
+    lists = [Flag(name, ",".join(_over(_entries(flags, name), new))) for name, new in entries.items()]
+    return merge_flags(flags, [*lists, *others])
+
+
+def gpu_count(flags: Iterable[Flag]) -> int:
+    """How many GPUs (of a node, or in all) flags ask for, as far as they say a number."""
+    values = [entry.removeprefix("gpu:") for entry in _entries(flags, "gres") if entry.startswith("gpu:")]
+    values += [flag.value for flag in flags if flag.name in ("gpus", "gpus-per-node") and flag.value]
+    counts = (value.rpartition(":")[2] for value in values)
+    return sum(int(count) for count in counts if count.isdigit())
+
+
+def _entries(flags: Iterable[Flag], name: str) -> list[str]:
+    """The entries of a flag that holds a list, `gpu:2` and `fpga:1`."""
+    return [entry for flag in flags if flag.name == name and flag.value for entry in flag.value.split(",")]
+
+
+def _over(old: list[str], new: list[str]) -> list[str]:
+    names = {_gres_name(entry) for entry in new}
+    return [entry for entry in old if _gres_name(entry) not in names] + new
+
+
+def _typed(entry: str, flags: list[Flag]) -> str:
+    name, _, count = entry.partition(":")
+    known = [old.split(":") for old in _entries(flags, "gres")]
+    if name == "gpu":
+        known += [["gpu", *flag.value.split(":")] for flag in flags if flag.name in _GPUS and flag.value]
+    types = {old[1] for old in known if old[0] == name and len(old) == 3}  # noqa: PLR2004 - name, type and count
+    return f"{name}:{types.pop()}:{count}" if len(types) == 1 and count.isdigit() else entry
+
+
+def _gres_name(entry: str) -> str:
+    return entry.partition(":")[0]
+
+
+def _asks_for_gpus(flag: Flag) -> bool:
+    return flag.name in _GPUS or any(_gres_name(entry) == "gpu" for entry in _entries([flag], "gres"))
+
+
+def _without_gpus(flag: Flag) -> Flag | None:
+    if flag.name in _GPUS:
+        return None
+    if flag.name != "gres":
+        return flag
+    left = [entry for entry in _entries([flag], "gres") if _gres_name(entry) != "gpu"]
+    return Flag("gres", ",".join(left)) if left else None
+
+
 def _take_flag(words: list[str], where: str) -> Flag:
     word = words.pop(0)
     if word.startswith("--") and len(word) > 2:  # noqa: PLR2004 - more than the dashes
-        name, equals, value = word[2:].partition("=")
-        given = value if equals else None
+        written, equals, value = word[2:].partition("=")
+        name, given = _full_name(written, where), value if equals else None
     elif word.startswith("-") and word[1:2] in _SHORT:
         name, given = _SHORT[word[1]], word[2:] or None
     else:
@@ -107,9 +189,23 @@ def _take_flag(words: list[str], where: str) -> Flag:
     if name in _WITHOUT_VALUE:
         if given is not None:
             raise Rejected(f"{where}: --{name} takes no value, and got '{given}'")
-    elif given is None and name not in _OPTIONAL_VALUE:
+    elif given is None and name in _FULL_NAMES - _OPTIONAL_VALUE:
         given = _next_value(words, name, where)
+    elif given is None and name not in _FULL_NAMES and words and not words[0].startswith("-"):
+        given = words.pop(0)  # a flag of a site's plugin: whether it takes a value only the site knows
     return Flag(name, _checked(given, name, where))
+
+
+def _full_name(name: str, where: str) -> str:
+    """`--part` is `--partition`; what no flag begins with may be a plugin's at the site, and stays."""
+    if name in _FULL_NAMES or not name:
+        return name
+    found = sorted(each for each in _FULL_NAMES if each.startswith(name))
+    if len(found) > 1 and not _FORBIDDEN.keys() & set(found):
+        raise Rejected(
+            f"{where}: --{name} may be {', '.join(f'--{each}' for each in found)}: write the one that is meant"
+        )
+    return found[0] if len(found) == 1 else name
 
 
 def _next_value(words: list[str], name: str, where: str) -> str:

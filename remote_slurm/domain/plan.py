@@ -5,24 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remote_slurm.config import Config
-from remote_slurm.domain.flags import Flag, merge_flags, parse_flags
-from remote_slurm.domain.pod import Container, CreateRequest, Pod
-from remote_slurm.domain.quantity import MIB
-from remote_slurm.domain.resources import PodResources, pod_resources
-from remote_slurm.domain.runtimes import Started, container_command, env_lines
-from remote_slurm.domain.volumes import File, HostPath, Volumes, plan_volumes
+from remote_slurm.domain.annotations import Annotations, read_annotations
+from remote_slurm.domain.flags import Flag
+from remote_slurm.domain.flavors import Chosen, choose_flavor
+from remote_slurm.domain.pod import CreateRequest, Pod
+from remote_slurm.domain.preparing import Prepared, first_calls, prepare
+from remote_slurm.domain.projections import File
+from remote_slurm.domain.resources import pod_resources
+from remote_slurm.domain.runtimes import Started, container_command
+from remote_slurm.domain.submission import job_flags, resource_flags
+from remote_slurm.domain.submission import warnings as resource_warnings
+from remote_slurm.domain.volumes import Call, Volumes, plan_volumes
 from remote_slurm.errors import Rejected
-
-_PREFIXES = ("slurm-job.vk.io/", "slurm-job.knoc.io/")
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerPlan:
-    """One call of the runner: the words of the command, in the groups that make readable lines."""
+    """One call of the runner: the words of the command, in the groups that make readable lines.
+
+    `calls` are those that come right before it.
+    """
 
     name: str
     init: bool
     lines: tuple[tuple[str, ...], ...]
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedUser:
+    """The user id that a pod is to run as, and where that is said."""
+
+    uid: int
+    said_in: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +49,13 @@ class JobPlan:
     flags: tuple[Flag, ...]
     containers: tuple[ContainerPlan, ...]
     files: tuple[File, ...]
-    host_paths: tuple[HostPath, ...]
+    calls: tuple[Call, ...]
     warnings: tuple[str, ...]
     grace_seconds: int
+    deadline_seconds: int | None
+    user: WantedUser | None
+    annotations: Annotations
+    job_script: bool
     log_limit: int
     command_prefix: str
     bash_path: str
@@ -46,77 +65,74 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     """Raises Rejected with a sentence for whatever a Slurm job at this site cannot do."""
     pod = request.pod
     _refuse_unsupported(request, config)
-    resources = pod_resources(pod)
-    volumes = plan_volumes(request, export_pod_data=config.export_pod_data)
+    annotations = read_annotations(pod)
+    resources = pod_resources(pod, resource_flags(config))
+    flavor = choose_flavor(pod, annotations.flavor, resources.gpus, config)
+    flags = job_flags(pod, annotations, flavor, resources, config)
+    volumes = plan_volumes(request, config)
+    containers = prepare(pod, volumes)
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,
-        flags=_flags(pod, resources, config),
-        containers=_containers(pod, volumes, config),
-        files=(*volumes.files, *_env_files(pod)),
-        host_paths=volumes.host_paths,
-        warnings=(*volumes.warnings, *_warnings(pod, resources, volumes, config)),
+        flags=flags,
+        containers=tuple(_container(each, request, annotations, config) for each in containers),
+        files=(
+            *volumes.files,
+            *(file for each in containers for file in each.files),
+            *_annotation_files(annotations, request.job_script),
+        ),
+        calls=first_calls(pod, volumes, config),
+        warnings=(
+            *volumes.warnings,
+            *request.unheeded,
+            *annotations.warnings,
+            *resource_warnings(resources, flags, config),
+            *_warnings(pod, annotations, volumes, config),
+        ),
         grace_seconds=pod.spec.termination_grace_period_seconds,
+        deadline_seconds=pod.spec.active_deadline_seconds,
+        user=_wanted_user(pod, flavor, config),
+        annotations=annotations,
+        job_script=bool(request.job_script),
         log_limit=config.max_log_size,
         command_prefix=config.command_prefix,
         bash_path=config.bash_path,
     )
 
 
-def _annotation(pod: Pod, name: str) -> str:
-    """The value under interLink's prefix, or under the older one that means the same."""
-    values = (pod.metadata.annotations.get(prefix + name) for prefix in _PREFIXES)
-    return next((value for value in values if value), "")
+def _container(prepared: Prepared, request: CreateRequest, annotations: Annotations, config: Config) -> ContainerPlan:
+    """Where the request brings a script of its own, that runs in place of their commands."""
+    lines = () if request.job_script else container_command(Started(prepared, annotations), config)
+    return ContainerPlan(prepared.container.name, prepared.init, lines, prepared.calls)
 
 
-def _flags(pod: Pod, resources: PodResources, config: Config) -> tuple[Flag, ...]:
-    memory = config.default_memory
-    defaults = [
-        Flag("job-name", pod.metadata.name),
-        Flag("no-requeue"),
-        Flag("cpus-per-task", str(config.default_cpu)),
-    ]
-    if memory is not None:
-        defaults.append(_memory(-(-memory // MIB)))
-    asked = parse_flags(_annotation(pod, "flags"), f"the flags of pod {pod.full_name}")
-    return tuple(merge_flags(defaults, asked, _resource_flags(resources)))
+def _annotation_files(annotations: Annotations, job_script: str) -> list[File]:
+    """Shell that is the pod's own. It may hold keys, as the Virtual Kubelet's mesh script does."""
+    texts = {
+        "secret/pre-exec.sh": annotations.pre_exec,
+        "secret/wireguard.conf": annotations.wireguard,
+        "secret/job-script.sh": job_script,
+    }
+    return [File(path, text.encode(), 0o700) for path, text in texts.items() if text]
 
 
-def _resource_flags(resources: PodResources) -> list[Flag]:
-    flags = [Flag("gres", ",".join(f"{name}:{count}" for name, count in resources.gres))] if resources.gres else []
-    if resources.cpus is not None:
-        flags.append(Flag("cpus-per-task", str(resources.cpus)))
-    if resources.memory_mib is not None:
-        flags.append(_memory(resources.memory_mib))
-    return flags
-
-
-def _memory(mib: int) -> Flag:
-    return Flag("mem", f"{mib}M")
-
-
-def _containers(pod: Pod, volumes: Volumes, config: Config) -> tuple[ContainerPlan, ...]:
-    return tuple(
-        ContainerPlan(
-            container.name,
-            init,
-            container_command(Started(container, volumes.mounts(container), _env_path(container)), config),
-        )
-        for init, containers in ((True, pod.spec.init_containers), (False, pod.spec.containers))
-        for container in containers
-    )
-
-
-def _env_path(container: Container) -> str:
-    return f"secret/env/{container.name}"
-
-
-def _env_files(pod: Pod) -> list[File]:
-    """Secrets reach containers as environment variables too: the values travel in files, never in argv."""
-    return [
-        File(_env_path(container), env_lines(container, pod).encode(), 0o600)
-        for container in (*pod.spec.init_containers, *pod.spec.containers)
-    ]
+def _wanted_user(pod: Pod, flavor: Chosen, config: Config) -> WantedUser | None:
+    """The pod's wish before the flavor's before DefaultUID. Raises Rejected where its containers differ."""
+    of_pod = pod.spec.security_context.run_as_user
+    wishes = {
+        of_pod if (own := each.security_context.run_as_user) is None else own
+        for each in (*pod.spec.init_containers, *pod.spec.containers)
+    } - {None}
+    if len(wishes) > 1:
+        raise Rejected(f"the containers of pod {pod.full_name} are to run as different users, and a job has one")
+    for uid, said_in in (
+        (next(iter(wishes), None), "its securityContext.runAsUser"),
+        (flavor.uid, f"UID of the flavor '{flavor.name}'"),
+        (config.default_uid, "DefaultUID in the sidecar's configuration"),
+    ):
+        if uid is not None:
+            return WantedUser(uid, said_in)
+    return None
 
 
 def _refuse_unsupported(request: CreateRequest, config: Config) -> None:
@@ -125,8 +141,6 @@ def _refuse_unsupported(request: CreateRequest, config: Config) -> None:
         raise Rejected(
             f"pod {pod.full_name} is not in namespace '{config.namespace}', the only one that this site takes pods from"
         )
-    if request.job_script:
-        raise Rejected(f"pod {pod.full_name} brings a jobScript of its own, which is not supported yet")
     names = [container.name for container in (*pod.spec.init_containers, *pod.spec.containers)]
     if len(set(names)) < len(names):
         raise Rejected(f"pod {pod.full_name} has two containers of the same name")
@@ -138,21 +152,14 @@ def _refuse_unsupported(request: CreateRequest, config: Config) -> None:
             )
 
 
-def _warnings(pod: Pod, resources: PodResources, volumes: Volumes, config: Config) -> list[str]:
-    warnings = [
-        f"annotation {name} is not supported yet and has no effect"
-        for name in pod.metadata.annotations
-        if name.startswith(_PREFIXES) and name.rpartition("/")[2] != "flags"
-    ]
-    if resources.memory_mib is None and config.default_memory is not None:
-        warnings.append(
-            f"no memory limit is given, so the job gets DefaultMemory ({config.default_memory} bytes): "
-            "a site that enforces memory kills it at once"
-        )
-    if config.container_runtime == "none" and volumes.sources:
-        warnings.append(
-            "ContainerRuntime: none mounts nothing: the volumes lie in the job's folder, not at their mountPath"
-        )
-    if pod.spec.restart_policy != "Never":
-        warnings.append(f"restartPolicy {pod.spec.restart_policy} is not supported yet: containers run once")
+def _warnings(pod: Pod, annotations: Annotations, volumes: Volumes, config: Config) -> list[str]:
+    warnings = []
+    if config.container_runtime == "none":
+        warnings += [
+            f"annotation {name} has no effect with ContainerRuntime: none" for name in annotations.for_a_runtime
+        ]
+        if volumes.collected:
+            warnings.append(
+                "ContainerRuntime: none mounts nothing: the volumes lie in the job's folder, not at their mountPath"
+            )
     return warnings

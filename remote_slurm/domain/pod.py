@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from remote_slurm.domain.fields import refused, unheeded
 from remote_slurm.errors import Rejected
 
 # Both become parts of paths and of file names at the site. Kubernetes allows less (RFC 1123 labels and UUIDs).
@@ -51,16 +52,42 @@ class Metadata(Wire):
     labels: dict[str, str] = {}
 
 
+class FieldRef(Wire):
+    field_path: str
+
+
+class ResourceFieldRef(Wire):
+    resource: str
+    container_name: str = ""
+    divisor: str | int | float = "1"
+
+
+class KeyRef(Wire):
+    """A key of a ConfigMap or a Secret."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool = False
+
+
+class ValueFrom(Wire):
+    field_ref: FieldRef | None = None
+    resource_field_ref: ResourceFieldRef | None = None
+    config_map_key_ref: KeyRef | None = None
+    secret_key_ref: KeyRef | None = None
+
+
 class EnvVar(Wire):
     name: str
     value: str = ""
-    value_from: dict[str, Any] | None = None
+    value_from: ValueFrom | None = None
 
 
 class VolumeMount(Wire):
     name: str
     mount_path: str
     sub_path: str = ""
+    sub_path_expr: str = ""
     read_only: bool = False
 
 
@@ -73,6 +100,10 @@ class Resources(Wire):
         return self.limits.get(name, self.requests.get(name))
 
 
+class SecurityContext(Wire):
+    run_as_user: int | None = None
+
+
 class Container(Wire):
     name: Name
     image: str = ""
@@ -83,6 +114,7 @@ class Container(Wire):
     resources: Resources = Resources()
     volume_mounts: tuple[VolumeMount, ...] = ()
     restart_policy: str = ""
+    security_context: SecurityContext = SecurityContext()
 
 
 class KeyToPath(Wire):
@@ -105,17 +137,64 @@ class SecretVolume(Wire):
     optional: bool = False
 
 
+class DownwardItem(Wire):
+    """One file of a downwardAPI volume."""
+
+    path: str
+    field_ref: FieldRef | None = None
+    resource_field_ref: ResourceFieldRef | None = None
+    mode: int | None = None
+
+
+class DownwardSource(Wire):
+    items: tuple[DownwardItem, ...] = ()
+
+
+class DownwardVolume(DownwardSource):
+    default_mode: int = 0o644
+
+
+class NamedSource(Wire):
+    """A ConfigMap or a Secret as one source of a projected volume."""
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool = False
+
+
+class TokenSource(Wire):
+    path: str
+
+
+class ProjectedSource(Wire):
+    """One source of a projected volume; exactly one of these is set, or it is of a kind that is not known here."""
+
+    config_map: NamedSource | None = None
+    secret: NamedSource | None = None
+    downward_api: DownwardSource | None = Field(default=None, alias="downwardAPI")
+    service_account_token: TokenSource | None = None
+
+
 class ProjectedVolume(Wire):
     default_mode: int = 0o644
+    sources: tuple[ProjectedSource, ...] = ()
 
 
 class EmptyDirVolume(Wire):
     medium: str = ""
+    size_limit: str | int | float = ""
 
 
 class HostPathVolume(Wire):
     path: str
     type: str = ""
+
+
+class ClaimVolume(Wire):
+    """A persistentVolumeClaim."""
+
+    claim_name: Name
+    read_only: bool = False
 
 
 class Volume(Wire):
@@ -127,6 +206,8 @@ class Volume(Wire):
     projected: ProjectedVolume | None = None
     empty_dir: EmptyDirVolume | None = None
     host_path: HostPathVolume | None = None
+    downward_api: DownwardVolume | None = Field(default=None, alias="downwardAPI")
+    persistent_volume_claim: ClaimVolume | None = None
     kind: str = ""
 
     @model_validator(mode="before")
@@ -142,8 +223,14 @@ class PodSpec(Wire):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    service_account_name: str = "default"
+    node_name: str = ""
     restart_policy: str = "Always"
     termination_grace_period_seconds: int = 30
+    active_deadline_seconds: int | None = Field(default=None, ge=1)
+    security_context: SecurityContext = SecurityContext()
+    resources: Resources = Resources()
+    overhead: dict[str, str | int | float] = {}
 
 
 class Pod(Wire):
@@ -208,6 +295,7 @@ class CreateRequest(Wire):
     pod: Pod
     container: tuple[ContainerData, ...] = ()
     job_script: str = ""
+    unheeded: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, body: object) -> Self:
@@ -222,7 +310,10 @@ class CreateRequest(Wire):
         request = _validated(cls, body, "create")
         if not request.pod.spec.containers:
             raise Rejected(f"pod {request.pod.full_name} has no containers: a pod needs at least one")
-        return request
+        raw = body["pod"] if isinstance(body, dict) else {}
+        if impossible := refused(raw):
+            raise Rejected(f"pod {request.pod.full_name}: {'; '.join(impossible)}")
+        return request.model_copy(update={"unheeded": unheeded(raw)})
 
 
 def parse_pod(body: object, what: str) -> Pod:

@@ -1,73 +1,103 @@
-"""What a pod needs, counted as Kubernetes counts it: the sum over its containers, or its largest init container."""
+"""What a pod needs, counted as Kubernetes counts it: the sum over its containers, or its largest init container.
+
+The rule is that of the scheduler (KEP-753 for init containers that stay, KEP-2837 for resources of a pod as a whole),
+with limits in place of requests where there are some: a Slurm job has one figure for both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
-from remote_slurm.domain.pod import Container, Pod
+from remote_slurm.domain.pod import Container, Pod, Resources
 from remote_slurm.domain.quantity import MIB, quantity, whole
 from remote_slurm.errors import Rejected
 
-# Resource names that device plugins register, and what they are called as a generic resource in Slurm
-_GRES = {"nvidia.com/gpu": "gpu", "amd.com/gpu": "gpu"}
 # A node's own disk is not a Slurm resource that every site has; a job's folder is on a shared file system.
-_NOT_COUNTED = ("ephemeral-storage",)
+EPHEMERAL_STORAGE = "ephemeral-storage"
+GPUS = ("nvidia.com/gpu", "amd.com/gpu")
+_VENDORS = ("nvidia.com/", "amd.com/")
 
 
 @dataclass(frozen=True, slots=True)
 class PodResources:
-    """Whole CPUs, memory in MiB, and generic resources by Slurm's name; None where the pod says nothing."""
+    """Whole CPUs and memory in MiB, None where the pod says nothing; `others` by their names in Kubernetes."""
 
     cpus: int | None
     memory_mib: int | None
-    gres: tuple[tuple[str, int], ...] = ()
+    others: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def gpus(self) -> int:
+        return sum(whole(count) for name, count in self.others if name in GPUS)
 
 
-def pod_resources(pod: Pod) -> PodResources:
-    """Raises Rejected for a resource that has no counterpart in Slurm."""
+def pod_resources(pod: Pod, known: Collection[str] = GPUS) -> PodResources:
+    """Raises Rejected for a resource that is neither CPU, memory nor one of `known`."""
     for container in (*pod.spec.init_containers, *pod.spec.containers):
-        _refuse_unknown(pod, container)
-    memory = _of_pod(pod, "memory")
-    cpus = _of_pod(pod, "cpu")
-    gres = [(slurm, whole(count)) for name, slurm in _GRES.items() if (count := _of_pod(pod, name))]
+        _refuse_unknown(pod, container, known)
+    cpus, memory = _of_pod(pod, "cpu"), _of_pod(pod, "memory")
+    others = ((name, amount) for name in _other_names(pod) if (amount := _of_pod(pod, name)))
     return PodResources(
         cpus=max(1, whole(cpus)) if cpus is not None else None,
         memory_mib=max(1, whole(memory / MIB)) if memory is not None else None,
-        gres=tuple(gres),
+        others=tuple(others),
     )
 
 
-def wants_gpu(container: Container) -> str:
-    """The resource name of the GPUs that a container asks for, or nothing."""
-    for name in _GRES:
-        asked = container.resources.get(name)
-        if asked is not None and quantity(asked, name) > 0:
-            return name
-    return ""
+def gpu_vendor(container: Container) -> str:
+    """Whose GPUs a container asks for, `nvidia.com/` or `amd.com/`, or nothing."""
+    asked = {**container.resources.requests, **container.resources.limits}
+    wanted = [name for name, amount in asked.items() if name.startswith(_VENDORS) and quantity(amount, name)]
+    return next((vendor for vendor in _VENDORS for name in wanted if name.startswith(vendor)), "")
 
 
 def _of_pod(pod: Pod, name: str) -> Decimal | None:
-    together = list(_asked(pod.spec.containers, name))
-    one_by_one = list(_asked(pod.spec.init_containers, name))
-    if not together and not one_by_one:
+    amount = _amount(pod.spec.resources, name, "the pod")
+    if amount is None:
+        amount = _of_containers(pod, name)
+    if amount is None or name not in pod.spec.overhead:
+        return amount
+    return amount + quantity(pod.spec.overhead[name], f"{name} of the pod's overhead")
+
+
+def _of_containers(pod: Pod, name: str) -> Decimal | None:
+    """An init container that stays (restartPolicy Always) counts beside whatever comes after it."""
+    asked = False
+    largest = staying = Decimal(0)
+    for container in pod.spec.init_containers:
+        amount = _amount(container.resources, name, f"container '{container.name}'")
+        asked = asked or amount is not None
+        largest = max(largest, staying + (amount or 0))
+        staying += (amount or 0) if container.restart_policy == "Always" else 0
+    together = [_amount(each.resources, name, f"container '{each.name}'") for each in pod.spec.containers]
+    if not asked and all(amount is None for amount in together):
         return None
-    return max(sum(together, Decimal(0)), *one_by_one, Decimal(0))
+    return max(largest, staying + sum(amount or 0 for amount in together))
 
 
-def _asked(containers: Iterable[Container], name: str) -> Iterable[Decimal]:
-    for container in containers:
-        asked = container.resources.get(name)
-        if asked is not None:
-            yield quantity(asked, f"{name} of container '{container.name}'")
+def _amount(resources: Resources, name: str, whose: str) -> Decimal | None:
+    asked = resources.get(name)
+    return None if asked is None else quantity(asked, f"{name} of {whose}")
 
 
-def _refuse_unknown(pod: Pod, container: Container) -> None:
+def _other_names(pod: Pod) -> list[str]:
+    names = {
+        name: None
+        for container in (*pod.spec.init_containers, *pod.spec.containers)
+        for name in (*container.resources.limits, *container.resources.requests)
+        if name not in ("cpu", "memory")
+    }
+    return list(names)
+
+
+def _refuse_unknown(pod: Pod, container: Container, known: Collection[str]) -> None:
     for name in (*container.resources.limits, *container.resources.requests):
-        if name not in ("cpu", "memory", *_GRES, *_NOT_COUNTED):
-            known = ", ".join(("cpu", "memory", *_GRES))
+        if name not in ("cpu", "memory", EPHEMERAL_STORAGE, *known):
+            have = ", ".join(("cpu", "memory", *known))
             raise Rejected(
                 f"container '{container.name}' of pod {pod.full_name} asks for '{name}', "
-                f"which has no counterpart in Slurm here: {known} have"
+                f"which has no counterpart in Slurm here: {have} have, and ResourceFlags in the sidecar's "
+                "configuration can name more"
             )

@@ -5,32 +5,42 @@ Facts: apptainer-exec(1) and apptainer-run(1) 1.0 to 1.4; SingularityCE 3.10 has
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import dataclass
-from typing import Any
 
 from remote_slurm.config import Config, ContainerRuntime
-from remote_slurm.domain.pod import Container, EnvVar, Pod
-from remote_slurm.domain.resources import wants_gpu
-from remote_slurm.domain.shell import quote
+from remote_slurm.domain.annotations import Annotations
+from remote_slurm.domain.pod import Container
+from remote_slurm.domain.preparing import Prepared
+from remote_slurm.domain.resources import gpu_vendor
 from remote_slurm.domain.volumes import Mount
 from remote_slurm.errors import Rejected
 
-_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A container of its own instead of the user's login environment, with a root file system that can be written (in
 # memory), and values that are not evaluated by a shell a second time
 _ALWAYS = ("--containall", "--no-eval", "--writable-tmpfs")
-_GPU_OPTION = {"": (), "nvidia.com/gpu": ("--nv",), "amd.com/gpu": ("--rocm",)}
+# The ranks of an MPI program share memory and see each other's processes, as those of one container would
+_ALWAYS_WITH_MPI = ("--contain", "--cleanenv", "--bind=/dev/shm", "--no-eval", "--writable-tmpfs")
+# What `run` runs; `exec` of it is the same, but by the image's own /bin/sh
+_RUNSCRIPT = "/.singularity.d/runscript"
+_GPU_OPTION = {"": (), "nvidia.com/": ("--nv",), "amd.com/": ("--rocm",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """All that starting one container takes: its parts of the pod's folder are named relative to it."""
 
-    container: Container
-    mounts: list[Mount]
-    env_file: str
+    prepared: Prepared
+    annotations: Annotations
+
+    @property
+    def container(self) -> Container:
+        return self.prepared.container
+
+    @property
+    def mpi_flags(self) -> tuple[str, ...] | None:
+        """Init containers prepare things once, not once for each rank."""
+        return None if self.prepared.init else self.annotations.mpi_flags
 
 
 Command = tuple[tuple[str, ...], ...]
@@ -38,28 +48,54 @@ Command = tuple[tuple[str, ...], ...]
 
 def container_command(start: Started, config: Config) -> Command:
     """The words that the runner executes, grouped into lines for the reader. Raises Rejected."""
-    if config.container_runtime is ContainerRuntime.NONE:
-        return _on_node(start)
-    return tuple(line for line in _apptainer(start, config) if line)
+    on_node = config.container_runtime is ContainerRuntime.NONE
+    lines = _on_node(start) if on_node else _apptainer(start, config)
+    return _with_odd_names(start, tuple(line for line in (*_in_front(start), *lines) if line))
+
+
+def _with_odd_names(start: Started, lines: Command) -> Command:
+    """Variables that no shell can hold reach the command, which is the last line, as words of `env`.
+
+    The runner reads them from a file and puts them there, so that they stand in no script.
+    """
+    if not start.prepared.odd_env_file:
+        return lines
+    *before, command = lines
+    before.append(("env",))
+    place = sum(len(line) for line in before)
+    return (("with_env", start.prepared.odd_env_file, str(place)), *before, command)
+
+
+def _in_front(start: Started) -> Command:
+    """Functions of the runner that get what follows as their words: see job/annotations.sh."""
+    return (
+        ("prefixed", start.annotations.commands) if start.annotations.commands else (),
+        ("mpi", *start.mpi_flags, "--") if start.mpi_flags is not None else (),
+    )
 
 
 def _apptainer(start: Started, config: Config) -> Command:
     container = start.container
+    command = (*container.command, *container.args)
     verb = "exec" if container.command else "run"
+    if verb == "run" and start.prepared.odd_env_file:
+        verb, command = "exec", (_RUNSCRIPT, *command)
     return (
         (
             *shlex.split(config.singularity_prefix),
             config.singularity_path,
             verb,
-            *_ALWAYS,
+            *(_ALWAYS if start.mpi_flags is None else _ALWAYS_WITH_MPI),
             *config.singularity_default_options,
-            *_GPU_OPTION[wants_gpu(container)],
+            *_GPU_OPTION[gpu_vendor(container)],
         ),
+        (*start.annotations.mounts, *start.annotations.options),
+        ("--workdir", f"scratch/{container.name}"),
         ("--pwd", container.working_dir) if container.working_dir else (),
-        ("--env-file", start.env_file),
-        *(("--bind", _bind(mount)) for mount in start.mounts),
-        (image(container, config),),
-        (*container.command, *container.args),
+        ("--env-file", start.prepared.env_file),
+        *(("--bind", _bind(mount)) for mount in start.prepared.mounts),
+        (image(container, start.annotations.image_root or config.image_prefix),),
+        command,
     )
 
 
@@ -67,7 +103,7 @@ def _bind(mount: Mount) -> str:
     return f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}"
 
 
-def image(container: Container, config: Config) -> str:
+def image(container: Container, prefix: str) -> str:
     """What the runtime is asked to run: an absolute path, or anything with a scheme, stays as it is.
 
     Raises Rejected where there is no image.
@@ -77,7 +113,7 @@ def image(container: Container, config: Config) -> str:
         raise Rejected(f"container '{container.name}' has no image")
     if name.startswith("/") or "://" in name:
         return name
-    return f"{config.image_prefix or 'docker://'}{name}"
+    return f"{prefix or 'docker://'}{name}"
 
 
 def _on_node(start: Started) -> Command:
@@ -88,38 +124,6 @@ def _on_node(start: Started) -> Command:
             "to take one from: give it one"
         )
     return (
-        ("on_node", start.env_file, container.working_dir),
+        ("on_node", start.prepared.env_file, container.working_dir),
         (*container.command, *container.args),
-    )
-
-
-def env_lines(container: Container, pod: Pod) -> str:
-    """The container's environment, one quoted assignment a line: apptainer's --env-file and a shell read both."""
-    return "".join(
-        f"{_env_name(item, container)}={quote(_env_value(item, container, pod))}\n" for item in container.env
-    )
-
-
-def _env_name(item: EnvVar, container: Container) -> str:
-    if not _SHELL_NAME.fullmatch(item.name):
-        raise Rejected(
-            f"the environment variable '{item.name}' of container '{container.name}' cannot be passed through a shell: "
-            "use letters, digits and '_' only"
-        )
-    return item.name
-
-
-def _env_value(item: EnvVar, container: Container, pod: Pod) -> str:
-    """The value; the Virtual Kubelet leaves `valueFrom` only where it could not resolve it."""
-    if item.value or item.value_from is None:
-        return item.value
-    source: dict[str, Any] = next(iter(item.value_from.values()), {}) or {}
-    fields = {"metadata.name": pod.metadata.name, "metadata.namespace": pod.metadata.namespace,
-              "metadata.uid": pod.metadata.uid}  # fmt: skip
-    if source.get("fieldPath") in fields:
-        return fields[source["fieldPath"]]
-    if source.get("optional"):
-        return ""
-    raise Rejected(
-        f"the value of environment variable '{item.name}' of container '{container.name}' did not come with the pod"
     )

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 from remote_slurm import __version__
 from remote_slurm.domain.plan import ContainerPlan, JobPlan
+from remote_slurm.domain.projections import File
 from remote_slurm.domain.shell import quote, words
-from remote_slurm.domain.volumes import File
 
 _HEADER = """\
 #!{bash}
@@ -31,7 +31,7 @@ cd "$SLURM_SUBMIT_DIR" || exit 1
 . ./runner.sh
 log_limit={log_limit}
 pod {pod} {grace}
-{host_paths}{containers}
+{calls}{containers}
 finish
 """
 
@@ -49,7 +49,7 @@ def render_job(plan: JobPlan) -> str:
         pod=quote(plan.pod),
         grace=plan.grace_seconds,
         log_limit=plan.log_limit,
-        host_paths="".join(f"host_path {quote(each.type)} {quote(each.path)}\n" for each in plan.host_paths),
+        calls="".join(f"{words(call)}\n" for call in plan.calls),
         containers="".join(_call(container) for container in plan.containers),
     )
     return header + prefix + body
@@ -58,7 +58,8 @@ def render_job(plan: JobPlan) -> str:
 def _call(container: ContainerPlan) -> str:
     verb = "init_container" if container.init else "container"
     lines = [f"{verb} {quote(container.name)}", *(f"    {words(line)}" for line in container.lines)]
-    return "\n" + " \\\n".join(lines) + "\n"
+    calls = "".join(f"{words(call)}\n" for call in container.calls)
+    return "\n" + calls + " \\\n".join(lines) + "\n"
 
 
 def job_files(plan: JobPlan, runner: bytes) -> list[File]:

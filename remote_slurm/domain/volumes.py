@@ -1,36 +1,46 @@
-"""A pod's volumes -> files that travel, and mounts for its containers.
+"""A pod's volumes -> files that travel, what the runner has to make or check on the node, and mounts for containers.
 
 Where a volume lies in the pod's folder at the site::
 
-    volumes/<name>/          ConfigMaps and emptyDirs
-    secret/volumes/<name>/   Secrets and projected volumes, which hold tokens; removed when the job ends
+    volumes/<name>/          ConfigMaps and emptyDirs; of an emptyDir in memory, a link into the node's /dev/shm
+    secret/volumes/<name>/   Secrets, projected and downwardAPI volumes, which hold tokens; removed when the job ends
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from remote_slurm.config import Config
+from remote_slurm.domain.expansion import expand, unknown_names
 from remote_slurm.domain.pod import (
-    ConfigMapVolume,
+    ClaimVolume,
     Container,
     CreateRequest,
-    KeyToPath,
-    SecretVolume,
+    EmptyDirVolume,
+    HostPathVolume,
     Volume,
     VolumeMount,
 )
+from remote_slurm.domain.projections import (
+    File,
+    Projection,
+    below,
+    config_map_files,
+    downward_files,
+    projected_files,
+    secret_files,
+)
+from remote_slurm.domain.quantity import quantity, whole
 from remote_slurm.errors import Rejected
 
+Call = tuple[str, ...]
+"""A function of the runner and its arguments."""
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file, or a folder where `content` is None, below the pod's folder."""
-
-    path: str
-    content: bytes | None = field(repr=False)
-    mode: int
+_HOST_PATH_TYPES = frozenset(
+    ("", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,146 +52,134 @@ class Mount:
     read_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HostPath:
-    """A path that has to be checked or made on the node before any container starts."""
-
-    path: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Volumes:
-    """What the volumes of one pod come to."""
-
-    files: tuple[File, ...] = ()
-    host_paths: tuple[HostPath, ...] = ()
-    sources: dict[str, str] = field(default_factory=dict)
-    read_only: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
-
-    def mounts(self, container: Container) -> list[Mount]:
-        """What `container` mounts, in its order. Raises Rejected where it names a volume that the pod lacks."""
-        return [self._mount(container, mount) for mount in container.volume_mounts]
-
-    def _mount(self, container: Container, mount: VolumeMount) -> Mount:
-        what = f"volumeMount '{mount.name}' of container '{container.name}'"
-        if mount.name not in self.sources:
-            raise Rejected(f"{what} names a volume that the pod does not have")
-        if not mount.mount_path.startswith("/"):
-            raise Rejected(f"{what} has the mountPath '{mount.mount_path}', which is not absolute")
-        source = self.sources[mount.name]
-        if mount.sub_path:
-            source = f"{source}/{_below(mount.sub_path, what)}"
-        _refuse_bind_syntax(source, what)
-        _refuse_bind_syntax(mount.mount_path, what)
-        return Mount(source, mount.mount_path, mount.read_only or mount.name in self.read_only)
-
-
 @dataclass(slots=True)
-class _Collected:
-    """What one volume comes to, before all of them are put together."""
+class Collected:
+    """What one volume comes to.
+
+    `calls` are made once, before any container starts. `checks` too, and again before later containers, since an
+    earlier one could have put a link in the place of what was checked.
+    """
 
     source: str
     files: list[File] = field(default_factory=list)
-    host_path: HostPath | None = None
+    calls: list[Call] = field(default_factory=list)
+    checks: list[Call] = field(default_factory=list)
     read_only: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
-def plan_volumes(request: CreateRequest, *, export_pod_data: bool) -> Volumes:
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """What the volumes of one pod come to, by name: of those only that a container mounts."""
+
+    collected: Mapping[str, Collected] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return tuple(file for each in self.collected.values() for file in each.files)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(warning for each in self.collected.values() for warning in each.warnings)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """What the runner does before anything starts."""
+        return tuple(call for each in self.collected.values() for call in (*each.calls, *each.checks))
+
+    def checks(self, container: Container) -> list[Call]:
+        """What the runner looks at again before a container starts that comes after others."""
+        names = {mount.name for mount in container.volume_mounts}
+        return [call for name, each in self.collected.items() if name in names for call in each.checks]
+
+    def mounts(self, container: Container, known: Mapping[str, str]) -> list[Mount]:
+        """What `container` mounts, in its order; `known` is its environment, for subPathExpr. Raises Rejected."""
+        return [self._mount(container, mount, known) for mount in container.volume_mounts]
+
+    def sub_paths(self, container: Container, known: Mapping[str, str]) -> list[Call]:
+        """What has to be there below its volumes when `container` starts: the runner makes it where it is missing."""
+        subs = [(self.collected[each.name], _sub_path(container, each, known)) for each in container.volume_mounts]
+        return [("sub_path", each.source, sub) for each, sub in subs if sub and not _travels(each, sub)]
+
+    def _mount(self, container: Container, mount: VolumeMount, known: Mapping[str, str]) -> Mount:
+        what = _what(container, mount)
+        if mount.name not in self.collected:
+            raise Rejected(f"{what} names a volume that the pod does not have")
+        if not mount.mount_path.startswith("/"):
+            raise Rejected(f"{what} has the mountPath '{mount.mount_path}', which is not absolute")
+        volume = self.collected[mount.name]
+        sub = _sub_path(container, mount, known)
+        source = f"{volume.source.rstrip('/')}/{sub}" if sub else volume.source
+        _refuse_bind_syntax(source, what)
+        _refuse_bind_syntax(mount.mount_path, what)
+        return Mount(source, mount.mount_path, mount.read_only or volume.read_only)
+
+
+def _what(container: Container, mount: VolumeMount) -> str:
+    return f"volumeMount '{mount.name}' of container '{container.name}'"
+
+
+def _sub_path(container: Container, mount: VolumeMount, known: Mapping[str, str]) -> str:
+    """The path below the volume; empty for all of it. Raises Rejected."""
+    what = _what(container, mount)
+    if mount.sub_path and mount.sub_path_expr:
+        raise Rejected(f"{what} has both a subPath and a subPathExpr: one of them has to go")
+    if missing := unknown_names(mount.sub_path_expr, known):
+        raise Rejected(f"{what} names {', '.join(missing)} in its subPathExpr, which the container's env does not have")
+    path = mount.sub_path or expand(mount.sub_path_expr, known)
+    return below(path, what) if path or mount.sub_path_expr else ""
+
+
+def _travels(volume: Collected, sub: str) -> bool:
+    """Whether the path arrives with the pod's files, so that nobody else had a hand in it."""
+    path = f"{volume.source}/{sub}"
+    return any(file.path == path or file.path.startswith(f"{path}/") for file in volume.files)
+
+
+def _refuse_bind_syntax(path: str, what: str) -> None:
+    if any(character in path for character in ":,\\\n\0"):
+        raise Rejected(f"{what}: the path '{path}' holds one of : , \\ or a newline, which --bind cannot express")
+
+
+def plan_volumes(request: CreateRequest, config: Config) -> Volumes:
     """Every volume that a container mounts; the others need not exist. Raises Rejected."""
     containers = (*request.pod.spec.init_containers, *request.pod.spec.containers)
     mounted = {mount.name for container in containers for mount in container.volume_mounts}
-    collected = {
-        volume.name: _collect(volume, request, export=export_pod_data)
-        for volume in request.pod.spec.volumes
-        if volume.name in mounted
-    }
-    return Volumes(
-        files=tuple(file for each in collected.values() for file in each.files),
-        host_paths=tuple(each.host_path for each in collected.values() if each.host_path),
-        sources={name: each.source for name, each in collected.items()},
-        read_only=frozenset(name for name, each in collected.items() if each.read_only),
-        warnings=tuple(warning for each in collected.values() for warning in each.warnings),
+    volumes = (volume for volume in request.pod.spec.volumes if volume.name in mounted)
+    return Volumes({volume.name: _collect(volume, request, config) for volume in volumes})
+
+
+def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collected:
+    if projection := _projection(volume, request, export=config.export_pod_data):
+        return Collected(projection.folder, projection.files, read_only=True, warnings=projection.warnings)
+    if volume.host_path is not None:
+        return _host_path(volume, volume.host_path, config.allowed_host_paths)
+    if volume.persistent_volume_claim is not None:
+        return _claim(volume, volume.persistent_volume_claim, request.pod.metadata.namespace, config)
+    if volume.empty_dir is not None or volume.kind == "emptyDir":
+        return _empty_dir(volume, volume.empty_dir or EmptyDirVolume())
+    raise Rejected(
+        f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job: "
+        "configMap, secret, projected, downwardAPI, emptyDir, hostPath and persistentVolumeClaim can"
     )
 
 
-def _collect(volume: Volume, request: CreateRequest, *, export: bool) -> _Collected:
+def _projection(volume: Volume, request: CreateRequest, *, export: bool) -> Projection | None:
     if volume.config_map is not None:
-        return _config_map(volume, volume.config_map, request, export=export)
+        _refuse_unless(export, volume, f"ConfigMap '{volume.config_map.name}'")
+        return config_map_files(volume, volume.config_map, request)
     if volume.secret is not None:
-        return _secret(volume, volume.secret, request, export=export)
-    if volume.projected is not None:
-        return _projected(volume, request, export=export)
-    if volume.host_path is not None:
-        path = volume.host_path.path
-        if not path.startswith("/") or ".." in PurePosixPath(path).parts:
-            raise Rejected(f"hostPath volume '{volume.name}' has the path '{path}': it must be absolute, without '..'")
-        return _Collected(path, host_path=HostPath(path, volume.host_path.type))
-    if volume.empty_dir is not None or volume.kind == "emptyDir":
-        source = f"volumes/{volume.name}"
-        return _Collected(source, [File(source, None, 0o700)])
-    raise Rejected(f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job yet")
-
-
-def _config_map(volume: Volume, source: ConfigMapVolume, request: CreateRequest, *, export: bool) -> _Collected:
-    what = f"ConfigMap '{source.name}'"
-    _refuse_unless(export, volume, what)
-    sent = (each for data in request.container for each in data.config_maps)
-    found = next((each.content() for each in sent if each.metadata.name == source.name), None)
-    return _keys(volume, source, found, _Place(f"volumes/{volume.name}", what))
-
-
-def _secret(volume: Volume, source: SecretVolume, request: CreateRequest, *, export: bool) -> _Collected:
-    what = f"Secret '{source.secret_name}'"
-    _refuse_unless(export, volume, what)
-    sent = (each for data in request.container for each in data.secrets)
-    found = next((each.content() for each in sent if each.metadata.name == source.secret_name), None)
-    return _keys(volume, source, found, _Place(f"secret/volumes/{volume.name}", what))
-
-
-def _projected(volume: Volume, request: CreateRequest, *, export: bool) -> _Collected:
-    folder = f"secret/volumes/{volume.name}"
-    sent = (each for data in request.container for each in data.projected_volume_maps)
-    found = next((each.content() for each in sent if each.metadata.name == volume.name), None)
-    collected = _Collected(folder, [File(folder, None, 0o700)], read_only=True)
-    mode = volume.projected.default_mode & 0o777 if volume.projected else 0o644
-    if not export:
-        collected.warnings.append(f"projected volume '{volume.name}' stays empty, since ExportPodData is false")
-    elif found is None:
-        collected.warnings.append(f"projected volume '{volume.name}' stays empty, since no data came with the pod")
-    else:
-        what = f"projected volume '{volume.name}'"
-        collected.files += [File(f"{folder}/{_below(key, what)}", data, mode) for key, data in found.items()]
-    return collected
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    folder: str
-    what: str
-
-
-def _keys(
-    volume: Volume, source: ConfigMapVolume | SecretVolume, found: dict[str, bytes] | None, place: _Place
-) -> _Collected:
-    collected = _Collected(place.folder, [File(place.folder, None, 0o700)], read_only=True)
-    if found is None:
-        if not source.optional:
-            raise Rejected(f"{place.what}, which volume '{volume.name}' needs, did not come with the pod")
-        found = {}
-    collected.files += _projection(source, found, place)
-    return collected
-
-
-def _projection(source: ConfigMapVolume | SecretVolume, found: dict[str, bytes], place: _Place) -> Iterator[File]:
-    for item in source.items or tuple(KeyToPath(key=key, path=key) for key in found):
-        if item.key in found:
-            mode = source.default_mode if item.mode is None else item.mode
-            yield File(f"{place.folder}/{_below(item.path, place.what)}", found[item.key], mode & 0o777)
-        elif not source.optional:
-            raise Rejected(f"{place.what} has no key '{item.key}'")
+        _refuse_unless(export, volume, f"Secret '{volume.secret.secret_name}'")
+        return secret_files(volume, volume.secret, request)
+    if volume.downward_api is not None:
+        return downward_files(volume, volume.downward_api, request)
+    if volume.projected is None:
+        return None
+    if export:
+        return projected_files(volume, volume.projected, request)
+    empty = Projection(f"secret/volumes/{volume.name}")
+    empty.warnings.append(f"projected volume '{volume.name}' stays empty, since ExportPodData is false")
+    return empty
 
 
 def _refuse_unless(export: bool, volume: Volume, what: str) -> None:  # noqa: FBT001 - reads as a sentence where it is called
@@ -189,13 +187,52 @@ def _refuse_unless(export: bool, volume: Volume, what: str) -> None:  # noqa: FB
         raise Rejected(f"volume '{volume.name}' needs {what}, and ExportPodData is false: it may not leave Kubernetes")
 
 
-def _below(path: str, what: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
-        raise Rejected(f"{what} has the path '{path}', which must stay below its volume")
-    return "/".join(parts)
+def _empty_dir(volume: Volume, source: EmptyDirVolume) -> Collected:
+    folder = f"volumes/{volume.name}"
+    collected = Collected(folder)
+    if source.medium == "Memory":
+        collected.calls.append(("memory_volume", volume.name))
+    else:
+        if source.medium:
+            collected.warnings.append(
+                f"emptyDir volume '{volume.name}' lies on disk: medium {source.medium} is unknown"
+            )
+        collected.files.append(File(folder, None, 0o700))
+    limit = whole(quantity(source.size_limit or 0, f"the sizeLimit of volume '{volume.name}'"))
+    if limit:
+        collected.calls.append(("size_limit", volume.name, str(limit)))
+    return collected
 
 
-def _refuse_bind_syntax(path: str, what: str) -> None:
-    if any(character in path for character in ":,\\\n\0"):
-        raise Rejected(f"{what}: the path '{path}' holds one of : , \\ or a newline, which --bind cannot express")
+def _host_path(volume: Volume, source: HostPathVolume, allowed: Iterable[str]) -> Collected:
+    what = f"hostPath volume '{volume.name}' has the"
+    if not source.path.startswith("/") or ".." in source.path.split("/"):
+        raise Rejected(f"{what} path '{source.path}': it must be absolute, without '..'")
+    path = "/" + "/".join(part for part in source.path.split("/") if part not in {"", "."})
+    if source.type not in _HOST_PATH_TYPES:
+        known = ", ".join(sorted(_HOST_PATH_TYPES - {""}))
+        raise Rejected(f"{what} type '{source.type}', which Kubernetes does not know: {known} it does")
+    allowed = tuple(allowed)
+    if allowed and not any(PurePosixPath(path).is_relative_to(each) for each in allowed):
+        raise Rejected(f"{what} path '{path}', and AllowedHostPaths allows only what is in {', '.join(allowed)}")
+    # links are followed on the node, and must not lead out of what is allowed either
+    return Collected(path, checks=[("host_path", source.type, path, *allowed)])
+
+
+def _claim(volume: Volume, source: ClaimVolume, namespace: str, config: Config) -> Collected:
+    claim = source.claim_name
+    paths = config.persistent_volume_claims
+    pattern = next((paths[key] for key in (f"{namespace}/{claim}", claim, "*") if key in paths), "")
+    if not pattern:
+        raise Rejected(
+            f"volume '{volume.name}' is the claim '{namespace}/{claim}', for which PersistentVolumeClaims names no path "
+            "at the site"
+        )
+    path = pattern.replace("{namespace}", namespace).replace("{claim}", claim)
+    constant = pattern.partition("{")[0].rpartition("/")[0]
+    if path == pattern:
+        calls: list[Call] = [("host_path", "Directory", path)]
+    else:
+        # a claim's own folder is made when it is first used, on a file system that has to be there
+        calls = [("host_path", "Directory", constant or "/"), ("host_path", "DirectoryOrCreate", path)]
+    return Collected(path, checks=calls, read_only=source.read_only)

@@ -1,6 +1,6 @@
-"""What runs in jobs: `runner.sh`, sent with every pod, and `check-node.sh`. Nothing here runs in the sidecar."""
+"""What runs in jobs: `runner.sh` with `node.sh`, sent with every pod, and `check-node.sh`; nothing in the sidecar."""
 
 from importlib.resources import files
 
-RUNNER = (files(__name__) / "runner.sh").read_bytes()
+RUNNER = b"\n".join((files(__name__) / name).read_bytes() for name in ("runner.sh", "node.sh"))
 CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 # pod's folder and then says what to run, one call after another:
 #
 #   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
-#   host_path TYPE PATH             check or make a hostPath on this node
+#   scratch, host_path, ...         what containers need of the node: see node.sh, which follows this text
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
@@ -13,9 +13,9 @@
 umask 077
 # CommandPrefix may have changed what this file relies on
 set +efuC +o posix
+shopt -u failglob nullglob nocasematch
 IFS=$' \t\n'
 
-stopped='the job was told to stop'  # domain/status.py waits for Slurm's reason where it reads this
 failed=         # why no further container may start, in one sentence
 worst=0         # the highest exit code so far
 names=()        # containers that were started and may run
@@ -50,8 +50,9 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
-    rm -f records/*  # of a run before Slurm requeued the job
+    rm -f records/* .stopping  # of a run before Slurm requeued the job
     trap terminate TERM INT
+    trap clean_up EXIT
 }
 
 end_if_deleted() {
@@ -116,11 +117,14 @@ supervise() {
     stopping='' child='' killer='' noted=''
     began=$(now)
     trap stop_container TERM
+    # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
+    [[ -e .stopping ]] && exit 143
     keep_previous_log "$name"
     "$@" >>"logs/$name.log" 2>&1 </dev/null &
     child=$!
     watch_log "$name" &
     watcher=$!
+    disown "$watcher"  # or bash writes into the job's output that it was killed
     record "$name" running "$began" 0 0 0
     [[ -n $stopping ]] && stop_container
     await "$child"
@@ -133,7 +137,7 @@ supervise() {
     # Kubernetes would take 0 for success, and it was told to stop
     [[ -n $stopping ]] && ((code == 0)) && code=143
     ((code > 128 && code < 193)) && signal=$((code - 128))
-    record "$name" terminated "$began" "$(now)" "$code" "$signal" ${stopping:+"$stopped"}
+    record "$name" terminated "$began" "$(now)" "$code" "$signal" ${stopping:+"$(why_stopped)"}
     exit "$code"
 }
 
@@ -146,6 +150,7 @@ stop_container() {
     # Slurm may signal every process of the job: this one must outlast it
     (trap '' TERM; sleep "$grace"; kill -KILL -- "-$child" 2>/dev/null) &
     killer=$!
+    disown "$killer"
 }
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -216,45 +221,17 @@ record_missing_end() {
 
 terminate() {
     interrupted=yes
-    failed=$stopped
+    : >.stopping
+    failed=$(why_stopped)
     local running
     running=$(jobs -rp)  # not those that ended: their process ids may be somebody else's by now
     # shellcheck disable=SC2086 # one word each
     [[ -n $running ]] && kill -TERM $running 2>/dev/null
 }
 
-# Slurm stops a job before it requeues it, and then nobody brings the secrets again: they go with the pod at the latest.
-may_run_again() {
-    [[ $failed == "$stopped" ]] && grep -qx '#SBATCH --requeue' job.sh
-}
-
 finish() {
     await_containers
     [[ -n $failed ]] && ((worst == 0)) && worst=1
-    may_run_again || rm -rf secret
+    rm -f .stopping
     exit "$worst"
-}
-
-# --- what containers need --------------------------------------------------------------------------------------------
-
-host_path() {
-    case $1 in
-        DirectoryOrCreate) mkdir -p -- "$2" 2>/dev/null; [[ -d $2 ]] ;;
-        FileOrCreate) [[ -e $2 ]] || { : >"$2"; } 2>/dev/null; [[ -f $2 ]] ;;
-        Directory) [[ -d $2 ]] ;;
-        File) [[ -f $2 ]] ;;
-        Socket) [[ -S $2 ]] ;;
-        *) [[ -e $2 ]] ;;
-    esac || failed="hostPath $2 is not there as ${1:-a path} on node $(hostname)"
-}
-
-# on_node ENV_FILE WORKING_DIR COMMAND...: what ContainerRuntime none runs instead of a container
-on_node() {
-    set -a
-    # shellcheck disable=SC1090 # written by the sidecar, one assignment a line
-    . "./$1" || exit 125
-    set +a
-    cd "${2:-$HOME}" || exit 125
-    shift 2
-    exec "$@"
 }

@@ -127,7 +127,8 @@ class Site:
     def __init__(self, shells: Shells, config: Config) -> None:
         self._shells = shells
         self._config = config
-        self._seen = ""
+        self._read: list[str] = []
+        self._asked: list[str] = []
 
     async def submit(self, pod: str, payload: bytes, *, seconds: float = 30) -> Submission:
         """Create the pod's job, or find out what became of it; can be called again at any time."""
@@ -176,10 +177,11 @@ class Site:
 
     async def records(self) -> list[Record]:
         """What runners recorded since the last call that came back."""
-        token = f"{time.time_ns():x}-{secrets.token_hex(3)}"
-        answer = await self._ask("records", {"token": token, "seen": self._seen})
+        self._asked.append(f"{time.time_ns():x}-{secrets.token_hex(3)}")
+        answer = await self._ask("records", {"token": self._asked[-1], "seen": " ".join(self._read)})
         answer.require("records")
-        self._seen = token
+        # what earlier calls had moved, and whose answer was lost, came with this one
+        self._read, self._asked = self._asked, []
         return parse_records(answer.messages)
 
     async def settle(self, pods: Iterable[str]) -> Settled:
@@ -200,7 +202,7 @@ class Site:
         """Everything that is known at the site, in one command."""
         answer = await self._ask("recover", {}, seconds=120)
         answer.require("recovered")
-        ids = dict(_claimed(answer.all("id"))) | dict(_recorded(answer.messages))
+        ids = dict(_recorded(answer.messages)) | dict(_claimed(answer.all("id")))
         return Recovery(
             pods=frozenset(_folder(path) for path in answer.all("pod")),
             job_ids=ids,

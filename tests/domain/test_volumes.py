@@ -2,14 +2,16 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from podspec import container, pod, request
+from podspec import config, container, pod, request
 
 from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.domain.volumes import File, HostPath, Mount, Volumes, plan_volumes
+from remote_slurm.domain.projections import File
+from remote_slurm.domain.volumes import Mount, Volumes, plan_volumes
 from remote_slurm.errors import Rejected
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
@@ -25,26 +27,29 @@ CONFIG = {
     ]
 }
 SECRET = {"secrets": [{"metadata": {"name": "creds"}, "data": {"token": b64(b"t0p")}, "stringData": {"user": "me"}}]}
+RESOURCES = {"limits": {"cpu": "1500m", "memory": "64Mi"}, "requests": {"cpu": "1"}}
 PROJECTED = {
     "projectedvolumemaps": [{"metadata": {"name": "v"}, "data": {"token": "abc", "deep/ca.crt": "line\nline\n"}}]
 }
 
 
 def volumes(
-    source: dict[str, Any], *, export: bool = True, mount: dict[str, Any] | None = None, **data: Any
+    source: dict[str, Any], *, export: bool = True, settings: dict[str, Any] | None = None, **data: Any
 ) -> Volumes:
     """What a pod's only volume, `v`, comes to."""
-    mounting = container(volumeMounts=[{"name": "v", "mountPath": "/v", **(mount or {})}])
-    return plan_volumes(request(pod(mounting, volumes=[{"name": "v", **source}]), **data), export_pod_data=export)
+    mounting = container(volumeMounts=[{"name": "v", "mountPath": "/v"}], resources=RESOURCES)
+    a_pod = pod(mounting, volumes=[{"name": "v", **source}])
+    a_pod["metadata"]["labels"] = {"app": "x", "tier": 'a "b"'}
+    return plan_volumes(request(a_pod, **data), config(ExportPodData=export, **(settings or {})))
 
 
 def files(found: Volumes) -> dict[str, tuple[bytes | None, int]]:
     return {file.path: (file.content, file.mode) for file in found.files}
 
 
-def first_mount(found: Volumes, **mount: Any) -> Mount:
+def first_mount(found: Volumes, known: dict[str, str] | None = None, **mount: Any) -> Mount:
     body = pod(container(volumeMounts=[{"name": "v", "mountPath": "/v", **mount}]))
-    return found.mounts(request(body).pod.spec.containers[0])[0]
+    return found.mounts(request(body).pod.spec.containers[0], known or {})[0]
 
 
 # --- ConfigMaps and Secrets -------------------------------------------------------------------------------------------
@@ -178,20 +183,124 @@ def test_a_projected_volume_without_data_stays_empty_and_says_so(export: bool, d
     assert found.warnings == (f"projected volume 'v' stays empty, since {why}",)
 
 
-@pytest.mark.parametrize("source", [{"emptyDir": {}}, {"emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}, {}])
-def test_an_empty_dir_can_be_written(source: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("source", "calls"),
+    [
+        ({"emptyDir": {}}, ()),
+        ({}, ()),
+        ({"emptyDir": {"medium": ""}}, ()),
+        ({"emptyDir": {"sizeLimit": "1Gi"}}, (("size_limit", "v", str(2**30)),)),
+        ({"emptyDir": {"sizeLimit": "0"}}, ()),
+        ({"emptyDir": {"medium": "Memory"}}, (("memory_volume", "v"),)),
+        (
+            {"emptyDir": {"medium": "Memory", "sizeLimit": "1500m"}},
+            (("memory_volume", "v"), ("size_limit", "v", "2")),
+        ),
+    ],
+)
+def test_an_empty_dir_can_be_written(source: dict[str, Any], calls: tuple[Any, ...]) -> None:
     found = volumes(source)
-    assert files(found) == {"volumes/v": (None, 0o700)}
+    on_disk = ("memory_volume", "v") not in calls
+    assert files(found) == ({"volumes/v": (None, 0o700)} if on_disk else {})
+    assert found.calls == calls
     assert first_mount(found) == Mount("volumes/v", "/v", read_only=False)
+
+
+def test_an_empty_dir_of_another_medium_lies_on_disk_and_says_so() -> None:
+    assert volumes({"emptyDir": {"medium": "HugePages"}}).warnings == (
+        "emptyDir volume 'v' lies on disk: medium HugePages is unknown",
+    )
+
+
+def test_a_size_limit_is_a_quantity() -> None:
+    with pytest.raises(Rejected, match="the sizeLimit of volume 'v' is 'much'"):
+        volumes({"emptyDir": {"sizeLimit": "much"}})
 
 
 def test_a_host_path_is_checked_on_the_node() -> None:
     found = volumes({"hostPath": {"path": "/data/foo", "type": "DirectoryOrCreate"}})
-    assert found.host_paths == (HostPath("/data/foo", "DirectoryOrCreate"),)
+    assert found.calls == (("host_path", "DirectoryOrCreate", "/data/foo"),)
     assert files(found) == {}
     assert first_mount(found, readOnly=True) == Mount("/data/foo", "/v", read_only=True)
     assert first_mount(found, subPath="a/b") == Mount("/data/foo/a/b", "/v", read_only=False)
-    assert volumes({"hostPath": {"path": "/d", "type": None}}).host_paths == (HostPath("/d", ""),)
+    assert volumes({"hostPath": {"path": "/d", "type": None}}).calls == (("host_path", "", "/d"),)
+    assert first_mount(volumes({"hostPath": {"path": "/"}}), subPath="a").source == "/a"
+
+
+@pytest.mark.parametrize("kind", ["Directory", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice"])
+def test_a_host_path_has_one_of_kubernetes_types(kind: str) -> None:
+    assert volumes({"hostPath": {"path": "/d", "type": kind}}).calls == (("host_path", kind, "/d"),)
+    with pytest.raises(Rejected, match=f"hostPath volume 'v' has the type '{kind.lower()}'"):
+        volumes({"hostPath": {"path": "/d", "type": kind.lower()}})
+
+
+ALLOWED = {"AllowedHostPaths": ["/scratch/shared", "/data/"]}
+
+
+@pytest.mark.parametrize("path", ["/scratch/shared", "/scratch/shared/", "/scratch/shared/a", "/data/x", "//data/x"])
+def test_a_host_path_in_an_allowed_folder(path: str) -> None:
+    found = volumes({"hostPath": {"path": path}}, settings=ALLOWED)
+    plain = path.replace("//", "/").rstrip("/")
+    assert found.calls == (("host_path", "", plain, "/scratch/shared", "/data"),), "links are followed on the node"
+
+
+@pytest.mark.parametrize("path", ["/scratch/shared2", "/scratch", "/", "/home/x/.ssh", "/database"])
+def test_a_host_path_in_another_folder_is_refused_with_the_keys_name(path: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        volumes({"hostPath": {"path": path}}, settings=ALLOWED)
+    assert str(caught.value) == (
+        f"hostPath volume 'v' has the path '{path}', and AllowedHostPaths allows only what is in /scratch/shared, /data"
+    )
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+CLAIMS = {
+    "PersistentVolumeClaims": {
+        "default/data": "/gpfs/default-data",
+        "data": "/gpfs/data",
+        "home": "/home/shared",
+        "*": "/scratch/claims/{namespace}/{claim}",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("claim", "path", "calls"),
+    [
+        ("data", "/gpfs/default-data", (("host_path", "Directory", "/gpfs/default-data"),)),
+        ("home", "/home/shared", (("host_path", "Directory", "/home/shared"),)),
+        (
+            "other",
+            "/scratch/claims/default/other",
+            (
+                ("host_path", "Directory", "/scratch/claims"),
+                ("host_path", "DirectoryOrCreate", "/scratch/claims/default/other"),
+            ),
+        ),
+    ],
+)
+def test_a_claim_is_a_folder_that_the_configuration_names(claim: str, path: str, calls: tuple[Any, ...]) -> None:
+    found = volumes({"persistentVolumeClaim": {"claimName": claim}}, settings=CLAIMS)
+    assert found.calls == calls
+    assert first_mount(found) == Mount(path, "/v", read_only=False)
+    assert first_mount(found, subPath="sub") == Mount(f"{path}/sub", "/v", read_only=False)
+    read_only = volumes({"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}, settings=CLAIMS)
+    assert first_mount(read_only).read_only
+
+
+def test_a_claim_without_a_path_is_refused_with_the_keys_name() -> None:
+    with pytest.raises(Rejected) as caught:
+        volumes({"persistentVolumeClaim": {"claimName": "c"}})
+    assert str(caught.value) == (
+        "volume 'v' is the claim 'default/c', for which PersistentVolumeClaims names no path at the site"
+    )
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "$(id)"])
+def test_a_claims_name_is_one_part_of_a_path(name: str) -> None:
+    with pytest.raises(Rejected, match="claimName"):
+        volumes({"persistentVolumeClaim": {"claimName": name}}, settings=CLAIMS)
 
 
 @pytest.mark.parametrize("path", ["data", "./data", "/data/../etc", "", "../.."])
@@ -200,15 +309,15 @@ def test_a_host_path_is_absolute(path: str) -> None:
         volumes({"hostPath": {"path": path}})
 
 
-@pytest.mark.parametrize("kind", ["persistentVolumeClaim", "nfs", "csi", "downwardAPI", "aKindOfNextYear"])
+@pytest.mark.parametrize("kind", ["nfs", "csi", "image", "ephemeral", "iscsi", "aKindOfNextYear"])
 def test_another_kind_is_refused_by_name(kind: str) -> None:
-    with pytest.raises(Rejected, match=f"volume 'v' is of the kind '{kind}', which cannot be given to a Slurm job yet"):
-        volumes({kind: {"claimName": "c"}})
+    with pytest.raises(Rejected, match=f"volume 'v' is of the kind '{kind}', which cannot be given to a Slurm job: "):
+        volumes({kind: {"server": "s"}})
 
 
 def test_a_volume_that_nothing_mounts_costs_nothing() -> None:
     body = pod(volumes=[{"name": "v", "nfs": {}}, {"name": "w", "configMap": {"name": "absent"}}])
-    assert plan_volumes(request(body), export_pod_data=True) == Volumes()
+    assert plan_volumes(request(body), config()) == Volumes()
 
 
 # --- mounts -----------------------------------------------------------------------------------------------------------
@@ -249,9 +358,53 @@ def test_a_mount_that_is_refused(mount: dict[str, Any], sentence: str) -> None:
         first_mount(volumes({"emptyDir": {}}), **mount)
 
 
+KNOWN = {"POD_NAME": "hello", "EMPTY": "", "UP": "..", "DEEP": "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "source"),
+    [
+        ("$(POD_NAME)", "volumes/v/hello"),
+        ("logs/$(POD_NAME)-1", "volumes/v/logs/hello-1"),
+        ("$(DEEP)", "volumes/v/a/b"),
+        ("$$(POD_NAME)", "volumes/v/$(POD_NAME)"),
+        ("plain", "volumes/v/plain"),
+    ],
+)
+def test_a_sub_path_with_variables(expression: str, source: str) -> None:
+    assert first_mount(volumes({"emptyDir": {}}), KNOWN, subPathExpr=expression).source == source
+
+
+@pytest.mark.parametrize(
+    ("mount", "sentence"),
+    [
+        ({"subPathExpr": "$(UP)/x"}, "must stay below its volume"),
+        ({"subPathExpr": "$(EMPTY)"}, "must stay below its volume"),
+        ({"subPathExpr": "$(UNKNOWN)"}, "names UNKNOWN in its subPathExpr, which the container's env does not have"),
+        ({"subPathExpr": "a", "subPath": "a"}, "has both a subPath and a subPathExpr"),
+    ],
+)
+def test_a_sub_path_with_variables_that_is_refused(mount: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Rejected, match=sentence):
+        first_mount(volumes({"emptyDir": {}}), KNOWN, **mount)
+
+
+def test_a_sub_path_is_made_where_it_does_not_travel_with_the_pod() -> None:
+    def calls(found: Volumes, **mount: Any) -> list[Any]:
+        body = pod(container(volumeMounts=[{"name": "v", "mountPath": "/v", **mount}]))
+        return found.sub_paths(request(body).pod.spec.containers[0], KNOWN)
+
+    empty, settings = volumes({"emptyDir": {}}), volumes({"configMap": {"name": "settings"}}, **CONFIG)
+    assert calls(empty) == []
+    assert calls(empty, subPath="a/b") == [("sub_path", "volumes/v", "a/b")]
+    assert calls(empty, subPathExpr="$(POD_NAME)") == [("sub_path", "volumes/v", "hello")]
+    assert calls(settings, subPath="a") == []
+    assert calls(settings, subPath="absent") == [("sub_path", "volumes/v", "absent")], "a folder, as kubelet makes it"
+
+
 def test_interlinks_payload_with_one_of_each() -> None:
     body = CreateRequest.parse(json.loads((PAYLOADS / "create-volumes.json").read_text()))
-    found = plan_volumes(body, export_pod_data=True)
+    found = plan_volumes(body, config())
     assert [file for file in found.files if file.path.startswith("volumes/config/")] == [
         File("volumes/config/greeting.txt", b"hello from a ConfigMap\nsecond line\n", 0o444)
     ]
@@ -261,8 +414,78 @@ def test_interlinks_payload_with_one_of_each() -> None:
         "volumes/work": 0o700,
         "secret/volumes/kube-api-access-x7r2q": 0o700,
     }
-    assert found.host_paths == (HostPath("/tmp/scratch", "DirectoryOrCreate"),)
-    assert found.mounts(body.pod.spec.containers[1]) == [
+    assert found.calls == (("size_limit", "work", "52428800"), ("host_path", "DirectoryOrCreate", "/tmp/scratch"))
+    assert found.mounts(body.pod.spec.containers[1], {}) == [
         Mount("volumes/config/greeting.txt", "/etc/app/greeting.txt", read_only=True)
     ]
     assert found.warnings == ()
+
+
+# --- the downward API, and the parts of projected volumes ---------------------------------------------------------------
+
+ITEMS = [
+    {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}},
+    {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}, "mode": 0o400},
+    {"path": "deep/app", "fieldRef": {"fieldPath": "metadata.labels['app']"}},
+    {"path": "cpus", "resourceFieldRef": {"containerName": "main", "resource": "limits.cpu"}},
+    {"path": "mib", "resourceFieldRef": {"containerName": "main", "resource": "limits.memory", "divisor": "1Mi"}},
+]
+DOWNWARD = {
+    "secret/volumes/v": (None, 0o700),
+    "secret/volumes/v/name": (b"hello", 0o440),
+    "secret/volumes/v/labels": (b'app="x"\ntier="a \\"b\\""', 0o400),
+    "secret/volumes/v/deep/app": (b"x", 0o440),
+    "secret/volumes/v/cpus": (b"2", 0o440),
+    "secret/volumes/v/mib": (b"64", 0o440),
+}
+
+
+def test_a_downward_api_volume() -> None:
+    found = volumes({"downwardAPI": {"items": ITEMS, "defaultMode": 0o440}})
+    assert files(found) == DOWNWARD
+    assert first_mount(found).read_only
+
+
+@pytest.mark.parametrize("kind", ["downwardAPI", "projected"])
+def test_what_the_virtual_kubelet_has_filled_in_counts(kind: str) -> None:
+    """It makes a projected volume of a downwardAPI volume, and leaves resources and single labels out."""
+    sent = [{"metadata": {"name": "v"}, "data": {"name": "from VK", "labels": "", "other": "stays"}}]
+    source = {"items": ITEMS} if kind == "downwardAPI" else {"sources": [{"downwardAPI": {"items": ITEMS}}]}
+    found = files(volumes({kind: {**source, "defaultMode": 0o440}}, projectedvolumemaps=sent))
+    expected = DOWNWARD | {
+        "secret/volumes/v/name": (b"from VK", 0o440),
+        "secret/volumes/v/labels": (b"", 0o400),
+    }
+    assert {path: each for path, each in found.items() if not path.endswith("other")} == expected
+
+
+@pytest.mark.parametrize("field", ["status.hostIP", "status.podIP", "spec.x", "metadata.labels[app]", "metadata"])
+def test_a_field_that_a_job_cannot_know_is_refused_by_name(field: str) -> None:
+    items = [{"path": "f", "fieldRef": {"fieldPath": field}}]
+    for source in ({"downwardAPI": {"items": items}}, {"projected": {"sources": [{"downwardAPI": {"items": items}}]}}):
+        with pytest.raises(Rejected, match=rf"volume 'v' needs the field '{re.escape(field)}'"):
+            volumes(source)
+
+
+def test_a_projected_volumes_items_have_modes_and_what_is_missing_is_named() -> None:
+    sources = [
+        {"serviceAccountToken": {"path": "token"}},
+        {"configMap": {"name": "settings", "items": [{"key": "a", "path": "x/a", "mode": 0o400}]}},
+        {"configMap": {"name": "other", "items": [{"key": "a", "path": "gone"}]}},
+        {"configMap": {"name": "other", "items": [{"key": "a", "path": "may be gone"}], "optional": True}},
+        {"secret": {"name": "absent"}},
+        {"secret": {"name": "absent", "optional": True}},
+        {"secret": {"name": "creds", "items": [{"key": "token", "path": "secret", "mode": 0o440}]}},
+    ]
+    sent = [{"metadata": {"name": "v"}, "data": {"x/a": "1\n", "token": "abc"}}]
+    found = volumes({"projected": {"sources": sources}}, projectedvolumemaps=sent, **SECRET)
+    assert files(found) == {
+        "secret/volumes/v": (None, 0o700),
+        "secret/volumes/v/x/a": (b"1\n", 0o400),
+        "secret/volumes/v/token": (b"abc", 0o644),
+        "secret/volumes/v/secret": (b"t0p", 0o440),
+    }
+    assert found.warnings == (
+        "projected volume 'v' lacks 'gone' of ConfigMap 'other', which did not come with the pod",
+        "projected volume 'v' lacks Secret 'absent', which did not come with the pod",
+    )

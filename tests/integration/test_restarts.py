@@ -6,28 +6,11 @@ from typing import Any
 
 import pytest
 from faults import FaultProxy
-from pods import Json, key, pod, request, sh
+from pods import pod, request, sh
+from runs import counting, ran_once
 from serving import Serve, Serving, wait_until
 from sites import Site
 from vk import Watched
-
-
-def counting(script: str = "sleep 2", **keys: Any) -> tuple[Json, str]:
-    """A pod that adds a line to a file on the node each time that it runs; and that file."""
-    a_pod = pod(sh("c", ""), volumes=[{"name": "out", "hostPath": {"path": "", "type": "DirectoryOrCreate"}}], **keys)
-    folder = f"/tmp/{key(a_pod)}"
-    a_pod["spec"]["volumes"][0]["hostPath"]["path"] = folder
-    a_pod["spec"]["containers"][0] |= {
-        "args": [f"echo ran >> {folder}/out; {script}"],
-        "volumeMounts": [{"name": "out", "mountPath": folder}],
-    }
-    return a_pod, f"{folder}/out"
-
-
-def ran_once(served: Serving, a_pod: Json, out: str) -> bool:
-    """One job, and its container ran one time."""
-    assert len(served.jobs_of(a_pod)) == 1, served.jobs_of(a_pod)
-    return served.site.exec(f"cat {out}") == "ran\n"
 
 
 def again(serve: Serve, served: Serving, **overrides: Any) -> Serving:

@@ -45,6 +45,12 @@ class Sshd:
         }
         return SSH.model_validate(values | changes)
 
+    def behind(self, jump: "Sshd", hops: str = "") -> SSH:
+        """Settings that reach this server through `jump`, which then knows the user as well."""
+        self.know(jump.port, jump.host_key)
+        shutil.copy(self.folder / "authorized_keys", jump.folder / "authorized_keys")
+        return self.settings(ProxyJump=hops or f"127.0.0.1:{jump.port}")
+
     def know(self, port: int, key: str | None = None) -> None:
         """Add a line to the user's known_hosts: this server's key, for another port that leads to it."""
         with (self.folder / "known_hosts").open("a") as file:

@@ -302,7 +302,7 @@ async def test_a_connection_cut_during_the_login_is_unreachable_and_not_refused(
 
 async def test_through_a_jump_host(start_sshd: StartSshd) -> None:
     jump, target = start_sshd(), start_sshd()
-    settings = _through(jump, target)
+    settings = target.behind(jump)
     async with connection_to(settings) as connection:
         link = await connection.link()
         assert link.alive
@@ -314,7 +314,7 @@ async def test_through_two_jump_hosts(start_sshd: StartSshd) -> None:
     first, second, target = start_sshd(), start_sshd(), start_sshd()
     target.know(first.port, first.host_key)
     shutil.copy(target.folder / "authorized_keys", first.folder / "authorized_keys")
-    settings = _through(second, target, f"127.0.0.1:{first.port},127.0.0.1:{second.port}")
+    settings = target.behind(second, f"127.0.0.1:{first.port},127.0.0.1:{second.port}")
     async with connection_to(settings) as connection:
         assert (await connection.link()).alive
     assert "Accepted publickey" in first.log
@@ -322,7 +322,7 @@ async def test_through_two_jump_hosts(start_sshd: StartSshd) -> None:
 
 async def test_the_host_key_of_a_jump_host_is_verified(start_sshd: StartSshd, tmp_path: Path) -> None:
     jump, target = start_sshd(), start_sshd()
-    settings = _through(jump, target)
+    settings = target.behind(jump)
     stranger = make_key(tmp_path / "stranger").with_suffix(".pub").read_text()
     known = f"[127.0.0.1]:{target.port} {target.host_key}\n[127.0.0.1]:{jump.port} {stranger}"
     (target.folder / "known_hosts").write_text(known)
@@ -335,16 +335,9 @@ async def test_the_host_key_of_a_jump_host_is_verified(start_sshd: StartSshd, tm
 async def test_a_target_that_the_jump_host_cannot_reach(start_sshd: StartSshd) -> None:
     jump, target = start_sshd(), start_sshd()
     target.stop()
-    async with connection_to(_through(jump, target)) as connection:
+    async with connection_to(target.behind(jump)) as connection:
         with pytest.raises(Unreachable, match=r"the jump host 127.0.0.1 says: "):
             await connection.link()
-
-
-def _through(jump: Sshd, target: Sshd, hops: str = "") -> SSH:
-    """Settings for `target`, whose user the jump host knows as well."""
-    target.know(jump.port, jump.host_key)
-    shutil.copy(target.folder / "authorized_keys", jump.folder / "authorized_keys")
-    return target.settings(ProxyJump=hops or f"127.0.0.1:{jump.port}")
 
 
 # an ssh_config
@@ -360,7 +353,7 @@ async def test_no_ssh_config_is_read_unless_asked(sshd: Sshd, tmp_path: Path, mo
 
 async def test_an_ssh_config_gives_name_port_and_jump_hosts(start_sshd: StartSshd, tmp_path: Path) -> None:
     jump, target = start_sshd(), start_sshd()
-    _through(jump, target)
+    target.behind(jump)
     config = tmp_path / "ssh_config"
     config.write_text(
         f"Host site\n  HostName 127.0.0.1\n  Port {target.port}\n  ProxyJump 127.0.0.1:{jump.port}\n"

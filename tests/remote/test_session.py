@@ -278,6 +278,24 @@ async def test_twenty_freezes_leave_nothing_behind(sshd: Sshd, proxy: FaultProxy
     await eventually(lambda: not ssh_threads())
 
 
+async def test_a_freeze_behind_a_jump_host_leaves_nothing_behind(start_sshd: StartSshd) -> None:
+    jump, target = start_sshd(), start_sshd()
+    target.behind(jump)
+    with FaultProxy("127.0.0.1", jump.port) as proxy:
+        target.know(proxy.port, jump.host_key)
+        connection = Connection(target.settings(ProxyJump=f"127.0.0.1:{proxy.port}"), pace=EAGER)
+        sessions = Sessions(connection, PoolSize(patience=0.2))
+        for _ in range(3):
+            assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
+            proxy.freeze()
+            with pytest.raises((NotSent, OutcomeUnknown)):
+                await sessions.run("cat", b"x" * 5_000_000, deadline=0.4)
+            proxy.thaw()
+        await sessions.close()
+        await connection.close()
+        await eventually(lambda: not ssh_threads())
+
+
 def _descriptors() -> int:
     """Sockets of this process, without the proxy's."""
     return len(list(Path("/proc/self/fd").iterdir()))

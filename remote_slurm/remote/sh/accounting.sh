@@ -4,7 +4,7 @@
 #   >accounting CODE
 
 accounting() {
-    TZ=UTC SLURM_TIME_FORMAT=%s eval "timeout -k 5 60 $sacct" </dev/null
+    eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $sacct" </dev/null
     reply "accounting $?"
 }
 

@@ -25,14 +25,14 @@ jobs_of() {
 
 stop_job() {  # POD FORCE ID STATE
     case $4 in
-        PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$3" ;;
+        PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$3" </dev/null ;;
         COMPLETING) ;;
         *)
             if [ "$2" = yes ]; then
-                "$scancel" "$3"
+                "$scancel" "$3" </dev/null
             elif mkdir "$claims/$1.stop" 2>/dev/null; then
                 # the runner passes it on and keeps the grace period
-                "$scancel" --batch --signal=TERM "$3"
+                "$scancel" --batch --signal=TERM "$3" </dev/null || rmdir "$claims/$1.stop"
             fi
             ;;
     esac
@@ -46,7 +46,7 @@ cancel_pod() {  # POD FORCE
         done
         reply "stopping $1"
     elif rm -rf -- "./$1"; then
-        rm -rf "$claims/$1.attempt" "$claims/$1.stop"
+        rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".*
         reply "gone $1"
     else
         reply "busy $1"
@@ -66,6 +66,7 @@ cancel() {
     printf '%s\n' "$pods" | while read -r pod force; do
         cancel_pod "$pod" "$force"
     done
+    expire
 }
 
 cancel

@@ -5,7 +5,7 @@
 
 queue() {
     enter_root || return
-    TZ=UTC SLURM_TIME_FORMAT=%s eval "timeout -k 5 60 $squeue" </dev/null
+    eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $squeue" </dev/null
     reply "queue $? $(date +%s)"
 }
 

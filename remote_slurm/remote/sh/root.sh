@@ -3,6 +3,12 @@
 # Goes in front of every other script here: enters DataRootFolder and spells it as the file system does.
 # An answer is a line that starts with '>'; whatever else comes is a message of some command.
 
+unset CDPATH  # profiles set it for people
+
+# For `find -exec sh -c`: the first line of each file. A line that is cut off is none: `read` fails then.
+# shellcheck disable=SC2016,SC2034 # the inner shell's own variables
+first_lines='for file; do IFS= read -r line <"$file" && printf "%s\n" "$line"; done'
+
 reply() {
     printf '>%s\n' "$*"
 }
@@ -18,6 +24,14 @@ enter_root() {
     fi
     root=$(pwd -P)
     reply "root $root"
+}
+
+# Deletes are told to everybody for a day; what was only half received, or read by a sidecar that is gone, for an hour.
+expire() {
+    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | while IFS= read -r stone; do
+        rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop"
+    done
+    find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
 }
 
 make_root() {

@@ -15,7 +15,9 @@ folders() {
 
 settle() {
     enter_root || return
-    folders | xargs -0 -r sh -c 'find "$@" -type f ! -name ".*" -exec cat {} +' sh
+    export first_lines
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    folders | xargs -0 -r sh -c 'find "$@" -type f ! -name ".*" -exec sh -c "$first_lines" sh {} +' sh
     reply settled
 }
 

@@ -13,14 +13,11 @@ trap '' HUP PIPE  # once it is all here it goes on, even if the connection dies 
 
 claims=.remote-slurm/claims
 
+# The claim counts more: it is the job whose containers run, should there be a second one.
 job_id() {
-    if [ -s "$pod/job.id" ]; then
-        cat "$pod/job.id"
-        return
-    fi
-    owner=$(readlink "$claims/$pod.job") || return
+    owner=$(readlink "$claims/$pod.job")
     case $owner in
-        *[!0-9]*) ;;
+        "" | *[!0-9]*) [ -s "$pod/job.id" ] && cat "$pod/job.id" ;;
         *) printf '%s\n' "$owner" ;;
     esac
 }
@@ -68,6 +65,10 @@ call_sbatch() {
         # a delete that came meanwhile saw no job in the queue
         [ -e "$claims/$pod.deleted" ] && "$scancel" "$id"
         reply "submitted $id"
+    elif [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
+        # accepted without telling the id, or killed on the way: nobody knows
+        reply attempted
+        printf '%s\n' "$out"
     else
         reply "failed $code"
         printf '%s\n' "$out"
@@ -89,6 +90,8 @@ submit() {
     if ! mkdir "$claims/$pod.attempt" 2>/dev/null; then
         wait_for_id
     elif [ -e "$claims/$pod.deleted" ]; then
+        # nobody else will remove what came too late
+        rm -rf -- "./$pod" && rmdir "$claims/$pod.attempt"
         reply deleted
     else
         call_sbatch

@@ -1,0 +1,106 @@
+"""With which flags a pod's job is submitted: defaults < flavor < the pod's flags < what its resources come to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from remote_slurm.config import Config
+from remote_slurm.domain.annotations import Annotations
+from remote_slurm.domain.flags import Flag, merge_flags, merge_resources, parse_flags
+from remote_slurm.domain.flavors import Chosen
+from remote_slurm.domain.pod import Pod
+from remote_slurm.domain.quantity import MIB, whole
+from remote_slurm.domain.resources import EPHEMERAL_STORAGE, GPUS, PodResources
+
+_SECONDS = 60
+# [days-]hours:minutes:seconds and its shorter forms (sbatch(1), --time)
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
+
+
+def resource_flags(config: Config) -> Mapping[str, str]:
+    """Options of sbatch by the names of Kubernetes resources, as the configuration and our defaults have them."""
+    return {**dict.fromkeys(GPUS, "--gres=gpu:{count}"), **config.resource_flags}
+
+
+def job_flags(
+    pod: Pod, annotations: Annotations, flavor: Chosen, resources: PodResources, config: Config
+) -> tuple[Flag, ...]:
+    """All of the job's flags. Raises Rejected where the configuration has one that no job can have."""
+    asked = merge_flags(_defaults(pod, flavor, config), flavor.flags, annotations.flags)
+    if _counts_cpus_of_tasks(asked):
+        asked = [flag for flag in asked if flag.name != "cpus-per-task"]
+    flags = merge_resources(asked, _of_resources(resources, config))
+    return tuple(_within(flags, pod.spec.active_deadline_seconds))
+
+
+def _defaults(pod: Pod, flavor: Chosen, config: Config) -> Iterator[Flag]:
+    yield Flag("job-name", pod.metadata.name)
+    yield Flag("no-requeue")
+    yield Flag("cpus-per-task", str(flavor.cpus or config.default_cpu))
+    memory = flavor.memory_bytes or config.default_memory
+    if memory:
+        yield _memory(-(-memory // MIB))
+
+
+def _of_resources(resources: PodResources, config: Config) -> Iterator[Flag]:
+    known = resource_flags(config)
+    for name, amount in resources.others:
+        options = known.get(name, "none")
+        if options != "none":
+            text = options.format(count=whole(amount), mib=whole(amount / MIB))
+            yield from parse_flags(text, f"ResourceFlags of {name}")
+    if resources.cpus is not None:
+        yield Flag("cpus-per-task", str(resources.cpus))
+    if resources.memory_mib is not None:
+        yield _memory(resources.memory_mib)
+
+
+def _memory(mib: int) -> Flag:
+    return Flag("mem", f"{mib}M")
+
+
+def _counts_cpus_of_tasks(flags: list[Flag]) -> bool:
+    """sbatch refuses --tres-per-task=cpu:N beside --cpus-per-task, which may only be our default."""
+    return any(flag.name == "tres-per-task" and "cpu" in (flag.value or "") for flag in flags)
+
+
+def _within(flags: list[Flag], seconds: int | None) -> list[Flag]:
+    """With activeDeadlineSeconds, rounded up to a minute, as the time limit, unless the flags have a shorter one."""
+    if seconds is None:
+        return flags
+    minutes = -(-seconds // _SECONDS)
+    given = next((minutes_of(flag.value or "") for flag in flags if flag.name == "time"), None)
+    return flags if given is not None and given <= minutes else merge_flags(flags, [Flag("time", str(minutes))])
+
+
+def minutes_of(text: str) -> float | None:
+    """A time limit as `--time` takes it, in minutes; None where it sets none, or is not one."""
+    found = _TIME.fullmatch(text.strip())
+    if not found:
+        return None
+    parts = [int(part) for part in found["parts"].split(":")]
+    if found["days"] is not None:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+        hours += int(found["days"]) * 24
+    elif len(parts) == 3:  # noqa: PLR2004 - hours, minutes and seconds
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
+    return hours * 60 + minutes + seconds / 60 or None
+
+
+def warnings(resources: PodResources, flags: tuple[Flag, ...], config: Config) -> Iterator[str]:
+    """What the pod's owner should know about its resources."""
+    asked = {name for name, _ in resources.others}
+    if EPHEMERAL_STORAGE in asked and EPHEMERAL_STORAGE not in config.resource_flags:
+        yield (
+            "ephemeral-storage is not reserved: what a pod writes lies in DataRootFolder, or in the node's memory; "
+            "ResourceFlags can name a flag for it, such as --tmp={mib}"
+        )
+    default = config.default_memory
+    if default is not None and Flag("mem", f"{-(-default // MIB)}M") in flags and resources.memory_mib is None:
+        yield (
+            f"no memory limit is given, so the job gets DefaultMemory ({default} bytes): "
+            "a site that enforces memory kills it at once"
+        )

@@ -1,0 +1,164 @@
+"""What networks and sites do: connections that break at any byte, and a site that is away for a while."""
+
+import base64
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pods import Json, pod, request, sh
+from runs import counting, ran_once
+from serving import Serving, wait_until
+from sites import Site
+from vk import Watched, assert_sentence
+
+# So few looks at the site that the bytes on the wire are those of the create
+QUIET = {"PollInterval": 30}
+BYTES = random.Random(1).randbytes(60_000)  # noqa: S311 - nothing that can be compressed
+
+
+def with_data() -> tuple[Json, str]:
+    """The create of a pod that counts its runs and brings 60 kB; and the file that counts."""
+    a_pod, out = counting("sha256sum < /config/bytes >&2")
+    a_pod["spec"]["volumes"].append({"name": "config", "configMap": {"name": "cm"}})
+    a_pod["spec"]["containers"][0]["volumeMounts"].append({"name": "config", "mountPath": "/config"})
+    config_map = {"metadata": {"name": "cm"}, "binaryData": {"bytes": base64.b64encode(BYTES).decode()}}
+    return request(a_pod, configMaps=[config_map]), out
+
+
+def connected(served: Serving) -> None:
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+
+
+def created_once(served: Serving, body: Json, job: str, out: str) -> None:
+    """The pod has the job that was answered, it is the only one, and its container ran once."""
+    watched = Watched(served.client, body["pod"], job)
+    wait_until(lambda: served.jobs_of(body["pod"]) == ["COMPLETED"], "its job has ended")
+    assert ran_once(served, body["pod"], out)
+    assert served.site.jobs(served.root).keys() == {job}
+    assert watched.poll() in ("Pending", "Running", "Succeeded")
+
+
+@pytest.mark.parametrize(
+    ("size", "direction"),
+    [
+        (1, "up"),
+        (2_000, "up"),
+        (30_000, "up"),
+        (60_000, "up"),
+        (80_000, "up"),
+        (1, "down"),
+        (100, "down"),
+        (200, "down"),
+        (400, "down"),
+    ],
+)
+def test_a_connection_that_breaks_within_create_costs_nothing(
+    site: Site, through: Any, size: int, direction: Any
+) -> None:
+    proxy, served = through(site, **QUIET)
+    connected(served)
+    body, out = with_data()
+    before = proxy.connections
+    proxy.cut_after(size, direction)
+    created = served.vk.create(body)
+    wait_until(lambda: proxy.connections > before, "the connection was cut, and there is another one")
+    created_once(served, body, created.job, out)
+
+
+@pytest.mark.parametrize(("size", "direction"), [(1, "up"), (30_000, "up"), (1, "down"), (200, "down")])
+def test_a_connection_that_freezes_within_create_costs_nothing_but_time(
+    site: Site, through: Any, size: int, direction: Any
+) -> None:
+    proxy, served = through(site, **QUIET)
+    connected(served)
+    body, out = with_data()
+    proxy.freeze_after(size, direction)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(served.vk.create, body)
+        wait_until(lambda: not proxy._flowing.is_set(), "it is frozen")
+        proxy.thaw()
+        created_once(served, body, asked.result().job, out)
+
+
+def test_connections_that_break_again_and_again(each_site: Site, through: Any) -> None:
+    proxy, served = through(each_site)
+    connected(served)
+    bodies = [with_data() for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        asked = [threads.submit(served.vk.create, body) for body, _ in bodies]
+        for size in (5_000, 20_000, 50_000, 90_000):
+            proxy.cut_after(size, "up")
+            wait_until(lambda size=size: proxy.forwarded["up"] > size or all(each.done() for each in asked), "it flows")
+        created = [each.result() for each in asked]
+    for (body, out), watched in zip(bodies, created, strict=True):
+        assert watched.until_over().phase == "Succeeded"
+        assert ran_once(served, body["pod"], out)
+
+
+def test_a_site_that_is_away_at_the_start(site: Site, through: Any) -> None:
+    proxy, served = through(site, reachable=False)
+    assert served.client.ping() == {"status": "ok", "resources": {"cpu": "0", "memory": "0", "pods": "0"}}
+    info = served.client.system_info()
+    assert info["slurm_connected"] is False
+    assert info["error"]
+    proxy.listen()
+    hello = served.vk.create(request(pod(sh("c", "echo hello")))).until_over()
+    assert hello.log("c") == "hello\n"
+    wait_until(
+        lambda: served.client.ping()["resources"] | {"pods": "1000"} == served.client.ping()["resources"],
+        "the ping has room again",
+        seconds=60,
+    )
+
+
+def test_a_site_that_goes_away_keeps_the_node_without_room(site: Site, through: Any) -> None:
+    proxy, served = through(site)
+    connected(served)
+    running = served.vk.create(request(pod(sh("c", "sleep 4; exit 3")))).until_running("c")
+    proxy.refuse()
+    proxy.cut()
+    wait_until(lambda: served.client.ping()["resources"]["pods"] == "0", "the ping has no room")
+    assert served.client.ping()["resources"]["cpu"] == "64"
+    assert running.poll() == "Running"
+    log = served.client.logs(running.pod, "c")
+    assert_sentence(log)
+    assert log.status == 503
+    proxy.listen()
+    running.until_over()
+    assert running.exit_code("c") == 3
+    wait_until(lambda: served.client.ping()["resources"]["pods"] == "1000", "the ping has room")
+
+
+def test_an_sshd_that_is_restarted(each_site: Site, through: Any) -> None:
+    _, served = through(each_site)
+    connected(served)
+    running = served.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
+    each_site.exec("site-daemon kill sshd; pkill -KILL -f 'sshd.*hpcuser' || true; site-daemon start sshd")
+    again = served.vk.create(request(pod(sh("c", "exit 4"))))
+    assert [running.until_over().exit_code("c"), again.until_over().exit_code("c")] == [3, 4]
+
+
+def test_a_slurmctld_that_does_not_answer_ends_no_pod(site: Site, through: Any) -> None:
+    _, served = through(site)
+    connected(served)
+    running = served.vk.create(request(pod(sh("c", "sleep 6; exit 3")))).until_running("c")
+    site.exec("site-daemon stop slurmctld")
+    try:
+        wait_until(lambda: "squeue failed" in served.sidecar.log, "squeue has failed")
+        assert running.poll() == "Running"
+    finally:
+        site.exec("site-daemon start slurmctld")
+    running.until_over()
+    assert running.exit_code("c") == 3
+
+
+def test_a_site_that_is_stuck_while_logs_are_followed(site: Site, through: Any) -> None:
+    proxy, served = through(site)
+    talking = served.vk.create(request(pod(sh("c", "echo one; sleep 4; echo two")))).until_running("c")
+    with served.client.follow(talking.pod, "c") as follower:
+        assert follower.line() == "one\n"
+        proxy.freeze()
+        assert served.client.ping()["status"] == "ok"
+        proxy.thaw()
+        assert follower.rest() == "two\n"

@@ -1,0 +1,190 @@
+"""An account at a site, played by a local folder: the real scripts in a real shell, with stand-ins for Slurm."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncGenerator
+from importlib.resources import files
+from pathlib import Path
+
+from remote_slurm.config import Config
+from remote_slurm.domain.shell import assignments
+from remote_slurm.remote.framing import Answer as Framed
+from remote_slurm.remote.framing import bootstrap, frame, nonce, ready_mark
+from remote_slurm.remote.shell import Result
+from remote_slurm.remote.site import Answer, Site
+
+SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
+_SCRIPTS = files("remote_slurm.remote") / "sh"
+
+# A job is a folder below $SLURM/jobs with the files state, command and folder; a file named after a stand-in changes
+# what it does next.
+_SBATCH = """\
+echo "sbatch" >>"$SLURM/calls"
+for script; do :; done
+if [ -e "$SLURM/sbatch.refuses" ]; then cat "$SLURM/sbatch.refuses" >&2; exit "$(cat "$SLURM/sbatch.code")"; fi
+if [ -e "$SLURM/sbatch.slow" ]; then sleep "$(cat "$SLURM/sbatch.slow")"; fi
+id=101
+until mkdir "$SLURM/jobs/$id" 2>/dev/null; do id=$((id + 1)); done
+printf '%s' PENDING >"$SLURM/jobs/$id/state"
+printf '%s' "$script" >"$SLURM/jobs/$id/command"
+printf '%s\\n' "$@" >"$SLURM/jobs/$id/arguments"
+pwd >"$SLURM/jobs/$id/folder"
+if [ -e "$SLURM/sbatch.warns" ]; then cat "$SLURM/sbatch.warns" >&2; fi
+if [ -e "$SLURM/sbatch.dies" ]; then kill -KILL $$; fi
+if [ -e "$SLURM/sbatch.says" ]; then cat "$SLURM/sbatch.says"; else echo "$id"; fi
+"""
+_SQUEUE = """\
+echo "squeue" >>"$SLURM/calls"
+if [ -e "$SLURM/squeue.fails" ]; then cat "$SLURM/squeue.fails" >&2; exit 1; fi
+all= form=
+for word; do
+    case $word in --states=all) all=yes ;; --format=*) form=${word#--format=} ;; esac
+done
+start=2026-11-24T00:00:00
+if [ "$SLURM_TIME_FORMAT" = %s ] && [ "$TZ" = UTC ]; then start=1795478290; fi
+for job in "$SLURM"/jobs/*; do
+    [ -e "$job/state" ] || continue
+    state=$(cat "$job/state")
+    case $all$state in COMPLETED | FAILED | CANCELLED) continue ;; esac
+    command=$(cat "$job/command")
+    id=${job##*/}
+    case $form in
+        '%A|%T|%o') printf '%s|%s|%s\\n' "$id" "$state" "$command" ;;
+        '%A|%T|%r|%S|%o') printf '%s|%s|%s|%s|%s\\n' "$id" "$state" None "$start" "$command" ;;
+        *) echo "squeue: no such format: $form" >&2; exit 1 ;;
+    esac
+done
+"""
+_SCANCEL = """\
+echo "scancel $*" >>"$SLURM/calls"
+cat >/dev/null
+if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
+for id; do :; done
+case $* in *--signal*) ;; *) echo CANCELLED >"$SLURM/jobs/$id/state" ;; esac
+"""
+_SACCT = """\
+echo "sacct $*" >>"$SLURM/calls"
+if [ -e "$SLURM/sacct.fails" ]; then cat "$SLURM/sacct.fails" >&2; exit 1; fi
+cat "$SLURM/sacct.says"
+"""
+
+
+class Account:
+    """Everything that a test asks of, or does to, one account."""
+
+    def __init__(self, home: Path, shell: list[str], root: str = "jobs") -> None:
+        self.home = home
+        self.shell = shell
+        self.root_setting = root
+        self.root = home / root
+        self.slurm = home / "slurm"
+        self.bin = home / "bin"
+        (self.slurm / "jobs").mkdir(parents=True)
+        self.bin.mkdir()
+        for name, text in (("sbatch", _SBATCH), ("squeue", _SQUEUE), ("scancel", _SCANCEL), ("sacct", _SACCT)):
+            self.command(name, text)
+        self.environment = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "SLURM": str(self.slurm),
+        }
+
+    def command(self, name: str, text: str) -> None:
+        (self.bin / name).write_text(f"#!/bin/sh\n{text}")
+        (self.bin / name).chmod(0o755)
+
+    def tell(self, what: str, text: str = "") -> None:
+        """Change what a stand-in does from now on, such as `sbatch.slow`."""
+        (self.slurm / what).write_text(text)
+
+    def refuse(self, words: str, code: int = 1) -> None:
+        self.tell("sbatch.refuses", words)
+        self.tell("sbatch.code", str(code))
+
+    def calls(self, command: str) -> list[str]:
+        path = self.slurm / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line for line in lines if line.split()[0] == command]
+
+    def job(self, job_id: str, state: str, command: str | Path) -> None:
+        folder = self.slurm / "jobs" / job_id
+        folder.mkdir(exist_ok=True)
+        (folder / "state").write_text(state)
+        (folder / "command").write_text(str(command))
+
+    def jobs(self) -> list[str]:
+        return sorted(path.name for path in (self.slurm / "jobs").iterdir())
+
+    @property
+    def claims(self) -> Path:
+        return self.root / ".remote-slurm" / "claims"
+
+    # --- asking ---
+
+    @property
+    def site(self) -> Site:
+        keys = {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
+        return Site(LocalShells(self), Config.model_validate({**keys, "DataRootFolder": self.root_setting}))
+
+    def session(self) -> subprocess.Popen[bytes]:
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(self.shell, cwd=self.home, env=self.environment, start_new_session=True, **streams)
+
+    def ask(self, name: str, payload: bytes = b"", *, cut: int | None = None, **values: str) -> Answer:
+        """One script; `cut` is how much of its payload arrives before the connection is cut."""
+        text = assignments({"root": self.root_setting, **values})
+        text += "".join((_SCRIPTS / f"{each}.sh").read_text() for each in ("root", name))
+        result = self.run(text, payload, cut=cut)
+        return Answer.parse(name, result.output.decode())
+
+    def submit(self, pod: str, payload: bytes, *, cut: int | None = None, wait: int = 0, incoming: str = "x") -> Answer:
+        values = {"pod": pod, "sbatch": "sbatch", "scancel": "scancel", "wait_seconds": str(wait)}
+        return self.ask("submit", payload, cut=cut, incoming=f".remote-slurm/incoming/{pod}.{incoming}", **values)
+
+    def run(self, script: str, payload: bytes = b"", *, cut: int | None = None) -> Result:
+        """As `Sessions.run` does it over SSH: the same session, the same frame."""
+        asked, answer, ready = frame(script, payload), Framed(frame("")), nonce()
+        answer = Framed(asked)
+        parts = []
+        with self.session() as session:
+            assert session.stdin is not None
+            assert session.stdout is not None
+            session.stdin.write(bootstrap(ready))
+            session.stdin.flush()
+            heard = b""
+            while ready_mark(ready) not in heard:
+                heard += os.read(session.stdout.fileno(), 4096)
+            session.stdin.write(asked.data if cut is None else asked.data[: asked.script_end + cut])
+            session.stdin.flush()
+            if cut is not None:
+                session.stdin.close()
+            while answer.exit_code is None:
+                data = os.read(session.stdout.fileno(), 65536)
+                if not data:
+                    break
+                parts.append(answer.feed(data))
+            if cut is None:
+                session.stdin.close()
+        return Result(-1 if answer.exit_code is None else answer.exit_code, b"".join(parts))
+
+
+class LocalShells:
+    """What a `Site` asks of sessions, at an account that is played here."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.lose_next_answer = False
+
+    async def run(self, script: str, payload: bytes = b"", *, deadline: float) -> Result:
+        async with asyncio.timeout(deadline):
+            return await asyncio.to_thread(self._account.run, script, payload)
+
+    def stream(self, script: str) -> AsyncGenerator[bytes, None]:
+        raise NotImplementedError(script)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
