@@ -19,47 +19,13 @@ _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Names that one of the two shells does not take as they are: bash has them read-only or changes them itself, apptainer
 # (1.4) has UID, EUID and GID read-only, drops IFS and OPTIND, sets HOME and PWD, and reads the others as orders.
-_OF_THE_SHELL = frozenset(
-    [
-        "BASHOPTS",
-        "BASHPID",
-        "BASH_ARGC",
-        "BASH_ARGV",
-        "BASH_ARGV0",
-        "BASH_CMDS",
-        "BASH_COMMAND",
-        "BASH_LINENO",
-        "BASH_SOURCE",
-        "BASH_SUBSHELL",
-        "BASH_VERSINFO",
-        "DIRSTACK",
-        "EPOCHREALTIME",
-        "EPOCHSECONDS",
-        "EUID",
-        "FUNCNAME",
-        "GID",
-        "GROUPS",
-        "HISTCMD",
-        "HOME",
-        "IFS",
-        "LINENO",
-        "OLDPWD",
-        "OPTIND",
-        "POSIXLY_CORRECT",
-        "PPID",
-        "PROMPT_COMMAND",
-        "PWD",
-        "RANDOM",
-        "SECONDS",
-        "SHELLOPTS",
-        "SHLVL",
-        "SRANDOM",
-        "UID",
-        "_",
-        "APPEND_PATH",
-        "PREPEND_PATH",
-    ]
-)
+_OF_THE_SHELL = frozenset({
+    "BASHOPTS", "BASHPID", "BASH_ARGC", "BASH_ARGV", "BASH_ARGV0", "BASH_CMDS", "BASH_COMMAND", "BASH_LINENO",
+    "BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID",
+    "FUNCNAME", "GID", "GROUPS", "HISTCMD", "HOME", "IFS", "LINENO", "OLDPWD", "OPTIND", "POSIXLY_CORRECT", "PPID",
+    "PROMPT_COMMAND", "PWD", "RANDOM", "SECONDS", "SHELLOPTS", "SHLVL", "SRANDOM", "UID", "_", "APPEND_PATH",
+    "PREPEND_PATH",
+})  # fmt: skip
 
 # What the Virtual Kubelet adds to every container when it resolves the environment
 _RESOLVED = "KUBERNETES_SERVICE_HOST"

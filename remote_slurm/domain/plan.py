@@ -87,7 +87,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
             *request.unheeded,
             *annotations.warnings,
             *resource_warnings(resources, flags, config),
-            *_warnings(pod, annotations, volumes, config),
+            *_warnings(annotations, volumes, config),
         ),
         grace_seconds=pod.spec.termination_grace_period_seconds,
         deadline_seconds=pod.spec.active_deadline_seconds,
@@ -152,7 +152,7 @@ def _refuse_unsupported(request: CreateRequest, config: Config) -> None:
             )
 
 
-def _warnings(pod: Pod, annotations: Annotations, volumes: Volumes, config: Config) -> list[str]:
+def _warnings(annotations: Annotations, volumes: Volumes, config: Config) -> list[str]:
     warnings = []
     if config.container_runtime == "none":
         warnings += [

@@ -225,8 +225,8 @@ def _claim(volume: Volume, source: ClaimVolume, namespace: str, config: Config) 
     pattern = next((paths[key] for key in (f"{namespace}/{claim}", claim, "*") if key in paths), "")
     if not pattern:
         raise Rejected(
-            f"volume '{volume.name}' is the claim '{namespace}/{claim}', for which PersistentVolumeClaims names no path "
-            "at the site"
+            f"volume '{volume.name}' is the claim '{namespace}/{claim}', for which PersistentVolumeClaims names no "
+            "path at the site"
         )
     path = pattern.replace("{namespace}", namespace).replace("{claim}", claim)
     constant = pattern.partition("{")[0].rpartition("/")[0]

@@ -77,7 +77,7 @@ def test_a_file_of_the_reference_plugin_loads_unchanged(load: Load) -> None:
 
 def test_it_is_warned_of_what_comes_later(load: Load) -> None:
     named = [warning.partition(":")[0] for warning in load(REFERENCE_FILE).warnings]
-    assert named == ["EnableProbes", "DefaultUID", "Flavors", "DefaultFlavor", "SidecarURL"]
+    assert named == ["EnableProbes", "SidecarURL"]
 
 
 def test_a_plain_file_gives_no_warning(load: Load) -> None:
@@ -89,9 +89,6 @@ def test_a_plain_file_gives_no_warning(load: Load) -> None:
     [
         ("Tsocks: true", "Tsocks: is accepted, but what it does comes with a later version: no tunnel is made, "),
         ("EnableProbes: true", "EnableProbes: is accepted, but what it does comes with a later version: no probe "),
-        ("DefaultUID: 0", "DefaultUID: is accepted, but what it does comes with a later version: jobs run as SSH.User"),
-        ("Flavors: {a: {}}", "Flavors: is accepted, but what it does comes with a later version: pods get Default"),
-        ("DefaultFlavor: a", "DefaultFlavor: is accepted, but what it does comes with a later version: pods get"),
         ("EnrootPath: /e", "EnrootPath: is accepted, but what it does comes with a later version, with enroot"),
         ("EnrootPrefix: e", "EnrootPrefix: is accepted, but what it does comes with a later version, with enroot"),
         ("EnrootDefaultOptions: [-e]", "EnrootDefaultOptions: is accepted, but what it does comes with a later "),

@@ -63,6 +63,19 @@ RIGHT = [
     ("DefaultUID", "1000", "default_uid", 1000),
     ("DefaultFlavor", "small", "default_flavor", "small"),
     (
+        "ResourceFlags",
+        "{example.com/fpga: '--gres=fpga:{count}', example.com/disk: '--tmp={mib}M', example.com/none: none}",
+        "resource_flags",
+        {"example.com/fpga": "--gres=fpga:{count}", "example.com/disk": "--tmp={mib}M", "example.com/none": "none"},
+    ),
+    ("AllowedHostPaths", "[/scratch, /data/shared/]", "allowed_host_paths", ("/scratch", "/data/shared")),
+    (
+        "PersistentVolumeClaims",
+        "{team/data: /work/data, '*': '/scratch/{namespace}/{claim}'}",
+        "persistent_volume_claims",
+        {"team/data": "/work/data", "*": "/scratch/{namespace}/{claim}"},
+    ),
+    (
         "Flavors",
         "{small: {Name: s, Description: d, CPUDefault: 2, MemoryDefault: 8G, UID: 0, SlurmFlags: [-p short]}}",
         "flavors",

@@ -221,7 +221,7 @@ def test_the_pods_resources_win_over_its_flags_and_those_over_the_defaults() -> 
 
 def test_gpus() -> None:
     assert "--gres=gpu:2" in annotated("", **{"nvidia.com/gpu": "2"})
-    assert "--gres=gpu:1" in annotated("--gres=gpu:a100:4", **{"amd.com/gpu": "1"})
+    assert "--gres=gpu:a100:1" in annotated("--gres=gpu:a100:4", **{"amd.com/gpu": "1"})
     assert "--gres=gpu:a100:4" in annotated("--gres=gpu:a100:4")
 
 

@@ -1,5 +1,6 @@
 """Quantities as Kubernetes writes them, counted for a pod as Kubernetes counts them, in whole numbers for Slurm."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -64,11 +65,12 @@ CASES = [
      PodResources(3, None)),
     ("only an init container says something", needs({}, init=(limits(memory="7Mi"),)), PodResources(None, 7)),
     ("no CPU is one CPU", needs(limits(cpu="0")), PodResources(1, None)),
-    ("a GPU", needs(limits(**{"nvidia.com/gpu": "1"})), PodResources(None, None, (("gpu", 1),))),
+    ("a GPU", needs(limits(**{"nvidia.com/gpu": "1"})), PodResources(None, None, (("nvidia.com/gpu", Decimal(1)),))),
     ("GPUs of several containers", needs(limits(**{"amd.com/gpu": 2}), limits(**{"amd.com/gpu": "1"})),
-     PodResources(None, None, (("gpu", 3),))),
+     PodResources(None, None, (("amd.com/gpu", Decimal(3)),))),
     ("no GPU at all", needs(limits(**{"nvidia.com/gpu": "0"})), PodResources(None, None)),
-    ("a node's disk is not counted", needs(limits(**{"ephemeral-storage": "1Gi"})), PodResources(None, None)),
+    ("a node's disk, which is not a resource of every Slurm", needs(limits(**{"ephemeral-storage": "1Gi"})),
+     PodResources(None, None, (("ephemeral-storage", Decimal(1 << 30)),))),
 ]  # fmt: skip
 
 

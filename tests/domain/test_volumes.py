@@ -421,7 +421,7 @@ def test_interlinks_payload_with_one_of_each() -> None:
     assert found.warnings == ()
 
 
-# --- the downward API, and the parts of projected volumes ---------------------------------------------------------------
+# --- the downward API, and the parts of projected volumes ------------------------------------------------------------
 
 ITEMS = [
     {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}},

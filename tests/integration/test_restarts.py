@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faults import FaultProxy
-from pods import pod, request, sh
+from pods import key, pod, request, sh
 from runs import counting, ran_once
 from serving import Serve, Serving, wait_until
 from sites import Site
