@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp import web
 
+from remote_slurm.api.authentication import Tokens, authentication
 from remote_slurm.api.handlers import PODS, routes
 from remote_slurm.api.middleware import sentences, session
+from remote_slurm.api.tls import Certificates
 from remote_slurm.config import Config
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.pods import Pods
@@ -25,8 +26,9 @@ class CannotListen(RemoteSlurmError):
 
 
 def build_app(pods: Pods, config: Config) -> web.Application:
-    """All of interLink's endpoints, answered by `pods`."""
-    app = web.Application(middlewares=[session, sentences], client_max_size=config.max_request_size)
+    """All of interLink's endpoints, answered by `pods`. Raises BadTokenFile."""
+    let_in = authentication(Tokens(config.token_file) if config.token_file else None)
+    app = web.Application(middlewares=[session, sentences, let_in], client_max_size=config.max_request_size)
     app[PODS] = pods
     app.add_routes(routes)
     app.on_shutdown.append(_end_followers)
@@ -39,37 +41,56 @@ async def _end_followers(app: web.Application) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(app: web.Application, config: Config) -> AsyncIterator[str]:
-    """Serve until the context ends; the value is the URL, with the port that was really taken. Raises CannotListen."""
+    """Serve until the context ends; the value is the URL, with the port that was really taken.
+
+    Raises CannotListen, or CannotEncrypt where the files of TLS are not right.
+    """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        yield await (_on_socket(runner, config.socket) if config.socket else _on_port(runner, config))
+        yield await (_on_socket(runner, config) if config.socket else _on_port(runner, config))
     finally:
         await runner.cleanup()
 
 
 async def _on_port(runner: web.AppRunner, config: Config) -> str:
     address, port = config.bind_address, config.sidecar_port
+    context = Certificates(config.tls).context if config.tls.enabled else None
     try:
-        await web.TCPSite(runner, address, port).start()
+        await web.TCPSite(runner, address, port, ssl_context=context).start()
     except OSError as error:
         raise CannotListen(
             f"cannot listen on {address} port {port}: {error.strerror or error}; "
             "choose another SidecarPort or BindAddress, or end what listens there"
         ) from error
     taken = runner.addresses[0][1]
-    return f"http://[{address}]:{taken}" if ":" in address else f"http://{address}:{taken}"
+    scheme = "https" if context else "http"
+    return f"{scheme}://[{address}]:{taken}" if ":" in address else f"{scheme}://{address}:{taken}"
 
 
-async def _on_socket(runner: web.AppRunner, path: Path) -> str:
+async def _on_socket(runner: web.AppRunner, config: Config) -> str:
+    path = Path(str(config.socket))
     if _is_alive(path):
         raise CannotListen(f"another process listens on {path} already; end it, or choose another Socket")
     try:
-        await web.UnixSite(runner, str(path)).start()
-        os.chmod(path, 0o600)  # noqa: PTH101 - whoever may connect can run shell at the site; it takes microseconds
+        await web.SockSite(runner, _bound(path, int(config.socket_mode, 8))).start()
     except OSError as error:
         raise CannotListen(f"cannot listen on the socket {path}: {error.strerror or error}") from error
     return f"unix://{path}"
+
+
+def _bound(path: Path, mode: int) -> socket.socket:
+    """With its mode before anybody can connect, since who does can run shell at the site."""
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        if path.is_socket():
+            path.unlink()  # of a process that is gone
+        bound.bind(str(path))
+        path.chmod(mode)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _is_alive(path: Path) -> bool:

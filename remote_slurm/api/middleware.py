@@ -31,7 +31,7 @@ async def sentences(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return _refuse(request, error.status, _http_sentence(request, error))
+        return _refuse(request, error.status, _http_sentence(request, error), error.headers.get("WWW-Authenticate"))
     except RemoteSlurmError as error:
         return _refuse(request, _status_of(error), str(error))
     except Exception as error:
@@ -51,8 +51,9 @@ def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
     return f"{request.method} {request.path}: {error.reason}"
 
 
-def _refuse(request: web.Request, status: int, sentence: str) -> web.Response:
+def _refuse(request: web.Request, status: int, sentence: str, scheme: str | None = None) -> web.Response:
     sentence = " ".join(sentence.split())  # what a remote command said may be on several lines
     level = logging.ERROR if status >= 500 else logging.WARNING  # noqa: PLR2004 - HTTP's own boundary
     event(sentence, level=level, request=f"{request.method} {request.path}", status=status)
-    return web.Response(status=status, text=sentence)
+    headers = {"WWW-Authenticate": scheme} if scheme else None
+    return web.Response(status=status, text=sentence, headers=headers)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from remote_slurm.cli.credentials import add_credential_options
 from remote_slurm.config import Config, load_config
 
 
@@ -28,13 +29,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_url_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    """--url, and `otherwise`: what happens without it."""
+    """--url and what goes with it, and `otherwise`: what happens without it."""
     parser.add_argument(
         "--url",
         type=url,
         metavar="URL",
-        help=f"the sidecar to ask, as http://HOST:PORT or unix:///PATH; {otherwise}",
+        help=f"the sidecar to ask, as http://HOST:PORT, https://HOST:PORT or unix:///PATH; {otherwise}",
     )
+    add_credential_options(parser)
 
 
 def add_output_option(parser: argparse.ArgumentParser, what: str = "") -> None:
@@ -52,7 +54,7 @@ def url(text: str) -> str:
     parts = urlsplit(text)
     where = parts.path if parts.scheme == "unix" else parts.netloc
     if parts.scheme not in {"http", "https", "unix"} or not where:
-        raise argparse.ArgumentTypeError(f"must be http://HOST:PORT or unix:///PATH, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be http://HOST:PORT, https://HOST:PORT or unix:///PATH, not {text!r}")
     return text.rstrip("/")
 
 

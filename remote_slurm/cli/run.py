@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from remote_slurm.cli import credentials
 from remote_slurm.cli.documents import Json, read_documents
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
 from remote_slurm.cli.request import create_request, parsed
@@ -77,7 +78,7 @@ def _container(request: CreateRequest, name: str | None, source: str) -> str:
 
 
 async def _run(arguments: argparse.Namespace, config: Config | None, body: Json, screen: Screen) -> int:
-    async with at(arguments.url) if config is None else inside(config) as sidecar:
+    async with at(arguments.url, credentials.named(arguments)) if config is None else inside(config) as sidecar:
         watch = Watch(sidecar, body["pod"], arguments.container, screen, quiet=arguments.output == "json")
         try:
             code = await interruptible(_from_start_to_end(watch, body))

@@ -23,6 +23,8 @@ import aiohttp
 
 from remote_slurm import events
 from remote_slurm.api.app import build_app, serving
+from remote_slurm.cli import credentials
+from remote_slurm.cli.credentials import Credentials
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import configured
 from remote_slurm.cli.serve import running
@@ -31,10 +33,12 @@ from remote_slurm.errors import RemoteSlurmError, Unreachable
 from remote_slurm.service.overview import address
 from remote_slurm.service.pods import Pods
 
+_NONE = Credentials()
 _CREATE_SECONDS = 120  # as interLink
 _ANSWER_SECONDS = 90
 _LAST_DELETES_SECONDS = 75
 _OK = 200
+_UNAUTHORIZED = 401
 
 
 class Refused(RemoteSlurmError):
@@ -105,12 +109,17 @@ class Sidecar:
         try:
             async with self._session.request(method, path, json=body, timeout=timeout) as response:
                 if response.status != _OK:
-                    raise Refused(response.status, (await response.text()).strip() or str(response.reason))
+                    raise Refused(response.status, await _refusal(response))
                 yield response
         except TimeoutError as error:
             raise Unreachable(f"the sidecar at {self.url} did not answer {path} in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(f"no sidecar answers at {self.url}: {_words(error)}") from error
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> str:
+    words = (await response.text()).strip() or str(response.reason)
+    return f"{words}; --token-file FILE does" if response.status == _UNAUTHORIZED else words
 
 
 def folder_of(pod: Json) -> str:
@@ -119,6 +128,11 @@ def folder_of(pod: Json) -> str:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", error.certificate_error)
+        return f"its certificate is not trusted ({why}): --ca-file FILE names who has signed it"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"it does not agree on HTTPS: {' '.join(str(error.os_error).split())}"
     if isinstance(error, aiohttp.ClientConnectorError):
         # asyncio's own words name the address once more; numbers of name servers are negative
         number = error.errno or 0
@@ -127,13 +141,17 @@ def _words(error: Exception) -> str:
 
 
 @contextlib.asynccontextmanager
-async def at(url: str) -> AsyncIterator[Sidecar]:
+async def at(url: str, shown: Credentials = _NONE) -> AsyncIterator[Sidecar]:
     """The sidecar that listens there."""
     parts = urlsplit(url)
+    headers = shown.headers
     if parts.scheme == "unix":
-        session = aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(parts.path))
+        session = aiohttp.ClientSession(
+            "http://localhost", headers=headers, connector=aiohttp.UnixConnector(parts.path)
+        )
     else:
-        session = aiohttp.ClientSession(url)
+        connector = aiohttp.TCPConnector(ssl=shown.tls or True)
+        session = aiohttp.ClientSession(url, headers=headers, connector=connector)
     async with session:
         yield Sidecar(session, url)
 
@@ -146,7 +164,8 @@ async def inside(config: Config) -> AsyncIterator[Sidecar]:
     """
     _log_if(verbose=config.verbose_logging)
     with tempfile.TemporaryDirectory(prefix="remote-slurm-") as folder:
-        private = config.model_copy(update={"socket": Path(folder) / "socket"})
+        alone = {"socket": Path(folder) / "socket", "socket_mode": "0600", "token_file": None}
+        private = config.model_copy(update=alone)
         async with running(config) as pods, serving(build_app(pods, private), private) as url, at(url) as sidecar:
             await sidecar.reach()
             yield sidecar
@@ -166,27 +185,34 @@ async def _carried_out(deleted: set[str], pods: Pods) -> None:
 async def chosen(arguments: argparse.Namespace) -> AsyncIterator[Sidecar]:
     """The one that --url names; else the configured one, where it runs; else one inside."""
     if arguments.url:
-        async with at(arguments.url) as sidecar:
+        async with at(arguments.url, credentials.named(arguments)) as sidecar:
             yield sidecar
         return
     config = configured(arguments)
-    url = await _configured_url(config)
-    async with at(url) if url else inside(config) as sidecar:
-        yield sidecar
+    async with contextlib.AsyncExitStack() as stack:
+        found = await _configured_one(config, stack)
+        if found is None:
+            found = await stack.enter_async_context(inside(config))
+        yield found
 
 
-async def _configured_url(config: Config) -> str:
-    """Where the configured sidecar listens, if it is one, and of this very site; else nothing."""
-    host = f"[{config.bind_address}]" if ":" in config.bind_address else config.bind_address
-    url = f"unix://{config.socket}" if config.socket else f"http://{host}:{config.sidecar_port}"
+async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> Sidecar | None:
+    """The sidecar that listens where the configuration says, if it is one, and of this very site."""
     if not config.socket and not config.sidecar_port:
-        return ""
+        return None
     try:
-        async with at(url) as sidecar:
-            found = await sidecar.pods()
+        sidecar = await stack.enter_async_context(at(_url(config), credentials.configured(config)))
+        found = await sidecar.pods()
     except RemoteSlurmError:
-        return ""
-    return url if found.get("site") == address(config) else ""
+        return None
+    return sidecar if found.get("site") == address(config) else None
+
+
+def _url(config: Config) -> str:
+    if config.socket:
+        return f"unix://{config.socket}"
+    host = f"[{config.bind_address}]" if ":" in config.bind_address else config.bind_address
+    return f"{'https' if config.tls.enabled else 'http'}://{host}:{config.sidecar_port}"
 
 
 def _log_if(*, verbose: bool) -> None:

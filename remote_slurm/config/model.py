@@ -23,10 +23,12 @@ from remote_slurm.config.places import (
     Shebang,
     SiteFolder,
     SitePath,
+    SocketMode,
     SocketPath,
     is_loopback,
 )
 from remote_slurm.config.ssh import SSH
+from remote_slurm.config.tls import TLS
 from remote_slurm.config.values import (
     Bytes,
     ContainerRuntime,
@@ -111,13 +113,27 @@ class Config(Block):
     socket: SocketPath | None = setting(
         None, "Listen on this unix socket instead of a TCP port, as unix:///path/of/the.sock."
     )
+    tls: TLS = Field(
+        default_factory=TLS, alias="TLS", description="HTTPS on the TCP port: CertFile, KeyFile and ClientCAFile."
+    )
+    token_file: LocalPath | None = setting(
+        None,
+        "Who asks must show a token of this file, on this machine: `Authorization: Bearer <token>`. One a line, read "
+        "again when the file changes.",
+    )
     allow_unauthenticated: Flag = setting(
         default=False,
-        description="Listen where other machines can reach it, though whoever does can run shell.",
+        description="Listen where others can reach it without showing anything, though whoever does can run shell.",
+    )
+    socket_mode: SocketMode = setting(
+        "0600",
+        "The file mode of the Socket: 0660 opens it to a group. One that everybody may write to needs a TokenFile or "
+        "AllowUnauthenticated: true.",
     )
     bind_address: Address = setting(
         "127.0.0.1",
-        "The address to listen on. One that other machines can reach needs AllowUnauthenticated: true.",
+        "The address to listen on. One that other machines can reach needs a TokenFile, TLS.ClientCAFile or "
+        "AllowUnauthenticated: true.",
     )
     max_request_size: Bytes = setting(
         64 << 20,
@@ -276,16 +292,32 @@ class Config(Block):
         )
         return tuple(f"{key}: {sentence}" for key, sentence in later)
 
+    @field_validator("tls")
+    @classmethod
+    def _on_tcp(cls, tls: TLS, info: ValidationInfo) -> TLS:
+        if tls.enabled and info.data.get("socket"):
+            raise ValueError("is for the TCP port: with a Socket, SocketMode says who may connect")
+        return tls
+
+    @field_validator("socket_mode")
+    @classmethod
+    def _not_for_everybody(cls, mode: str, info: ValidationInfo) -> str:
+        if not int(mode, 8) & 0o002 or _keeps_strangers_out(info):
+            return mode
+        raise ValueError(
+            f"{mode} lets everybody on this machine run shell at the site as SSH.User: use 0660 and a group, or set "
+            "a TokenFile, or AllowUnauthenticated: true where something else keeps strangers out"
+        )
+
     @field_validator("bind_address")
     @classmethod
     def _only_this_machine(cls, address: str, info: ValidationInfo) -> str:
-        moot = info.data.get("socket", "wrong") or info.data.get("allow_unauthenticated", "wrong")
-        if moot or is_loopback(address):
+        if info.data.get("socket", "wrong") or is_loopback(address) or _keeps_strangers_out(info):
             return address
         raise ValueError(
             f"{address} can be reached from other machines, and whoever reaches the port can run shell at "
-            "the site as SSH.User: use 127.0.0.1 or a Socket, or set AllowUnauthenticated: true where "
-            "something else keeps strangers out"
+            "the site as SSH.User: use 127.0.0.1 or a Socket, set a TokenFile or TLS.ClientCAFile, or "
+            "AllowUnauthenticated: true where something else keeps strangers out"
         )
 
     @field_validator("state_folder", mode="before")
@@ -315,3 +347,10 @@ class Config(Block):
         if name and flavors and name not in flavors:
             raise ValueError(f"must be one of Flavors ({', '.join(flavors)}), not {name!r}")
         return name
+
+
+def _keeps_strangers_out(info: ValidationInfo) -> bool:
+    """Whether something does, is said to, or is wrong and so was named already."""
+    tls = info.data.get("tls")
+    allowed = info.data.get("allow_unauthenticated", "wrong")
+    return bool(allowed or info.data.get("token_file", "wrong") or tls is None or tls.client_ca_file)

@@ -65,6 +65,14 @@ def socket_path(value: object) -> Path:
     return Path(path)
 
 
+def socket_mode(value: object) -> str:
+    """Accept a file mode in octal, as chmod reads it."""
+    mode = line_of_text(value).strip()
+    if not re.fullmatch(r"0?[0-7]{3}", mode) or not int(mode, 8) & 0o200:
+        raise ValueError(f"must be an octal file mode that lets the owner write, such as 0660, not {shown(value)}")
+    return f"{int(mode, 8):04o}"
+
+
 def local_path(value: object, info: ValidationInfo) -> Path:
     """Read a path of this machine; relative, it starts at the folder of the configuration file."""
     path = value if isinstance(value, Path) else Path(line_of_text(value).strip())
@@ -151,6 +159,7 @@ Port = Annotated[int, BeforeValidator(number(1, 65535))]
 ListenPort = Annotated[int, BeforeValidator(number(0, 65535))]
 Address = Annotated[str, BeforeValidator(address)]
 SocketPath = Annotated[Path, BeforeValidator(socket_path)]
+SocketMode = Annotated[str, BeforeValidator(socket_mode)]
 LocalPath = Annotated[Path, BeforeValidator(local_path)]
 Command = Annotated[str, BeforeValidator(command)]
 Shebang = Annotated[str, BeforeValidator(shebang)]

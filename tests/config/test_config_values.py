@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_slurm.config import Accelerator, Config, ContainerRuntime, Flavor, Resources, Taint, TaintEffect
+from remote_slurm.config import TLS, Accelerator, Config, ContainerRuntime, Flavor, Resources, Taint, TaintEffect
 from remote_slurm.config.machine import default_state_folder
 from remote_slurm.errors import Problem
 
@@ -18,6 +18,14 @@ RIGHT = [
     ("SidecarPort", "4001", "sidecar_port", 4001),
     ("SidecarPort", "0", "sidecar_port", 0),
     ("Socket", "unix:///var/run/plugin.sock", "socket", Path("/var/run/plugin.sock")),
+    ("SocketMode", "660", "socket_mode", "0660"),
+    (
+        "TLS",
+        "{CertFile: /etc/tls.crt, KeyFile: ~/tls.key, ClientCAFile: /etc/ca.crt}",
+        "tls",
+        TLS(cert_file=Path("/etc/tls.crt"), key_file=Path("/home/me/tls.key"), client_ca_file=Path("/etc/ca.crt")),
+    ),
+    ("TokenFile", "/etc/interlink/token", "token_file", Path("/etc/interlink/token")),
     ("SbatchPath", "/usr/bin/sbatch", "sbatch_path", "/usr/bin/sbatch"),
     ("ScancelPath", "scancel", "scancel_path", "scancel"),
     ("SqueuePath", "/opt/slurm/bin/squeue", "squeue_path", "/opt/slurm/bin/squeue"),
@@ -137,6 +145,7 @@ A_COMMAND = "must be one command name or full path at the site"
 ONE_LINE = "must be one line without control characters"
 A_SOCKET = "must have the form unix:///path/of/the.sock"
 SECONDS = "must be a number of seconds from 1 to 86400, without a unit"
+A_MODE = "must be an octal file mode that lets the owner write"
 A_QUANTITY = "must be a quantity as Kubernetes writes it"
 PLAIN_PATH = "must be a plain path"
 OWN_FOLDER = "must be a folder of its own, such as .interlink/jobs"
@@ -154,6 +163,16 @@ WRONG = [
     ("Socket", "unix:///", A_SOCKET),
     ("Socket", "tcp://0.0.0.0:4000", A_SOCKET),
     ("Socket", f"unix:///{'x' * 107}", "at most 107 bytes"),
+    ("SocketMode", "0800", A_MODE),
+    ("SocketMode", "rw-rw----", A_MODE),
+    ("SocketMode", "0400", A_MODE),
+    ("SocketMode", "0666", "lets everybody on this machine run shell at the site"),
+    ("TLS", "{CertFile: /c}", "goes with TLS.CertFile"),
+    ("TLS", "{KeyFile: /k}", "goes with TLS.CertFile"),
+    ("TLS", "{ClientCAFile: /ca}", "needs TLS.CertFile and TLS.KeyFile"),
+    ("TLS", "{Certfile: /c}", "is not a known key: did you mean CertFile?"),
+    ("TLS", "true", "must be a block of keys, not 'true'"),
+    ("TokenFile", "~you/token", "must begin with / or ~/ or be relative to this file"),
     ("SbatchPath", "sbatch --account=me", A_COMMAND),
     ("SbatchPath", "$SLURM/bin/sbatch", A_COMMAND),
     ("ScancelPath", "~/bin/scancel", A_COMMAND),
@@ -312,6 +331,33 @@ def test_the_sidecar_listens_beyond_this_machine_only_when_told_so(
     assert "AllowUnauthenticated: true" in problem.message
     assert load(f"BindAddress: {address}\nAllowUnauthenticated: true").bind_address == address.strip('"')
     assert load(f"BindAddress: {address}\nSocket: unix:///run/a.sock").socket == Path("/run/a.sock")
+
+
+AUTHENTICATION = ["TokenFile: /etc/token", "TLS: {CertFile: /c, KeyFile: /k, ClientCAFile: /ca}"]
+
+
+@pytest.mark.parametrize("authentication", AUTHENTICATION)
+def test_the_sidecar_listens_beyond_this_machine_where_clients_show_who_they_are(
+    load: Load, authentication: str
+) -> None:
+    assert load(f"BindAddress: 192.0.2.7\n{authentication}").bind_address == "192.0.2.7"
+
+
+def test_encryption_alone_keeps_nobody_out(problems: Problems) -> None:
+    (problem,) = problems("TLS: {CertFile: /c, KeyFile: /k}\nBindAddress: 192.0.2.7")
+    assert problem.key == "BindAddress"
+    assert "TokenFile or TLS.ClientCAFile" in problem.message
+
+
+def test_a_socket_for_everybody_asks_for_a_token(load: Load) -> None:
+    assert load("SocketMode: 0666\nTokenFile: /etc/token").socket_mode == "0666"
+    assert load("SocketMode: 0666\nAllowUnauthenticated: true").socket_mode == "0666"
+
+
+def test_a_socket_has_no_certificate(problems: Problems) -> None:
+    (problem,) = problems("Socket: unix:///run/a.sock\nTLS: {CertFile: /c, KeyFile: /k}")
+    assert (problem.key, problem.line) == ("TLS", 2)
+    assert "SocketMode says who may connect" in problem.message
 
 
 def test_details_and_errors_only_exclude_each_other(problems: Problems) -> None:

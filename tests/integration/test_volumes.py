@@ -9,7 +9,7 @@ from pods import Json, key, payload, pod, request, sh
 from serving import Serve, Serving
 from sites import Site
 
-SECRET = "s3cr3t"  # noqa: S105 - of create-volumes.json
+SECRET = "s3cr3t"
 SECRET_BASE64 = base64.b64encode(f"{SECRET}\n".encode()).decode()
 
 

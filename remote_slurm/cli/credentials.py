@@ -1,0 +1,88 @@
+"""What a sidecar wants to see of those who ask it, and how they know that it is the right one."""
+
+from __future__ import annotations
+
+import argparse
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote_slurm.config import Config
+from remote_slurm.errors import RemoteSlurmError
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A token, and for HTTPS whom to trust and what certificate to show; without `tls` the system's own authorities."""
+
+    token: str = ""
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+
+def add_credential_options(parser: argparse.ArgumentParser) -> None:
+    """--token-file, --ca-file, --cert-file and --key-file."""
+    group = parser.add_argument_group("what goes with --url")
+    for option, text in (
+        ("--token-file", "a token of the sidecar's TokenFile"),
+        ("--ca-file", "the authorities, in PEM, that may have signed the sidecar's certificate; default: the system's"),
+        ("--cert-file", "our own certificate, in PEM, for a sidecar with TLS.ClientCAFile"),
+        ("--key-file", "the key of --cert-file; default: in the same file"),
+    ):
+        group.add_argument(option, type=Path, metavar="FILE", help=text)
+
+
+def named(arguments: argparse.Namespace) -> Credentials:
+    """Those of the options. Raises RemoteSlurmError with a sentence about a file that is not right."""
+    token = _token("--token-file", arguments.token_file) if arguments.token_file else ""
+    if arguments.key_file and not arguments.cert_file:
+        raise RemoteSlurmError("--key-file goes with --cert-file: a certificate and its key are shown together")
+    if not (arguments.ca_file or arguments.cert_file):
+        return Credentials(token)
+    context = ssl.create_default_context()
+    if arguments.ca_file:
+        context = _trusting("--ca-file", arguments.ca_file)
+    if arguments.cert_file:
+        _show(context, arguments.cert_file, arguments.key_file)
+    return Credentials(token, context)
+
+
+def configured(config: Config) -> Credentials:
+    """Those for the sidecar of this very configuration, which shows the certificate that stands there."""
+    token = _token("TokenFile", config.token_file) if config.token_file else ""
+    if not config.tls.cert_file:
+        return Credentials(token)
+    context = _trusting("TLS.CertFile", config.tls.cert_file)
+    context.check_hostname = False  # it is asked by its address, and no other certificate is trusted
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    return Credentials(token, context)
+
+
+def _token(key: str, path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="ascii").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RemoteSlurmError(f"{key} {path} cannot be read: {getattr(error, 'strerror', 'no ASCII')}") from error
+    token = next((line.strip() for line in lines if line.strip()), "")
+    if not token:
+        raise RemoteSlurmError(f"{key} {path} is empty: its first line has to be a token")
+    return token
+
+
+def _trusting(key: str, path: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(path))
+    except (OSError, ssl.SSLError) as error:
+        raise RemoteSlurmError(f"{key} {path} holds no certificate in PEM: {error.strerror}") from error
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    try:
+        context.load_cert_chain(str(certificate), str(key) if key else None, password=lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        raise RemoteSlurmError(
+            f"--cert-file {certificate} cannot be shown, with the key in {key or certificate}: {error.strerror}"
+        ) from error

@@ -1,0 +1,49 @@
+"""Who asks a server: one question for each connection, as clients that come and go do."""
+
+import base64
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from remote_slurm.service.pods import Pods
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    text: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Api:
+    """A server, and the pods behind it."""
+
+    url: str
+    pods: Pods
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        return await self.ask("GET", path, **options)
+
+    async def ask(
+        self, method: str, path: str, *, tls: ssl.SSLContext | None = None, json: Any = None, **headers: str
+    ) -> Reply:
+        parts = urlsplit(self.url)
+        unix = aiohttp.UnixConnector(parts.path) if parts.scheme == "unix" else None
+        base = "http://localhost" if unix else self.url
+        async with (
+            aiohttp.ClientSession(base, connector=unix) as session,
+            session.request(method, path, json=json, headers=headers, ssl=tls or True) as response,
+        ):
+            return Reply(response.status, await response.text(), dict(response.headers))
+
+
+def bearer(token: str) -> str:
+    return f"Bearer {token}"
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -1,0 +1,35 @@
+"""The HTTP server in this process, in front of a site that the test makes up."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from api_client import Api
+from fake_site import FakeSite
+
+from remote_slurm.api.app import build_app, serving
+from remote_slurm.config import load_config
+from remote_slurm.service.journal import Journal
+from remote_slurm.service.pods import Pods
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    """Start a server; keys of the configuration are arguments, and `site` is the site behind it."""
+    async with AsyncExitStack() as stack:
+
+        async def start(site: FakeSite | None = None, **keys: Any) -> Api:
+            ssh = {"HostName": "login.example.org", "User": "hpcuser", "IdentityFile": "/keys/id"}
+            path = tmp_path / "SlurmConfig.yaml"
+            path.write_text(yaml.safe_dump({"SSH": ssh, "SidecarPort": 0, "StateFolder": str(tmp_path), **keys}))
+            config = load_config(path, {"HOME": "/home/me"})
+            pods = Pods(site or FakeSite(), config, Journal(config.state_folder))  # type: ignore[arg-type]
+            url = await stack.enter_async_context(serving(build_app(pods, config), config))
+            return Api(url, pods)
+
+        yield start

@@ -1,0 +1,63 @@
+"""A site that is well and has nothing to say, for tests of what stands in front of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from remote_slurm.domain.records import Record
+from remote_slurm.domain.slurm import Capacity, Job
+from remote_slurm.errors import SiteError
+from remote_slurm.remote.site import Queue, Recovery, Settled, Submission, Submitted
+
+
+@dataclass
+class FakeSite:
+    """Answers with what the test has put there, or with `error`."""
+
+    jobs: list[Job] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+    fresh: list[Record] = field(default_factory=list)
+    error: SiteError | None = None
+    submission: Submission | None = None
+
+    async def recover(self) -> Recovery:
+        self._answer()
+        return Recovery(frozenset(self.known), self.known, frozenset(), frozenset(), ())
+
+    async def submit(self, pod: str, payload: bytes) -> Submission:
+        self._answer()
+        assert pod
+        assert payload
+        return self.submission or Submitted(str(700 + len(self.jobs)))
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        assert pod
+        assert not keep_folder
+
+    async def queue(self) -> Queue:
+        self._answer()
+        return Queue(tuple(self.jobs), 0.0)
+
+    async def records(self) -> list[Record]:
+        self._answer()
+        fresh, self.fresh = self.fresh, []
+        return fresh
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        assert list(pods)
+        return Settled((), frozenset())
+
+    async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
+        assert list(job_ids)
+        return []
+
+    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+        self._answer()
+        return dict.fromkeys(pods, True)
+
+    async def capacity(self) -> Capacity:
+        self._answer()
+        return Capacity(nodes=1, cpus=8, memory_mib=1000)
+
+    def _answer(self) -> None:
+        if self.error:
+            raise self.error
