@@ -1,21 +1,29 @@
-"""One line of log per event: what happened, then pod, job and interLink's session id as key=value."""
+"""One line of log per event: what happened, and its fields, such as pod, job and interLink's session id.
+
+As text for people, with the fields as key=value; as JSON for machines, with the same fields as keys.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from contextvars import ContextVar
 
 # interLink's correlation id, such as CreatePod#123; the API sets it for the time of a request
 session_id: ContextVar[str] = ContextVar("session_id", default="")
 
 _log = logging.getLogger("remote_slurm")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FIELDS = "fields"
+_TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def event(message: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Write one line; empty fields are left out. Callers pass names and ids, never values of a pod's data."""
     named = {**fields, "session": session_id.get()}
-    tail = "".join(f" {key}={_one_word(value)}" for key, value in named.items() if value not in ("", None))
-    _log.log(level, "%s%s", _one_line(message), tail)
+    filled = {key: value for key, value in named.items() if value not in ("", None)}
+    _log.log(level, "%s", one_line(message), extra={_FIELDS: filled})
 
 
 def warn(message: str, **fields: object) -> None:
@@ -27,20 +35,56 @@ def detail(message: str, **fields: object) -> None:
     event(message, level=logging.DEBUG, **fields)
 
 
-def configure(*, verbose: bool, errors_only: bool) -> None:
-    """Log to standard error, at the level that the configuration names."""
+def configure(*, verbose: bool, errors_only: bool, as_json: bool = False) -> None:
+    """Log to standard error, at the level and in the form that the configuration names."""
     level = logging.ERROR if errors_only else logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(_Json() if as_json else _Text())
     _log.handlers[:] = [handler]
     _log.setLevel(level)
     _log.propagate = False
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """The fields that `event` was given; none where the line came by another way."""
+    fields: dict[str, object] = getattr(record, _FIELDS, {})
+    return fields
+
+
+def one_line(text: str) -> str:
+    """Without line breaks, and without signs that a terminal would obey: much of it comes from the site."""
+    return _CONTROL.sub("?", " ".join(text.split()))
+
+
+class _Text(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", _TIME)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        tail = "".join(f" {key}={_one_word(value)}" for key, value in fields_of(record).items())
+        return super().formatMessage(record) + tail
+
+
+class _Json(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__(datefmt=_TIME)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": self.formatTime(record, _TIME),
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        line |= {key: _plain(value) for key, value in fields_of(record).items()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int | float | bool) else one_line(str(value))
 
 
 def _one_word(value: object) -> str:
-    text = _one_line(str(value))
+    text = one_line(str(value))
     return f'"{text}"' if " " in text or not text else text

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from remote_slurm.api.authentication import Tokens, authentication
 from remote_slurm.api.handlers import PODS, routes
+from remote_slurm.api.health import health_routes
 from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
 from remote_slurm.config import Config
@@ -30,7 +31,7 @@ def build_app(pods: Pods, config: Config) -> web.Application:
     let_in = authentication(Tokens(config.token_file) if config.token_file else None)
     app = web.Application(middlewares=[session, sentences, let_in], client_max_size=config.max_request_size)
     app[PODS] = pods
-    app.add_routes(routes)
+    app.add_routes([*routes, *health_routes])
     app.on_shutdown.append(_end_followers)
     return app
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from remote_slurm import events
 from remote_slurm.api.app import build_app, serving
 from remote_slurm.cli.options import add_config_options, configured
-from remote_slurm.config import Config
+from remote_slurm.config import Config, LogFormat
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.events import event, warn
 from remote_slurm.remote.connection import Connection
@@ -47,7 +47,11 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
-    events.configure(verbose=config.verbose_logging, errors_only=config.errors_only_logging)
+    events.configure(
+        verbose=config.verbose_logging,
+        errors_only=config.errors_only_logging,
+        as_json=config.log_format is LogFormat.JSON,
+    )
     for sentence in config.warnings:
         warn(sentence)
     asyncio.run(_serve(config, arguments.ready_file))

@@ -14,7 +14,7 @@ from remote_slurm.config.load import load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
 from remote_slurm.config.ssh import SSH, JumpHost
 from remote_slurm.config.tls import TLS
-from remote_slurm.config.values import ContainerRuntime, TaintEffect
+from remote_slurm.config.values import ContainerRuntime, LogFormat, TaintEffect
 
 __all__ = [
     "SSH",
@@ -24,6 +24,7 @@ __all__ = [
     "ContainerRuntime",
     "Flavor",
     "JumpHost",
+    "LogFormat",
     "Resources",
     "Taint",
     "TaintEffect",

@@ -36,7 +36,9 @@ from remote_slurm.config.values import (
     Effect,
     Flag,
     FlavorMemory,
+    Format,
     Line,
+    LogFormat,
     MemoryOrNone,
     Namespace,
     Quantity,
@@ -234,6 +236,9 @@ class Config(Block):
     )
 
     # Logging
+    log_format: Format = setting(
+        LogFormat.TEXT, "What a line of log looks like: text, or json with the same fields as keys."
+    )
     verbose_logging: Flag = setting(default=False, description="Log details.")
     errors_only_logging: Flag = setting(default=False, description="Log errors only.")
 

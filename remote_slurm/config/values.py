@@ -28,6 +28,13 @@ class ContainerRuntime(StrEnum):
     NONE = "none"
 
 
+class LogFormat(StrEnum):
+    """What a line of log looks like."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class TaintEffect(StrEnum):
     """Kubernetes' own three."""
 
@@ -253,4 +260,5 @@ ResourceFlag = Annotated[str, BeforeValidator(resource_flags)]
 Runtime = Annotated[
     ContainerRuntime, BeforeValidator(one_of(ContainerRuntime, frozenset({"enroot", "podman", "podman-hpc"})))
 ]
+Format = Annotated[LogFormat, BeforeValidator(one_of(LogFormat))]
 Effect = Annotated[TaintEffect, BeforeValidator(one_of(TaintEffect))]

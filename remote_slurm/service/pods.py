@@ -51,7 +51,7 @@ class Pods:
         self._submitter = Submitter(site, patience)
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._background: list[asyncio.Task[None]] = []
-        self._recovered = False
+        self.recovered = False  # whether the site's pods are known
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval)
         self.deletes = Deletes(site, self._entries, journal)
@@ -82,7 +82,7 @@ class Pods:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _recover_then_poll(self) -> None:
-        while not self._recovered:
+        while not self.recovered:
             try:
                 await self._recover()
             except SiteError as error:
@@ -100,7 +100,7 @@ class Pods:
                 entry.stored = True
                 self._submit(entry, b"")
         self._entries.take(known.records)
-        self._recovered = True
+        self.recovered = True
         event("the site's pods are known", pods=len(self._entries))
 
     # --- create ---
@@ -185,7 +185,7 @@ class Pods:
     def _by_annotation(self, pod: Pod) -> Entry | None:
         """The Virtual Kubelet remembers the job id where the site has lost the pod's folder."""
         job_id = pod.metadata.annotations.get("JobID", "")
-        if not self._recovered or not job_id.isdigit() or pod.key in self.deletes:
+        if not self.recovered or not job_id.isdigit() or pod.key in self.deletes:
             return None
         entry = self._entries.add(pod.key, pod.full_name)
         entry.job = Job(job_id, JobState.UNKNOWN, pod=pod.key)

@@ -23,6 +23,9 @@ STALE_SECONDS = 300
 # A job that ends at once is seen before the next poll
 EARLY_LOOK_SECONDS = 2
 
+# A round has deadlines of its own, which add up to less
+LONGEST_ROUND_SECONDS = 300
+
 # The `error` of a poller that has not looked yet
 NOT_YET = "the site has not been reached yet"
 
@@ -41,8 +44,14 @@ class Poller:
         self._early = asyncio.Event()
         self.error = NOT_YET
         self.last_success: float | None = None
+        self._last_round = clock()
         self.jobs: tuple[Job, ...] = ()  # of the last squeue that succeeded, with those of other sidecars' pods
         self.clock_offset = 0.0
+
+    @property
+    def overdue(self) -> float:
+        """By how many seconds the next look, whether it succeeds or fails, is later than anything can explain."""
+        return max(0.0, self._clock() - self._last_round - self._interval - LONGEST_ROUND_SECONDS)
 
     def unreachable(self, error: SiteError) -> None:
         """Nothing could be asked so far."""
@@ -86,8 +95,9 @@ class Poller:
         elif not reason and self.error:
             event("the site answers")
         self.error = reason
+        self._last_round = self._clock()
         if not reason:
-            self.last_success = self._clock()
+            self.last_success = self._last_round
 
     async def _queue(self) -> Queue:
         return await self._site.queue()

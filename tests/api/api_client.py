@@ -1,7 +1,9 @@
 """Who asks a server: one question for each connection, as clients that come and go do."""
 
+import asyncio
 import base64
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +27,11 @@ class Api:
     url: str
     pods: Pods
 
+    async def looked(self) -> None:
+        """Begin to look at the site, and return once it was seen."""
+        self.pods.start()
+        await until(lambda: self.pods.poller.last_success is not None)
+
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.ask("GET", path, **options)
 
@@ -39,6 +46,13 @@ class Api:
             session.request(method, path, json=json, headers=headers, ssl=tls or True) as response,
         ):
             return Reply(response.status, await response.text(), dict(response.headers))
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until the condition holds; TimeoutError when it does not come to that."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+            await asyncio.sleep(0.01)
 
 
 def bearer(token: str) -> str:

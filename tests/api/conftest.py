@@ -29,6 +29,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             path.write_text(yaml.safe_dump({"SSH": ssh, "SidecarPort": 0, "StateFolder": str(tmp_path), **keys}))
             config = load_config(path, {"HOME": "/home/me"})
             pods = Pods(site or FakeSite(), config, Journal(config.state_folder))  # type: ignore[arg-type]
+            stack.push_async_callback(pods.stop)
             url = await stack.enter_async_context(serving(build_app(pods, config), config))
             return Api(url, pods)
 

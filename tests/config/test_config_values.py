@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from remote_slurm.config import TLS, Accelerator, Config, ContainerRuntime, Flavor, Resources, Taint, TaintEffect
+from remote_slurm.config import (
+    TLS,
+    Accelerator,
+    Config,
+    ContainerRuntime,
+    Flavor,
+    LogFormat,
+    Resources,
+    Taint,
+    TaintEffect,
+)
 from remote_slurm.config.machine import default_state_folder
 from remote_slurm.errors import Problem
 
@@ -59,6 +69,7 @@ RIGHT = [
     ("TsocksPath", '"$WORK/tsocks-1.8/libtsocks.so"', "tsocks_path", "$WORK/tsocks-1.8/libtsocks.so"),
     ("TsocksLoginNode", "login01", "tsocks_login_node", "login01"),
     ("BashPath", "/usr/local/bin/bash", "bash_path", "/usr/local/bin/bash"),
+    ("LogFormat", "json", "log_format", LogFormat.JSON),
     ("VerboseLogging", "on", "verbose_logging", True),
     ("ErrorsOnlyLogging", "TRUE", "errors_only_logging", True),
     ("EnableProbes", "true", "enable_probes", True),
@@ -206,6 +217,7 @@ WRONG = [
     ("DataRootFolder", "~/", OWN_FOLDER),
     ("Namespace", "Not_A_Namespace", "must be a Kubernetes namespace"),
     ("Namespace", "a" * 64, "must be a Kubernetes namespace"),
+    ("LogFormat", "xml", "must be one of text, json, not 'xml'"),
     ("Tsocks", "maybe", "must be true or false"),
     ("BashPath", "bash", "must be a full path, since it follows #!"),
     ("BashPath", "/usr/bin/env bash", A_COMMAND),

@@ -1,0 +1,31 @@
+"""What a kubelet asks: `/healthz`, whether a restart would help, and `/readyz`, whether answers about pods can be had.
+
+Neither asks the site, and neither wants a token: they say yes or no, and nothing about pods. An outage of the site
+makes neither of them fail: no restart helps, and interLink has to reach a sidecar that says `pods: 0`, not one that
+seems to be gone, since without any answer Kubernetes evicts the node's pods after five minutes.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from remote_slurm.api.handlers import PODS
+
+health_routes = web.RouteTableDef()
+
+
+@health_routes.get("/healthz")
+async def healthz(request: web.Request) -> web.Response:
+    """503 once the look at the site is long overdue, whether it would succeed or fail."""
+    seconds = request.app[PODS].poller.overdue
+    if seconds:
+        raise web.HTTPServiceUnavailable(reason=f"the next look at the site is overdue by {seconds:.0f} s: restart it")
+    return web.Response(text="ok\n")
+
+
+@health_routes.get("/readyz")
+async def readyz(request: web.Request) -> web.Response:
+    """503 until the site was reached for the first time, and its pods are known."""
+    if not request.app[PODS].recovered:
+        raise web.HTTPServiceUnavailable(reason="the site's pods are not known yet")
+    return web.Response(text="ok\n")
