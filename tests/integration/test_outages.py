@@ -46,11 +46,11 @@ def created_once(served: Serving, body: Json, job: str, out: str) -> None:
         (2_000, "up"),
         (30_000, "up"),
         (60_000, "up"),
-        (80_000, "up"),
+        (65_000, "up"),
         (1, "down"),
         (100, "down"),
         (200, "down"),
-        (400, "down"),
+        (300, "down"),
     ],
 )
 def test_a_connection_that_breaks_within_create_costs_nothing(
@@ -134,7 +134,7 @@ def test_an_sshd_that_is_restarted(each_site: Site, through: Any) -> None:
     _, served = through(each_site)
     connected(served)
     running = served.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
-    each_site.exec("site-daemon kill sshd; pkill -KILL -f 'sshd.*hpcuser' || true; site-daemon start sshd")
+    each_site.exec("site-daemon kill sshd; pkill -KILL -u hpcuser sshd || true; site-daemon start sshd")
     again = served.vk.create(request(pod(sh("c", "exit 4"))))
     assert [running.until_over().exit_code("c"), again.until_over().exit_code("c")] == [3, 4]
 
@@ -142,13 +142,17 @@ def test_an_sshd_that_is_restarted(each_site: Site, through: Any) -> None:
 def test_a_slurmctld_that_does_not_answer_ends_no_pod(site: Site, through: Any) -> None:
     _, served = through(site)
     connected(served)
-    running = served.vk.create(request(pod(sh("c", "sleep 6; exit 3")))).until_running("c")
+    a_pod, out = counting("until [ -e ${0%/*}/go ]; do sleep 0.2; done; exit 3")
+    go = f"{out.removesuffix('/out')}/go"
+    a_pod["spec"]["containers"][0]["args"].append(out)  # $0
+    running = served.vk.create(request(a_pod)).until_running("c")
     site.exec("site-daemon stop slurmctld")
     try:
         wait_until(lambda: "squeue failed" in served.sidecar.log, "squeue has failed")
         assert running.poll() == "Running"
     finally:
         site.exec("site-daemon start slurmctld")
+    site.exec(f"touch {go}")
     running.until_over()
     assert running.exit_code("c") == 3
 
