@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from remote_slurm import __version__
@@ -71,11 +72,14 @@ def job_files(plan: JobPlan, runner: bytes) -> list[File]:
     ]
 
 
-def archive(files: Iterable[File]) -> bytes:
-    """A gzipped tar with the folders above each file, private ones; the same files give the same bytes."""
+def archive(pod: str, files: Iterable[File]) -> bytes:
+    """A gzipped tar of the pod's folder, with private folders; the same files give the same bytes.
+
+    Several such archives, one after another, are one: `tar -xzi`.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for file in _with_folders(files):
+        for file in _with_folders(replace(file, path=f"{pod}/{file.path}") for file in files):
             tar.addfile(_member(file), io.BytesIO(file.content or b""))
     return gzip.compress(buffer.getvalue(), compresslevel=6, mtime=0)
 

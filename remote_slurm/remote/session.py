@@ -6,7 +6,7 @@ What a caller may conclude from an error is in its class: NotSent, and nothing h
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_none
@@ -39,18 +39,21 @@ class Sessions:
         self._stream_slots = asyncio.Semaphore(_STREAMS)
         self._streaming: list[Shell] = []
 
-    async def run(self, script: str, payload: bytes = b"", *, deadline: float) -> Result:
+    async def run(
+        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+    ) -> Result:
         """Run `script` in a POSIX shell at the site, and wait at most `deadline` seconds for its end.
 
         The script reads the payload from its standard input, which ends there; `payload_size` and
         `payload_sha256` are variables to check that it arrived whole. It runs in a subshell with umask 077,
         with nothing of a former script, and not at all unless it has arrived whole. A process that it leaves
-        in the background has to redirect its output.
+        in the background has to redirect its output. `heard` is called with each piece of the output as it
+        comes.
 
         Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
         the answer was lost, or the deadline has passed, in which case the script may still be running.
         """
-        return await self._ask(frame(script, payload), time.monotonic() + deadline)
+        return await self._ask(frame(script, payload), time.monotonic() + deadline, heard and _in_loop(heard))
 
     async def stream(self, script: str, *, deadline: float = 30.0) -> AsyncGenerator[bytes, None]:
         """Run `script` and yield its output as it comes, until it ends; `aclose` ends it at the site, too.
@@ -84,10 +87,10 @@ class Sessions:
         await self._pool.close()
 
     @_on_a_live_session
-    async def _ask(self, asked: Frame, until: float) -> Result:
+    async def _ask(self, asked: Frame, until: float, tell: Callable[[bytes], None] | None) -> Result:
         shell = await self._pool.take(until)
         try:
-            result = await self._before(until, shell, in_thread("ssh-run", shell.run, asked))
+            result = await self._before(until, shell, in_thread("ssh-run", shell.run, asked, tell))
         except BaseException:
             self._pool.discard(shell)
             raise
@@ -141,3 +144,13 @@ class Sessions:
         """End the latest streams where they hold every session that the site allows: nothing else could run."""
         for shell in self._streaming[max(0, self._pool.limit - 1) :]:
             self._pool.discard(shell)
+
+
+def _in_loop(heard: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """The same for threads to call: before the result that they bring, and in their order."""
+    loop = asyncio.get_running_loop()
+
+    def tell(data: bytes) -> None:
+        loop.call_soon_threadsafe(heard, data)
+
+    return tell

@@ -6,6 +6,7 @@ link, makes them return: there is no other sure way to cancel what Paramiko wait
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import paramiko
@@ -84,8 +85,8 @@ class Shell:
         except _FAILURES as error:
             raise NotSent(f"no shell could be started at {self.link.host}: {_words(error)}") from error
 
-    def run(self, asked: Frame) -> Result:
-        """Send the frame and collect the answer; NotSent, OutcomeUnknown."""
+    def run(self, asked: Frame, tell: Callable[[bytes], None] | None = None) -> Result:
+        """Send the frame and collect the answer, telling each piece of it; NotSent, OutcomeUnknown."""
         answer = Answer(asked)
         parts: list[bytes] = []
         size = 0
@@ -93,6 +94,8 @@ class Shell:
         while answer.exit_code is None:
             parts.append(answer.feed(self.receive()))
             size += len(parts[-1])
+            if tell and parts[-1]:
+                tell(parts[-1])
             if size > _OUTPUT_LIMIT:
                 raise OutcomeUnknown(f"the answer from {self.link.host} is longer than {_OUTPUT_LIMIT >> 20} MiB")
         self.used = time.monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -31,48 +31,27 @@ from remote_slurm.domain.slurm import (
     parse_queue,
     queue_command,
 )
-from remote_slurm.errors import OutcomeUnknown, RemoteFailed
+from remote_slurm.errors import RemoteFailed
+from remote_slurm.remote.convoy import Convoy, Submission
 from remote_slurm.remote.session import Result
 
 _SH = files("remote_slurm.remote") / "sh"
 
-# sbatch answers in milliseconds where the site is well, and in half a minute where it is not
-_SUBMIT_WAIT_SECONDS = 10
+# A submission answers within its deadline: pods whose turn comes later than this are told so, sbatch may take a
+# quarter of a minute where the site is not well, and an id that somebody else is being told is waited for
+_SUBMIT_SECONDS = 30
+_TURN_SECONDS = 10
+_ID_SECONDS = 3
 
 
 class Shells(Protocol):
     """What a site needs of `session.Sessions`."""
 
-    async def run(self, script: str, payload: bytes = b"", *, deadline: float) -> Result: ...
+    async def run(
+        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+    ) -> Result: ...
 
     def stream(self, script: str) -> AsyncGenerator[bytes, None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """The pod has this job."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempted:
-    """sbatch was called, and its job id is not known yet: ask again, or look for the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class SbatchFailed:
-    """sbatch said no, in these words."""
-
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """The pod was deleted before; nothing was started."""
-
-
-Submission = Submitted | Attempted | SbatchFailed | Deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +106,26 @@ class Site:
     def __init__(self, shells: Shells, config: Config) -> None:
         self._shells = shells
         self._config = config
+        self._convoy = Convoy(self._submit)
         self._read: list[str] = []
         self._asked: list[str] = []
 
-    async def submit(self, pod: str, payload: bytes, *, seconds: float = 30) -> Submission:
+    async def submit(self, pod: str, payload: bytes) -> Submission:
         """Create the pod's job, or find out what became of it; can be called again at any time."""
+        return await self._convoy.submit(pod, payload)
+
+    async def _submit(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> None:
         values = {
-            "pod": pod,
+            "pods": " ".join(payloads),
             "sbatch": self._config.sbatch_path,
             "scancel": self._config.scancel_path,
-            "incoming": f".remote-slurm/incoming/{pod}.{secrets.token_hex(6)}",
-            "wait_seconds": str(_SUBMIT_WAIT_SECONDS),
+            "incoming": f".remote-slurm/incoming/{next(iter(payloads))}.{secrets.token_hex(6)}",
+            "seconds": str(_TURN_SECONDS),
+            "wait_seconds": str(_ID_SECONDS),
         }
-        answer = await self._ask("submit", values, payload, seconds)
-        if answer.get("submitted"):
-            return Submitted(answer.get("submitted"))
-        if answer.has("attempted"):
-            return Attempted()
-        if answer.has("deleted"):
-            return Deleted()
-        if answer.has("failed"):
-            return SbatchFailed(answer.messages)
-        if answer.has("short"):
-            raise RemoteFailed(
-                f"the pod's files could not be written at the site: {answer.messages or 'no space left?'}"
-            )
-        raise OutcomeUnknown("the site's answer to a submission broke off")
+        script, payload = self._script("submit", values), b"".join(payloads.values())
+        result = await self._shells.run(script, payload, deadline=_SUBMIT_SECONDS, heard=heard)
+        Answer.parse("submit", result.output.decode(errors="replace"))
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         """Undo the attempt after sbatch said no for certain."""

@@ -128,7 +128,7 @@ class Pods:
         plan = plan_job(request, self._config)
         for warning in plan.warnings:
             warn(warning, pod=plan.full_name)
-        return archive(job_files(plan, RUNNER))
+        return archive(plan.pod, job_files(plan, RUNNER))
 
     def _submit(self, entry: Entry, payload: bytes) -> tuple[Submitting, asyncio.Task[None]]:
         submitting = Submitting(entry, payload)

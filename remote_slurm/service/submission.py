@@ -25,7 +25,8 @@ from remote_slurm.errors import (
     SubmissionRefused,
 )
 from remote_slurm.events import detail, event, warn
-from remote_slurm.remote.site import Attempted, Deleted, SbatchFailed, Site, Submission, Submitted
+from remote_slurm.remote.convoy import Attempted, Deleted, SbatchFailed, Stored, Submission, Submitted
+from remote_slurm.remote.site import Site
 from remote_slurm.service.entries import Entry
 
 
@@ -87,6 +88,9 @@ class Submitter:
         """Whether the matter is settled; False means that Slurm refuses for now."""
         entry = submitting.entry
         outcome = await self._ask(entry, submitting.payload)
+        while isinstance(outcome, Stored):
+            entry.stored = True
+            outcome = await self._ask(entry, submitting.payload)
         match outcome:
             case Submitted(job_id):
                 entry.has_job(job_id)

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -140,9 +140,11 @@ class Account:
         result = self.run(text, payload, cut=cut)
         return Answer.parse(name, result.output.decode())
 
-    def submit(self, pod: str, payload: bytes, *, cut: int | None = None, wait: int = 0, incoming: str = "x") -> Answer:
-        values = {"pod": pod, "sbatch": "sbatch", "scancel": "scancel", "wait_seconds": str(wait)}
-        return self.ask("submit", payload, cut=cut, incoming=f".remote-slurm/incoming/{pod}.{incoming}", **values)
+    def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Answer:
+        """Of one pod, or of several with a space between."""
+        incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.x"
+        values = {"seconds": "10", "wait_seconds": "0", "incoming": incoming} | values
+        return self.ask("submit", payload, cut=cut, pods=pods, sbatch="sbatch", scancel="scancel", **values)
 
     def run(self, script: str, payload: bytes = b"", *, cut: int | None = None) -> Result:
         """As `Sessions.run` does it over SSH: the same session, the same frame."""
@@ -178,9 +180,14 @@ class LocalShells:
         self._account = account
         self.lose_next_answer = False
 
-    async def run(self, script: str, payload: bytes = b"", *, deadline: float) -> Result:
+    async def run(
+        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+    ) -> Result:
         async with asyncio.timeout(deadline):
-            return await asyncio.to_thread(self._account.run, script, payload)
+            result = await asyncio.to_thread(self._account.run, script, payload)
+        if heard:
+            heard(result.output)
+        return result
 
     def stream(self, script: str) -> AsyncGenerator[bytes, None]:
         raise NotImplementedError(script)

@@ -1,101 +1,174 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, sbatch, scancel, incoming and wait_seconds are set in front of this text, payload_* by the session
-# Creates a pod's job. It can be sent again at any time, by anybody: it answers what became of the first time.
-#   >submitted ID     the pod has a job
-#   >attempted        sbatch was called, by whomever, and its id is not known (yet)
-#   >failed CODE      sbatch said no; what it said follows
-#   >deleted          the pod was deleted: nothing is started
-#   >short            the payload did not arrive whole, or could not be written whole
-# The pod's folder appears by a rename, whole or not at all. `attempt` is decided by mkdir, which is exclusive; it comes
-# before sbatch, so that an attempt without an id means looking, never calling sbatch again.
+# shellcheck disable=SC2154 # pods, sbatch, scancel, incoming, seconds and wait_seconds are set in front of this text, payload_* by the session
+# Creates the jobs of some pods, one after another. It can be sent again at any time, by anybody, in whatever company: it
+# answers what became of the first time. Each answer is told as soon as it is known.
+#   >submitted POD ID     the pod has a job
+#   >attempted POD        sbatch was called, by whomever, and its id is not known (yet)
+#   >failed POD CODE      sbatch said no, in the words of the lines `>said POD WORDS` before
+#   >deleted POD          the pod was deleted: nothing is started
+#   >stored POD           its files are safe here, but its turn did not come within `seconds`: ask again, without a payload
+#   >short POD            the payload did not arrive whole, or could not be written whole
+# A pod's folder appears by a rename, whole or not at all. `attempt` is decided by mkdir, which is exclusive; it comes
+# right before sbatch, so that an attempt without an id means looking, never calling sbatch again. A process costs more
+# than all else here, so that the shell does itself what it can.
 
 trap '' HUP PIPE  # once it is all here it goes on, even if the connection dies under it
 
 claims=.remote-slurm/claims
 
 # The claim counts more: it is the job whose containers run, should there be a second one.
-job_id() {
-    owner=$(readlink "$claims/$pod.job")
-    case $owner in
-        "" | *[!0-9]*) [ -s "$pod/job.id" ] && cat "$pod/job.id" ;;
-        *) printf '%s\n' "$owner" ;;
+find_id() {
+    id=
+    [ -L "$claims/$pod.job" ] && id=$(readlink "$claims/$pod.job")
+    case $id in
+        "" | *[!0-9]*) id= && [ -s "$pod/job.id" ] && read -r id <"$pod/job.id" ;;
     esac
+    [ -n "$id" ]
 }
 
 answer_if_known() {
     if [ -e "$claims/$pod.deleted" ]; then
-        reply deleted
-        return
+        reply "deleted $pod"
+    else
+        find_id && reply "submitted $pod $id"
     fi
-    id=$(job_id)
-    [ -n "$id" ] && reply "submitted $id"
 }
 
-wait_for_id() {
-    while [ "$wait_seconds" -gt 0 ]; do
-        answer_if_known && return
-        sleep 1
-        wait_seconds=$((wait_seconds - 1))
+# Seconds since the node started, by which a turn is measured: without a process, and whatever becomes of the clock.
+now() {
+    uptime=0
+    [ -r /proc/uptime ] && read -r uptime _ </proc/uptime
+    uptime=${uptime%%.*}
+}
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+# The pods that nothing is known of yet, without those whose files are there.
+missing_files() {
+    missing=
+    for pod in $pods; do
+        [ -e "$claims/$pod.deleted" ] || [ -e "$pod/job.sh" ] || [ -d "$claims/$pod.attempt" ] || find_id ||
+            missing="$missing $pod"
     done
-    reply attempted
+    [ -n "$missing" ] && [ "$payload_size" -gt 0 ]
 }
 
-take_payload() {
-    [ -e "$pod/job.sh" ] && return
+unpack() {
     rm -rf "$incoming"
     mkdir "$incoming" || return
     head -c "$payload_size" >"$incoming/payload" || return
     arrived=$(sha256sum <"$incoming/payload") || return
     [ "${arrived%% *}" = "$payload_sha256" ] || return
-    mkdir "$incoming/folder" && tar -xpzf "$incoming/payload" -C "$incoming/folder" || return
-    # onto an existing folder with something in it this fails: somebody else's payload came first, whole
-    mv -T "$incoming/folder" "$pod" 2>/dev/null || [ -e "$pod/job.sh" ]
+    # one archive after another, each with the end of its own
+    mkdir "$incoming/pods" && tar -xpzif "$incoming/payload" -C "$incoming/pods" || return
+    set --
+    for pod in $missing; do
+        [ -e "$incoming/pods/$pod/job.sh" ] && set -- "$@" "$incoming/pods/$pod"
+    done
+    # onto a folder with something in it this fails: somebody else's payload came first, whole
+    [ $# -eq 0 ] || mv -t . -- "$@" 2>/dev/null || :
+}
+
+# --- sbatch ----------------------------------------------------------------------------------------------------------
+
+# Slurm replaces %j and the like in the name of the output file
+output_name() {
+    output=$root/$pod/job-%j.out
+    case $root/$pod in
+        *%*) output=$(printf '%s\n' "$root/$pod" | sed 's/%/%%/g')/job-%j.out ;;
+    esac
 }
 
 call_sbatch() {
-    # Slurm replaces %j and the like in the name of the output file
-    output=$(printf '%s\n' "$root/$pod" | sed 's/%/%%/g')/job-%j.out
-    out=$(cd "$pod" && "$sbatch" --parsable --output="$output" "$root/$pod/job.sh" 2>sbatch.err </dev/null)
+    output_name
+    out=$(cd "$pod" && exec "$sbatch" --parsable --output="$output" "$root/$pod/job.sh" 2>sbatch.err </dev/null)
     code=$?
-    # warnings of site plugins may come before the id
-    id=$(printf '%s\n' "$out" | sed -n 's/^\([0-9][0-9]*\)\(;.*\)\{0,1\}$/\1/p' | tail -n 1)
+    id=$out
+    case $id in
+        # warnings of site plugins may come before the id, and the cluster's name after it
+        *[!0-9]*) id=$(printf '%s\n' "$out" | sed -n 's/^\([0-9][0-9]*\)\(;.*\)\{0,1\}$/\1/p' | tail -n 1) ;;
+    esac
     if [ "$code" -eq 0 ] && [ -n "$id" ]; then
-        printf '%s\n' "$id" >"$pod/.job.id" && mv -f "$pod/.job.id" "$pod/job.id"
-        rm -f "$pod/again"
-        # a delete that came meanwhile saw no job in the queue
-        [ -e "$claims/$pod.deleted" ] && "$scancel" "$id"
-        reply "submitted $id"
-    elif [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
-        # accepted without telling the id, or killed on the way: nobody knows
-        reply attempted
-        printf '%s\n' "$out"
+        take_id
     else
-        reply "failed $code"
-        printf '%s\n' "$out"
+        { printf '%s\n' "$out" && cat "$pod/sbatch.err"; } | sed "s|^|>said $pod |"
+        # accepted without telling the id, or killed on the way: nobody knows
+        if [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
+            reply "attempted $pod"
+        else
+            reply "failed $pod $code"
+        fi
     fi
-    cat "$pod/sbatch.err"
+}
+
+take_id() {
+    printf '%s\n' "$id" >"$pod/.job.id" && mv -f "$pod/.job.id" "$pod/job.id"
+    [ ! -e "$pod/again" ] || rm -f "$pod/again"
+    # a delete that came meanwhile saw no job in the queue
+    [ -e "$claims/$pod.deleted" ] && "$scancel" "$id" </dev/null
+    reply "submitted $pod $id"
+}
+
+# --- one pod after another -------------------------------------------------------------------------------------------
+
+# Somebody else's attempt came first; or no folder can be made, and then nobody has called sbatch.
+lost_attempt() {
+    if [ -d "$claims/$pod.attempt" ]; then
+        attempted="$attempted $pod"
+    else
+        reply "short $pod"
+    fi
+}
+
+submit_pod() {
+    answer_if_known && return
+    now
+    if [ -d "$claims/$pod.attempt" ]; then
+        attempted="$attempted $pod"
+    elif [ ! -e "$pod/job.sh" ]; then
+        reply "short $pod"
+    elif [ "$uptime" -ge "$until" ]; then
+        reply "stored $pod"
+    elif ! mkdir "$claims/$pod.attempt" 2>/dev/null; then
+        lost_attempt
+    elif [ -e "$claims/$pod.deleted" ]; then
+        # nobody else will remove what came too late
+        rm -rf -- "./$pod" && rmdir "$claims/$pod.attempt"
+        reply "deleted $pod"
+    else
+        call_sbatch
+    fi
+}
+
+# Somebody else has called sbatch for them, and may be told the ids right now.
+wait_for_ids() {
+    while [ -n "$attempted" ]; do
+        waiting=$attempted
+        attempted=
+        for pod in $waiting; do
+            answer_if_known || attempted="$attempted $pod"
+        done
+        [ -n "$attempted" ] && [ "$wait_seconds" -gt 0 ] || break
+        sleep 1
+        wait_seconds=$((wait_seconds - 1))
+    done
+    for pod in $attempted; do
+        reply "attempted $pod"
+    done
 }
 
 submit() {
     enter_root || return
-    answer_if_known && return
-    if [ -d "$claims/$pod.attempt" ]; then
-        wait_for_id
-        return
+    now
+    until=$((uptime + seconds))
+    attempted=
+    if missing_files; then
+        unpack
     fi
-    if ! take_payload; then
-        reply short
-        return
-    fi
-    if ! mkdir "$claims/$pod.attempt" 2>/dev/null; then
-        wait_for_id
-    elif [ -e "$claims/$pod.deleted" ]; then
-        # nobody else will remove what came too late
-        rm -rf -- "./$pod" && rmdir "$claims/$pod.attempt"
-        reply deleted
-    else
-        call_sbatch
-    fi
+    for pod in $pods; do
+        submit_pod
+    done
+    wait_for_ids
 }
 
 submit

@@ -1,0 +1,172 @@
+"""Submissions on their way: pods that arrive together travel together, and each is answered by itself.
+
+A pod that comes while little is under way leaves at once, alone. While RUNS scripts are under way, others gather, and
+each script that ends makes room for one that takes a fair share of them along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed, SiteError
+
+# As many sbatch run at once, however many pods come; other work has sessions of its own left
+RUNS = 4
+# What one script takes along, so that it arrives within its deadline on a slow line; a larger pod travels alone
+MOST_PODS = 250
+MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The pod has this job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """sbatch was called, and its job id is not known yet: ask again, or look for the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class SbatchFailed:
+    """sbatch said no, in these words."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The pod was deleted before; nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The files are safe at the site; the turn did not come, so long did sbatch take for others: ask again."""
+
+
+Submission = Submitted | Attempted | SbatchFailed | Deleted | Stored
+
+
+class Send(Protocol):
+    """Runs submit.sh for some pods, by name with their archives; `heard` gets its output as it comes."""
+
+    def __call__(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> Awaitable[None]: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Traveller:
+    pod: str
+    payload: bytes
+    answer: asyncio.Future[Submission] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Convoy:
+    """Lives in one event loop."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._waiting: deque[_Traveller] = deque()
+        self._runs: set[asyncio.Task[None]] = set()
+
+    async def submit(self, pod: str, payload: bytes) -> Submission:
+        """What became of the pod's submission. Raises SiteError; whoever stops waiting does not stop what has left."""
+        traveller = _Traveller(pod, payload)
+        self._waiting.append(traveller)
+        self._depart()
+        return await traveller.answer
+
+    def _depart(self) -> None:
+        while len(self._runs) < RUNS and (group := self._group()):
+            run = asyncio.create_task(self._travel(group), name=f"submit {len(group)}")
+            self._runs.add(run)
+            run.add_done_callback(self._arrived)
+
+    def _group(self) -> dict[str, _Traveller]:
+        """A fair share of those who wait, so that all runs end at about the same time."""
+        waiting = [each for each in self._waiting if not each.answer.done()]  # who is gone does not travel
+        share = min(MOST_PODS, -(-len(waiting) // RUNS))
+        group: dict[str, _Traveller] = {}
+        size = 0
+        self._waiting.clear()
+        for each in waiting:
+            size += len(each.payload)
+            if each.pod in group or len(group) == share or (group and size > MOST_BYTES):
+                self._waiting.append(each)
+            else:
+                group[each.pod] = each
+        return group
+
+    async def _travel(self, group: dict[str, _Traveller]) -> None:
+        answers = Answers()
+
+        def heard(data: bytes) -> None:
+            for pod, outcome in answers.feed(data):
+                _settle(group.get(pod), outcome)
+
+        lost: SiteError = OutcomeUnknown("the site's answer to a submission broke off")
+        try:
+            await self._send({each.pod: each.payload for each in group.values()}, heard)
+        except SiteError as error:
+            lost = error
+        for each in group.values():
+            _settle(each, copy.copy(lost))
+
+    def _arrived(self, run: asyncio.Task[None]) -> None:
+        self._runs.discard(run)
+        if not run.cancelled():
+            run.result()
+            self._depart()
+
+
+def _settle(traveller: _Traveller | None, outcome: Submission | SiteError) -> None:
+    """The first answer counts; some have stopped waiting for theirs."""
+    if traveller is None or traveller.answer.done():
+        return
+    if isinstance(outcome, SiteError):
+        traveller.answer.set_exception(outcome)
+    else:
+        traveller.answer.set_result(outcome)
+
+
+_WITHOUT_WORDS: Mapping[str, Submission] = {"attempted": Attempted(), "deleted": Deleted(), "stored": Stored()}
+
+
+class Answers:
+    """Takes the output of submit.sh apart as it comes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._said: dict[str, list[str]] = {}
+        self._messages: list[str] = []
+
+    def feed(self, data: bytes) -> Iterator[tuple[str, Submission | SiteError]]:
+        """The pods of which all that has come so far tells the outcome."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace")
+            if not text.startswith(">"):
+                self._messages.append(text)
+                continue
+            word, _, about = text[1:].partition(" ")
+            pod, _, rest = about.partition(" ")
+            if word == "said":
+                self._said.setdefault(pod, []).append(rest)
+            elif outcome := self._outcome(word, pod, rest):
+                yield pod, outcome
+
+    def _outcome(self, word: str, pod: str, rest: str) -> Submission | SiteError | None:
+        if word == "submitted":
+            return Submitted(rest)
+        if word == "failed":
+            return SbatchFailed("\n".join(self._said.get(pod, [])))
+        if word == "short":
+            why = "; ".join(filter(None, self._messages)) or "no space left?"
+            return RemoteFailed(f"the pod's files could not be written at the site: {why}")
+        return _WITHOUT_WORDS.get(word)

@@ -1,0 +1,57 @@
+"""Pods that arrive together travel together, and each is one job all the same."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pods import Json, key, pod, request, sh
+from serving import Serving, wait_until
+from sites import Site
+
+PODS = 40
+
+
+def burst(served: Serving, bodies: list[Json], *, meanwhile: Any = lambda: None) -> list[str]:
+    """Create all at once; the job of each."""
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        asked = [threads.submit(served.client.create, body) for body in bodies]
+        meanwhile()
+        return [each.result().json["PodJID"] for each in asked]
+
+
+def bodies_of(number: int, flags: str = "") -> list[Json]:
+    """Pods whose container appends its own name to a file beside DataRootFolder's pods."""
+    pods = [pod(sh("c", ""), flags=flags) for _ in range(number)]
+    for each in pods:
+        each["spec"]["containers"][0]["args"] = [f"echo {key(each)} >> /tmp/ran-{key(each)}"]
+    return [request(each) for each in pods]
+
+
+def test_a_burst_of_pods_over_a_connection_that_breaks_is_one_job_each(site: Site, through: Any) -> None:
+    proxy, served = through(site, ContainerRuntime="none", PollInterval=5)
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    bodies = bodies_of(PODS)
+    proxy.delay(0.05)
+    jobs = burst(served, bodies, meanwhile=lambda: proxy.cut_after(60_000, "up"))
+    commands = served.site.exec("squeue --all --noheader --states=all --format='%A %o'").splitlines()
+    for body, job in zip(bodies, jobs, strict=True):
+        mine = [line.split()[0] for line in commands if f"/{key(body['pod'])}/" in line]
+        assert mine == [job], key(body["pod"])
+    watched = [served.vk.create(body) for body in bodies]  # again: the answers are the same jobs
+    assert [each.job for each in watched] == jobs
+    for body, each in zip(bodies, watched, strict=True):
+        assert each.until_over().phase == "Succeeded"
+        assert served.site.exec(f"cat /tmp/ran-{key(body['pod'])}") == f"{key(body['pod'])}\n"
+
+
+def test_one_pod_that_slurm_refuses_holds_up_no_other(served24: Serving) -> None:
+    good = bodies_of(8, flags="--hold")
+    bad = bodies_of(8, flags="--partition=nowhere")
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(
+            threads.map(served24.client.create, [each for pair in zip(good, bad, strict=True) for each in pair])
+        )
+    assert all(answer.json["PodJID"].isdigit() for answer in answers[::2])
+    assert [answer.status for answer in answers[1::2]] == [400] * len(bad)
+    assert all("invalid partition" in answer.text for answer in answers[1::2])
+    for body in good:
+        served24.client.delete(body["pod"])

@@ -1,0 +1,185 @@
+"""submit.sh: the jobs of some pods, one after another, in every shell that a site may have as /bin/sh."""
+
+import gzip
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from account import SHELLS, Account
+
+from remote_slurm.domain.projections import File
+from remote_slurm.domain.script import archive
+from remote_slurm.remote.site import Answer
+
+
+@pytest.fixture(params=SHELLS, ids=" ".join)
+def account(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
+    return Account(tmp_path, request.param)
+
+
+def packed(pod: str) -> bytes:
+    return archive(pod, [File("job.sh", f"# {pod}\n".encode(), 0o700), File("volumes/data/key", b"value", 0o600)])
+
+
+def convoy(*pods: str) -> tuple[str, bytes]:
+    return " ".join(pods), b"".join(map(packed, pods))
+
+
+def told(answer: Answer) -> list[str]:
+    return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
+
+
+def test_pods_that_travel_together_each_get_a_job_and_files_of_their_own(account: Account) -> None:
+    answer = account.submit(*convoy("ns-a", "ns-b", "ns-c"))
+    assert told(answer) == ["submitted ns-a 101", "submitted ns-b 102", "submitted ns-c 103"]
+    for pod, job in (("ns-a", "101"), ("ns-b", "102"), ("ns-c", "103")):
+        assert (account.root / pod / "job.sh").read_text() == f"# {pod}\n"
+        assert (account.root / pod / "volumes/data/key").read_text() == "value"
+        assert (account.root / pod / "job.id").read_text() == f"{job}\n"
+        assert (account.slurm / "jobs" / job / "command").read_text() == str(account.root / pod / "job.sh")
+        assert (account.slurm / "jobs" / job / "folder").read_text() == f"{account.root / pod}\n"
+    assert list((account.root / ".remote-slurm/incoming").iterdir()) == []
+
+
+def test_what_is_known_is_answered_and_the_others_are_submitted(account: Account) -> None:
+    account.submit(*convoy("ns-has-job"))
+    (account.claims / "ns-gone.deleted").touch()
+    (account.claims / "ns-tried.attempt").mkdir()
+    (account.claims / "ns-claimed.job").symlink_to("77")
+    answer = account.submit(*convoy("ns-has-job", "ns-gone", "ns-tried", "ns-claimed", "ns-new"))
+    assert told(answer) == [
+        "submitted ns-has-job 101",
+        "deleted ns-gone",
+        "submitted ns-claimed 77",
+        "submitted ns-new 102",
+        "attempted ns-tried",
+    ]
+    assert {path.name for path in account.root.iterdir()} == {".remote-slurm", "ns-has-job", "ns-new"}
+    assert len(account.calls("sbatch")) == 2
+
+
+def test_a_payload_that_is_cut_anywhere_starts_nothing_and_is_taken_whole_the_next_time(account: Account) -> None:
+    pods, payload = convoy("ns-a", "ns-b")
+    for cut in (0, 1, len(payload) // 2, len(payload) - 1):
+        account.submit(pods, payload, cut=cut)
+        assert account.calls("sbatch") == []
+        assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
+    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+
+
+def test_it_goes_on_when_nobody_listens_any_more_and_can_be_asked_again(account: Account) -> None:
+    pods, payload = convoy("ns-a", "ns-b")
+    account.tell("sbatch.slow", "0.2")
+    account.submit(pods, payload, cut=len(payload))
+    until((account.root / "ns-b/job.id").exists)
+    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+    assert account.jobs() == ["101", "102"]
+
+
+def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> None:
+    account.command(
+        "sbatch",
+        'case $PWD in */ns-bad) echo ">submitted ns-bad 1" >&2; echo "sbatch: error: no" >&2; exit 3 ;; esac; echo 200',
+    )
+    answer = account.submit(*convoy("ns-a", "ns-bad", "ns-c"))
+    assert told(answer) == [
+        "submitted ns-a 200",
+        "said ns-bad ",
+        "said ns-bad >submitted ns-bad 1",
+        "said ns-bad sbatch: error: no",
+        "failed ns-bad 3",
+        "submitted ns-c 200",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("says", "job"), [("101;cluster", "101"), ("a warning\n102", "102"), ("no id", None), ("", None)]
+)
+def test_the_id_is_found_among_what_plugins_print(account: Account, says: str, job: str | None) -> None:
+    account.tell("sbatch.says", f"{says}\n")
+    answer = account.submit(*convoy("ns-a"))
+    assert told(answer)[-1] == (f"submitted ns-a {job}" if job else "attempted ns-a")
+
+
+def test_an_sbatch_that_is_killed_is_an_attempt_and_the_next_pod_goes_on(account: Account) -> None:
+    account.tell("sbatch.dies")
+    answer = account.submit(*convoy("ns-a", "ns-b"))
+    assert [line for line in told(answer) if not line.startswith("said")] == ["attempted ns-a", "attempted ns-b"]
+    (account.slurm / "sbatch.dies").unlink()
+    account.submit(*convoy("ns-a", "ns-b"))
+    assert account.jobs() == ["101", "102"]
+
+
+def test_pods_whose_turn_does_not_come_in_time_are_safe_and_asked_for_again_without_their_files(
+    account: Account,
+) -> None:
+    assert told(account.submit(*convoy("ns-a", "ns-b"), seconds="0")) == ["stored ns-a", "stored ns-b"]
+    assert account.calls("sbatch") == []
+    assert told(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
+
+
+def test_an_id_that_somebody_else_is_being_told_is_waited_for_by_all_at_once(account: Account) -> None:
+    pods, payload = convoy("ns-a", "ns-b")
+    account.tell("sbatch.slow", "0.3")
+    answers: list[Answer] = []
+    first, second = (
+        threading.Thread(
+            target=lambda each=each: answers.append(account.submit(pods, payload, incoming=each, wait_seconds="9"))
+        )
+        for each in (".remote-slurm/incoming/1", ".remote-slurm/incoming/2")
+    )
+    for thread in (first, second):
+        thread.start()
+    for thread in (first, second):
+        thread.join()
+    jobs = {job: (account.slurm / "jobs" / job / "command").read_text().split("/")[-2] for job in account.jobs()}
+    assert sorted(jobs.values()) == ["ns-a", "ns-b"]
+    assert [sorted(told(answer)) for answer in answers] == [
+        sorted(f"submitted {pod} {job}" for job, pod in jobs.items())
+    ] * 2
+
+
+def test_a_delete_that_comes_while_sbatch_runs_cancels_the_job(account: Account) -> None:
+    account.command("sbatch", f'touch "{account.claims}/ns-a.deleted"; echo 300')
+    assert told(account.submit(*convoy("ns-a", "ns-b"))) == ["submitted ns-a 300", "submitted ns-b 300"]
+    assert account.calls("scancel") == ["scancel 300"]
+
+
+def test_pods_without_files_are_short_and_hold_up_nobody(account: Account) -> None:
+    answer = account.submit("ns-a ns-b", packed("ns-b"))
+    assert told(answer) == ["short ns-a", "submitted ns-b 101"]
+
+
+def test_an_archive_that_cannot_be_unpacked_is_short_for_all(account: Account) -> None:
+    answer = account.submit("ns-a ns-b", gzip.compress(b"no archive" * 100))
+    assert told(answer) == ["short ns-a", "short ns-b"]
+    assert "tar" in answer.messages
+    assert account.calls("sbatch") == []
+
+
+def test_a_folder_whose_name_sbatch_would_read_as_a_pattern_is_spelt_so_that_it_does_not(tmp_path: Path) -> None:
+    account = Account(tmp_path, SHELLS[0], root="100%jobs")
+    account.submit(*convoy("ns-a"))
+    arguments = (account.slurm / "jobs/101/arguments").read_text().split("\n")
+    assert f"--output={tmp_path}/100%%jobs/ns-a/job-%j.out" in arguments
+
+
+def test_archives_one_after_another_are_one() -> None:
+    with tarfile.open(fileobj=io.BytesIO(convoy("ns-a", "ns-b")[1]), mode="r:gz", ignore_zeros=True) as tar:
+        names = tar.getnames()
+    assert names == [
+        f"{pod}{rest}"
+        for pod in ("ns-a", "ns-b")
+        for rest in ("", "/job.sh", "/volumes", "/volumes/data", "/volumes/data/key")
+    ]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
