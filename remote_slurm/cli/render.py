@@ -14,8 +14,8 @@ from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.domain.plan import JobPlan, plan_job
 from remote_slurm.domain.projections import File
-from remote_slurm.domain.script import job_files
-from remote_slurm.job import RUNNER
+from remote_slurm.domain.script import CONTAINERS, job_files
+from remote_slurm.job import SCRIPTS
 
 _HELP = """\
 Print the batch script that a pod becomes, and the files that travel with it, with their modes and sizes. Nothing is
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
     documents = read_documents(arguments.pod)
     plan = plan_job(parsed(create_request(documents), documents.source), config)
-    files = job_files(plan, RUNNER)
+    files = job_files(plan, SCRIPTS)
     if arguments.output == "json":
         print(json.dumps(_as_json(plan, files), indent=2))
     else:
@@ -78,4 +78,6 @@ def _as_json(plan: JobPlan, files: list[File]) -> dict[str, Any]:
 
 
 def _script(files: list[File]) -> str:
-    return (files[0].content or b"").decode()
+    """All that is made for the pod alone, in the order in which it runs."""
+    texts = [(file.content or b"").decode() for file in files if file.path in ("job.sh", CONTAINERS)]
+    return f"\n# --- {CONTAINERS}\n".join(texts)

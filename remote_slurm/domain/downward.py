@@ -29,6 +29,11 @@ def field_value(pod: Pod, path: str, what: str) -> str:
     return fields[path]
 
 
+def pod_ip(pod: Pod) -> str:
+    """The only address that is known before the job runs: a mesh gives it to the pod. Else nothing."""
+    return pod.metadata.annotations.get(_POD_IP, "").strip()
+
+
 def _fields(pod: Pod) -> dict[str, str]:
     metadata = pod.metadata
     fields = {
@@ -40,8 +45,7 @@ def _fields(pod: Pod) -> dict[str, str]:
         "spec.nodeName": pod.spec.node_name,
         "spec.serviceAccountName": pod.spec.service_account_name,
     }
-    # the only address that is known before the job runs: a mesh gives it to the pod
-    if address := metadata.annotations.get(_POD_IP):
+    if address := pod_ip(pod):
         fields |= {"status.podIP": address, "status.podIPs": address}
     return fields
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from remote_slurm.domain.downward import field_value, resource_value
+from remote_slurm.domain.downward import field_value, pod_ip, resource_value
 from remote_slurm.domain.expansion import references_only
 from remote_slurm.domain.pod import Container, EnvVar, Pod
 from remote_slurm.domain.shell import quote
@@ -32,12 +32,12 @@ _RESOLVED = "KUBERNETES_SERVICE_HOST"
 
 
 def environment(container: Container, pod: Pod) -> dict[str, str]:
-    """Name -> value. Raises Rejected where a name or value cannot be.
+    """Name -> value, with POD_IP where a mesh gave the pod an address. Raises Rejected where a name or value cannot be.
 
     The Virtual Kubelet has expanded `$(NAME)` already, and then a `$(NAME)` that is left is meant to stay. Where it has
     not (SkipDownwardAPIResolution), references to earlier variables are expanded here, and nothing else is touched.
     """
-    values: dict[str, str] = {}
+    values = {"POD_IP": address} if (address := pod_ip(pod)) else {}
     resolved = any(item.name == _RESOLVED for item in container.env)
     for item in container.env:
         value = _value(item, container, pod)

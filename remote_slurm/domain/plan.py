@@ -12,7 +12,7 @@ from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.domain.preparing import Prepared, first_calls, prepare
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.resources import pod_resources
-from remote_slurm.domain.runtimes import Started, container_command
+from remote_slurm.domain.runtimes import Command, Started, container_command
 from remote_slurm.domain.submission import job_flags, resource_flags
 from remote_slurm.domain.submission import warnings as resource_warnings
 from remote_slurm.domain.volumes import Call, Volumes, plan_volumes
@@ -28,7 +28,7 @@ class ContainerPlan:
 
     name: str
     init: bool
-    lines: tuple[tuple[str, ...], ...]
+    lines: Command
     calls: tuple[Call, ...] = ()
 
 
@@ -81,7 +81,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
             *(file for each in containers for file in each.files),
             *_annotation_files(annotations, request.job_script),
         ),
-        calls=first_calls(pod, volumes, config),
+        calls=(*_workdir_calls(annotations, volumes), *first_calls(pod, volumes, config)),
         warnings=(
             *volumes.warnings,
             *request.unheeded,
@@ -101,9 +101,24 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
 
 
 def _container(prepared: Prepared, request: CreateRequest, annotations: Annotations, config: Config) -> ContainerPlan:
-    """Where the request brings a script of its own, that runs in place of their commands."""
-    lines = () if request.job_script else container_command(Started(prepared, annotations), config)
+    if request.job_script:
+        lines = _of_job_script(prepared, request.pod)
+    else:
+        lines = container_command(Started(prepared, annotations), config)
     return ContainerPlan(prepared.container.name, prepared.init, lines, prepared.calls)
+
+
+def _of_job_script(prepared: Prepared, pod: Pod) -> Command:
+    """Where the request brings a script of its own, that runs in place of all commands, beside the first container."""
+    if prepared.init:
+        return (("true",),)
+    names = [each.name for each in pod.spec.containers]
+    name = prepared.container.name
+    return (("job_script", *names) if name == names[0] else ("with_job_script", name),)
+
+
+def _workdir_calls(annotations: Annotations, volumes: Volumes) -> tuple[Call, ...]:
+    return (("job_workdir", annotations.workdir, *volumes.on_disk),) if annotations.workdir else ()
 
 
 def _annotation_files(annotations: Annotations, job_script: str) -> list[File]:

@@ -13,6 +13,7 @@ from remote_slurm.domain.annotations import Annotations
 from remote_slurm.domain.pod import Container
 from remote_slurm.domain.preparing import Prepared
 from remote_slurm.domain.resources import gpu_vendor
+from remote_slurm.domain.shell import Variable, Word
 from remote_slurm.domain.volumes import Mount
 from remote_slurm.errors import Rejected
 
@@ -43,14 +44,15 @@ class Started:
         return None if self.prepared.init else self.annotations.mpi_flags
 
 
-Command = tuple[tuple[str, ...], ...]
+Line = tuple[Word, ...]
+Command = tuple[Line, ...]
 
 
 def container_command(start: Started, config: Config) -> Command:
     """The words that the runner executes, grouped into lines for the reader. Raises Rejected."""
     on_node = config.container_runtime is ContainerRuntime.NONE
-    lines = _on_node(start) if on_node else _apptainer(start, config)
-    return _with_odd_names(start, tuple(line for line in (*_in_front(start), *lines) if line))
+    lines = _on_node(start) if on_node else (*_in_front(start), *_apptainer(start, config))
+    return _with_odd_names(start, tuple(line for line in lines if line))
 
 
 def _with_odd_names(start: Started, lines: Command) -> Command:
@@ -67,11 +69,11 @@ def _with_odd_names(start: Started, lines: Command) -> Command:
 
 
 def _in_front(start: Started) -> Command:
-    """Functions of the runner that get what follows as their words: see job/annotations.sh."""
-    return (
-        ("prefixed", start.annotations.commands) if start.annotations.commands else (),
-        ("mpi", *start.mpi_flags, "--") if start.mpi_flags is not None else (),
-    )
+    """What the pod's annotations put in front of the program; `prefixed` is a function of job/annotations.sh."""
+    prefixed: Line = ("prefixed", start.annotations.commands) if start.annotations.commands else ()
+    if start.mpi_flags is None:
+        return (prefixed,)
+    return (prefixed, ("mpiexec", "-np", Variable("SLURM_NTASKS", "1"), *start.mpi_flags))
 
 
 def _apptainer(start: Started, config: Config) -> Command:
@@ -81,6 +83,7 @@ def _apptainer(start: Started, config: Config) -> Command:
     if verb == "run" and start.prepared.odd_env_file:
         verb, command = "exec", (_RUNSCRIPT, *command)
     return (
+        (config.bash_path, "rank.sh", config.singularity_path) if start.mpi_flags is not None else (),
         (
             *shlex.split(config.singularity_prefix),
             config.singularity_path,
@@ -125,5 +128,6 @@ def _on_node(start: Started) -> Command:
         )
     return (
         ("on_node", start.prepared.env_file, container.working_dir),
+        *_in_front(start),
         (*container.command, *container.args),
     )

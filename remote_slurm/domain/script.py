@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -13,6 +13,7 @@ from remote_slurm import __version__
 from remote_slurm.domain.plan import ContainerPlan, JobPlan
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.shell import quote, words
+from remote_slurm.domain.volumes import Call
 
 _HEADER = """\
 #!{bash}
@@ -26,15 +27,31 @@ _PREFIX = """
 {prefix}
 """
 
-_BODY = """
+_BEGIN = """
 cd "$SLURM_SUBMIT_DIR" || exit 1
 # shellcheck source=/dev/null
 . ./runner.sh
-log_limit={log_limit}
 pod {pod} {grace}
+{calls}"""
+
+_RESUME = """\
+#!{bash}
+# The containers of pod {pod}: job.sh goes on here once the pod's own shell, of its annotations, has run.
+
+# shellcheck source=/dev/null
+. ./runner.sh
+resume {key} {grace}
+"""
+
+_CONTAINERS = """\
+log_limit={log_limit}
 {calls}{containers}
 finish
 """
+
+CONTAINERS = "containers.sh"
+_OF_THE_RUNNER = {"runner.sh"}
+_OF_MPI = {"rank.sh"}
 
 
 def render_job(plan: JobPlan) -> str:
@@ -46,30 +63,53 @@ def render_job(plan: JobPlan) -> str:
         flags="\n".join(flag.line() for flag in plan.flags),
     )
     prefix = _PREFIX.format(prefix=plan.command_prefix.rstrip("\n")) if plan.command_prefix.strip() else ""
-    body = _BODY.format(
-        pod=quote(plan.pod),
-        grace=plan.grace_seconds,
+    begin = _BEGIN.format(pod=quote(plan.pod), grace=plan.grace_seconds, calls=_lines(_first_calls(plan)))
+    return header + prefix + begin + ("" if plan.annotations.pre_exec else _containers(plan))
+
+
+def render_containers(plan: JobPlan) -> str:
+    """What follows the pod's own shell, in a script of its own."""
+    head = _RESUME.format(bash=plan.bash_path, pod=plan.full_name, key=quote(plan.pod), grace=plan.grace_seconds)
+    return head + _containers(plan)
+
+
+def _first_calls(plan: JobPlan) -> Iterator[Call]:
+    """What comes before anything of the pod runs."""
+    annotations = plan.annotations
+    if plan.user is not None:
+        yield "run_as", str(plan.user.uid), plan.user.said_in
+    if annotations.pod_ip:
+        yield "export", f"POD_IP={annotations.pod_ip}"
+    if annotations.pre_exec:
+        yield "pre_exec", *(["mesh"] if annotations.mesh else [])
+
+
+def _containers(plan: JobPlan) -> str:
+    deadline = () if plan.deadline_seconds is None else (("deadline", str(plan.deadline_seconds)),)
+    return _CONTAINERS.format(
         log_limit=plan.log_limit,
-        calls="".join(f"{words(call)}\n" for call in plan.calls),
+        calls=_lines((*deadline, *plan.calls)),
         containers="".join(_call(container) for container in plan.containers),
     )
-    return header + prefix + body
+
+
+def _lines(calls: Iterable[Call]) -> str:
+    return "".join(f"{words(call)}\n" for call in calls)
 
 
 def _call(container: ContainerPlan) -> str:
     verb = "init_container" if container.init else "container"
     lines = [f"{verb} {quote(container.name)}", *(f"    {words(line)}" for line in container.lines)]
-    calls = "".join(f"{words(call)}\n" for call in container.calls)
-    return "\n" + calls + " \\\n".join(lines) + "\n"
+    return "\n" + _lines(container.calls) + " \\\n".join(lines) + "\n"
 
 
-def job_files(plan: JobPlan, runner: bytes) -> list[File]:
-    """All files of the pod's folder, job.sh first."""
-    return [
-        File("job.sh", render_job(plan).encode(), 0o700),
-        File("runner.sh", runner, 0o600),
-        *plan.files,
-    ]
+def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
+    """All files of the pod's folder, job.sh first; `scripts` are those that are the same for every pod, by name."""
+    files = [File("job.sh", render_job(plan).encode(), 0o700)]
+    if plan.annotations.pre_exec:
+        files.append(File(CONTAINERS, render_containers(plan).encode(), 0o700))
+    used = _OF_THE_RUNNER if plan.annotations.mpi_flags is None else _OF_THE_RUNNER | _OF_MPI
+    return [*files, *(File(name, text, 0o600) for name, text in scripts.items() if name in used), *plan.files]
 
 
 def archive(pod: str, files: Iterable[File]) -> bytes:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from remote_slurm.errors import Rejected
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A word that only the job knows: `name` is ours or Slurm's, and `default` stands where it is not set."""
+
+    name: str
+    default: str
+
+
+Word = str | Variable
 
 
 def quote(value: str) -> str:
@@ -22,9 +34,13 @@ def quote(value: str) -> str:
     return "'" + value.replace("'", "'\"'\"'") + "'"
 
 
-def words(values: Iterable[str]) -> str:
+def words(values: Iterable[Word]) -> str:
     """Several words on a line."""
-    return " ".join(quote(value) for value in values)
+    return " ".join(_word(value) for value in values)
+
+
+def _word(value: Word) -> str:
+    return f'"${{{value.name}:-{value.default}}}"' if isinstance(value, Variable) else quote(value)
 
 
 def assignments(values: dict[str, str]) -> str:

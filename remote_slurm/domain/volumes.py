@@ -56,8 +56,8 @@ class Mount:
 class Collected:
     """What one volume comes to.
 
-    `calls` are made once, before any container starts. `checks` too, and again before later containers, since an
-    earlier one could have put a link in the place of what was checked.
+    `on_disk` is an emptyDir that is not in memory. `calls` are made once, before any container starts. `checks` too,
+    and again before later containers, since an earlier one could have put a link in the place of what was checked.
     """
 
     source: str
@@ -65,6 +65,7 @@ class Collected:
     calls: list[Call] = field(default_factory=list)
     checks: list[Call] = field(default_factory=list)
     read_only: bool = False
+    on_disk: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -86,6 +87,11 @@ class Volumes:
     def calls(self) -> tuple[Call, ...]:
         """What the runner does before anything starts."""
         return tuple(call for each in self.collected.values() for call in (*each.calls, *each.checks))
+
+    @property
+    def on_disk(self) -> tuple[str, ...]:
+        """The names of the emptyDirs that are not in memory."""
+        return tuple(name for name, each in self.collected.items() if each.on_disk)
 
     def checks(self, container: Container) -> list[Call]:
         """What the runner looks at again before a container starts that comes after others."""
@@ -197,6 +203,7 @@ def _empty_dir(volume: Volume, source: EmptyDirVolume) -> Collected:
             collected.warnings.append(
                 f"emptyDir volume '{volume.name}' lies on disk: medium {source.medium} is unknown"
             )
+        collected.on_disk = True
         collected.files.append(File(folder, None, 0o700))
     limit = whole(quantity(source.size_limit or 0, f"the sizeLimit of volume '{volume.name}'"))
     if limit:

@@ -31,12 +31,16 @@ may_run_again() {
     [[ $failed == "$stopped" ]] && grep -qx '#SBATCH --requeue' job.sh
 }
 
-# The node's own disk where the site gives each job a folder there (TMPDIR, ours alone); else the pod's folder, which
-# all nodes of the job see. It is not the node's /tmp, which may be memory, and where a killed job would leave things.
+# The pod's own choice; else the node's disk where the site gives each job a folder there (TMPDIR, ours alone); else the
+# pod's folder, which all nodes of the job see. It is not the node's /tmp, which may be memory, and where a killed job would leave things.
 scratch() {
     local folder name
     rm -rf scratch  # of a run before Slurm requeued the job
-    if [[ -d ${TMPDIR-} && -O $TMPDIR && -w $TMPDIR && ${SLURM_JOB_NUM_NODES-1} == 1 ]] &&
+    if [[ -n ${workdir-} ]]; then
+        rm -rf "$workdir/scratch"
+        leftovers+=("$workdir/scratch")
+        mkdir "$workdir/scratch" && ln -s "$workdir/scratch" scratch
+    elif [[ -d ${TMPDIR-} && -O $TMPDIR && -w $TMPDIR && ${SLURM_JOB_NUM_NODES-1} == 1 ]] &&
         folder=$(mktemp -d "$TMPDIR/remote-slurm-$SLURM_JOB_ID-XXXXXX" 2>/dev/null); then
         leftovers+=("$folder")
         ln -s "$folder" scratch
@@ -64,7 +68,7 @@ memory_volume() {
 # --- sizes of emptyDirs ----------------------------------------------------------------------------------------------
 
 size_limit() {
-    watch_size "$1" "$2" "$BASHPID" &
+    watch_size "$1" "$2" &
     disown "$!"
     watchers+=("$!")
 }
@@ -80,7 +84,7 @@ watch_size() {
         began=$SECONDS
         used=$(du -s -B 1 "volumes/$1/" 2>/dev/null)
         if ((${used%%[!0-9]*} > $2)); then
-            evict "$3" "volume $1 holds ${used%%[!0-9]*} bytes, more than its sizeLimit of $2: the pod was evicted"
+            evict "volume $1 holds ${used%%[!0-9]*} bytes, more than its sizeLimit of $2: the pod was evicted"
             return
         fi
         ((seconds < 30)) && seconds=$((seconds * 2))
@@ -90,14 +94,16 @@ watch_size() {
 
 # As the job's end is asked for from outside, but for a reason that is known here.
 evict() {
-    say "$2"
-    printf '%s\n' "$2" >.evicted
-    kill -TERM "$1"
+    say "$1"
+    printf '%s\n' "$1" >.evicted
+    kill -TERM "$$"
 }
 
 why_stopped() {
     if [[ -s .evicted ]]; then
         cat .evicted
+    elif is_past_deadline; then
+        deadline_message
     else
         printf '%s\n' "$stopped"
     fi
@@ -153,7 +159,16 @@ with_env() {
         entries+=("$entry")
     done <"$1"
     shift 2
-    "${@:1:count}" "${entries[@]}" "${@:count+1}"
+    become "${@:1:count}" "${entries[@]}" "${@:count+1}"
+}
+
+# In the place of this process, so that what is meant for the container reaches it; functions stay in it.
+become() {
+    if [[ $(type -t -- "$1") == function ]]; then
+        "$@"
+    else
+        exec "$@"
+    fi
 }
 
 # on_node ENV_FILE WORKING_DIR COMMAND...: what ContainerRuntime none runs instead of a container
@@ -164,5 +179,5 @@ on_node() {
     set +a
     cd "${2:-$HOME}" || exit 125
     shift 2
-    exec "$@"
+    become "$@"
 }

@@ -4,6 +4,7 @@
 #
 #   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
 #   scratch, host_path, ...         what containers need of the node: see node.sh, which follows this text
+#   pre_exec, deadline, ...         what annotations bring: see annotations.sh, which follows that
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
@@ -50,7 +51,12 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
-    rm -f records/* .stopping  # of a run before Slurm requeued the job
+    rm -f records/* .stopping .evicted  # of a run before Slurm requeued the job
+    began=$(now)
+    attend
+}
+
+attend() {
     trap terminate TERM INT
     trap clean_up EXIT
 }

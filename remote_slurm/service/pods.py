@@ -18,7 +18,7 @@ from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.domain.status import pod_status, reported_names
 from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError, SubmissionRefused
 from remote_slurm.events import event, warn
-from remote_slurm.job import RUNNER
+from remote_slurm.job import SCRIPTS
 from remote_slurm.remote.listing import listing
 from remote_slurm.remote.site import Site
 from remote_slurm.service.capacity import CapacityWatch
@@ -128,7 +128,7 @@ class Pods:
         plan = plan_job(request, self._config)
         for warning in plan.warnings:
             warn(warning, pod=plan.full_name)
-        return archive(plan.pod, job_files(plan, RUNNER))
+        return archive(plan.pod, job_files(plan, SCRIPTS))
 
     def _submit(self, entry: Entry, payload: bytes) -> tuple[Submitting, asyncio.Task[None]]:
         submitting = Submitting(entry, payload)

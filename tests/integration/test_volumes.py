@@ -164,7 +164,7 @@ def test_secrets_lie_where_nobody_else_can_read_and_go_with_the_job(serve: Serve
         ({"secret": {"secretName": "absent"}}, "absent"),
         ({"hostPath": {"path": "/tmp/../etc"}}, ".."),
         ({"hostPath": {"path": "relative"}}, "absolute"),
-        ({"persistentVolumeClaim": {"claimName": "claim"}}, "persistentVolumeClaim"),
+        ({"persistentVolumeClaim": {"claimName": "claim"}}, "PersistentVolumeClaims"),
         ({"configMap": {"name": "cm", "items": [{"key": "key", "path": "../../up"}]}}, "below"),
         ({"configMap": {"name": "cm", "items": [{"key": "other", "path": "x"}]}}, "other"),
     ],

@@ -1,0 +1,214 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
+# What a pod's annotations, and the keys that are like them, do in its job:
+#
+#   run_as UID WHERE           no container starts where the account is another one; WHERE says who wants it
+#   deadline SECONDS           end the pod so many seconds after its job began
+#   job_workdir BASE NAME...   emptyDirs and scratch folders lie in a folder of the pod's below BASE
+#   pre_exec [mesh]            the pod's own shell; then containers.sh, inside mesh.sh where that was written
+#   resume NAME GRACE_SECONDS  how containers.sh begins, in place of `pod`
+#   prefixed TEXT COMMAND...   what singularity-commands puts in front of a container's command
+#   job_script NAME...         the script that came with the request, in place of all containers
+#   with_job_script NAME       a container that is over when that script is
+
+run_as() {
+    local uid
+    uid=$(id -u)
+    [[ $uid == "$1" ]] ||
+        failed="the pod is to run as user id $1 ($2), and jobs here run as $(id -un), whose user id is $uid"
+}
+
+# --- the deadline ----------------------------------------------------------------------------------------------------
+
+deadline() {
+    deadline=$1
+    watch_deadline &
+    disown "$!"
+    watchers+=("$!")
+}
+
+watch_deadline() {
+    trap 'kill "$sleeper" 2>/dev/null; exit' TERM
+    local left=$((began + deadline - $(now)))
+    sleep $((left > 0 ? left : 0)) &
+    sleeper=$!
+    wait "$sleeper"
+    evict "$(deadline_message)"
+}
+
+deadline_message() {
+    printf 'DeadlineExceeded: the pod was active for longer than its activeDeadlineSeconds, %s' "$deadline"
+}
+
+# Slurm's time limit is the same one, rounded up to a minute, and may come a moment earlier.
+is_past_deadline() {
+    [[ -n ${deadline-} ]] && (($(now) + 2 >= began + deadline))
+}
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+# The pod's folder has a link to it, by which it is found and removed with the pod.
+job_workdir() {
+    local name
+    workdir=$1/$pod
+    shift
+    rm -f workdir
+    if ! { mkdir -p -- "$workdir" && [[ -O $workdir ]] && ln -s "$workdir" workdir; }; then
+        failed="job-workdir ${workdir%/*} cannot be used on node $(hostname)"
+        workdir=
+        return
+    fi
+    chmod 700 "$workdir"
+    for name; do
+        mkdir -p "$workdir/$name"
+        rm -rf "volumes/$name"
+        ln -s "$workdir/$name" "volumes/$name"
+    done
+}
+
+# --- shell of the pod ------------------------------------------------------------------------------------------------
+
+# It runs in the job's own shell, so that limits, modules and exported variables hold for the containers; another shell
+# starts them then, so that nothing else of it can get in their way. TMPDIR is a folder of its own there.
+pre_exec() {
+    local remote_slurm_folder=$PWD  # a name that nothing else has
+    rm -f .inside
+    own_tmpdir
+    [[ -e secret/wireguard.conf ]] && export WIREGUARD_CONFIG=$PWD/secret/wireguard.conf
+    # shellcheck disable=SC2064 # as it stands now: nobody knows what the pod's shell does to our variables
+    trap "go_on $(printf %q "$PWD") '${1-}' \$?" EXIT
+    if [[ -z $failed ]]; then
+        # shellcheck source=/dev/null
+        . ./secret/pre-exec.sh
+    fi
+    go_on "$remote_slurm_folder" "${1-}"
+}
+
+# What mesh.sh is told does not stand in quotes there.
+own_tmpdir() {
+    local parent=${TMPDIR-} job_tmpdir=${TMPDIR-} pod_tmpdir
+    [[ $parent =~ ^/[A-Za-z0-9/._-]+$ && -d $parent && -w $parent ]] || parent=/tmp
+    pod_tmpdir=$(mktemp -d "$parent/remote-slurm-$SLURM_JOB_ID-XXXXXX")
+    export TMPDIR=$pod_tmpdir SLIRP_TMPDIR=$pod_tmpdir/slirp
+    printf '%s=%q\n' began "$began" failed "$failed" job_tmpdir "$job_tmpdir" pod_tmpdir "$pod_tmpdir" >secret/handed-on
+}
+
+# go_on FOLDER MESH [EXIT_CODE]: with an exit code, the pod's shell has ended itself
+go_on() {
+    trap - EXIT
+    set +efuC +o posix
+    IFS=$' \t\n'
+    cd "$1" || exit 1
+    [[ -n ${3-} ]] && hand_on failed "pre-exec ended the job with exit code $3"
+    take_over
+    [[ -z $failed && -n $2 ]] && through_mesh
+    exec "$BASH" ./containers.sh
+}
+
+hand_on() {
+    printf '%s=%q\n' "$1" "$2" >>secret/handed-on
+}
+
+take_over() {
+    # shellcheck source=/dev/null
+    . ./secret/handed-on
+    [[ ! -e .stopping ]] || failed=$stopped
+}
+
+# mesh.sh, which the Virtual Kubelet wrote, makes a network and runs the command that it is given in it. It splits that
+# into words again, so that it gets one word. It knows nothing of stops: they go to the shell inside.
+through_mesh() {
+    printf '#!%s\ncd %q && exec %q ./containers.sh\n' "$BASH" "$PWD" "$BASH" >"$pod_tmpdir/containers"
+    chmod 700 "$pod_tmpdir/containers"
+    "$BASH" "$pod_tmpdir/mesh.sh" "$pod_tmpdir/containers" </dev/null &
+    mesh=$!
+    leftovers+=("$pod_tmpdir")
+    trap pass_on TERM INT
+    trap clean_up EXIT
+    await "$mesh"
+    [[ -e .inside ]] && exit "$code"
+    hand_on failed "${failed:-the mesh script ended with exit code $code before any container could start}"
+}
+
+pass_on() {
+    interrupted=yes
+    failed=$stopped
+    : >.stopping
+    if [[ -s .inside ]]; then
+        kill -TERM "$(<.inside)" 2>/dev/null
+    else
+        kill -TERM "$mesh" 2>/dev/null
+    fi
+}
+
+resume() {
+    pod=$1
+    grace=$2
+    local job_tmpdir pod_tmpdir
+    take_over
+    leftovers+=("$pod_tmpdir")
+    if [[ ${TMPDIR-} == "$pod_tmpdir"* ]]; then
+        TMPDIR=$job_tmpdir
+        [[ -n $TMPDIR ]] || unset TMPDIR
+    fi
+    unset SLIRP_TMPDIR
+    attend
+    printf '%s\n' "$BASHPID" >.inside
+    # a stop that came just now has not seen it
+    [[ ! -e .stopping ]] || failed=$stopped
+}
+
+# The text stands in front of the command on one line, and may be whole commands, or the beginning of this one. What it
+# runs writes down its process id before it becomes the container: that is who is told to stop.
+prefixed() {
+    local text=$1 started=.started.$BASHPID
+    shift
+    # shellcheck disable=SC2016 # the inner shell's own words
+    set -- "$BASH" -c 'printf "%s\n" "$$" >"$0"; exec "$@"' "$started" "$@"
+    trap 'tell "$started"' TERM
+    eval "$text \"\$@\"" &
+    await "$!"
+    rm -f "$started"
+    return "$code"
+}
+
+tell() {
+    local pid
+    interrupted=yes
+    read -r pid 2>/dev/null <"$1" || exit 143
+    kill -TERM "$pid" 2>/dev/null
+}
+
+# --- a script in place of containers ---------------------------------------------------------------------------------
+
+# As with the reference plugin, it may leave run-NAME.out and run-NAME.status of each container in $workingPath.
+job_script() {
+    local name
+    for name; do
+        rm -f "run-$name.status"
+        ln -sf "logs/$name.log" "run-$name.out"
+    done
+    rm -f .job-script-ended
+    export workingPath=$PWD SANDBOX=$PWD
+    trap 'interrupted=yes; kill -TERM "$script" 2>/dev/null' TERM
+    ./secret/job-script.sh &
+    script=$!
+    await "$script"
+    printf '%s\n' "$code" >.job-script-ended
+    code_of "$1"
+}
+
+with_job_script() {
+    trap 'exit 143' TERM
+    until [[ -s .job-script-ended ]]; do
+        sleep 0.2
+    done
+    code_of "$1"
+}
+
+code_of() {
+    local status
+    read -r status 2>/dev/null <"run-$1.status" || read -r status <.job-script-ended
+    [[ $status =~ ^[0-9]{1,3}$ ]] || status=1
+    return "$status"
+}

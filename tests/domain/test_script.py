@@ -1,0 +1,105 @@
+"""job.sh and what follows it, as text that people read: golden files, which `GOLDEN=write pytest` writes anew."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from podspec import config, container, plan, pod
+
+from remote_slurm import __version__
+from remote_slurm.domain.plan import plan_job
+from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.domain.script import job_files, render_containers, render_job
+
+GOLDEN = Path(__file__).parent / "golden"
+HOSTILE = 'it\'s $HOME `id` "quoted"\n\\ end'
+
+PLAIN = pod(container("main", "echo", "hello world", resources={"limits": {"cpu": "2", "memory": "100Mi"}}))
+VOLUMES = pod(
+    container(
+        "main",
+        "/entry",
+        args=["--data", "/data"],
+        env=[{"name": "GREETING", "value": HOSTILE}, {"name": "discovery.type", "value": "single-node"}],
+        workingDir="/work",
+        volumeMounts=[
+            {"name": "work", "mountPath": "/work", "subPath": "sub folder"},
+            {"name": "memory", "mountPath": "/memory"},
+            {"name": "host", "mountPath": "/host", "readOnly": True},
+            {"name": "claim", "mountPath": "/claim"},
+        ],
+    ),
+    container("side", "sleep", "60"),
+    initContainers=[container("first", "sh", "-c", HOSTILE)],
+    volumes=[
+        {"name": "work", "emptyDir": {}},
+        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "host", "hostPath": {"path": "/data/foo", "type": "DirectoryOrCreate"}},
+        {"name": "claim", "persistentVolumeClaim": {"claimName": "results"}},
+    ],
+    activeDeadlineSeconds=90,
+    securityContext={"runAsUser": 1000},
+)
+ANNOTATED = pod(
+    container("main", "./simulate", HOSTILE),
+    annotations={
+        "slurm-job.vk.io/flags": "--ntasks=4 --nodes=2 -t 60",
+        "slurm-job.vk.io/pre-exec": "module load mpi\n",
+        "slurm-job.vk.io/mpi-flags": "--bind-to core -genv NAME 'a b'",
+        "slurm-job.vk.io/singularity-commands": "nice -n 5",
+        "slurm-job.knoc.io/singularity-options": "--nv --home '/home/it s'",
+        "slurm-job.vk.io/singularity-mounts": "--bind /opt:/opt",
+        "slurm-job.vk.io/image-root": "/images/",
+        "slurm-job.vk.io/job-workdir": "/scratch/project",
+        "interlink.eu/pod-ip": "10.7.0.2",
+    },
+)
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": (PLAIN, {}),
+    "volumes": (VOLUMES, {"PersistentVolumeClaims": {"*": "/claims/{namespace}/{claim}"}, "DefaultMemory": "1Gi"}),
+    "annotated": (ANNOTATED, {"DefaultMemory": "none", "CommandPrefix": "module load apptainer"}),
+    "on-the-node": (ANNOTATED, {"DefaultMemory": "none", "ContainerRuntime": "none", "BashPath": "/usr/bin/bash"}),
+}
+
+
+def rendered(case: str) -> str:
+    body, settings = CASES[case]
+    planned = plan(body, settings=settings)
+    texts = [render_job(planned)]
+    if planned.annotations.pre_exec:
+        texts.append(render_containers(planned))
+    return "\n# --- containers.sh\n".join(texts).replace(f"remote-slurm {__version__}", "remote-slurm")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_scripts_are_these(case: str) -> None:
+    golden = GOLDEN / f"{case}.job"
+    text = rendered(case)
+    if os.environ.get("GOLDEN") == "write":
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("case", "names"),
+    [("plain", ["job.sh", "runner.sh"]), ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"])],
+)
+def test_what_travels_with_them(case: str, names: list[str]) -> None:
+    body, settings = CASES[case]
+    files = job_files(plan(body, settings=settings), {"runner.sh": b"r", "rank.sh": b"m"})
+    assert [file.path for file in files if "/" not in file.path] == names
+
+
+def test_a_script_in_the_request_takes_the_place_of_all_containers() -> None:
+    volumes = {"PersistentVolumeClaims": {"*": "/claims/{claim}"}}
+    asked = CreateRequest.parse({"pod": VOLUMES, "container": [], "jobScript": "#!/bin/sh\nexit 3\n"})
+    planned = plan_job(asked, config(**volumes))
+    text = render_job(planned)
+    assert "apptainer" not in text
+    assert "singularity" not in text
+    assert "init_container first \\\n    true\n" in text
+    assert "container main \\\n    job_script main side\n" in text
+    assert "container side \\\n    with_job_script side\n" in text
+    script = next(file for file in planned.files if file.path == "secret/job-script.sh")
+    assert (script.content, script.mode) == (b"#!/bin/sh\nexit 3\n", 0o700)

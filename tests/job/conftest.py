@@ -1,0 +1,20 @@
+"""A node for each test."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from node import Node
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """At the end, nothing of its jobs may run any more."""
+    node = Node(tmp_path)
+    yield node
+    left = node.processes()
+    for process in left:
+        os.kill(int(process), signal.SIGKILL)
+    assert not left, "the job left processes behind"

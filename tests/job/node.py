@@ -1,0 +1,108 @@
+"""A node that runs a pod's job: a real bash in a folder that is laid out as at a site."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote_slurm.domain.records import ContainerPhase, Record, parse_records
+from remote_slurm.domain.shell import words
+from remote_slurm.job import SCRIPTS
+
+# Another bash can be tried: the nodes' may be as old as 4.2
+BASH = os.environ.get("TEST_BASH", "/bin/bash")
+POD = "ns-1"
+GRACE = 60  # longer than any test waits
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: str
+
+
+class Job:
+    """One run of a job script, as Slurm starts it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def term(self) -> None:
+        """What `scancel --batch --signal=TERM` does: the batch shell gets it, and nobody else."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> Ended:
+        output, _ = self.process.communicate(timeout=30)
+        return Ended(self.process.returncode, output.decode())
+
+
+class Node:
+    """A site's DataRootFolder with one pod in it, and a node that runs its job."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.control = root / ".remote-slurm"
+        self.pod = root / POD
+        for folder in ("claims", "spool"):
+            (self.control / folder).mkdir(parents=True)
+        (self.pod / "secret").mkdir(parents=True)
+        (self.pod / "secret" / "token").write_text("t0p")
+        for name, text in SCRIPTS.items():
+            (self.pod / name).write_bytes(text)
+
+    def start(self, calls: str, *, job: str = "7", grace: int = GRACE, prefix: str = "") -> Job:
+        script = self.pod / "job.sh"
+        text = f"{prefix}\n. ./runner.sh\npod {POD} {grace}\n{calls}\nfinish\n"
+        if not script.exists() or script.read_text() != text:  # another job may be reading it
+            script.write_text(text)
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "SLURM_JOB_ID": job, "NODE": str(self.root)}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return Job(subprocess.Popen([BASH, script], cwd=self.pod, env=environment, **streams))
+
+    def run(self, calls: str, **options: object) -> Ended:
+        return self.start(calls, **options).end()
+
+    def log(self, name: str) -> str:
+        return (self.pod / "logs" / f"{name}.log").read_text()
+
+    def record(self, name: str) -> Record | None:
+        path = self.pod / "records" / name
+        found = parse_records(path.read_text()) if path.exists() else []
+        return found[0] if found else None
+
+    def ended(self, name: str) -> Record:
+        record = self.record(name)
+        assert record is not None, f"{name} has no record"
+        assert record.phase is ContainerPhase.TERMINATED
+        return record
+
+    def is_running(self, name: str) -> bool:
+        record = self.record(name)
+        return record is not None and record.phase is ContainerPhase.RUNNING
+
+    def processes(self) -> list[str]:
+        """What still runs of this node's jobs."""
+        mark = f"NODE={self.root}\0".encode()
+        return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def sh(script: str) -> str:
+    """A container that runs a line of shell."""
+    return words(["sh", "-c", script])
