@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from remote_slurm import __version__
+from remote_slurm.commit import commit
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 
 DEBUG = "REMOTE_SLURM_DEBUG"
@@ -23,6 +24,7 @@ COMMANDS = {
     "status": "list the pods at the site, or say how some of them stand",
     "logs": "print a container's log, or follow it",
     "delete": "end a pod's job, and remove its folder",
+    "ping": "ask whether a sidecar is running, and what its node has",
 }
 
 _EXAMPLES = """\
@@ -69,6 +71,14 @@ def _say_unexpected(error: Exception) -> None:
     )
 
 
+class _Version(argparse.Action):
+    """Asks git only when it is asked itself."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"remote-slurm {__version__} (commit {commit() or 'unknown'})")
+        parser.exit()
+
+
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="remote-slurm",
@@ -76,7 +86,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"remote-slurm {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and the commit, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     chosen = next((word for word in argv if word in COMMANDS), "")
     for name, purpose in COMMANDS.items():

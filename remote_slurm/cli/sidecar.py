@@ -36,6 +36,7 @@ from remote_slurm.service.pods import Pods
 _NONE = Credentials()
 _CREATE_SECONDS = 120  # as interLink
 _ANSWER_SECONDS = 90
+_PING_SECONDS = 10
 _LAST_DELETES_SECONDS = 75
 _OK = 200
 _UNAUTHORIZED = 401
@@ -79,6 +80,11 @@ class Sidecar:
             if all(each["pod"] != folder for each in (await self.pods())["pods"]):
                 return
             await asyncio.sleep(wait)
+
+    async def ping(self) -> Json:
+        """The virtual node's capacity, from memory: does not wait for the site."""
+        answer: Json = await self._json("GET", "/status", [], _PING_SECONDS)
+        return answer
 
     async def reach(self) -> None:
         """Raises Unreachable where the sidecar cannot use the site now."""
@@ -201,14 +207,15 @@ async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> S
     if not config.socket and not config.sidecar_port:
         return None
     try:
-        sidecar = await stack.enter_async_context(at(_url(config), credentials.configured(config)))
+        sidecar = await stack.enter_async_context(at(listening_at(config), credentials.configured(config)))
         found = await sidecar.pods()
     except RemoteSlurmError:
         return None
     return sidecar if found.get("site") == address(config) else None
 
 
-def _url(config: Config) -> str:
+def listening_at(config: Config) -> str:
+    """The URL of the sidecar that has this configuration, as far as that tells."""
     if config.socket:
         return f"unix://{config.socket}"
     host = f"[{config.bind_address}]" if ":" in config.bind_address else config.bind_address

@@ -1,0 +1,42 @@
+"""Which commit a program was made from: written into wheels when they are built, else asked of the checkout's git."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+FILE = "COMMIT"
+VARIABLE = "REMOTE_SLURM_COMMIT"
+
+_PACKAGE = Path(__file__).parent
+# no tags: only the id, which names one state of the sources
+_DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def commit() -> str:
+    """The commit's short id, with -dirty where the checkout had changes; empty where nobody knows."""
+    return recorded(_PACKAGE) or of_checkout(_PACKAGE.parent)
+
+
+def recorded(package: Path) -> str:
+    """What a wheel, or an unpacked source distribution, says of itself."""
+    try:
+        return (package / FILE).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def at_build(root: Path, environ: Mapping[str, str]) -> str:
+    """What a wheel is to say: REMOTE_SLURM_COMMIT, which an image's build sets since it has no .git, or the checkout's."""
+    return environ.get(VARIABLE, "") or of_checkout(root)
+
+
+def of_checkout(root: Path) -> str:
+    if not (root / ".git").exists():
+        return ""  # not some other repository that the package happens to lie in
+    try:
+        said = subprocess.run(["git", "-C", root, *_DESCRIBE], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""  # no git, or a checkout of another account
+    return said.stdout.strip()
