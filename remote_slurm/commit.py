@@ -28,7 +28,7 @@ def recorded(package: Path) -> str:
 
 
 def at_build(root: Path, environ: Mapping[str, str]) -> str:
-    """What a wheel is to say: REMOTE_SLURM_COMMIT, which an image's build sets since it has no .git, or the checkout's."""
+    """What a wheel is to say: REMOTE_SLURM_COMMIT, which the build of an image sets for want of .git, or git's word."""
     return environ.get(VARIABLE, "") or of_checkout(root)
 
 

@@ -12,13 +12,14 @@ from remote_slurm.cli.options import add_config_options, add_output_option, add_
 from remote_slurm.cli.sidecar import at, listening_at
 
 _HELP = """\
-Ask a running sidecar for the virtual node's capacity, as interLink does every 30 seconds. The exit code is 0 if it
-answers, also while the site cannot be reached: then it has room for 0 pods, and goes on trying by itself.
+Ask a running sidecar for the virtual node's capacity, as interLink does every 30 seconds. The exit code is 0 if it is
+well, also while the site cannot be reached: then it has room for 0 pods, and goes on trying by itself. It is 1 if
+nothing answers, or a restart would help (/healthz).
 """
 
 _EXAMPLES = """\
 examples:
-  remote-slurm ping                                    the sidecar of $SLURMCONFIGPATH: a container's health check
+  remote-slurm ping                     the sidecar of $SLURMCONFIGPATH: a container's health check
   remote-slurm ping --url http://127.0.0.1:4000
   remote-slurm ping --url unix:///run/remote-slurm.sock --output json | jq .resources
 """
@@ -44,6 +45,7 @@ async def _answer(arguments: argparse.Namespace) -> Json:
         config = configured(arguments)
         url, shown = listening_at(config), credentials.configured(config)
     async with at(url, shown) as sidecar:
+        await sidecar.health()
         return await sidecar.ping()
 
 

@@ -81,6 +81,11 @@ class Sidecar:
                 return
             await asyncio.sleep(wait)
 
+    async def health(self) -> None:
+        """Raises Refused where a restart would help; says nothing of the site."""
+        async with self._asked("GET", "/healthz", None, _PING_SECONDS) as response:
+            await response.read()
+
     async def ping(self) -> Json:
         """The virtual node's capacity, from memory: does not wait for the site."""
         answer: Json = await self._json("GET", "/status", [], _PING_SECONDS)

@@ -27,7 +27,7 @@ def test_each_command_teaches_by_examples(program: Program, command: str) -> Non
     [
         (["dance"], "invalid choice: 'dance'"),
         (["run"], "the following arguments are required: POD.yaml"),
-        (["run", "--url", "localhost:4000", "pod.yaml"], "must be http://HOST:PORT or unix:///PATH"),
+        (["run", "--url", "localhost:4000", "pod.yaml"], "must be http://HOST:PORT, https://"),
         (["run", "--container"], "expected one argument"),
         (["logs", "--tail", "-1", "x"], "must be a number of lines from 1"),
         (["check", "--timeout", "soon"], "must be a number of seconds, such as 60"),
