@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Trees: Debian with Slurm, built once per suite and recipe, and never written to again.
 #
-#   $CACHE/trixie-<hash>              debootstrap, Slurm, sshd, Apptainer, accounts, image
+#   $CACHE/trixie-<hash>              debootstrap, Slurm, sshd, Apptainer, Podman, accounts, image
 #   $CACHE/trixie-<hash>-<hash>       only what slurmdbd and MariaDB add to it (the upper layer of an overlay)
 #
 # A tree under its final name is complete. The hash is that of its recipe (tree.sh). Whoever uses a tree holds a shared lock on
