@@ -13,7 +13,8 @@
         │   ├── HostKeyRefused     the host key is unknown or changed: a person has to look
         │   └── AuthenticationRefused   the site wants another key or method: a person has to look
         ├── OutcomeUnknown         sent, and the answer was lost or did not come in time: look before sending again
-        └── RemoteFailed           a remote command answered, and what it answered is a failure
+        ├── RemoteFailed           a remote command answered, and what it answered is a failure
+        └── Superseded             a newer sidecar has the site's pods now: ask that one
 
 Messages never hold values of environment variables, Secrets or keys.
 """
@@ -91,3 +92,7 @@ class OutcomeUnknown(SiteError):
 
 class RemoteFailed(SiteError):
     """A remote command ran and failed; the message holds its own words."""
+
+
+class Superseded(SiteError):
+    """A newer sidecar has taken DataRootFolder over; nothing was written."""

@@ -25,7 +25,9 @@ async def healthz(request: web.Request) -> web.Response:
 
 @health_routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
-    """503 until the site was reached for the first time, and its pods are known."""
+    """503 until the site was reached for the first time, and its pods are known; and once a newer sidecar has them."""
     if not request.app[PODS].recovered:
         raise web.HTTPServiceUnavailable(reason="the site's pods are not known yet")
+    if request.app[PODS].superseded:
+        raise web.HTTPServiceUnavailable(reason="a newer sidecar has the site's pods now")
     return web.Response(text="ok\n")

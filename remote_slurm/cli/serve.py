@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(config: Config, ready_file: Path | None) -> None:
     stopped = _stop_signal()
-    async with running(config) as pods, serving(build_app(pods, config), config) as url:
+    async with running(config, owner=True) as pods, serving(build_app(pods, config), config) as url:
         event(f"listening on {url}", site=",".join(config.ssh.host_names), user=config.ssh.user)
         with _told(ready_file, url):
             await stopped.wait()
@@ -68,11 +68,11 @@ async def _serve(config: Config, ready_file: Path | None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Pods]:
-    """The pods of the configured site, looked after until the context ends."""
+async def running(config: Config, *, owner: bool = False) -> AsyncIterator[Pods]:
+    """The pods of the configured site, looked after until the context ends; an `owner` takes over from others."""
     connection = Connection(config.ssh)
     sessions = Sessions(connection)
-    pods = Pods(Site(sessions, config), config, Journal(config.state_folder))
+    pods = Pods(Site(sessions, config, owner=owner), config, Journal(config.state_folder))
     pods.start()
     try:
         yield pods

@@ -31,7 +31,7 @@ from remote_slurm.domain.slurm import (
     parse_queue,
     queue_command,
 )
-from remote_slurm.errors import RemoteFailed
+from remote_slurm.errors import RemoteFailed, Superseded
 from remote_slurm.remote.convoy import Convoy, Submission
 from remote_slurm.remote.session import Result
 
@@ -103,10 +103,14 @@ class NoLog:
 class Site:
     """One account at one site. Every call raises SiteError where it cannot be carried out by its deadline."""
 
-    def __init__(self, shells: Shells, config: Config) -> None:
+    def __init__(self, shells: Shells, config: Config, *, owner: bool = False) -> None:
+        """The `owner` of DataRootFolder takes it over when it recovers; others, such as a command line, are guests."""
         self._shells = shells
         self._config = config
         self._convoy = Convoy(self._submit)
+        self._owner = owner
+        self._name = secrets.token_hex(6)
+        self._epoch = ""
         self._read: list[str] = []
         self._asked: list[str] = []
 
@@ -149,9 +153,10 @@ class Site:
         return Queue(tuple(parse_queue(answer.messages, answer.root)), float(clock or 0) - time.time())
 
     async def records(self) -> list[Record]:
-        """What runners recorded since the last call that came back."""
+        """What runners recorded since the last call that came back. Raises Superseded."""
         self._asked.append(f"{time.time_ns():x}-{secrets.token_hex(3)}")
-        answer = await self._ask("records", {"token": self._asked[-1], "seen": " ".join(self._read)})
+        values = {"token": self._asked[-1], "seen": " ".join(self._read), "owns": "yes" if self._owner else ""}
+        answer = await self._ask("records", values)
         answer.require("records")
         # what earlier calls had moved, and whose answer was lost, came with this one
         self._read, self._asked = self._asked, []
@@ -173,8 +178,9 @@ class Site:
 
     async def recover(self) -> Recovery:
         """Everything that is known at the site, in one command."""
-        answer = await self._ask("recover", {}, seconds=120)
+        answer = await self._ask("recover", {"owns": "yes" if self._owner else ""}, seconds=120)
         answer.require("recovered")
+        self._epoch = answer.get("epoch")
         ids = dict(_recorded(answer.messages)) | dict(_claimed(answer.all("id")))
         return Recovery(
             pods=frozenset(_folder(path) for path in answer.all("pod")),
@@ -236,7 +242,8 @@ class Site:
         return Answer.parse(name, result.output.decode(errors="replace"))
 
     def _script(self, name: str, values: dict[str, str]) -> str:
-        in_front = assignments({"root": self._config.data_root_folder, **values})
+        own = {"root": self._config.data_root_folder, "sidecar": self._name, "epoch": self._epoch}
+        in_front = assignments(own | values)
         return in_front + _text("root") + _text(name)
 
 
@@ -256,6 +263,8 @@ class Answer:
         answer = cls(script, tuple((word, rest) for word, _, rest in replies), others)
         if answer.has("unusable"):
             raise RemoteFailed(f"DataRootFolder {answer.get('unusable')} cannot be used at the site: {others}")
+        if answer.has("superseded"):
+            raise Superseded("a newer sidecar has taken DataRootFolder over, and this one writes there no more")
         return answer
 
     @property

@@ -28,6 +28,7 @@ class Entry:
     settled: bool = False
     failure: str = ""
     waiting: str = ""
+    remembered: bool = False  # by the Virtual Kubelet alone: the site has lost its folder
     stored: bool = False  # its files are safe at the site, so the submission goes on whatever happens here
     deleted: bool = False
     missing_since: float | None = None  # when a good squeue first lacked its job
@@ -37,6 +38,12 @@ class Entry:
 
     def view(self) -> PodView:
         return PodView(self.job, dict(self.records), self.settled, self.failure, self.waiting, self.run)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its status is told: of what only Kubernetes remembers there is nothing to add, until it is over."""
+        kept_by_us = not self.remembered or bool(self.records) or self.is_over
+        return kept_by_us and self.view().is_known
 
     @property
     def job_id(self) -> str:

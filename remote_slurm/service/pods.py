@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from remote_slurm.domain.script import archive, job_files
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.domain.status import pod_status, reported_names
-from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError, SubmissionRefused
+from remote_slurm.errors import NotSent, OutcomeUnknown, Rejected, SiteError, SubmissionRefused, Superseded
 from remote_slurm.events import event, warn
 from remote_slurm.job import SCRIPTS
 from remote_slurm.remote.listing import listing
@@ -28,7 +29,7 @@ from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
-from remote_slurm.service.submission import Patience, Submitter, Submitting
+from remote_slurm.service.submission import Patience, Submitter, Submitting, passes
 
 RECOVERY_RETRY_SECONDS = 5.0
 
@@ -52,6 +53,9 @@ class Pods:
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._background: list[asyncio.Task[None]] = []
         self.recovered = False  # whether the site's pods are known
+        self._asked = asyncio.Event()  # of an attempt to learn them: set when it has ended, and then replaced
+        self._obstacle: SiteError | None = None  # why the last one failed
+        self.superseded: Superseded | None = None  # why nothing is written any more
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval)
         self.deletes = Deletes(site, self._entries, journal)
@@ -83,12 +87,31 @@ class Pods:
 
     async def _recover_then_poll(self) -> None:
         while not self.recovered:
-            try:
-                await self._recover()
-            except SiteError as error:
-                self.poller.unreachable(error)
+            self._obstacle = await self._recover_once()
+            self._asked.set()
+            self._asked = asyncio.Event()
+            if self._obstacle:
+                self.poller.unreachable(self._obstacle)
                 await asyncio.sleep(RECOVERY_RETRY_SECONDS)
-        await self.poller.run()
+        try:
+            await self.poller.run()
+        except Superseded as error:
+            await self._rest(error)
+
+    async def _recover_once(self) -> SiteError | None:
+        try:
+            await self._recover()
+        except SiteError as error:
+            return error
+        return None
+
+    async def _rest(self, error: Superseded) -> None:
+        """Answer from memory, and ask the site for nothing, as long as this process lives: the newer one does."""
+        self.superseded = error
+        warn(f"{error}: creates are refused, status is told from memory, and deletes are still carried out")
+        while True:
+            self.poller.unreachable(error)
+            await asyncio.sleep(self._config.poll_interval)
 
     async def _recover(self) -> None:
         known = await self._site.recover()
@@ -108,9 +131,14 @@ class Pods:
     async def create(self, request: CreateRequest) -> Created:
         """Answers within a minute, as interLink needs it.
 
-        Raises Rejected, SubmissionRefused (both for good) or SiteError (nothing will run: a cancel is noted).
+        What is at the site has to be known first. Raises Rejected, SubmissionRefused (both for good) or SiteError
+        (nothing will run: a cancel is noted).
         """
         pod = request.pod
+        until = asyncio.get_running_loop().time() + self._submitter.patience.create
+        if not self.recovered:
+            self._payload(request)  # what is wrong with the pod itself, no site needs to tell
+            await self._until_recovered(pod, until)
         entry = self._entries.add(pod.key, pod.full_name)
         entry.expected = reported_names(pod)
         if entry.failure:
@@ -118,11 +146,30 @@ class Pods:
         if entry.job_id:
             return Created(pod.metadata.uid, entry.job_id)
         try:
+            self._may_submit()
             submitting, task = self._submissions.get(pod.key) or self._submit(entry, self._payload(request))
-        except Rejected:
+        except (Rejected, Superseded):
             self._entries.forget(pod.key)
             raise
-        return Created(pod.metadata.uid, await self._answer(pod, submitting, task))
+        return Created(pod.metadata.uid, await self._answer(pod, submitting, task, until))
+
+    def _may_submit(self) -> None:
+        if self.superseded:
+            raise copy.copy(self.superseded)
+
+    async def _until_recovered(self, pod: Pod, until: float) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                while not self.recovered:
+                    await self._asked.wait()
+                    if self._obstacle and not passes(self._obstacle):
+                        raise copy.copy(self._obstacle)
+        except TimeoutError:
+            self._take_back(pod)
+            raise NotSent(f"the job of pod {pod.full_name} could not be submitted: {self.poller.error}") from None
+        except SiteError:
+            self._take_back(pod)
+            raise
 
     def _payload(self, request: CreateRequest) -> bytes:
         plan = plan_job(request, self._config)
@@ -143,10 +190,11 @@ class Pods:
         finally:
             self._submissions.pop(submitting.entry.pod, None)
 
-    async def _answer(self, pod: Pod, submitting: Submitting, task: asyncio.Task[None]) -> str:
+    async def _answer(self, pod: Pod, submitting: Submitting, task: asyncio.Task[None], until: float) -> str:
         entry = submitting.entry
         try:
-            return await asyncio.wait_for(asyncio.shield(submitting.answer), self._submitter.patience.create)
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(submitting.answer)
         except TimeoutError:
             if entry.stored:
                 return ""
@@ -155,7 +203,7 @@ class Pods:
             raise OutcomeUnknown(
                 f"the job of pod {pod.full_name} could not be submitted in time: {entry.waiting or 'the site is slow'}"
             ) from None
-        except (SubmissionRefused, Rejected):
+        except (SubmissionRefused, Rejected, Superseded):
             self._entries.forget(entry.pod)
             raise
         except SiteError:
@@ -171,8 +219,8 @@ class Pods:
 
     def status(self, pods: list[Pod]) -> list[dict[str, Any]]:
         """Of each pod that is known; one that is left out stays as Kubernetes has it, and is asked for again."""
-        views = ((pod, entry.view()) for pod in pods if (entry := self._known(pod)) is not None)
-        return [pod_status(pod, view) for pod, view in views if view.is_known]
+        known = ((pod, entry) for pod in pods if (entry := self._known(pod)) is not None)
+        return [pod_status(pod, entry.view()) for pod, entry in known if entry.is_told]
 
     def _known(self, pod: Pod) -> Entry | None:
         entry = self._entries.get(pod.key)
@@ -189,6 +237,7 @@ class Pods:
             return None
         entry = self._entries.add(pod.key, pod.full_name)
         entry.job = Job(job_id, JobState.UNKNOWN, pod=pod.key)
+        entry.remembered = True
         return entry
 
     def ping(self) -> dict[str, Any]:
@@ -203,6 +252,7 @@ class Pods:
             error = "" if result.exit_code == 0 else f"sinfo ended with exit code {result.exit_code}"
         except SiteError as problem:
             error = str(problem)
+        error = str(self.superseded or error)
         return {
             "status": "error" if error else "ok",
             "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

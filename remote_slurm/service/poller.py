@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.errors import NotSent, SiteError
+from remote_slurm.errors import NotSent, SiteError, Superseded
 from remote_slurm.events import detail, event, warn
 from remote_slurm.remote.site import Queue, Site
 from remote_slurm.service.entries import Entries, Entry
@@ -54,7 +54,7 @@ class Poller:
         return max(0.0, self._clock() - self._last_round - self._interval - LONGEST_ROUND_SECONDS)
 
     def unreachable(self, error: SiteError) -> None:
-        """Nothing could be asked so far."""
+        """Nothing could be asked."""
         self._note(error)
 
     def look_soon(self) -> None:
@@ -62,19 +62,21 @@ class Poller:
         self._early.set()
 
     async def run(self) -> None:
-        """For ever; a look that fails is logged when the reason changes."""
+        """For ever; a look that fails is logged when the reason changes. Raises Superseded."""
         while True:
             started = self._clock()
             await self.poll()
             await self._until(started + self._interval)
 
     async def poll(self) -> None:
-        """squeue and the records side by side, then what has become of jobs that ended."""
+        """squeue and the records side by side, then what has become of jobs that ended. Raises Superseded."""
         begun = {entry.pod: entry.run for entry in self._entries if entry.records}
         queue, records = await asyncio.gather(self._queue(), self._records(), return_exceptions=True)
         problem = next((each for each in (queue, records) if isinstance(each, BaseException)), None)
         if problem is not None and not isinstance(problem, SiteError):
             raise problem
+        if isinstance(records, Superseded):
+            raise records
         if isinstance(queue, Queue):
             self.clock_offset = queue.clock_offset
             self.jobs = queue.jobs

@@ -23,6 +23,7 @@ from remote_slurm.errors import (
     Rejected,
     SiteError,
     SubmissionRefused,
+    Superseded,
 )
 from remote_slurm.events import detail, event, warn
 from remote_slurm.remote.convoy import Attempted, Deleted, SbatchFailed, Stored, Submission, Submitted
@@ -78,6 +79,10 @@ class Submitter:
             while not await self._once(submitting):
                 submitting.answered("")
                 await asyncio.sleep(self.patience.refused_for_now)
+        except Superseded as error:
+            # the newer sidecar goes on with it
+            entry.waiting = str(error)
+            submitting.failed(error)
         except (Rejected, SubmissionRefused, SiteError) as error:
             entry.fail(str(error))
             submitting.failed(error)
@@ -123,7 +128,7 @@ class Submitter:
         async for attempt in AsyncRetrying(
             stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=10),
-            retry=retry_if_exception(_passes),
+            retry=retry_if_exception(passes),
             reraise=True,
         ):
             with attempt:
@@ -164,6 +169,7 @@ class Submitter:
         entry.has_job(job_id)
 
 
-def _passes(error: BaseException) -> bool:
+def passes(error: BaseException) -> bool:
     """Whether asking again can help before a person has looked."""
-    return isinstance(error, SiteError) and not isinstance(error, HostKeyRefused | AuthenticationRefused)
+    hopeless = HostKeyRefused | AuthenticationRefused | Superseded
+    return isinstance(error, SiteError) and not isinstance(error, hopeless)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm import Capacity, Job
 from remote_slurm.errors import SiteError
-from remote_slurm.remote.site import Queue, Recovery, Settled, Submission, Submitted
+from remote_slurm.remote.convoy import Submission, Submitted
+from remote_slurm.remote.site import Queue, Recovery, Settled
 
 
 @dataclass

@@ -69,21 +69,40 @@ def test_creates_of_one_pod_at_the_same_time_are_one_job(served: Serving) -> Non
     assert ran_once(served, a_pod, out)
 
 
-def test_two_sidecars_create_one_job(each_site: Site, serve: Serve) -> None:
+def test_two_sidecars_create_one_job_and_the_older_one_stops(each_site: Site, serve: Serve) -> None:
     """As in a rolling upgrade."""
-    first = serve(each_site)
-    second = again(serve, first)
+    older = serve(each_site)
+    wait_until(lambda: "the site's pods are known" in older.sidecar.log, "the older one is connected")
+    running = older.vk.create(request(pod(sh("c", "sleep 4; exit 3")))).until_running("c")
+    newer = again(serve, older)
     pods = [counting() for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
-        asked = [
-            threads.submit(served.client.create, request(a_pod)) for a_pod, _ in pods for served in (first, second)
-        ]
-    answers = [each.result().json for each in asked]
+        asked = [threads.submit(served.client.create, request(a_pod)) for a_pod, _ in pods for served in (older, newer)]
+    answers = [each.result() for each in asked]
     for (a_pod, out), one, two in zip(pods, answers[::2], answers[1::2], strict=True):
-        assert one == two
-        for served in (first, second):
-            assert Watched(served.client, a_pod, one["PodJID"]).until_over().phase == "Succeeded"
-        assert ran_once(first, a_pod, out)
+        assert one == two or (one.status == 503 and "newer sidecar" in one.text)
+        assert Watched(newer.client, a_pod, two.json["PodJID"]).until_over().phase == "Succeeded"
+        assert ran_once(newer, a_pod, out)
+    wait_until(lambda: "newer sidecar" in older.client.system_info()["error"], "the older one has noticed")
+    assert older.client.ping()["resources"]["pods"] == "0"
+    assert older.client.status(running.pod).status == 200
+    assert seen_by(newer, running).until_over().exit_code("c") == 3
+    assert older.client.create(request(running.pod)).json["PodJID"] == running.job
+
+
+def test_a_create_waits_until_the_sites_pods_are_known(site: Site, serve: Serve, through: Any) -> None:
+    first = serve(site)
+    running = first.vk.create(request(pod(sh("c", "sleep 3")))).until_running("c")
+    first.sidecar.kill()
+    proxy, second = through(site, reachable=False, DataRootFolder=first.root)
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(second.client.create, request(a_pod)) for a_pod in (running.pod, pod(sh("c", "true")))]
+        assert second.client.status(running.pod).json == []
+        proxy.listen()
+        same, new = (each.result().json["PodJID"] for each in asked)
+    assert same == running.job
+    log = second.sidecar.log
+    assert log.index("the site's pods are known") < log.index(f"job={new}")
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.01, 0.03, 0.06, 0.1])

@@ -125,9 +125,17 @@ class Account:
     # --- asking ---
 
     @property
-    def site(self) -> Site:
+    def config(self) -> Config:
         keys = {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
-        return Site(LocalShells(self), Config.model_validate({**keys, "DataRootFolder": self.root_setting}))
+        return Config.model_validate({**keys, "DataRootFolder": self.root_setting})
+
+    @property
+    def site(self) -> Site:
+        return Site(LocalShells(self), self.config)
+
+    def owner(self) -> Site:
+        """As a sidecar that serves asks it."""
+        return Site(LocalShells(self), self.config, owner=True)
 
     def session(self) -> subprocess.Popen[bytes]:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

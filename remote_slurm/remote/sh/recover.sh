@@ -1,15 +1,36 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # first_lines is root.sh's, which stands in front of this text
+# shellcheck disable=SC2154 # sidecar and owns are set in front of this text, and first_lines is root.sh's
 # All that the site remembers of our pods, however many: for a sidecar that starts with an empty memory.
 #   >pod NAME         a pod with a folder
 #   >id NAME ID       its job
 #   >again NAME       it was accepted, and Slurm had refused it for the time being
 #   >attempt NAME     sbatch was called for it
 #   >deleted NAME     it was deleted
+#   >epoch N          the folder is ours from now on: whoever owned it before writes no more
 #   >recovered        that was all
+
+# By the clock, so that a login node that does not see the latest owner yet finds a later epoch all the same.
+take_over() {
+    mkdir -p .remote-slurm/owners
+    epoch=$(date +%s)
+    for owner in .remote-slurm/owners/*; do
+        [ "${owner##*/}" -ge "$epoch" ] 2>/dev/null && epoch=$((${owner##*/} + 1))
+    done
+    tries=20
+    until ln -s "$sidecar" ".remote-slurm/owners/$epoch" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return
+        epoch=$((epoch + 1))
+    done
+    for owner in .remote-slurm/owners/*; do
+        [ "${owner##*/}" -lt "$epoch" ] 2>/dev/null && rm -f "$owner"
+    done
+    reply "epoch $epoch"
+}
 
 recover() {
     enter_root || return
+    [ -z "$owns" ] || take_over
     expire
     find . -mindepth 2 -maxdepth 2 -name job.sh -printf '>pod %h\n'
     find . -mindepth 2 -maxdepth 2 -name again -printf '>again %h\n'

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # root is set in front of this text
+# shellcheck disable=SC2154 # root, sidecar and epoch are set in front of this text
 # Goes in front of every other script here: enters DataRootFolder and spells it as the file system does.
 # An answer is a line that starts with '>'; whatever else comes is a message of some command.
 
@@ -24,6 +24,20 @@ enter_root() {
     fi
     root=$(pwd -P)
     reply "root $root"
+}
+
+# Whether a newer sidecar owns the folder: each that starts leaves its name in a link whose own name is later than those
+# of all before. Whoever has no epoch owns nothing, and is no rival either.
+#   >superseded      it does, and nothing was written
+superseded() {
+    [ -n "$epoch" ] || return 1
+    for owner in .remote-slurm/owners/*; do
+        if [ "${owner##*/}" -gt "$epoch" ] 2>/dev/null && [ "$(readlink "$owner")" != "$sidecar" ]; then
+            reply superseded
+            return
+        fi
+    done
+    return 1
 }
 
 # Deletes are told to everybody for a day; what was only half received, or read by a sidecar that is gone, for an hour.

@@ -7,6 +7,7 @@
 #   >failed POD CODE      sbatch said no, in the words of the lines `>said POD WORDS` before
 #   >deleted POD          the pod was deleted: nothing is started
 #   >stored POD           its files are safe here, but its turn did not come within `seconds`: ask again, without a payload
+#   >superseded           the site has a newer sidecar: nothing was begun for those that are not answered
 #   >short POD            the payload did not arrive whole, or could not be written whole
 # A pod's folder appears by a rename, whole or not at all. `attempt` is decided by mkdir, which is exclusive; it comes
 # right before sbatch, so that an attempt without an id means looking, never calling sbatch again. A process costs more
@@ -125,6 +126,8 @@ submit_pod() {
     now
     if [ -d "$claims/$pod.attempt" ]; then
         attempted="$attempted $pod"
+    elif superseded; then
+        : # the newer sidecar is the one to ask
     elif [ ! -e "$pod/job.sh" ]; then
         reply "short $pod"
     elif [ "$uptime" -ge "$until" ]; then
