@@ -12,6 +12,7 @@ from aiohttp import web
 from remote_slurm.api.authentication import Tokens, authentication
 from remote_slurm.api.handlers import PODS, routes
 from remote_slurm.api.health import health_routes
+from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
 from remote_slurm.config import Config
@@ -26,10 +27,13 @@ class CannotListen(RemoteSlurmError):
     """The configured port or socket cannot be used."""
 
 
-def build_app(pods: Pods, config: Config) -> web.Application:
-    """All of interLink's endpoints, answered by `pods`. Raises BadTokenFile."""
+def build_app(pods: Pods, config: Config, metrics: Metrics | None = None) -> web.Application:
+    """All of interLink's endpoints, answered by `pods`, and /metrics where there are some. Raises BadTokenFile."""
     let_in = authentication(Tokens(config.token_file) if config.token_file else None)
     app = web.Application(middlewares=[session, sentences, let_in], client_max_size=config.max_request_size)
+    if metrics:
+        app.middlewares.insert(0, metrics.measure)
+        app.router.add_get("/metrics", metrics.answer)
     app[PODS] = pods
     app.add_routes([*routes, *health_routes])
     app.on_shutdown.append(_end_followers)

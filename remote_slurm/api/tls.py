@@ -24,7 +24,7 @@ class CannotEncrypt(RemoteSlurmError):
 
 
 class Certificates:
-    """`context` is for the server; `expires` is when the certificate does, in UTC."""
+    """`context` is for the server."""
 
     def __init__(self, settings: TLS) -> None:
         """Raises CannotEncrypt."""
@@ -34,11 +34,6 @@ class Certificates:
         self.context = self._current = _context(settings)
         # called at the start of each handshake, also where a client names no host
         self.context.sni_callback = self._choose
-
-    @property
-    def expires(self) -> datetime:
-        """Raises CannotEncrypt where the file is no certificate any more."""
-        return _certificate(self._settings).not_valid_after_utc
 
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         self._renew()
@@ -71,7 +66,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _context(settings: TLS) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    expires = _certificate(settings).not_valid_after_utc
+    expires = certificate(settings).not_valid_after_utc
     if expires < datetime.now(UTC):
         raise CannotEncrypt(f"TLS.CertFile {settings.cert_file} expired on {expires:%Y-%m-%d}: renew it")
     _load_key(context, settings)
@@ -80,7 +75,8 @@ def _context(settings: TLS) -> ssl.SSLContext:
     return context
 
 
-def _certificate(settings: TLS) -> x509.Certificate:
+def certificate(settings: TLS) -> x509.Certificate:
+    """The one of CertFile as it is now. Raises CannotEncrypt."""
     text = _read("TLS.CertFile", settings.cert_file)
     try:
         return x509.load_pem_x509_certificates(text)[0]

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from remote_slurm import events
 from remote_slurm.api.app import build_app, serving
+from remote_slurm.api.metrics import Metrics
 from remote_slurm.cli.options import add_config_options, configured
 from remote_slurm.config import Config, LogFormat
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.events import event, warn
 from remote_slurm.remote.connection import Connection
+from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Sessions
 from remote_slurm.remote.site import Site
 from remote_slurm.service.journal import Journal
@@ -60,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(config: Config, ready_file: Path | None) -> None:
     stopped = _stop_signal()
-    async with running(config, owner=True) as pods, serving(build_app(pods, config), config) as url:
+    metrics = Metrics()
+    async with running(config, metrics, owner=True) as pods, serving(build_app(pods, config, metrics), config) as url:
+        metrics.read(pods, config.tls)
         event(f"listening on {url}", site=",".join(config.ssh.host_names), user=config.ssh.user)
         with _told(ready_file, url):
             await stopped.wait()
@@ -68,11 +72,14 @@ async def _serve(config: Config, ready_file: Path | None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config, *, owner: bool = False) -> AsyncIterator[Pods]:
-    """The pods of the configured site, looked after until the context ends; an `owner` takes over from others."""
+async def running(config: Config, observer: Observer | None = None, *, owner: bool = False) -> AsyncIterator[Pods]:
+    """The pods of the configured site, looked after until the context ends; an `owner` takes over from others.
+
+    The observer is told what happens at the site.
+    """
     connection = Connection(config.ssh)
-    sessions = Sessions(connection)
-    pods = Pods(Site(sessions, config, owner=owner), config, Journal(config.state_folder))
+    sessions = Sessions(connection, observer=observer)
+    pods = Pods(Site(sessions, config, observer, owner=owner), config, Journal(config.state_folder))
     pods.start()
     try:
         yield pods

@@ -25,13 +25,15 @@ _SHUTTING_DOWN = "nothing is sent any more: the service is shutting down"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """What /system-info and `check` say about the connection; `since` is a time.time()."""
+    """How the connection stands; `since` is a time.time(), `retry_in` how long no attempt will be made."""
 
     connected: bool
     host: str
     since: float
     last_error: str
     retry_in: float
+    connects: int = 0
+    failures: int = 0
 
 
 class Connection:
@@ -46,6 +48,7 @@ class Connection:
         self._attempt: asyncio.Task[Link] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
         self._since = time.time()
+        self._connects = self._failures = 0
         self._closed = False
 
     @property
@@ -59,6 +62,8 @@ class Connection:
             since=self._since,
             last_error=str(error) if error else "",
             retry_in=self._breaker.seconds_left,
+            connects=self._connects,
+            failures=self._failures,
         )
 
     @property
@@ -126,6 +131,7 @@ class Connection:
                     failures.append(error)
             raise Unreachable("; ".join(map(str, failures))) from failures[-1]
         except SiteError as error:
+            self._failures += 1
             self._breaker.failed(error)
             _log.warning("no connection to the site: %s", error)
             raise
@@ -147,6 +153,7 @@ class Connection:
         # The next attempt starts with the host that worked: two login nodes may see a shared folder differently.
         self._hosts.sort(key=lambda name: name != host)
         self._breaker.succeeded()
+        self._connects += 1
         self._link = link
         self._since = time.time()
         _log.info("connected to %s", link.host)

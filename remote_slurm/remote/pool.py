@@ -61,6 +61,11 @@ class Pool:
         """How many sessions the site allows at once, as far as is known."""
         return self._limit
 
+    @property
+    def in_use(self) -> int:
+        """How many sessions do something, or are being closed."""
+        return len(self._shells) - len(self._idle)
+
     async def take(self, until: float) -> Shell:
         """A shell that looks alive, in order of asking, before `until` (time.monotonic); else NotSent."""
         if self._closed:

@@ -7,37 +7,65 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_none
+from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_none
 
 from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError
-from remote_slurm.remote.connection import Connection
+from remote_slurm.remote.connection import Connection, ConnectionState
 from remote_slurm.remote.framing import Answer, Frame, frame
+from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.pool import Pool, PoolSize
 from remote_slurm.remote.shell import DeadSession, Result, Shell
 from remote_slurm.remote.threads import in_thread
 
-__all__ = ["PoolSize", "Result", "Sessions"]
+__all__ = ["Line", "PoolSize", "Result", "Sessions"]
 
 _T = TypeVar("_T")
 _STREAMS = 4
 
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How the way to the site stands; `round_trip` is of the last script, in seconds, and None before the first."""
+
+    connection: ConnectionState
+    round_trip: float | None
+    sessions_in_use: int
+    sessions_limit: int
+
+
+def _tell_of_retry(state: RetryCallState) -> None:
+    state.args[0].observer.retried("session")
+
+
 # A session, or the connection, may have died while it was idle. Nothing was sent, and the next one is there or will be
 # opened: there is nothing to wait for, and how often that connects anew is for the breaker to say.
 _on_a_live_session = retry(
-    retry=retry_if_exception_type(DeadSession), stop=stop_after_attempt(3), wait=wait_none(), reraise=True
+    retry=retry_if_exception_type(DeadSession),
+    stop=stop_after_attempt(3),
+    wait=wait_none(),
+    reraise=True,
+    before_sleep=_tell_of_retry,
 )
 
 
 class Sessions:
     """Runs scripts at the site, each in one round trip, over sessions that were opened in advance."""
 
-    def __init__(self, connection: Connection, size: PoolSize | None = None) -> None:
+    def __init__(self, connection: Connection, size: PoolSize | None = None, observer: Observer | None = None) -> None:
+        self.observer = observer or Observer()
         self._connection = connection
+        self._round_trip: float | None = None
         self._pool = Pool(connection, size or PoolSize(), self._leave_a_session)
         self._stream_slots = asyncio.Semaphore(_STREAMS)
         self._streaming: list[Shell] = []
+
+    @property
+    def line(self) -> Line:
+        """How the way to the site stands now; never waits."""
+        return Line(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
 
     async def run(
         self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
@@ -94,6 +122,7 @@ class Sessions:
         except BaseException:
             self._pool.discard(shell)
             raise
+        self._round_trip = shell.round_trip
         self._pool.give_back(shell)
         return result
 

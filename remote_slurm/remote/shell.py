@@ -48,6 +48,7 @@ class Shell:
         self._channel: paramiko.Channel | None = None
         self._lock = threading.Lock()
         self._stopped = False
+        self.round_trip: float | None = None  # seconds from the end of the last frame to the first of its answer
         self._script_end = 1
         self._handed = 0
         self._sent_before = link.wire.sent
@@ -91,8 +92,11 @@ class Shell:
         parts: list[bytes] = []
         size = 0
         self.send(asked)
+        sent = time.monotonic()
         while answer.exit_code is None:
-            parts.append(answer.feed(self.receive()))
+            data = self.receive()
+            self.round_trip = time.monotonic() - sent if not parts else self.round_trip
+            parts.append(answer.feed(data))
             size += len(parts[-1])
             if tell and parts[-1]:
                 tell(parts[-1])

@@ -32,8 +32,9 @@ from remote_slurm.domain.slurm import (
     queue_command,
 )
 from remote_slurm.errors import RemoteFailed, Superseded
-from remote_slurm.remote.convoy import Convoy, Submission
-from remote_slurm.remote.session import Result
+from remote_slurm.remote.convoy import Convoy, SbatchFailed, Submission
+from remote_slurm.remote.observer import Observer
+from remote_slurm.remote.session import Line, Result
 
 _SH = files("remote_slurm.remote") / "sh"
 
@@ -46,6 +47,9 @@ _ID_SECONDS = 3
 
 class Shells(Protocol):
     """What a site needs of `session.Sessions`."""
+
+    @property
+    def line(self) -> Line: ...
 
     async def run(
         self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
@@ -103,8 +107,11 @@ class NoLog:
 class Site:
     """One account at one site. Every call raises SiteError where it cannot be carried out by its deadline."""
 
-    def __init__(self, shells: Shells, config: Config, *, owner: bool = False) -> None:
+    def __init__(
+        self, shells: Shells, config: Config, observer: Observer | None = None, *, owner: bool = False
+    ) -> None:
         """The `owner` of DataRootFolder takes it over when it recovers; others, such as a command line, are guests."""
+        self.observer = observer or Observer()
         self._shells = shells
         self._config = config
         self._convoy = Convoy(self._submit)
@@ -114,9 +121,18 @@ class Site:
         self._read: list[str] = []
         self._asked: list[str] = []
 
+    @property
+    def line(self) -> Line:
+        """How the way to the site stands now; never waits."""
+        return self._shells.line
+
     async def submit(self, pod: str, payload: bytes) -> Submission:
         """Create the pod's job, or find out what became of it; can be called again at any time."""
-        return await self._convoy.submit(pod, payload)
+        with self.observer.operation("submit", pod):
+            outcome = await self._convoy.submit(pod, payload)
+        if isinstance(outcome, SbatchFailed):
+            self.observer.slurm_failed("sbatch")
+        return outcome
 
     async def _submit(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> None:
         values = {
@@ -149,7 +165,7 @@ class Site:
         answer = await self._ask("queue", {"squeue": queue_command(self._config.squeue_path)}, seconds=75)
         code, _, clock = answer.require("queue").partition(" ")
         if code != "0":
-            raise RemoteFailed(f"squeue failed with exit code {code}: {answer.messages}")
+            raise self._slurm_failed("squeue", f"squeue failed with exit code {code}: {answer.messages}")
         return Queue(tuple(parse_queue(answer.messages, answer.root)), float(clock or 0) - time.time())
 
     async def records(self) -> list[Record]:
@@ -173,7 +189,7 @@ class Site:
         command = accounting_command("sacct", job_ids)
         answer = await self._ask("accounting", {"sacct": command}, seconds=75)
         if answer.require("accounting") != "0":
-            raise RemoteFailed(f"sacct failed: {answer.messages}")
+            raise self._slurm_failed("sacct", f"sacct failed: {answer.messages}")
         return parse_accounting(answer.messages)
 
     async def recover(self) -> Recovery:
@@ -197,7 +213,7 @@ class Site:
         lines = "".join(f"{pod} {'yes' if force else 'no'}\n" for pod, force in pods.items())
         answer = await self._ask("cancel", values, lines.encode(), seconds=90)
         if answer.has("queue"):
-            raise RemoteFailed(f"squeue failed, so nothing was cancelled: {answer.messages}")
+            raise self._slurm_failed("squeue", f"squeue failed, so nothing was cancelled: {answer.messages}")
         gone = set(answer.all("gone"))
         return {pod: pod in gone for pod in pods}
 
@@ -205,12 +221,13 @@ class Site:
         """Totals of the nodes that the account may use."""
         answer = await self._ask("nodes", {"sinfo": nodes_command(self._config.sinfo_path)}, seconds=75)
         if answer.require("nodes") != "0":
-            raise RemoteFailed(f"sinfo failed: {answer.messages}")
+            raise self._slurm_failed("sinfo", f"sinfo failed: {answer.messages}")
         return parse_nodes(answer.messages)
 
     async def run(self, script: str, *, seconds: float = 30) -> Result:
         """A script that is the caller's own affair, such as the one that ResourceScriptPath names."""
-        return await self._shells.run(script, deadline=seconds)
+        with self.observer.operation("run"):
+            return await self._shells.run(script, deadline=seconds)
 
     async def look(self, name: str, values: dict[str, str] | None = None, *, seconds: float = 30) -> Answer:
         """What the script `name` finds out at the site, for callers that read its answer themselves."""
@@ -232,14 +249,20 @@ class Site:
         }
         chunks = self._shells.stream(self._script("log", values))
         try:
-            return await _opened(chunks)
+            with self.observer.operation("log", what.pod):
+                return await _opened(chunks)
         except BaseException:
             await chunks.aclose()
             raise
 
     async def _ask(self, name: str, values: dict[str, str], payload: bytes = b"", seconds: float = 30) -> Answer:
-        result = await self._shells.run(self._script(name, values), payload, deadline=seconds)
-        return Answer.parse(name, result.output.decode(errors="replace"))
+        with self.observer.operation(name, values.get("pod", "")):
+            result = await self._shells.run(self._script(name, values), payload, deadline=seconds)
+            return Answer.parse(name, result.output.decode(errors="replace"))
+
+    def _slurm_failed(self, command: str, words: str) -> RemoteFailed:
+        self.observer.slurm_failed(command)
+        return RemoteFailed(words)
 
     def _script(self, name: str, values: dict[str, str]) -> str:
         own = {"root": self._config.data_root_folder, "sidecar": self._name, "epoch": self._epoch}

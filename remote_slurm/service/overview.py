@@ -50,7 +50,7 @@ def summary(listed: Listed, entry: Entry | None, jobs: list[Job]) -> dict[str, A
     job = _job(listed, entry, jobs)
     records = {record.container: record for record in listed.records}
     names = (*listed.init_containers, *listed.containers)
-    state, reason = _state(job, entry, [records.get(name) for name in names])
+    state, reason = state_and_reason(job, entry, [records.get(name) for name in names])
     return {
         "pod": listed.pod,
         "name": listed.name,
@@ -71,7 +71,8 @@ def _job(listed: Listed, entry: Entry | None, jobs: list[Job]) -> Job | None:
     return next(iter([*recorded, *alive, *submitted_since, *jobs]), None)
 
 
-def _state(job: Job | None, entry: Entry | None, records: list[Record | None]) -> tuple[str, str]:
+def state_and_reason(job: Job | None, entry: Entry | None, records: list[Record | None]) -> tuple[str, str]:
+    """One of Slurm's states, or SUBMITTING, or ENDED where the records alone say that it is over; and why."""
     if entry is not None and entry.failure:
         return JobState.FAILED.value, entry.failure
     if job is not None and job.state is not JobState.UNKNOWN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,9 @@ from remote_slurm.errors import NotSent, OutcomeUnknown, Rejected, SiteError, Su
 from remote_slurm.events import event, warn
 from remote_slurm.job import SCRIPTS
 from remote_slurm.remote.listing import listing
+from remote_slurm.remote.session import Line
 from remote_slurm.remote.site import Site
+from remote_slurm.service import census
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
@@ -56,6 +59,7 @@ class Pods:
         self._asked = asyncio.Event()  # of an attempt to learn them: set when it has ended, and then replaced
         self._obstacle: SiteError | None = None  # why the last one failed
         self.superseded: Superseded | None = None  # why nothing is written any more
+        self.adopted = 0  # jobs that were found at the site at the start
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval)
         self.deletes = Deletes(site, self._entries, journal)
@@ -119,6 +123,7 @@ class Pods:
             entry = self._entries.add(pod)
             if pod in known.job_ids:
                 entry.has_job(known.job_ids[pod])
+                self.adopted += 1
             elif pod in known.unfinished and pod not in self._submissions:
                 entry.stored = True
                 self._submit(entry, b"")
@@ -260,6 +265,21 @@ class Pods:
             "sinfo_output": output,
             "error": error,
         }
+
+    # --- for those who watch ---
+
+    @property
+    def line(self) -> Line:
+        """How the way to the site stands."""
+        return self._site.line
+
+    def states(self) -> Counter[str]:
+        """How many pods stand how."""
+        return census.states(self._entries)
+
+    def orphans(self) -> list[Job]:
+        """Jobs at the site that belong to no pod which is known here."""
+        return census.orphans(self.poller.jobs, self._entries, self.deletes)
 
     async def overview(self) -> dict[str, Any]:
         """All pods that have a folder at the site, for people; see overview.py. Raises SiteError."""

@@ -44,9 +44,14 @@ class Poller:
         self._early = asyncio.Event()
         self.error = NOT_YET
         self.last_success: float | None = None
-        self._last_round = clock()
+        self._born = self._last_round = clock()
         self.jobs: tuple[Job, ...] = ()  # of the last squeue that succeeded, with those of other sidecars' pods
         self.clock_offset = 0.0
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last look that succeeded, or since the start where there was none."""
+        return self._clock() - (self._born if self.last_success is None else self.last_success)
 
     @property
     def overdue(self) -> float:
@@ -65,7 +70,10 @@ class Poller:
         """For ever; a look that fails is logged when the reason changes. Raises Superseded."""
         while True:
             started = self._clock()
-            await self.poll()
+            try:
+                await self.poll()
+            finally:
+                self._site.observer.polled(self._clock() - started)
             await self._until(started + self._interval)
 
     async def poll(self) -> None:

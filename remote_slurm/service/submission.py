@@ -129,6 +129,7 @@ class Submitter:
             stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=10),
             retry=retry_if_exception(passes),
+            before_sleep=lambda _: self._site.observer.retried("submit"),
             reraise=True,
         ):
             with attempt:

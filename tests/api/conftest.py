@@ -11,6 +11,7 @@ from api_client import Api
 from fake_site import FakeSite
 
 from remote_slurm.api.app import build_app, serving
+from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import load_config
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
@@ -28,9 +29,13 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             path = tmp_path / "SlurmConfig.yaml"
             path.write_text(yaml.safe_dump({"SSH": ssh, "SidecarPort": 0, "StateFolder": str(tmp_path), **keys}))
             config = load_config(path, {"HOME": "/home/me"})
-            pods = Pods(site or FakeSite(), config, Journal(config.state_folder))  # type: ignore[arg-type]
+            metrics = Metrics()
+            site = site or FakeSite()
+            site.observer = metrics
+            pods = Pods(site, config, Journal(config.state_folder))  # type: ignore[arg-type]
+            metrics.read(pods, config.tls)
             stack.push_async_callback(pods.stop)
-            url = await stack.enter_async_context(serving(build_app(pods, config), config))
+            url = await stack.enter_async_context(serving(build_app(pods, config, metrics), config))
             return Api(url, pods)
 
         yield start

@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm import Capacity, Job
 from remote_slurm.errors import SiteError
+from remote_slurm.remote.connection import ConnectionState
 from remote_slurm.remote.convoy import Submission, Submitted
+from remote_slurm.remote.observer import Observer
+from remote_slurm.remote.session import Line
 from remote_slurm.remote.site import Queue, Recovery, Settled
+
+CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
+LINE = Line(CONNECTION, round_trip=0.05, sessions_in_use=1, sessions_limit=8)
 
 
 @dataclass
@@ -19,6 +25,8 @@ class FakeSite:
     fresh: list[Record] = field(default_factory=list)
     error: SiteError | None = None
     submission: Submission | None = None
+    observer: Observer = field(default_factory=Observer)
+    line: Line = LINE
 
     async def recover(self) -> Recovery:
         self._answer()

@@ -1,0 +1,153 @@
+"""`/metrics` for Prometheus: what happened is counted as it happens, how things stand is read when it is asked for.
+
+The table of docs/watching.md says what each figure means; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from remote_slurm import __version__
+from remote_slurm.api.tls import CannotEncrypt, certificate
+from remote_slurm.config import TLS
+from remote_slurm.remote.observer import Observer
+from remote_slurm.remote.session import Line
+from remote_slurm.service.pods import Pods
+
+_PREFIX = "remote_slurm"
+# From a round trip within a building to a submission that a busy slurmctld holds up
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics(Observer):
+    """The figures of one sidecar, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = self._histogram(
+            "request_duration_seconds", "How long requests took, by endpoint and HTTP status; not those for logs.",
+            "endpoint", "status",
+        )  # fmt: skip
+        self._operations = self._histogram(
+            "operation_duration_seconds", "How long operations at the site took.", "operation"
+        )
+        self._polls = self._histogram("poll_duration_seconds", "How long looks at the site took.")
+        self._failures = self._counter(
+            "operation_failures_total", "Operations at the site that failed, by kind of error.", "operation", "error"
+        )
+        self._retries = self._counter("retries_total", "What was asked again, since nothing of it had run.", "what")
+        self._slurm_errors = self._counter("slurm_errors_total", "Commands of Slurm that said no.", "command")
+
+    def read(self, pods: Pods, tls: TLS) -> None:
+        """Tell how these stand, too."""
+        self.registry.register(_Standing(pods, tls))
+
+    # --- as it happens ---
+
+    @contextmanager
+    def operation(self, name: str, pod: str = "") -> Iterator[None]:  # noqa: ARG002 - one figure for each pod is too many
+        started = time.monotonic()
+        try:
+            yield
+        except Exception as error:
+            self._failures.labels(name, type(error).__name__).inc()
+            raise
+        finally:
+            self._operations.labels(name).observe(time.monotonic() - started)
+
+    def polled(self, seconds: float) -> None:
+        self._polls.observe(seconds)
+
+    def retried(self, what: str) -> None:
+        self._retries.labels(what).inc()
+
+    def slurm_failed(self, command: str) -> None:
+        self._slurm_errors.labels(command).inc()
+
+    # --- over HTTP ---
+
+    @web.middleware
+    async def measure(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Every request but those for logs, which last as long as somebody reads."""
+        started = time.monotonic()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        endpoint = resource.canonical.strip("/") if resource else "unknown"
+        if endpoint != "getLogs":
+            self._requests.labels(endpoint, response.status).observe(time.monotonic() - started)
+        return response
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """In the form that the scraper prefers."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self.registry), headers={"Content-Type": content_type})
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"{_PREFIX}_{name}", text, labels, buckets=_SECONDS, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+
+class _Standing(Collector):
+    """How the pods and the way to the site stand at this moment."""
+
+    def __init__(self, pods: Pods, tls: TLS) -> None:
+        self._pods = pods
+        self._tls = tls
+
+    def collect(self) -> Iterable[Metric]:
+        yield _gauge("info", "Which version this is.", 1, version=__version__)
+        yield from self._of_pods()
+        yield from _of_line(self._pods.line)
+        if self._tls.enabled:
+            with suppress(CannotEncrypt):  # the log has said so
+                expires = certificate(self._tls).not_valid_after_utc.timestamp()
+                yield _gauge("certificate_expiry_timestamp_seconds", "When TLS.CertFile expires.", expires)
+
+    def _of_pods(self) -> Iterable[Metric]:
+        pods = self._pods
+        states = GaugeMetricFamily(
+            f"{_PREFIX}_pods", "Pods that are known, by the state of their jobs.", labels=["state"]
+        )
+        for state, count in pods.states().items():
+            states.add_metric([state], count)
+        yield states
+        yield _gauge("last_poll_age_seconds", "Since the last look at the site that succeeded.", pods.poller.age)
+        yield _gauge("site_clock_offset_seconds", "How far the site's clock is ahead.", pods.poller.clock_offset)
+        yield _gauge("open_deletes", "Deletes that are accepted and not carried out yet.", len(pods.deletes))
+        yield _gauge("orphans", "Jobs below DataRootFolder that belong to no pod known here.", len(pods.orphans()))
+        yield _counter("jobs_adopted", "Jobs that were found at the site at the start.", pods.adopted)
+
+
+def _of_line(line: Line) -> Iterable[Metric]:
+    connection = line.connection
+    yield _gauge("connected", "1 while there is a connection to the site.", int(connection.connected))
+    yield _counter("ssh_connects", "SSH connections that were made.", connection.connects)
+    yield _counter("ssh_connect_failures", "SSH connections that could not be made.", connection.failures)
+    yield _gauge("breaker_open", "1 while no connection is tried, after failures.", int(connection.retry_in > 0))
+    yield _gauge("breaker_seconds_left", "How long none will be tried, unless a key changes.", connection.retry_in)
+    yield _gauge("sessions_in_use", "SSH sessions that do something.", line.sessions_in_use)
+    yield _gauge("sessions_limit", "SSH sessions that the site allows at once.", line.sessions_limit)
+    if line.round_trip is not None:
+        yield _gauge("round_trip_seconds", "From a script to the first of its answer, the last time.", line.round_trip)
+
+
+def _gauge(name: str, text: str, value: float, **labels: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=list(labels))
+    family.add_metric(list(labels.values()), value)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{_PREFIX}_{name}", text, value)

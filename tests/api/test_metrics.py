@@ -1,0 +1,210 @@
+"""/metrics: what is counted, what is read, and that dashboard, alerts and documentation name what there is."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from api_client import Api, bearer
+from certificates import Authority
+from fake_site import FakeSite
+from pods import payload
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from remote_slurm.api.metrics import Metrics
+from remote_slurm.config import Config
+from remote_slurm.domain.slurm import Job, JobState
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed
+from remote_slurm.remote.convoy import SbatchFailed
+from remote_slurm.remote.observer import Observers
+from remote_slurm.remote.session import Result
+from remote_slurm.remote.site import Site
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "monitoring"
+
+Serve = Callable[..., Any]
+Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def figures(text: str) -> Figures:
+    families = text_string_to_metric_families(text)
+    return {
+        (sample.name.removeprefix("remote_slurm_"), frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def of(found: Figures, name: str, **labels: str) -> float | None:
+    return found.get((name, frozenset(labels.items())))
+
+
+async def read(api: Api) -> Figures:
+    return figures((await api.get("/metrics")).text)
+
+
+async def test_pods_by_state_and_how_the_site_stands(serve: Serve) -> None:
+    jobs = [Job("7", JobState.RUNNING, pod="ns-1"), Job("8", JobState.PENDING, "Priority", pod="ns-2")]
+    stranger = Job("9", JobState.RUNNING, pod="ns-3")
+    api: Api = await serve(FakeSite(jobs=[*jobs, stranger], known={"ns-1": "7", "ns-2": "8"}))
+    await api.looked()
+    found = await read(api)
+    assert {state: of(found, "pods", state=state) for state in ("RUNNING", "PENDING")} == {"RUNNING": 1, "PENDING": 1}
+    assert [of(found, name) for name in ("jobs_adopted_total", "orphans", "open_deletes")] == [2, 1, 0]
+    assert [of(found, name) for name in ("connected", "breaker_open", "sessions_in_use", "sessions_limit")] == [
+        1,
+        0,
+        1,
+        8,
+    ]
+    assert [of(found, name) for name in ("ssh_connects_total", "ssh_connect_failures_total")] == [2, 1]
+    assert of(found, "round_trip_seconds") == 0.05
+    assert (of(found, "last_poll_age_seconds") or 0) < 60
+
+
+async def test_an_orphan_is_no_job_that_is_over_or_being_deleted(serve: Serve) -> None:
+    site = FakeSite(jobs=[Job("7", JobState.COMPLETED, pod="ns-1")])
+    api: Api = await serve(site)
+    await api.looked()
+    assert of(await read(api), "orphans") == 0
+
+
+async def test_creates_polls_and_what_was_refused(serve: Serve) -> None:
+    site = FakeSite()
+    api: Api = await serve(site)
+    await api.looked()
+    assert (await api.ask("POST", "/create", json=payload("create-hello.json"))).status == 200
+    assert (await api.ask("POST", "/create", json={})).status == 400
+    assert (await api.get("/nothing")).status == 404
+    found = await read(api)
+    assert of(found, "request_duration_seconds_count", endpoint="create", status="200") == 1
+    assert of(found, "request_duration_seconds_count", endpoint="create", status="400") == 1
+    assert of(found, "request_duration_seconds_count", endpoint="unknown", status="404") == 1
+    assert (of(found, "poll_duration_seconds_count") or 0) >= 1
+
+
+class Shells:
+    """Answers of a site, one after another."""
+
+    def __init__(self, *answers: str | Exception) -> None:
+        self._answers = list(answers)
+
+    async def run(
+        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+    ) -> Result:
+        assert script.endswith("\n")
+        assert len(payload) <= 1
+        assert deadline
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if heard:
+            heard(answer.encode())
+        return Result(0, answer.encode())
+
+
+async def test_operations_at_the_site_and_what_slurm_says() -> None:
+    metrics = Metrics()
+    ssh = {"HostName": "login", "User": "me", "IdentityFile": "/key"}
+    shells = Shells(
+        ">root /r\n>queue 1 0\nslurm_load_jobs error",
+        ">root /r\n>said ns-1 no such partition\n>failed ns-1\n",
+        OutcomeUnknown("late"),
+    )
+    site = Site(shells, Config.model_validate({"SSH": ssh}), Observers([metrics]))  # type: ignore[arg-type]
+    with pytest.raises(RemoteFailed):
+        await site.queue()
+    assert isinstance(await site.submit("ns-1", b"x"), SbatchFailed)
+    with pytest.raises(OutcomeUnknown):
+        await site.records()
+    metrics.retried("submit")
+    metrics.polled(0.2)
+    found = figures(generate_latest(metrics.registry).decode())
+    assert [of(found, "slurm_errors_total", command=command) for command in ("squeue", "sbatch")] == [1, 1]
+    for operation in ("queue", "submit", "records"):
+        assert of(found, "operation_duration_seconds_count", operation=operation) == 1
+    assert of(found, "operation_failures_total", operation="records", error="OutcomeUnknown") == 1
+    assert of(found, "operation_failures_total", operation="submit", error="OutcomeUnknown") is None
+    assert of(found, "retries_total", what="submit") == 1
+
+
+async def test_metrics_want_the_token_too(serve: Serve, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef")
+    api: Api = await serve(TokenFile=str(token))
+    assert (await api.get("/metrics")).status == 401
+    assert (await api.get("/metrics", Authorization=bearer("0123456789abcdef"))).status == 200
+
+
+@pytest.fixture
+async def known(serve: Serve, tmp_path: Path) -> dict[str, set[str]]:
+    """Every metric of ours, with its labels."""
+    authority = Authority(tmp_path)
+    pair = authority.pair("sidecar")
+    site = FakeSite(jobs=[Job("7", JobState.RUNNING, pod="ns-1")], known={"ns-1": "7"})
+    api: Api = await serve(site, TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})
+    await api.looked()
+    metrics = site.observer
+    with pytest.raises(ValueError, match="x"), metrics.operation("queue"):
+        raise ValueError("x")
+    metrics.retried("submit")
+    metrics.slurm_failed("squeue")
+    await api.get("/readyz", tls=authority.trusting())
+    names: dict[str, set[str]] = {}
+    for name, labels in figures((await api.get("/metrics", tls=authority.trusting())).text):
+        names.setdefault(f"remote_slurm_{name}", set()).update(label for label, _ in labels)
+    foreign = re.compile(r"remote_slurm_process_.*|.*_created")
+    return {name: labels for name, labels in names.items() if not foreign.fullmatch(name)}
+
+
+def used(expression: str) -> set[str]:
+    return set(re.findall(r"remote_slurm_[a-z_]+", expression))
+
+
+def labels_in(expression: str) -> set[str]:
+    grouped = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")}
+    return grouped | set(re.findall(r"[{,]\s*(\w+)\s*(?:=|!=|=~|!~)\"", expression))
+
+
+def assert_known(expression: str, known: dict[str, set[str]]) -> None:
+    assert used(expression), expression
+    assert used(expression) <= set(known), expression
+    assert labels_in(expression) <= set().union(*(known[name] for name in used(expression))), expression
+
+
+async def test_every_alert_names_what_there_is(known: dict[str, set[str]]) -> None:
+    rules = yaml.safe_load((EXAMPLES / "alerts.yaml").read_text())
+    (group,) = rules["groups"]
+    assert {rule["alert"] for rule in group["rules"]} >= {"RemoteSlurmDown", "RemoteSlurmSiteUnreachable"}
+    for rule in group["rules"]:
+        assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert_known(rule["expr"], known)
+
+
+async def test_every_panel_names_what_there_is(known: dict[str, set[str]]) -> None:
+    dashboard = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["targets"], panel["title"]
+        for target in panel["targets"]:
+            assert_known(target["expr"], known)
+
+
+async def test_the_documentation_has_every_metric(known: dict[str, set[str]]) -> None:
+    histograms = {name.removesuffix("_bucket") for name in known if name.endswith("_bucket")}
+    parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+    rows = re.findall(r"^\| `(remote_slurm_[a-z_]+)", (ROOT / "docs" / "watching.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(known.keys() - parts | histograms)
+
+
+def test_the_scrape_configuration_names_the_rules() -> None:
+    scrape = yaml.safe_load((EXAMPLES / "prometheus.yaml").read_text())
+    assert all((EXAMPLES / name).exists() for name in scrape["rule_files"])
