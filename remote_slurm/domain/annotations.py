@@ -2,8 +2,9 @@
 
 ::
 
-    slurm-job.vk.io/      flags, flavor, pre-exec, job-workdir, mpi-flags, image-root, singularity-commands, -mounts
-                          and -options; slurm-job.knoc.io/ is their older prefix and means the same
+    slurm-job.vk.io/      flags, flavor, pre-exec, job-workdir, no-clean-workdir, mpi-flags, image-root,
+                          singularity-commands, -mounts and -options; slurm-job.knoc.io/ is their older prefix and means
+                          the same
     interlink.eu/         pod-ip, wstunnel-client-commands and wireguard-client-snippet, from the Virtual Kubelet
 
 Some hold shell, and run as such: pre-exec, wstunnel-client-commands and singularity-commands. The others are data, and
@@ -28,8 +29,8 @@ _PREFIXES = (_PREFIX, "slurm-job.knoc.io/")
 _INTERLINK = "interlink.eu/"
 
 _KNOWN = frozenset({
-    "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "pre-exec", "singularity-commands",
-    "singularity-mounts", "singularity-options",
+    "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec",
+    "singularity-commands", "singularity-mounts", "singularity-options",
 })  # fmt: skip
 _SHELL = frozenset({"pre-exec", "singularity-commands"})
 _RUNTIME_ONLY = ("image-root", "singularity-mounts", "singularity-options")
@@ -54,6 +55,7 @@ class Annotations:
     pre_exec: str = ""
     mesh: bool = False
     workdir: str = ""
+    keep_workdir: bool = False
     mpi_flags: tuple[str, ...] | None = None
     image_root: str = ""
     commands: str = ""
@@ -82,6 +84,7 @@ def read_annotations(pod: Pod) -> Annotations:
         pre_exec="".join(_line(text) for text in (tunnel, own) if text.strip()),
         mesh=_MESH in own,
         workdir=_workdir(ours["job-workdir"].strip()),
+        keep_workdir=ours["no-clean-workdir"].strip() == "true",
         mpi_flags=_mpi_flags(ours["mpi-flags"].strip()),
         image_root=ours["image-root"].strip(),
         commands=ours["singularity-commands"].strip(),

@@ -118,7 +118,9 @@ def _of_job_script(prepared: Prepared, pod: Pod) -> Command:
 
 
 def _workdir_calls(annotations: Annotations, volumes: Volumes) -> tuple[Call, ...]:
-    return (("job_workdir", annotations.workdir, *volumes.on_disk),) if annotations.workdir else ()
+    if not annotations.workdir:
+        return ()
+    return (("job_workdir", annotations.workdir, "keep" if annotations.keep_workdir else "", *volumes.on_disk),)
 
 
 def _annotation_files(annotations: Annotations, job_script: str) -> list[File]:

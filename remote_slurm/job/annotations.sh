@@ -2,14 +2,14 @@
 # shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
 # What a pod's annotations, and the keys that are like them, do in its job:
 #
-#   run_as UID WHERE           no container starts where the account is another one; WHERE says who wants it
-#   deadline SECONDS           end the pod so many seconds after its job began
-#   job_workdir BASE NAME...   emptyDirs and scratch folders lie in a folder of the pod's below BASE
-#   pre_exec [mesh]            the pod's own shell; then containers.sh, inside mesh.sh where that was written
-#   resume NAME GRACE_SECONDS  how containers.sh begins, in place of `pod`
-#   prefixed TEXT COMMAND...   what singularity-commands puts in front of a container's command
-#   job_script NAME...         the script that came with the request, in place of all containers
-#   with_job_script NAME       a container that is over when that script is
+#   run_as UID WHERE               no container starts where the account is another one; WHERE says who wants it
+#   deadline SECONDS               end the pod so many seconds after its job began
+#   job_workdir BASE KEEP NAME...  emptyDirs and scratch folders lie in a folder of the pod's below BASE
+#   pre_exec [mesh]                the pod's own shell; then containers.sh, inside mesh.sh where that was written
+#   resume NAME GRACE_SECONDS      how containers.sh begins, in place of `pod`
+#   prefixed TEXT COMMAND...       what singularity-commands puts in front of a container's command
+#   job_script NAME...             the script that came with the request, in place of all containers
+#   with_job_script NAME           a container that is over when that script is
 
 run_as() {
     local uid
@@ -47,13 +47,13 @@ is_past_deadline() {
 
 # --- the folder ------------------------------------------------------------------------------------------------------
 
-# The pod's folder has a link to it, by which it is found and removed with the pod.
+# The pod's folder has a link to it, by which it is found and removed with the pod, unless it is to be kept.
 job_workdir() {
-    local name
+    local name keep=$2
     workdir=$1/$pod
-    shift
+    shift 2
     rm -f workdir
-    if ! { mkdir -p -- "$workdir" && [[ -O $workdir ]] && ln -s "$workdir" workdir; }; then
+    if ! { mkdir -p -- "$workdir" && [[ -O $workdir ]] && { [[ -n $keep ]] || ln -s "$workdir" workdir; }; }; then
         failed="job-workdir ${workdir%/*} cannot be used on node $(hostname)"
         workdir=
         return

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pods import pod, request, sh
+from pods import literal, pod, request, sh
 from serving import Serving
 
 
@@ -134,17 +134,19 @@ def test_the_values_of_variables_arrive_byte_for_byte(served: Serving) -> None:
 def test_words_of_commands_arrive_byte_for_byte(served: Serving) -> None:
     command = ["/bin/sh", "-c", 'printf "%s\\0" "$@"', "sh"]
     shown = served.vk.create(
-        request(pod({"name": "c", "image": "busybox", "command": command, "args": [*HOSTILE.values()]}))
+        request(
+            pod(
+                {
+                    "name": "c",
+                    "image": "busybox",
+                    "command": command,
+                    "args": [literal(value) for value in HOSTILE.values()],
+                }
+            )
+        )
     ).until_over()
     assert shown.phase == "Succeeded", shown.log("c")
     assert shown.log("c").split("\0")[:-1] == [*HOSTILE.values()]
-
-
-@pytest.mark.parametrize("name", ["WITH-DASH", "1ST", "A B", "X;id"])
-def test_names_of_variables_that_no_shell_has_are_refused(served24: Serving, name: str) -> None:
-    answer = served24.vk.refused(request(pod(sh("c", "true", env=[{"name": name, "value": "1"}]))))
-    assert answer.status == 400
-    assert name in answer.text
 
 
 def test_a_working_directory(served: Serving) -> None:

@@ -233,7 +233,6 @@ def test_a_pod_past_its_deadline_ends_and_says_so(node: Node) -> None:
     assert node.run(calls).code == 143
     record = node.ended("main")
     assert (record.exit_code, record.message) == (143, DEADLINE)
-    assert record.finished - record.started <= 2
     assert (node.ended("done").exit_code, node.ended("done").message) == (0, "")
 
 
@@ -283,7 +282,7 @@ def test_another_user_cannot_be_had(node: Node) -> None:
 def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: Node) -> None:
     base = node.root / "it's a work folder"
     (node.pod / "volumes" / "data").mkdir(parents=True)
-    calls = f"job_workdir {quote(str(base))} data\nscratch main\n"
+    calls = f"job_workdir {quote(str(base))} '' data\nscratch main\n"
     look = f"container main {sh('echo kept >volumes/data/file; cd scratch/main && pwd -P')}"
     assert node.run(calls + look).code == 0
     assert node.log("main") == f"{base}/{POD}/scratch/main\n"
@@ -296,7 +295,7 @@ def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: No
 
 def test_a_work_folder_that_cannot_be_made_is_told(node: Node) -> None:
     (node.root / "file").touch()
-    calls = f"job_workdir {node.root}/file\nscratch main\ncontainer main {sh('touch ran')}"
+    calls = f"job_workdir {node.root}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
     assert node.run(calls).code == 1
     assert node.ended("main").message.startswith(f"not started: job-workdir {node.root}/file cannot be used on node")
 

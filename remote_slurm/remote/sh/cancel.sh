@@ -38,6 +38,14 @@ stop_job() {  # POD FORCE ID STATE
     esac
 }
 
+# With its folder below job-workdir, to which the runner has left a link.
+remove_pod() {
+    elsewhere=$(readlink "$1/workdir")
+    case $elsewhere in
+        /*/"$1") rm -rf -- "$elsewhere" ;;
+    esac && rm -rf -- "./$1"
+}
+
 cancel_pod() {  # POD FORCE
     jobs=$(jobs_of "$1")
     if [ -n "$jobs" ]; then
@@ -45,7 +53,7 @@ cancel_pod() {  # POD FORCE
             stop_job "$1" "$2" "$id" "$state"
         done
         reply "stopping $1"
-    elif rm -rf -- "./$1"; then
+    elif remove_pod "$1"; then
         rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".*
         reply "gone $1"
     else

@@ -1,0 +1,178 @@
+"""What annotations ask for, on a real site: all pods run side by side, and each test looks at its own."""
+
+from typing import Any
+
+import pytest
+from pods import Json, key, pod, request, sh
+from serving import Serve, Serving
+from sites import Site
+from vk import Watched
+
+OURS, OLD, MESH = "slurm-job.vk.io/", "slurm-job.knoc.io/", "interlink.eu/"
+
+
+def annotated(*containers: Json, annotations: dict[str, str], **spec: Any) -> Json:
+    a_pod = pod(*containers, **spec)
+    a_pod["metadata"]["annotations"] |= annotations
+    return a_pod
+
+
+# As the Virtual Kubelet writes it (interLink 0.6), but for the programs that it downloads and the routes that they make
+MESH_SCRIPT = """cat <<'EOFMESH' > $TMPDIR/mesh.sh
+#!/bin/bash
+set -e
+set -m
+TMPDIR=${SLIRP_TMPDIR:-/tmp/.slirp.$RANDOM$RANDOM}
+mkdir -p $TMPDIR
+cd $TMPDIR
+cat <<'EOFSLIRP' > $TMPDIR/slirp.sh
+#!/bin/bash
+set -euo pipefail
+mount --make-rprivate / 2>/dev/null || true
+$@
+EOFSLIRP
+chmod +x $TMPDIR/slirp.sh
+unshare --user --map-root-user --net --mount $TMPDIR/slirp.sh "$@" &
+fg 1
+
+EOFMESH
+"""
+
+JOB_SCRIPT = """#!/bin/bash
+echo "the script runs in $workingPath"
+echo "for other" >"$workingPath/run-other.out"
+echo 4 >"$workingPath/run-other.status"
+"""
+
+
+@pytest.fixture(scope="module")
+def pods() -> dict[str, Json]:
+    """Name -> the body of create."""
+    greet = {OURS + "pre-exec": 'export APPTAINERENV_GREETING="it\'s me"; ulimit -n 99', MESH + "pod-ip": "10.7.0.2"}
+    tunnel = {
+        MESH + "wstunnel-client-commands": "echo tunnel >&2; sleep 300 &",
+        OURS + "pre-exec": "echo own; cat $WIREGUARD_CONFIG",
+        MESH + "wireguard-client-snippet": "[Interface]\nAddress = 10.7.0.2/32\n",
+    }
+    options = {
+        OLD + "singularity-options": "--env OPTION='a $HOME b'",
+        OURS + "singularity-mounts": "/etc/hostname:/node/name:ro",
+        OURS + "singularity-commands": "echo before; nice -n 5",
+        OURS + "image-root": "/srv/images/busy",
+    }
+    interfaces = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '"
+    bodies = {
+        "greeted": annotated(sh("c", 'echo "$GREETING" $(ulimit -n) "$POD_IP"'), annotations=greet),
+        "tunnelled": annotated(sh("c", "true"), annotations=tunnel),
+        "refusing": annotated(sh("c", "true"), annotations={OURS + "pre-exec": "echo no licence; exit 4"}),
+        "meshed": annotated(
+            sh("c", interfaces), sh("bad", "exit 3"), annotations={OURS + "pre-exec": MESH_SCRIPT + "export A=1\n"}
+        ),
+        "optioned": annotated(
+            sh("c", 'echo "$OPTION"; cat /node/name; cut -d" " -f19 /proc/self/stat; exit 3', image="box"),
+            annotations=options,
+        ),
+        "absolute": annotated(sh("c", "true", image="/srv/images/busybox.sif"), annotations=options),
+        "placed": annotated(
+            sh("c", "echo kept > /data/file; pwd", volumeMounts=[{"name": "data", "mountPath": "/data"}]),
+            annotations={OURS + "job-workdir": "/tmp/work folder"},
+            volumes=[{"name": "data", "emptyDir": {}}],
+        ),
+        "late": pod(sh("c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"), activeDeadlineSeconds=3),
+        "somebody": pod(sh("c", "true"), securityContext={"runAsUser": 4711}),
+    }
+    scripted = pod(sh("main", "echo no"), sh("other", "echo no"), initContainers=[sh("i", "exit 1")])
+    requests = {name: request(body) for name, body in bodies.items()}
+    return requests | {"scripted": request(scripted) | {"jobScript": JOB_SCRIPT}}
+
+
+@pytest.fixture(scope="module")
+def running(pods: dict[str, Json], site: Site, _sharing: Any) -> dict[str, Watched]:
+    served = _sharing(site)
+    return {name: served.vk.create(body) for name, body in pods.items()}
+
+
+@pytest.fixture
+def over(running: dict[str, Watched], request: pytest.FixtureRequest) -> Watched:
+    """The pod that the test is marked with, once it has ended."""
+    return running[request.param].until_over()
+
+
+def of(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("over", [name], indirect=True)
+
+
+@of("greeted")
+def test_pre_exec_runs_before_the_containers_in_their_job(over: Watched) -> None:
+    assert over.phase == "Succeeded", over.log("c")
+    assert over.log("c") == "it's me 99 10.7.0.2\n"
+
+
+@of("tunnelled")
+def test_a_tunnels_commands_come_before_it_and_do_not_keep_the_job(over: Watched, served24: Serving) -> None:
+    assert over.phase == "Succeeded"
+    output = served24.site.exec(f"cat {served24.root}/{key(over.pod)}/job-*.out")
+    assert output == "tunnel\nown\n[Interface]\nAddress = 10.7.0.2/32\n"
+
+
+@of("refusing")
+def test_a_pre_exec_that_ends_itself_fails_the_pod_and_says_so(over: Watched) -> None:
+    assert over.phase == "Failed"
+    assert over.terminated("c")["message"] == "not started: pre-exec ended the job with exit code 4"
+    assert "no licence" in over.log("c")
+
+
+@of("meshed")
+def test_containers_run_in_the_network_that_the_mesh_script_makes(over: Watched) -> None:
+    assert over.phase == "Failed"
+    assert over.log("c") == "lo\n", "and nothing of the node's"
+    assert (over.exit_code("c"), over.exit_code("bad")) == (0, 3)
+
+
+@of("optioned")
+def test_options_mounts_commands_and_the_images_root(over: Watched, served24: Serving) -> None:
+    name = served24.site.exec("hostname").strip()
+    assert over.log("c") == f"before\na $HOME b\n{name}\n5\n"
+    assert over.exit_code("c") == 3
+
+
+@of("absolute")
+def test_an_absolute_path_is_the_image(over: Watched) -> None:
+    assert over.phase == "Succeeded", over.log("c")
+
+
+@of("placed")
+def test_a_job_workdir_holds_what_the_pod_writes_until_the_pod_is_deleted(over: Watched, served24: Serving) -> None:
+    assert over.phase == "Succeeded", over.log("c")
+    folder = f"/tmp/work folder/{key(over.pod)}"
+    assert served24.site.exec(f"cat '{folder}/data/file'") == "kept\n"
+    over.delete()
+    served24.until_gone(over.pod)
+    assert served24.site.exec(f"ls '{folder}' 2>/dev/null || true") == ""
+
+
+@of("late")
+def test_a_deadline_is_kept_to_the_second(over: Watched, served24: Serving) -> None:
+    assert over.phase == "Failed"
+    assert over.exit_code("c") == 143
+    assert over.terminated("c")["message"].startswith("DeadlineExceeded: the pod was active for longer than")
+    assert served24.jobs_of(over.pod) == ["FAILED"]
+
+
+@of("somebody")
+def test_a_user_that_the_account_is_not_is_refused_with_a_sentence(over: Watched) -> None:
+    assert over.phase == "Failed"
+    assert "is to run as user id 4711 (its securityContext.runAsUser)" in over.terminated("c")["message"]
+
+
+@of("scripted")
+def test_a_script_of_the_request_runs_in_place_of_all_containers(over: Watched) -> None:
+    assert [over.exit_code(name) for name in ("i", "main", "other")] == [0, 0, 4]
+    assert over.log("main").startswith("the script runs in /")
+    assert over.log("other") == "for other\n"
+
+
+def test_the_accounts_own_user_may_be_asked_for(serve: Serve, site: Site) -> None:
+    uid = int(site.exec("id -u hpcuser"))
+    served = serve(site, DefaultUID=uid)
+    assert served.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
