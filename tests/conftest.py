@@ -4,8 +4,10 @@ A site starts in the background as soon as pytest knows that some test wants it,
 down at the end of the run. Where it cannot start, those tests fail.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sidecar import Sidecar
@@ -16,18 +18,37 @@ FIXTURES = {
     "site22": ("bookworm",),
     "each_site": ("trixie", "bookworm"),
     "strict_site": ("strict",),
+    "fragile_site": ("fragile",),
 }
+
+# What is done there to daemons and nodes would disturb other tests at the same time
+_FRAGILE = {"strict", "fragile"}
 
 _sites = pytest.StashKey[Sites]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_sites] = Sites()
+    config.stash[_sites] = Sites(_run(config))
 
 
+def _run(config: pytest.Config) -> str:
+    """What this run is called, in each of its processes."""
+    worker = getattr(config, "workerinput", None)
+    return worker["sites"] if worker else f"{os.getpid()}"
+
+
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist: a worker is told what its run is called."""
+    node.workerinput["sites"] = _run(node.config)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is quick comes first; the order is kept otherwise."""
+    """What is quick comes first; the order is kept otherwise. Tests that break a site come one after another."""
     items.sort(key=lambda item: bool(_suites(item)))
+    for item in items:
+        for kind in _FRAGILE & set(_suites(item)):
+            item.add_marker(pytest.mark.xdist_group(kind))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -38,7 +59,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[_sites].down()
+    if not hasattr(config, "workerinput"):
+        config.stash[_sites].down()
 
 
 def _suites(item: pytest.Item) -> list[str]:
@@ -62,6 +84,12 @@ def site22(request: pytest.FixtureRequest) -> Site:
 def strict_site(request: pytest.FixtureRequest) -> Site:
     """Debian 13, where jobs can run out of memory, and those in the partition urgent push others out."""
     return request.config.stash[_sites].get("strict")
+
+
+@pytest.fixture(scope="session")
+def fragile_site(request: pytest.FixtureRequest) -> Site:
+    """Like `site`; its daemons may be stopped, as long as they run again at the end of the test."""
+    return request.config.stash[_sites].get("fragile")
 
 
 @pytest.fixture(scope="session", params=["trixie", "bookworm"], ids=["slurm-24.11-apptainer", "slurm-22.05-none"])

@@ -1,13 +1,16 @@
 """Disposable Slurm sites for tests: `scripts/site` brings each up once per run, and takes it down at the end.
 
-While working on a test, TEST_SITE_TRIXIE=NAME and TEST_SITE_BOOKWORM=NAME let the run use sites that stay up.
+While working on a test, TEST_SITE_TRIXIE=NAME, TEST_SITE_BOOKWORM=NAME and so on let the run use sites that stay up.
 """
 
 import itertools
 import json
 import os
+import shutil
 import subprocess
-from dataclasses import dataclass, field
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ _KINDS = {
     "trixie": ("--suite", "trixie"),
     "bookworm": ("--suite", "bookworm"),
     "strict": ("--suite", "trixie", "--enforce-memory", "--preemption"),
+    # its daemons are stopped and its nodes taken down, so that nothing else may run there at the same time
+    "fragile": ("--suite", "trixie"),
 }
 
 _numbers = itertools.count(1)
@@ -90,52 +95,55 @@ class Site:
         return {job: state for job, state, command in (line.split(" ", 2) for line in lines) if root in command}
 
 
-@dataclass
 class Sites:
-    """All sites of this run."""
+    """All sites of this run, whichever of its processes (pytest-xdist's workers) asks for one first."""
 
-    _starting: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
-    _up: dict[str, Site] = field(default_factory=dict)
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._folder = Path(tempfile.gettempdir()) / f"remote-slurm-test-{run}"
+        self._starting: dict[str, Future[Site]] = {}
+        self._threads = ThreadPoolExecutor(len(_KINDS))
 
-    def start(self, suite: str) -> None:
+    def start(self, kind: str) -> None:
         """Begin to bring one up, in the background."""
-        if suite not in self._starting:
-            command = [SCRIPT, "up", "--name", self._name(suite), *_KINDS[suite], "--output", "json"]
-            self._starting[suite] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+        if kind not in self._starting:
+            self._starting[kind] = self._threads.submit(self._up, kind)
 
-    def get(self, suite: str) -> Site:
+    def get(self, kind: str) -> Site:
         """The site, once it is up; where it cannot start, the test fails with its words."""
-        if suite not in self._up:
-            self.start(suite)
-            answer, words = self._starting[suite].communicate()
-            assert self._starting[suite].returncode == 0, f"the site could not be started: {words}"
-            facts = json.loads(answer)
-            self._up[suite] = Site(
-                name=facts["name"],
-                suite=suite,
-                host=facts["host"],
-                port=facts["port"],
-                user=facts["user"],
-                identity_file=Path(facts["identity_file"]),
-                known_hosts_file=Path(facts["known_hosts_file"]),
-                runtime=facts["runtime"],
-            )
-        return self._up[suite]
+        self.start(kind)
+        return self._starting[kind].result()
+
+    def _up(self, kind: str) -> Site:
+        """`scripts/site up` agrees where another process was first, and waits for it."""
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / kind).touch()
+        command = [SCRIPT, "up", "--name", self._name(kind), *_KINDS[kind], "--output", "json"]
+        up = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert up.returncode == 0, f"the site could not be started: {up.stderr}"
+        facts = json.loads(up.stdout)
+        return Site(
+            name=facts["name"],
+            suite=kind,
+            host=facts["host"],
+            port=facts["port"],
+            user=facts["user"],
+            identity_file=Path(facts["identity_file"]),
+            known_hosts_file=Path(facts["known_hosts_file"]),
+            runtime=facts["runtime"],
+        )
 
     def down(self) -> None:
-        """End whatever was started, also what is half up."""
-        for suite, up in self._starting.items():
-            if suite not in self._up:
-                up.communicate()
-            if not _kept(suite):
-                subprocess.run([SCRIPT, "down", "--name", self._name(suite)], check=True, capture_output=True)
-        self._starting.clear()
+        """End whatever was started by any process of this run, also what is half up."""
+        self._threads.shutdown()
+        for kind in sorted(path.name for path in self._folder.glob("*")):
+            if not _kept(kind):
+                subprocess.run([SCRIPT, "down", "--name", self._name(kind)], check=True, capture_output=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _name(self, suite: str) -> str:
-        return _kept(suite) or f"test-{os.getpid()}-{suite}"
+    def _name(self, kind: str) -> str:
+        return _kept(kind) or f"test-{self._run}-{kind}"
 
 
-def _kept(suite: str) -> str:
-    return os.environ.get(f"TEST_SITE_{suite.upper()}", "")
+def _kept(kind: str) -> str:
+    return os.environ.get(f"TEST_SITE_{kind.upper()}", "")

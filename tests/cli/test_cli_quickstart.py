@@ -3,7 +3,10 @@
 import subprocess
 from pathlib import Path
 
+import pytest
 from sidecar import ENVIRONMENT
+
+pytestmark = pytest.mark.xdist_group("quickstart")  # its site has one name
 
 QUICKSTART = Path(__file__).parents[2] / "scripts" / "quickstart"
 STATE = Path("/run/remote-slurm/quickstart")

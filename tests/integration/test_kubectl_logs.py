@@ -14,7 +14,9 @@ def test_times_since_and_one_reader_for_all_followers(served: Serving) -> None:
     slow.until_true(lambda: "running" in slow.state("c"), "it runs")
     client = served.sidecar.client
     with client.follow(slow.pod, "c") as one, client.follow(slow.pod, "c", Tail=1) as two:
-        readers = served.site.exec("pgrep -c -u hpcuser -f 'tail .* --pid=.*/c.log' || true").strip()
+        readers = served.site.exec(
+            f"pgrep -c -u hpcuser -f 'tail .* --pid=.*{key(slow.pod)}/logs/c.log' || true"
+        ).strip()
         whole, last = one.rest(), two.rest()
     slow.until_over()
     text = "".join(f"line {i}\n" for i in range(1, 7))

@@ -130,29 +130,29 @@ def test_a_site_that_goes_away_keeps_the_node_without_room(site: Site, through: 
     wait_until(lambda: served.client.ping()["resources"]["pods"] == "1000", "the ping has room")
 
 
-def test_an_sshd_that_is_restarted(each_site: Site, through: Any) -> None:
-    _, served = through(each_site)
+def test_an_sshd_that_is_restarted(fragile_site: Site, through: Any) -> None:
+    _, served = through(fragile_site)
     connected(served)
     running = served.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
-    each_site.exec("site-daemon kill sshd; pkill -KILL -u hpcuser sshd || true; site-daemon start sshd")
+    fragile_site.exec("site-daemon kill sshd; pkill -KILL -u hpcuser sshd || true; site-daemon start sshd")
     again = served.vk.create(request(pod(sh("c", "exit 4"))))
     assert [running.until_over().exit_code("c"), again.until_over().exit_code("c")] == [3, 4]
 
 
-def test_a_slurmctld_that_does_not_answer_ends_no_pod(site: Site, through: Any) -> None:
-    _, served = through(site)
+def test_a_slurmctld_that_does_not_answer_ends_no_pod(fragile_site: Site, through: Any) -> None:
+    _, served = through(fragile_site)
     connected(served)
     a_pod, out = counting("until [ -e ${0%/*}/go ]; do sleep 0.2; done; exit 3")
     go = f"{out.removesuffix('/out')}/go"
     a_pod["spec"]["containers"][0]["args"].append(out)  # $0
     running = served.vk.create(request(a_pod)).until_running("c")
-    site.exec("site-daemon stop slurmctld")
+    fragile_site.exec("site-daemon stop slurmctld")
     try:
         wait_until(lambda: "squeue failed" in served.sidecar.log, "squeue has failed")
         assert running.poll() == "Running"
     finally:
-        site.exec("site-daemon start slurmctld")
-    site.exec(f"touch {go}")
+        fragile_site.exec("site-daemon start slurmctld")
+    fragile_site.exec(f"touch {go}")
     running.until_over()
     assert running.exit_code("c") == 3
 

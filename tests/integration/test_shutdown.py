@@ -35,9 +35,9 @@ def test_a_sidecar_stops_while_the_site_is_away(site: Site, through: Any) -> Non
     assert served.sidecar.stop(seconds=10) == 0
 
 
-def test_nothing_is_left_running_at_the_site(site: Site, serve: Serve) -> None:
-    served = serve(site, SSH={"User": "bob"}, DataRootFolder=f"/home/bob/{site.name}")
+def test_nothing_is_left_running_at_the_site(fragile_site: Site, serve: Serve) -> None:
+    served = serve(fragile_site, SSH={"User": "bob"}, DataRootFolder=f"/home/bob/{fragile_site.name}")
     served.vk.create(request(pod(sh("c", "true")))).until_over()
-    assert site.exec("pgrep -u bob || true") != ""
+    assert fragile_site.exec("pgrep -u bob || true") != ""
     assert served.sidecar.stop() == 0
-    wait_until(lambda: site.exec("pgrep -u bob || true") == "", "bob has no processes")
+    wait_until(lambda: fragile_site.exec("pgrep -u bob || true") == "", "bob has no processes")
