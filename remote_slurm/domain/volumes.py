@@ -104,7 +104,8 @@ class Volumes:
 
     def sub_paths(self, container: Container, known: Mapping[str, str]) -> list[Call]:
         """What has to be there below its volumes when `container` starts: the runner makes it where it is missing."""
-        subs = [(self.collected[each.name], _sub_path(container, each, known)) for each in container.volume_mounts]
+        mounts = (each for each in container.volume_mounts if each.name in self.collected)
+        subs = [(self.collected[each.name], _sub_path(container, each, known)) for each in mounts]
         return [("sub_path", each.source, sub) for each, sub in subs if sub and not _travels(each, sub)]
 
     def _mount(self, container: Container, mount: VolumeMount, known: Mapping[str, str]) -> Mount:
