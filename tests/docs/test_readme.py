@@ -1,8 +1,13 @@
 """What the documentation says is what the code does."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import yaml
+from docs_hook import on_page_markdown, section
 
 ROOT = Path(__file__).parents[2]
 
@@ -12,8 +17,44 @@ def test_the_tables_are_those_of_the_code() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_every_file_that_the_readme_links_is_there() -> None:
-    targets = [part.split(")")[0] for part in (ROOT / "README.md").read_text().split("](")[1:]]
-    local = [target for target in targets if "://" not in target]
-    assert local
-    assert [target for target in local if not (ROOT / target).exists()] == []
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_file_that_is_linked_is_there(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+def test_every_page_has_a_place_in_the_navigation() -> None:
+    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    assert {page.name for page in PAGES} == set(navigation)
+
+
+README = """\
+## One
+see [the page](docs/page.md), [a file](examples/x.yaml) and [elsewhere](https://example.org/)
+
+### Part
+inside
+
+## Two
+of two
+"""
+
+
+def test_a_page_takes_over_a_section_of_the_readme() -> None:
+    whole = section(README, "one")
+    assert "[the page](page.md), a file and [elsewhere](https://example.org/)" in whole
+    assert whole.endswith("### Part\ninside")
+    assert section(README, "part") == "inside"
+    assert section(README, "two") == "of two"
+
+
+def test_a_section_that_is_gone_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        on_page_markdown("[the list](../README.md#no-such-section)\n")
+
+
+def test_a_link_to_a_file_outside_the_pages_is_its_text() -> None:
+    assert on_page_markdown("see [`examples/x`](../examples/x).") == "see `examples/x`."
