@@ -20,8 +20,10 @@ from remote_slurm.errors import Rejected
 # A container of its own instead of the user's login environment, with a root file system that can be written (in
 # memory), and values that are not evaluated by a shell a second time
 _ALWAYS = ("--containall", "--no-eval", "--writable-tmpfs")
-# The ranks of an MPI program share memory and see each other's processes, as those of one container would
-_ALWAYS_WITH_MPI = ("--contain", "--cleanenv", "--bind=/dev/shm", "--no-eval", "--writable-tmpfs")
+# The ranks of an MPI program share memory and see each other's processes, as those of one container would, and they
+# reach the devices of the node's network: --contain would give each a /dev of its own
+_ALWAYS_WITH_MPI = ("--cleanenv", "--no-mount=tmp,cwd,hostfs", "--no-eval", "--writable-tmpfs")
+_TMP = "/tmp"  # noqa: S108 - of the container
 # What `run` runs; `exec` of it is the same, but by the image's own /bin/sh
 _RUNSCRIPT = "/.singularity.d/runscript"
 _GPU_OPTION = {"": (), "nvidia.com/": ("--nv",), "amd.com/": ("--rocm",)}
@@ -93,13 +95,27 @@ def _apptainer(start: Started, config: Config) -> Command:
             *_GPU_OPTION[gpu_vendor(container)],
         ),
         (*start.annotations.mounts, *start.annotations.options),
-        ("--workdir", f"scratch/{container.name}"),
-        ("--pwd", container.working_dir) if container.working_dir else (),
+        _scratch(start),
+        _working_dir(start),
         ("--env-file", start.prepared.env_file),
         *(("--bind", _bind(mount)) for mount in start.prepared.mounts),
         (image(container, start.annotations.image_root or config.image_prefix),),
         command,
     )
+
+
+def _scratch(start: Started) -> Line:
+    """Where /tmp, /var/tmp and home lie; the ranks of an MPI program have them together."""
+    folder = f"scratch/{start.container.name}"
+    if start.mpi_flags is None:
+        return ("--workdir", folder)
+    return ("--home", f"{folder}:{_TMP}", "--bind", f"{folder}:/var{_TMP}")
+
+
+def _working_dir(start: Started) -> Line:
+    """Without a word, that of the job would be looked for where nothing is hidden from the container."""
+    folder = start.container.working_dir or ("" if start.mpi_flags is None else _TMP)
+    return ("--pwd", folder) if folder else ()
 
 
 def _bind(mount: Mount) -> str:

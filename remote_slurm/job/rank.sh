@@ -6,6 +6,9 @@ prefix=SINGULARITYENV_
 [[ $(readlink -f "$(type -P "$1")") == */apptainer ]] && prefix=APPTAINERENV_  # it complains about the older one
 shift
 
+# UCX opens the other ranks' memory through /proc, which the user namespaces of two containers do not let it
+export UCX_POSIX_USE_PROC_LINK="${UCX_POSIX_USE_PROC_LINK-n}"
+
 for name in $(compgen -e); do
     case $name in
         PMI_* | PMI2_* | PMIX_* | HYDI_* | MPI_* | MPIR_* | MPICH_* | OMPI_* | PRTE_* | I_MPI_* | MV2_* | UCX_* | FI_*)

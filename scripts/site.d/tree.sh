@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The recipes of the trees, from an empty folder to Debian with Slurm. What happens inside a tree is in recipe/.
 
-base_recipe() { hash_of tree.sh recipe/{chroot,packages,accounts,image,tidy}; }
+base_recipe() { hash_of tree.sh recipe/{chroot,packages,accounts,image,mpi,tidy}; }
 accounting_recipe() { hash_of mount-root.sh recipe/{layer,accounting}; }
 hash_of() { (cd "$PARTS" && { echo "$SUITE" && cat "$@"; } | sha256sum | cut -c 1-12); }
 
@@ -16,7 +16,7 @@ build_base() {
     step "$log" 'accounts and the container image (3 of 3)' finish_base "$part"
 }
 
-finish_base() { inside_tree "$1" accounts && inside_tree "$1" image && inside_tree "$1" tidy; }
+finish_base() { inside_tree "$1" accounts && inside_tree "$1" image && inside_tree "$1" mpi "$SUITE" && inside_tree "$1" tidy; }
 
 # No fsync and no documentation: both cost time, and nobody misses them in a tree that is thrown away when it breaks.
 prepare_dpkg() {

@@ -73,6 +73,12 @@ def pods() -> dict[str, Json]:
             annotations=options,
         ),
         "absolute": annotated(sh("c", "true", image="/srv/images/busybox.sif"), annotations=options),
+        "parallel": annotated(
+            {"name": "c", "image": "busybox", "command": ["/usr/local/bin/ring"]},
+            annotations={OURS + "mpi-flags": "-prepend-rank", OURS + "singularity-mounts": "/usr /lib /lib64"},
+            flags="--ntasks=4",
+            initContainers=[sh("i", "echo once")],
+        ),
         "placed": annotated(
             sh("c", "echo kept > /data/file; pwd", volumeMounts=[{"name": "data", "mountPath": "/data"}]),
             annotations={OURS + "job-workdir": "/tmp/work folder"},
@@ -139,6 +145,15 @@ def test_options_mounts_commands_and_the_images_root(over: Watched, served24: Se
 @of("absolute")
 def test_an_absolute_path_is_the_image(over: Watched) -> None:
     assert over.phase == "Succeeded", over.log("c")
+
+
+@of("parallel")
+def test_mpi_flags_put_mpiexec_in_front_of_the_container(over: Watched) -> None:
+    assert over.phase == "Succeeded", over.log("c")
+    assert sorted(over.log("c").splitlines()) == [
+        f"[{rank}] rank {rank} of 4, all ranks together are 6" for rank in range(4)
+    ]
+    assert over.log("i") == "once\n"
 
 
 @of("placed")
