@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 # interLink's correlation id, such as CreatePod#123; the API sets it for the time of a request
 session_id: ContextVar[str] = ContextVar("session_id", default="")
@@ -35,13 +37,39 @@ def detail(message: str, **fields: object) -> None:
     event(message, level=logging.DEBUG, **fields)
 
 
-def configure(*, verbose: bool, errors_only: bool, as_json: bool = False) -> None:
-    """Log to standard error, at the level and in the form that the configuration names."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A warning or an error: when (time.time()), its sentence, and its fields."""
+
+    time: float
+    level: str
+    message: str
+    fields: Mapping[str, object]
+
+
+class Recent(logging.Handler):
+    """Remembers the latest warnings and errors, newest first; one that is said again is remembered once."""
+
+    def __init__(self, most: int = 50) -> None:
+        super().__init__(logging.WARNING)
+        self._most = most
+        self.troubles: tuple[Trouble, ...] = ()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {key: _plain(value) for key, value in fields_of(record).items()}
+        new = Trouble(record.created, record.levelname, one_line(record.getMessage()), fields)
+        others = [each for each in self.troubles if (each.message, each.fields) != (new.message, new.fields)]
+        self.troubles = (new, *others[: self._most - 1])
+
+
+def configure(*, verbose: bool, errors_only: bool, as_json: bool = False, recent: Recent | None = None) -> None:
+    """Log to standard error, at the level and in the form that the configuration names; `recent` listens, too."""
     level = logging.ERROR if errors_only else logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if as_json else _Text())
-    _log.handlers[:] = [handler]
-    _log.setLevel(level)
+    handler.setLevel(level)
+    _log.handlers[:] = [handler, *([recent] if recent else [])]
+    _log.setLevel(min(level, logging.WARNING) if recent else level)
     _log.propagate = False
 
 

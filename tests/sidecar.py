@@ -34,9 +34,10 @@ class Answer:
 class Client:
     """GET requests have a body, as interLink's have."""
 
-    def __init__(self, url: str, timeout: float = 70) -> None:
+    def __init__(self, url: str, timeout: float = 70, token: str = "") -> None:
         self._url = url
         self._timeout = timeout
+        self._token = token
 
     def create(self, body: Any, session: str = "") -> Answer:
         return self.ask("POST", "/create", body, session)
@@ -72,6 +73,8 @@ class Client:
     def _asked(self, method: str, path: str, body: Any, session: str = "") -> Iterator[http.client.HTTPResponse]:
         connection = _connection(self._url, self._timeout)
         headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         if session:
             headers["InterLink-Http-Session"] = session
         try:
@@ -110,7 +113,7 @@ def log_request(pod: Any, container: str, **options: Any) -> dict[str, Any]:
 class Sidecar:
     """`remote-slurm serve` as a process of its own; it is listening once this exists."""
 
-    def __init__(self, config: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, config: Path, *options: str, environment: dict[str, str] | None = None, token: str = "") -> None:
         self._log = config.with_name(f"{config.stem}-{time.monotonic_ns()}.log")
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -121,7 +124,7 @@ class Sidecar:
                 env=ENVIRONMENT | (environment or {}),
             )
         self.url = self._wait_until_listening()
-        self.client = Client(self.url)
+        self.client = Client(self.url, token=token)
 
     @property
     def log(self) -> str:

@@ -15,8 +15,10 @@ from remote_slurm.api.health import health_routes
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
+from remote_slurm.api.ui import RECENT, ui_routes
 from remote_slurm.config import Config
 from remote_slurm.errors import RemoteSlurmError
+from remote_slurm.events import Recent
 from remote_slurm.service.pods import Pods
 
 # A create answers within this; requests in flight may finish
@@ -27,15 +29,18 @@ class CannotListen(RemoteSlurmError):
     """The configured port or socket cannot be used."""
 
 
-def build_app(pods: Pods, config: Config, metrics: Metrics | None = None) -> web.Application:
-    """All of interLink's endpoints, answered by `pods`, and /metrics where there are some. Raises BadTokenFile."""
+def build_app(
+    pods: Pods, config: Config, metrics: Metrics | None = None, recent: Recent | None = None
+) -> web.Application:
+    """All of interLink's endpoints, answered by `pods`, and those for people who watch. Raises BadTokenFile."""
     let_in = authentication(Tokens(config.token_file) if config.token_file else None)
     app = web.Application(middlewares=[session, sentences, let_in], client_max_size=config.max_request_size)
     if metrics:
         app.middlewares.insert(0, metrics.measure)
         app.router.add_get("/metrics", metrics.answer)
     app[PODS] = pods
-    app.add_routes([*routes, *health_routes])
+    app[RECENT] = recent or Recent()
+    app.add_routes([*routes, *health_routes, *ui_routes])
     app.on_shutdown.append(_end_followers)
     return app
 

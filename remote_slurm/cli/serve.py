@@ -49,21 +49,26 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
+    recent = events.Recent()
     events.configure(
         verbose=config.verbose_logging,
         errors_only=config.errors_only_logging,
         as_json=config.log_format is LogFormat.JSON,
+        recent=recent,
     )
     for sentence in config.warnings:
         warn(sentence)
-    asyncio.run(_serve(config, arguments.ready_file))
+    asyncio.run(_serve(config, recent, arguments.ready_file))
     return 0
 
 
-async def _serve(config: Config, ready_file: Path | None) -> None:
+async def _serve(config: Config, recent: events.Recent, ready_file: Path | None) -> None:
     stopped = _stop_signal()
     metrics = Metrics()
-    async with running(config, metrics, owner=True) as pods, serving(build_app(pods, config, metrics), config) as url:
+    async with (
+        running(config, metrics, owner=True) as pods,
+        serving(build_app(pods, config, metrics, recent), config) as url,
+    ):
         metrics.read(pods, config.tls)
         event(f"listening on {url}", site=",".join(config.ssh.host_names), user=config.ssh.user)
         with _told(ready_file, url):

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from remote_slurm.config import Config
 from remote_slurm.domain.logs import LogSlice, Noted, parse_notes
+from remote_slurm.domain.partitions import Partition, parse_partitions, partitions_command
 from remote_slurm.domain.records import Record, parse_records
 from remote_slurm.domain.shell import assignments
 from remote_slurm.domain.slurm import (
@@ -223,6 +224,13 @@ class Site:
         if answer.require("nodes") != "0":
             raise self._slurm_failed("sinfo", f"sinfo failed: {answer.messages}")
         return parse_nodes(answer.messages)
+
+    async def partitions(self) -> list[Partition]:
+        """The partitions that the account may use, with their free CPUs."""
+        answer = await self._ask("nodes", {"sinfo": partitions_command(self._config.sinfo_path)}, seconds=75)
+        if answer.require("nodes") != "0":
+            raise self._slurm_failed("sinfo", f"sinfo failed: {answer.messages}")
+        return parse_partitions(answer.messages)
 
     async def run(self, script: str, *, seconds: float = 30) -> Result:
         """A script that is the caller's own affair, such as the one that ResourceScriptPath names."""

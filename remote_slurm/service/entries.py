@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class Entry:
     missing_since: float | None = None  # when a good squeue first lacked its job
     missing_polls: int = 0
     ended_since: float | None = None  # when its job was first seen ended
+    since: float = field(default_factory=time.time)  # when this process first heard of it
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def view(self) -> PodView:

@@ -59,8 +59,8 @@ def summary(listed: Listed, entry: Entry | None, jobs: list[Job]) -> dict[str, A
         "reason": reason,
         "ageSeconds": listed.age,
         "graceSeconds": listed.grace_seconds,
-        "initContainers": [_container(name, records.get(name)) for name in listed.init_containers],
-        "containers": [_container(name, records.get(name)) for name in listed.containers],
+        "initContainers": [container_state(name, records.get(name)) for name in listed.init_containers],
+        "containers": [container_state(name, records.get(name)) for name in listed.containers],
     }
 
 
@@ -84,7 +84,8 @@ def state_and_reason(job: Job | None, entry: Entry | None, records: list[Record 
     return JobState.UNKNOWN.value, "squeue does not list its job"
 
 
-def _container(name: str, record: Record | None) -> dict[str, Any]:
+def container_state(name: str, record: Record | None) -> dict[str, Any]:
+    """As JSON, times in seconds since 1970."""
     if record is None:
         return {"name": name, "state": "waiting"}
     state: dict[str, Any] = {"name": name, "state": record.phase.value, "startedAt": record.started}

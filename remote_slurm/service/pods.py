@@ -30,6 +30,7 @@ from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.logs import Logs
+from remote_slurm.service.lookout import Lookout
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.submission import Patience, Submitter, Submitting, passes
@@ -64,6 +65,7 @@ class Pods:
         self.poller = Poller(site, self._entries, config.poll_interval)
         self.deletes = Deletes(site, self._entries, journal)
         self.capacity = CapacityWatch(site, config)
+        self.lookout = Lookout(site, self._entries, self.poller, config)
 
     # --- life ---
 
@@ -88,6 +90,7 @@ class Pods:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.lookout.stop()
 
     async def _recover_then_poll(self) -> None:
         while not self.recovered:

@@ -204,7 +204,12 @@ class Poller:
     def _end(self, entry: Entry) -> None:
         entry.settle()
         state = entry.job.state.value if entry.job else ""
-        event("pod ended", pod=entry.name, job=entry.job_id, state=state)
+        failed = [record for record in entry.records.values() if record.exit_code]
+        if state == JobState.COMPLETED.value and not failed:
+            event("pod ended", pod=entry.name, job=entry.job_id, state=state)
+        else:
+            code = max((record.exit_code for record in failed), default="")
+            warn("pod failed", pod=entry.name, job=entry.job_id, state=state, exit_code=code)
 
 
 def _are_stale(entry: Entry, site_time: float) -> bool:

@@ -13,6 +13,7 @@ from fake_site import FakeSite
 from remote_slurm.api.app import build_app, serving
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import load_config
+from remote_slurm.events import Recent
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 
@@ -24,7 +25,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
     """Start a server; keys of the configuration are arguments, and `site` is the site behind it."""
     async with AsyncExitStack() as stack:
 
-        async def start(site: FakeSite | None = None, **keys: Any) -> Api:
+        async def start(site: FakeSite | None = None, recent: Recent | None = None, **keys: Any) -> Api:
             ssh = {"HostName": "login.example.org", "User": "hpcuser", "IdentityFile": "/keys/id"}
             path = tmp_path / "SlurmConfig.yaml"
             path.write_text(yaml.safe_dump({"SSH": ssh, "SidecarPort": 0, "StateFolder": str(tmp_path), **keys}))
@@ -35,7 +36,8 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             pods = Pods(site, config, Journal(config.state_folder))  # type: ignore[arg-type]
             metrics.read(pods, config.tls)
             stack.push_async_callback(pods.stop)
-            url = await stack.enter_async_context(serving(build_app(pods, config, metrics), config))
+            app = build_app(pods, config, metrics, recent)
+            url = await stack.enter_async_context(serving(app, config))
             return Api(url, pods)
 
         yield start

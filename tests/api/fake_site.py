@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from remote_slurm.domain.partitions import Partition
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm import Capacity, Job
 from remote_slurm.errors import SiteError
@@ -10,7 +11,7 @@ from remote_slurm.remote.connection import ConnectionState
 from remote_slurm.remote.convoy import Submission, Submitted
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line
-from remote_slurm.remote.site import Queue, Recovery, Settled
+from remote_slurm.remote.site import Answer, Queue, Recovery, Settled
 
 CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
 LINE = Line(CONNECTION, round_trip=0.05, sessions_in_use=1, sessions_limit=8)
@@ -25,6 +26,8 @@ class FakeSite:
     fresh: list[Record] = field(default_factory=list)
     error: SiteError | None = None
     submission: Submission | None = None
+    listed: str = ">root /r\n>listed 1000\n"
+    asked: list[str] = field(default_factory=list)
     observer: Observer = field(default_factory=Observer)
     line: Line = LINE
 
@@ -62,6 +65,17 @@ class FakeSite:
     async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
         self._answer()
         return dict.fromkeys(pods, True)
+
+    async def partitions(self) -> list[Partition]:
+        self.asked.append("partitions")
+        self._answer()
+        return [Partition("main", is_default=True, is_up=True, cpus=8, free=3, nodes=1, time_limit="1:00", gres="")]
+
+    async def look(self, name: str, *, seconds: float) -> Answer:
+        assert seconds
+        self.asked.append(name)
+        self._answer()
+        return Answer.parse(name, self.listed)
 
     async def capacity(self) -> Capacity:
         self._answer()

@@ -1,0 +1,347 @@
+"use strict";
+// Asks for the state of the site again and again, and changes only what has changed: what is open stays open, and what
+// has the focus keeps it. Whatever comes from the site is set as text, never as markup.
+
+const EVERY = 2000; // ms; the answer comes from the sidecar's memory
+const LOG_EVERY = 3000; // ms, for the one log that is looked at
+const FEW_TROUBLES = 5;
+const PHASES = ["failed", "waiting", "running", "ending", "unknown", "succeeded"];
+
+const at = (id) => document.getElementById(id);
+const shown = { phase: "", words: "", allTroubles: false, state: null, log: null };
+
+function element(tag, name, text) {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// Children of `parent`, one for each item: those that there are stay, in the order of the items
+function keep(parent, items, keyOf, make, update) {
+  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  items.forEach((item, index) => {
+    const key = String(keyOf(item));
+    let child = old.get(key);
+    if (!child) {
+      child = make(item);
+      child.dataset.key = key;
+    }
+    old.delete(key);
+    update(child, item);
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] || null);
+  });
+  for (const child of old.values()) child.remove();
+}
+
+function duration(seconds) {
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "m"]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)}${unit}`;
+  }
+  return `${Math.floor(seconds)}s`;
+}
+
+function clock(seconds) {
+  const time = new Date(seconds * 1000);
+  const today = time.toDateString() === new Date().toDateString();
+  const form = { hour12: false };
+  return today ? time.toLocaleTimeString([], form) : time.toLocaleString([], form);
+}
+
+function address(path, query) {
+  const url = new URL(path, location.href);
+  url.username = url.password = ""; // a browser does not fetch an address that holds them
+  for (const [key, value] of Object.entries(query || {})) url.searchParams.set(key, value);
+  return url;
+}
+
+// --- the site ---
+
+function figures(state) {
+  const site = state.site;
+  const trip = site.roundTripSeconds;
+  const late = site.lastPollSeconds !== null && site.lastPollSeconds > 3 * site.pollIntervalSeconds;
+  return [
+    ["Round trip", trip === null ? "–" : `${Math.ceil(trip * 1000)}`, trip === null ? "" : "ms"],
+    ["Last poll", site.lastPollSeconds === null ? "never" : duration(site.lastPollSeconds), late ? "ago: late" : "ago"],
+    ["Running", count(state, "running"), "pods"],
+    ["Waiting", count(state, "waiting"), "pods"],
+    ["Failed", count(state, "failed"), "pods"],
+    ["Sessions", `${site.sessionsInUse}`, `of ${site.sessionsLimit}`],
+  ];
+}
+
+function count(state, phase) {
+  return `${state.counts[phase] || 0}`;
+}
+
+function showSite(state) {
+  const site = state.site;
+  document.body.dataset.site = site.reachable ? "good" : "bad";
+  say(at("address"), site.address);
+  const again = site.retryInSeconds > 0 ? ` (tried again in ${duration(site.retryInSeconds)})` : "";
+  const where = site.host ? `reachable, by ${site.host}` : "reachable";
+  say(at("verdict"), site.reachable ? where : `not reachable: ${site.error}${again}`);
+  keep(at("figures"), figures(state), (figure) => figure[0], makeFigure, (box, [name, value, unit]) => {
+    say(box.querySelector("b"), value);
+    say(box.querySelector("small"), unit);
+    box.classList.toggle("alarm", (name === "Failed" && value !== "0") || unit.endsWith("late"));
+  });
+  say(at("version"), `remote-slurm ${state.version}.`);
+}
+
+function makeFigure([name]) {
+  const box = element("div");
+  const value = element("dd");
+  value.append(element("b"), " ", element("small"));
+  box.append(element("dt", "", name), value);
+  return box;
+}
+
+function showPartitions(partitions) {
+  keep(at("partitions"), partitions || [], (each) => each.name, makePartition, (item, each) => {
+    say(item.querySelector(".name"), each.name + (each.default ? " (default)" : ""));
+    say(item.querySelector(".free"), each.up ? `${each.free} of ${each.cpus}` : "down");
+    const meter = item.querySelector("meter");
+    meter.max = Math.max(1, each.cpus);
+    meter.value = each.up ? each.free : 0;
+    meter.setAttribute("aria-label", `free CPUs in ${each.name}`);
+    const nodes = each.nodes === 1 ? "1 node" : `${each.nodes} nodes`;
+    const limit = each.timeLimit === "infinite" ? "no time limit" : `at most ${each.timeLimit}`;
+    say(item.querySelector(".more"), [nodes, limit, each.gres].filter(Boolean).join(" · "));
+  });
+}
+
+function makePartition() {
+  const item = element("li");
+  const row = element("div", "row");
+  row.append(element("span", "name"), element("span", "free"));
+  item.append(row, element("meter"), element("div", "more"));
+  return item;
+}
+
+// --- what failed ---
+
+function showTroubles(troubles) {
+  at("troubles-section").hidden = troubles.length === 0;
+  const some = shown.allTroubles ? troubles : troubles.slice(0, FEW_TROUBLES);
+  const keyOf = (each) => JSON.stringify([each.message, each.pod, each.job, each.state]);
+  keep(at("troubles"), some, keyOf, makeTrouble, (item, each) => {
+    say(item.querySelector("time"), clock(each.time));
+    say(item.querySelector("b"), each.pod ? `${each.pod}: ` : "");
+    say(item.querySelector("i"), troubleSentence(each));
+  });
+  const more = at("more-troubles");
+  more.hidden = troubles.length <= FEW_TROUBLES;
+  more.setAttribute("aria-expanded", String(shown.allTroubles));
+  say(more, shown.allTroubles ? "Show fewer" : `Show all ${troubles.length}`);
+}
+
+function troubleSentence(each) {
+  const facts = [
+    each.job && `job ${each.job}`,
+    each.state,
+    each.exit_code !== undefined && `exit code ${each.exit_code}`,
+    each.request,
+  ];
+  const tail = facts.filter(Boolean).join(", ");
+  return tail ? `${each.message} (${tail})` : each.message;
+}
+
+function makeTrouble() {
+  const item = element("li");
+  const text = element("span");
+  const sentence = element("i");
+  sentence.style.fontStyle = "normal";
+  text.append(element("b"), sentence);
+  item.append(element("time"), text);
+  return item;
+}
+
+// --- pods ---
+
+function showPods(state) {
+  showPhases(state.counts);
+  const pods = state.pods.filter(isWanted);
+  keep(at("list"), pods, (pod) => pod.pod, makePod, updatePod);
+  const all = Object.values(state.counts).reduce((sum, each) => sum + each, 0);
+  at("nothing").hidden = pods.length > 0;
+  say(at("nothing"), all ? "No pod is like that." : "There are no pods.");
+  say(at("shown"), all > state.pods.length ? `The ${state.pods.length} most urgent of ${all} pods are shown.` : "");
+}
+
+function isWanted(pod) {
+  if (shown.phase && pod.phase !== shown.phase) return false;
+  const text = `${pod.name} ${pod.pod} ${pod.jobId} ${pod.state} ${pod.reason}`.toLowerCase();
+  return shown.words.split(/\s+/).every((word) => text.includes(word));
+}
+
+function showPhases(counts) {
+  const phases = PHASES.filter((phase) => counts[phase] || phase === shown.phase);
+  keep(at("phases"), phases, (phase) => phase, makePhase, (button, phase) => {
+    say(button, `${phase} ${counts[phase] || 0}`);
+    button.setAttribute("aria-pressed", String(shown.phase === phase));
+  });
+}
+
+function makePhase(phase) {
+  const button = element("button");
+  button.type = "button";
+  button.addEventListener("click", () => {
+    shown.phase = shown.phase === phase ? "" : phase;
+    showPods(shown.state);
+  });
+  return button;
+}
+
+function makePod(pod) {
+  const item = element("li");
+  const details = element("details");
+  const summary = element("summary");
+  for (const name of ["state", "name", "job", "age", "reason"]) summary.append(element("span", name));
+  const inside = element("div", "inside");
+  const log = element("pre");
+  log.tabIndex = 0; // so that it can be scrolled with the keyboard
+  log.setAttribute("role", "log");
+  log.setAttribute("aria-live", "off");
+  inside.append(element("p", "facts"), element("div", "containers"), log);
+  details.append(summary, inside);
+  details.addEventListener("toggle", () => toggle(details, item));
+  item.append(details);
+  return item;
+}
+
+function updatePod(item, pod) {
+  item.pod = pod;
+  const summary = item.querySelector("summary");
+  summary.className = pod.phase;
+  say(summary.querySelector(".state"), pod.state);
+  say(summary.querySelector(".name"), pod.name);
+  say(summary.querySelector(".job"), pod.jobId);
+  say(summary.querySelector(".age"), duration(pod.ageSeconds));
+  say(summary.querySelector(".reason"), pod.reason);
+  if (item.querySelector("details").open) updateInside(item, pod);
+}
+
+function updateInside(item, pod) {
+  const facts = [`folder ${pod.pod}`, pod.startsAt && `expected to start at ${clock(pod.startsAt)}`];
+  say(item.querySelector(".facts"), facts.filter(Boolean).join(" · "));
+  if (!pod.containers.some((each) => each.name === item.container)) item.container = chosen(pod);
+  keep(item.querySelector(".containers"), pod.containers, (each) => each.name, makeContainer, (button, each) => {
+    say(button, `${each.name}: ${"exitCode" in each ? `exit code ${each.exitCode}` : each.state}`);
+    button.title = each.message || "";
+    button.setAttribute("aria-pressed", String(each.name === item.container));
+  });
+}
+
+// The one that failed, else one that runs, else the last
+function chosen(pod) {
+  const found = pod.containers.find((each) => each.exitCode) || pod.containers.find((each) => each.state === "running");
+  const last = pod.containers[pod.containers.length - 1];
+  return (found || last || {}).name;
+}
+
+function makeContainer(container) {
+  const button = element("button");
+  button.type = "button";
+  button.addEventListener("click", () => {
+    const item = button.closest("li");
+    item.container = container.name;
+    updateInside(item, item.pod);
+    readLog(item);
+  });
+  return button;
+}
+
+function toggle(details, item) {
+  if (!details.open) {
+    if (shown.log === item) shown.log = null;
+    return;
+  }
+  for (const other of document.querySelectorAll("#list details[open]")) {
+    if (other !== details) other.open = false; // one log at a time: each costs the site a read
+  }
+  updateInside(item, item.pod);
+  readLog(item);
+}
+
+async function readLog(item) {
+  shown.log = item;
+  const { pod, container } = item;
+  const log = item.querySelector("pre");
+  log.setAttribute("aria-label", `log of ${container}`);
+  if (!container) return;
+  const text = await textOf("ui/log", { pod: pod.pod, container });
+  if (shown.log !== item || item.container !== container) return;
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 20;
+  say(log, text);
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+// --- again and again ---
+
+async function textOf(path, query) {
+  try {
+    const answer = await fetch(address(path, query), { cache: "no-store" });
+    return await answer.text();
+  } catch (error) {
+    return `(${error.message})`;
+  }
+}
+
+async function look() {
+  try {
+    const answer = await fetch(address("ui/state"), { cache: "no-store" });
+    if (!answer.ok) throw new Error(await answer.text());
+    show(await answer.json());
+  } catch (error) {
+    document.body.dataset.site = "bad";
+    say(at("verdict"), `the sidecar does not answer: ${error.message}`);
+  }
+}
+
+function show(state) {
+  shown.state = state;
+  showSite(state);
+  showPartitions(state.partitions);
+  showTroubles(state.troubles);
+  showPods(state);
+  const failed = state.counts.failed || 0;
+  document.title = `${failed ? `(${failed} failed) ` : ""}remote-slurm`;
+}
+
+// The next one only after the last one has come, and none while nobody looks
+function repeat(work, every) {
+  const again = async () => {
+    if (!document.hidden) await work();
+    setTimeout(again, every);
+  };
+  again();
+}
+
+at("find").addEventListener("input", (event) => {
+  shown.words = event.target.value.trim().toLowerCase();
+  if (shown.state) showPods(shown.state);
+});
+at("more-troubles").addEventListener("click", () => {
+  shown.allTroubles = !shown.allTroubles;
+  showTroubles(shown.state.troubles);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && event.target !== at("find")) {
+    event.preventDefault();
+    at("find").focus();
+  } else if (event.key === "Escape" && event.target === at("find")) {
+    event.target.value = "";
+    event.target.dispatchEvent(new Event("input"));
+  }
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) look();
+});
+repeat(look, EVERY);
+repeat(async () => shown.log && readLog(shown.log), LOG_EVERY);

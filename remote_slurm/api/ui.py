@@ -1,0 +1,86 @@
+"""The page at `/ui`, what it asks for, and what `remote-slurm top` asks for: to look at, and to change nothing.
+
+The page comes from here whole, without a build step; its Content-Security-Policy lets it load nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from importlib.resources import files
+
+from aiohttp import web
+
+from remote_slurm import __version__
+from remote_slurm.api.handlers import PODS
+from remote_slurm.domain.logs import LogSlice
+from remote_slurm.errors import Rejected
+from remote_slurm.events import Recent
+
+RECENT = web.AppKey("recent", Recent)
+
+# A page that is looked at asks so often; of a log it shows the end
+TAIL_LINES = 200
+TAIL_BYTES = 64 * 1024
+
+_FILES = files("remote_slurm.api") / "page"
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+ui_routes = web.RouteTableDef()
+
+
+@ui_routes.get("/ui")
+async def page(_: web.Request) -> web.Response:
+    return _file("index.html")
+
+
+@ui_routes.get(r"/ui/{name:page\.(?:css|js)}")
+async def part(request: web.Request) -> web.Response:
+    return _file(request.match_info["name"])
+
+
+@ui_routes.get("/ui/state")
+async def state(request: web.Request) -> web.Response:
+    """The site, its partitions, the pods, and what failed lately. Answered from memory."""
+    view = await request.app[PODS].lookout.view()
+    troubles = [
+        {"time": each.time, "level": each.level, "message": each.message, **each.fields}
+        for each in request.app[RECENT].troubles
+    ]
+    return web.json_response(
+        {"version": __version__, "time": time.time(), **view, "troubles": troubles}, headers=_HEADERS
+    )
+
+
+@ui_routes.get("/ui/log")
+async def log(request: web.Request) -> web.Response:
+    """The last lines of a container's log, as text."""
+    pod, container = request.query.get("pod", ""), request.query.get("container", "")
+    if not request.app[PODS].lookout.knows(pod, container):
+        raise Rejected("there is no such pod and container: the page names those that there are")
+    chunks = request.app[PODS].log(LogSlice(pod, container, lines=TAIL_LINES))
+    async with aclosing(chunks):
+        body = await _end_of(chunks)
+    return web.Response(body=body, headers=_HEADERS | {"Content-Type": "text/plain; charset=utf-8"})
+
+
+async def _end_of(chunks: AsyncIterator[bytes]) -> bytes:
+    end = b""
+    async for chunk in chunks:
+        end = (end + chunk)[-TAIL_BYTES:]
+    return end
+
+
+def _file(name: str) -> web.Response:
+    content_type = _TYPES[name.rpartition(".")[2]]
+    return web.Response(
+        body=(_FILES / name).read_bytes(), headers=_HEADERS | {"Content-Type": f"{content_type}; charset=utf-8"}
+    )

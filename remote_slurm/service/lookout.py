@@ -1,0 +1,216 @@
+"""The whole site at one look, for people who watch: `/ui` and `remote-slurm top`.
+
+It is told from memory. What memory lacks (partitions, and the names of pods that an earlier process has submitted) is
+asked for in the background while somebody watches, seldom, and however many they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from remote_slurm.config import Config
+from remote_slurm.domain.partitions import Partition
+from remote_slurm.domain.reasons import pending_sentence
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.slurm import JobState, Phase
+from remote_slurm.errors import SiteError
+from remote_slurm.events import detail
+from remote_slurm.remote.listing import Listed, listing
+from remote_slurm.remote.site import Site
+from remote_slurm.service import census
+from remote_slurm.service.entries import Entries, Entry
+from remote_slurm.service.overview import address, container_state
+from remote_slurm.service.poller import Poller
+
+# A page with ten thousand rows serves nobody: those that need somebody come first, then the youngest
+MOST_PODS = 500
+ASK_SECONDS = 30.0
+# The first look waits for what is missing, and no longer than a person would
+FIRST_LOOK_SECONDS = 3.0
+
+_NON_ZERO = "NonZeroExitCode"  # Slurm's word for what our own sentence says better
+_ORDER = {"failed": 0, "waiting": 1, "running": 2, "ending": 3, "unknown": 4, "succeeded": 5}
+
+
+class Lookout:
+    """`view` is what there is to see."""
+
+    def __init__(self, site: Site, entries: Entries, poller: Poller, config: Config) -> None:
+        self._site = site
+        self._entries = entries
+        self._poller = poller
+        self._config = config
+        self._partitions = _Asked(self._ask_partitions)
+        self._names = _Asked(self._ask_names)
+        self._listed: dict[str, Listed] = {}
+        self._since: dict[str, float] = {}
+        self._known_partitions: list[Partition] | None = None
+
+    async def stop(self) -> None:
+        """Ask for nothing any more."""
+        await self._partitions.stop()
+        await self._names.stop()
+
+    async def view(self) -> dict[str, Any]:
+        """JSON: the site, its partitions, how many pods stand how, and the pods themselves. Never fails."""
+        await self._ask_what_is_missing()
+        rows = sorted((self._row(entry) for entry in self._entries), key=_urgency)
+        return {
+            "site": self._of_site(),
+            "partitions": self._of_partitions(),
+            "counts": dict(Counter(row["phase"] for row in rows)),
+            "pods": rows[:MOST_PODS],
+        }
+
+    async def _ask_what_is_missing(self) -> None:
+        if self._poller.error:
+            return
+        nameless = any(_is_unnamed(entry) and entry.pod not in self._listed for entry in self._entries)
+        asked = [self._partitions.soon(), self._names.soon() if nameless else None]
+        unanswered = [task for task in asked if task is not None]
+        if unanswered:
+            await asyncio.wait(unanswered, timeout=FIRST_LOOK_SECONDS)
+
+    def knows(self, pod: str, container: str) -> bool:
+        """Whether the pod has such a container, as far as is known."""
+        entry = self._entries.get(pod)
+        return entry is not None and container in self._containers(entry)
+
+    def _of_site(self) -> dict[str, Any]:
+        line, poller = self._site.line, self._poller
+        return {
+            "address": address(self._config),
+            "reachable": not poller.error,
+            "error": poller.error,
+            "connected": line.connection.connected,
+            "host": line.connection.host,
+            "retryInSeconds": round(line.connection.retry_in, 1),
+            "roundTripSeconds": line.round_trip,
+            "lastPollSeconds": None if poller.last_success is None else round(poller.age, 1),
+            "pollIntervalSeconds": self._config.poll_interval,
+            "sessionsInUse": line.sessions_in_use,
+            "sessionsLimit": line.sessions_limit,
+        }
+
+    def _of_partitions(self) -> list[dict[str, Any]] | None:
+        """None where they are not known yet."""
+        if self._known_partitions is None:
+            return None
+        return [
+            {
+                "name": each.name,
+                "default": each.is_default,
+                "up": each.is_up,
+                "cpus": each.cpus,
+                "free": each.free,
+                "nodes": each.nodes,
+                "timeLimit": each.time_limit,
+                "gres": each.gres,
+            }
+            for each in self._known_partitions
+        ]
+
+    def _row(self, entry: Entry) -> dict[str, Any]:
+        listed = self._listed.get(entry.pod)
+        state, reason = census.standing(entry)
+        records = [entry.records.get(name) for name in self._containers(entry)]
+        since = self._since.get(entry.pod, entry.since)
+        return {
+            "pod": entry.pod,
+            "name": listed.name if listed and _is_unnamed(entry) else entry.name,
+            "jobId": entry.job_id,
+            "state": state,
+            "phase": _phase(entry, records),
+            "reason": _reason(entry, reason, records),
+            "startsAt": entry.job.start if entry.job and entry.job.state.phase is Phase.WAITING else None,
+            "ageSeconds": max(0, int(time.time() - since)),
+            "containers": [container_state(name, entry.records.get(name)) for name in self._containers(entry)],
+        }
+
+    def _containers(self, entry: Entry) -> list[str]:
+        """In the order of their start, then of their names: memory has no other."""
+        listed = self._listed.get(entry.pod)
+        if listed is not None:
+            return [*listed.init_containers, *listed.containers]
+        names = entry.expected | set(entry.records)
+        return sorted(names, key=lambda name: (_started(entry.records.get(name)), name))
+
+    async def _ask_partitions(self) -> None:
+        self._known_partitions = await self._site.partitions()
+
+    async def _ask_names(self) -> None:
+        listed, now = await listing(self._site), time.time()
+        self._listed = {each.pod: each for each in listed}
+        self._since = {each.pod: now - each.age for each in listed if each.age is not None}
+
+
+def _phase(entry: Entry, records: list[Record | None]) -> str:
+    """How the pod stands, in a word that a page can colour."""
+    if entry.failure:
+        return "failed"
+    if entry.is_over:
+        good = entry.job is None or entry.job.state in (JobState.COMPLETED, JobState.UNKNOWN)
+        return "succeeded" if good and all(record and not record.exit_code for record in records) else "failed"
+    if entry.deleted:
+        return "ending"
+    phase = entry.job.state.phase if entry.job else Phase.WAITING
+    return {Phase.WAITING: "waiting", Phase.RUNNING: "running", Phase.ENDED: "ending"}.get(phase, "unknown")
+
+
+def _reason(entry: Entry, reason: str, records: list[Record | None]) -> str:
+    """Why it stands like that, in a sentence where there is one."""
+    if entry.job is not None and entry.job.state.phase is Phase.WAITING and not entry.failure:
+        return pending_sentence(entry.job) or entry.waiting
+    failed = [record for record in records if record and record.phase is ContainerPhase.TERMINATED and record.exit_code]
+    sentences = [_end(record) for record in failed]
+    return "; ".join([*([reason] if reason and not (failed and reason == _NON_ZERO) else []), *sentences])
+
+
+def _end(record: Record) -> str:
+    sentence = f"{record.container} ended with exit code {record.exit_code}"
+    return f"{sentence}: {record.message}" if record.message else sentence
+
+
+def _urgency(row: dict[str, Any]) -> tuple[int, int, str]:
+    return _ORDER[row["phase"]], row["ageSeconds"], row["name"]
+
+
+def _started(record: Record | None) -> float:
+    return record.started if record else float("inf")
+
+
+def _is_unnamed(entry: Entry) -> bool:
+    return entry.name in {"", entry.pod}
+
+
+class _Asked:
+    """Something that is asked of the site now and then: at most once in ASK_SECONDS, and never twice at once."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._ask = ask
+        self._task: asyncio.Task[None] | None = None
+        self._next = 0.0
+        self._answered = False
+
+    def soon(self) -> asyncio.Task[None] | None:
+        """Ask where it is time; the task, where there has been no answer yet that one could do without."""
+        if time.monotonic() >= self._next and (self._task is None or self._task.done()):
+            self._next = time.monotonic() + ASK_SECONDS
+            self._task = asyncio.create_task(self._run())
+        return None if self._answered else self._task
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            await self._ask()
+            self._answered = True
+        except SiteError as error:
+            detail(f"those who watch see less: {error}")

@@ -1,0 +1,172 @@
+"""What the page at /ui and `remote-slurm top` are told; the page itself is looked at in a browser elsewhere."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_client import Api, Reply, basic, bearer, until
+from fake_site import FakeSite
+
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.slurm import Job, JobState
+from remote_slurm.errors import Unreachable
+from remote_slurm.events import Recent
+from remote_slurm.service.lookout import MOST_PODS
+
+Serve = Callable[..., Any]
+TOKEN = "0123456789abcdef"
+
+
+async def state(api: Api, **headers: str) -> Any:
+    return json.loads((await api.get("/ui/state", **headers)).text)
+
+
+def ended(pod: str, code: int, name: str = "c", message: str = "") -> Record:
+    return Record(pod, name, ContainerPhase.TERMINATED, 100, 200, code, 0, message)
+
+
+async def test_how_the_site_stands(serve: Serve) -> None:
+    api: Api = await serve(PollInterval=7)
+    await api.looked()
+    site = (await state(api))["site"]
+    assert site["address"] == "hpcuser@login.example.org:22/.interlink/jobs"
+    assert [site[key] for key in ("reachable", "error", "host", "roundTripSeconds")] == [True, "", "login1", 0.05]
+    assert site["lastPollSeconds"] < 60
+    assert [site[key] for key in ("pollIntervalSeconds", "sessionsInUse", "sessionsLimit")] == [7, 1, 8]
+
+
+async def test_a_site_that_cannot_be_reached_is_told_and_not_asked(serve: Serve) -> None:
+    site = FakeSite(error=Unreachable("no route to the site"))
+    api: Api = await serve(site)
+    api.pods.start()
+    await until(lambda: "no route" in api.pods.poller.error)
+    told = await state(api)
+    assert (told["site"]["reachable"], told["site"]["error"]) == (False, "no route to the site")
+    assert (told["site"]["lastPollSeconds"], told["partitions"], told["pods"]) == (None, None, [])
+    assert site.asked == []
+
+
+async def test_partitions_are_asked_for_while_somebody_looks_and_seldom(serve: Serve) -> None:
+    site = FakeSite()
+    api: Api = await serve(site)
+    await api.looked()
+    assert site.asked == []
+    for _ in range(5):
+        (partition,) = (await state(api))["partitions"]
+    assert site.asked == ["partitions"]
+    assert [partition[key] for key in ("name", "default", "up", "cpus", "free")] == ["main", True, True, 8, 3]
+
+
+PHASES = [
+    (Job("7", JobState.PENDING, "Priority", "ns-1"), [], "waiting", "Priority: jobs of higher priority come first"),
+    (Job("7", JobState.RUNNING, "None", "ns-1"), [], "running", ""),
+    (Job("7", JobState.COMPLETED, "None", "ns-1"), [ended("ns-1", 0)], "succeeded", ""),
+    (Job("7", JobState.FAILED, "NonZeroExitCode", "ns-1"), [ended("ns-1", 3)], "failed", "c ended with exit code 3"),
+    (
+        Job("7", JobState.TIMEOUT, "TimeLimit", "ns-1"),
+        [ended("ns-1", 143, message="the job was told to stop")],
+        "failed",
+        "TimeLimit; c ended with exit code 143: the job was told to stop",
+    ),
+]
+
+
+@pytest.mark.parametrize(("job", "records", "phase", "reason"), PHASES, ids=[each[0].state.value for each in PHASES])
+async def test_a_pod_and_how_it_stands(serve: Serve, job: Job, records: list[Record], phase: str, reason: str) -> None:
+    api: Api = await serve(FakeSite(jobs=[job], known={"ns-1": "7"}, fresh=records))
+    entry = api.pods._entries.add("ns-1", "ns/one")
+    entry.expected = frozenset({"c"})
+    await api.looked()
+    told = await state(api)
+    (row,) = told["pods"]
+    assert [row[key] for key in ("name", "jobId", "state", "phase", "reason")] == [
+        "ns/one", "7", job.state.value, phase, reason
+    ]  # fmt: skip
+    assert told["counts"] == {phase: 1}
+    assert row["ageSeconds"] < 60
+
+
+async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(serve: Serve) -> None:
+    listed = [">root /r", ">name ./ns-1 ns/one", ">init ./ns-1 prepare", ">container ./ns-1 c", ">submitted ./ns-1 400"]
+    site = FakeSite(jobs=[Job("7", JobState.RUNNING, pod="ns-1")], known={"ns-1": "7"})
+    site.listed = "\n".join([*listed, ">listed 1000", ""])
+    api: Api = await serve(site)
+    await api.looked()
+    for _ in range(3):
+        (row,) = (await state(api))["pods"]
+    assert row["name"] == "ns/one"
+    assert [each["name"] for each in row["containers"]] == ["prepare", "c"]
+    assert 600 <= row["ageSeconds"] < 660
+    assert sorted(site.asked) == ["list", "partitions"]
+
+
+async def test_of_very_many_pods_the_most_urgent_are_told(serve: Serve) -> None:
+    jobs = [Job(str(number), JobState.COMPLETED, pod=f"ns-{number}") for number in range(1, MOST_PODS + 10)]
+    jobs[-1] = Job("9999", JobState.PENDING, pod=jobs[-1].pod)
+    api: Api = await serve(FakeSite(jobs=jobs, known={job.pod: job.id for job in jobs}))
+    await api.looked()
+    told = await state(api)
+    assert len(told["pods"]) == MOST_PODS
+    assert told["pods"][0]["jobId"] == "9999"
+    assert sum(told["counts"].values()) == MOST_PODS + 9
+
+
+async def test_what_failed_lately(serve: Serve) -> None:
+    recent = Recent(most=2)
+    log = logging.getLogger("remote_slurm")
+    log.addHandler(recent)
+    try:
+        api: Api = await serve(recent=recent)
+        for name in ("a", "b", "b", "c"):
+            assert (await api.get(f"/{name}")).status == 404
+        log.debug("a detail")
+    finally:
+        log.removeHandler(recent)
+    troubles = (await state(api))["troubles"]
+    assert [each["request"] for each in troubles] == ["GET /c", "GET /b"]
+    assert troubles[0]["level"] == "WARNING"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?pod=ns-1", "?pod=../x&container=c", "?pod=ns-1&container=../../x", "?pod=ns-2&container=c"]
+)
+async def test_no_other_logs_than_those_of_its_pods(serve: Serve, query: str) -> None:
+    api: Api = await serve(FakeSite(jobs=[Job("7", JobState.RUNNING, pod="ns-1")], known={"ns-1": "7"}))
+    api.pods._entries.add("ns-1", "ns/one").expected = frozenset({"c"})
+    await api.looked()
+    assert (await api.get(f"/ui/log{query}")).status == 400
+
+
+@pytest.mark.parametrize("path", ["/ui", "/ui/page.css", "/ui/page.js", "/ui/state"])
+async def test_a_browser_shows_the_token_as_a_password_and_loads_nothing_from_elsewhere(
+    serve: Serve, tmp_path: Path, path: str
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    api: Api = await serve(TokenFile=str(token))
+    asked: Reply = await api.get(path)
+    assert asked.status == 401
+    assert asked.headers["WWW-Authenticate"].startswith('Basic realm="remote-slurm')
+    for shown in (basic("me", TOKEN), basic("", TOKEN), bearer(TOKEN)):
+        reply = await api.get(path, Authorization=shown)
+        assert reply.status == 200
+        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+        assert reply.headers["Cache-Control"] == "no-store"
+    for wrong in (basic(TOKEN, ""), basic("me", TOKEN[:-1]), "Basic ???"):
+        assert (await api.get(path, Authorization=wrong)).status == 401
+
+
+async def test_there_are_no_other_files(serve: Serve) -> None:
+    api: Api = await serve()
+    for path in ("/ui/index.html", "/ui/page.py", "/ui/..%2fapp.py", "/ui/page.js/x"):
+        assert (await api.get(path)).status == 404
+
+
+async def test_a_page_cannot_change_anything(serve: Serve) -> None:
+    api: Api = await serve()
+    for path in ("/ui", "/ui/state", "/ui/log", "/ui/page.js"):
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert (await api.ask(method, path)).status == 405

@@ -1,0 +1,163 @@
+"""The page at /ui in a real browser, in front of a real site."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Browser, browser
+from pods import Json, key, pod, request, sh
+from selenium.webdriver.common.keys import Keys
+from serving import Serving
+from sidecar import Client, Sidecar
+from sites import Site
+from vk import Watched
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+SHOWN = "Basic YW55Ym9keTowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg=="  # anybody:TOKEN
+HOSTILE = "<img src=x onerror=document.title=1><script>document.title=2</script>"
+
+
+def named(name: str, *containers: Json, flags: str = "") -> Json:
+    made = pod(*containers, **({"flags": flags} if flags else {}))
+    made["metadata"]["name"] = name
+    return made
+
+
+class Shown:
+    """A sidecar, a page that shows it, and what runs there."""
+
+    def __init__(self, served: Serving, page: Browser) -> None:
+        self.served, self.page = served, page
+        ticking = sh("c", f"echo '{HOSTILE}'; i=0; while :; do i=$((i+1)); echo tick $i; sleep 1; done")
+        self.running = self.create(named("ticking", ticking))
+        self.failed = self.create(named("broken", sh("c", "echo about to fail; exit 3")))
+        self.held = self.create(named("held", sh("c", "true"), flags="-H --mem=10M"))
+
+    def create(self, a_pod: Json) -> Watched:
+        return self.served.vk.create(request(a_pod))
+
+    def row(self, watched: Watched) -> str:
+        """A selector."""
+        return f'#list li[data-key="{key(watched.pod)}"]'
+
+    def until_state(self, watched: Watched, state: str) -> None:
+        self.page.until(lambda: self.page.text(f"{self.row(watched)} .state") == state, f"it is {state}")
+
+
+@pytest.fixture(scope="module")
+def shown(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder: Path = tmp_path_factory.mktemp("ui")
+    token = folder / "token"
+    token.write_text(TOKEN)
+    config = site.config(folder, TokenFile=str(token))
+    sidecar = Sidecar(config, token=TOKEN)
+    try:
+        with browser() as page:
+            page.size(1200, 900)
+            page.show(SHOWN)
+            shown = Shown(Serving(site, config, sidecar), page)
+            page.chrome.get(f"{sidecar.url}/ui")
+            yield shown
+            for each in (shown.running, shown.failed, shown.held):
+                each.delete()
+    finally:
+        assert sidecar.stop() == 0
+        print(sidecar.log)
+        assert "Traceback" not in sidecar.log
+
+
+def test_one_look_shows_the_site(shown: Shown) -> None:
+    page = shown.page
+    page.until(lambda: page.text("#verdict").startswith("reachable, by "), "the site is reachable")
+    page.until(lambda: "main (default)" in page.text("#partitions"), "the partitions are known")
+    assert shown.served.site.user in page.text("#address")
+    figures = page.text("#figures")
+    assert all(word in figures for word in ("Round trip", "ms", "Last poll", "ago", "Running", "Waiting", "Failed"))
+    assert "of 64" in page.text("#partitions")
+    assert "short" in page.text("#partitions")
+
+
+def test_one_look_shows_every_pod_with_its_job_state_reason_and_age(shown: Shown) -> None:
+    shown.until_state(shown.running, "RUNNING")
+    shown.until_state(shown.failed, "FAILED")
+    shown.until_state(shown.held, "PENDING")
+    for watched in (shown.running, shown.failed, shown.held):
+        row = shown.row(watched)
+        assert shown.page.text(f"{row} .job") == watched.job
+        assert shown.page.text(f"{row} .age")[-1] in "sm"
+    assert shown.page.text(f"{shown.row(shown.failed)} .reason") == "c ended with exit code 3"
+    assert "JobHeldUser" in shown.page.text(f"{shown.row(shown.held)} .reason")
+
+
+def test_one_look_shows_what_failed_lately(shown: Shown) -> None:
+    shown.served.vk.refused(request(named("refused", sh("c", "true"), flags="--partition=nowhere")))
+    page = shown.page
+    page.until(lambda: "invalid partition specified: nowhere" in page.text("#troubles"), "the refusal is shown")
+    page.until(lambda: "default/broken" in page.text("#troubles"), "the failure is shown")
+    assert "exit code 3" in page.text("#troubles")
+
+
+def test_it_is_live_without_reloading(shown: Shown) -> None:
+    shown.page.run("window.same = true")
+    late = shown.create(named("late", sh("c", "true")))
+    shown.until_state(late, "COMPLETED")
+    late.delete()
+    shown.page.until(lambda: not shown.page.all(shown.row(late)), "its row is gone")
+    assert shown.page.run("return window.same") is True
+
+
+def test_the_keyboard_finds_a_pod_and_opens_its_log(shown: Shown) -> None:
+    page = shown.page
+    shown.until_state(shown.running, "RUNNING")
+    page.press("/")
+    page.press("ticking")
+    page.until(lambda: len(page.all("#list li")) == 1, "one pod is like that")
+    page.press(Keys.TAB, Keys.ENTER)
+    page.until(lambda: "tick 3" in page.text("#list pre"), "the log is shown, and grows")
+    assert page.run("return document.activeElement.tagName") == "SUMMARY"
+    assert HOSTILE in page.text("#list pre")
+    assert page.chrome.title.endswith("remote-slurm")
+    page.press(Keys.ENTER, "/")
+    page.press(Keys.ESCAPE)
+    page.until(lambda: len(page.all("#list li")) > 1, "all are shown again")
+
+
+def test_pods_of_one_kind_only(shown: Shown) -> None:
+    page = shown.page
+    shown.until_state(shown.failed, "FAILED")
+    (button,) = [each for each in page.all("#phases button") if each.text.startswith("failed")]
+    button.click()
+    assert [each.text for each in page.all("#list .name")] == ["default/broken"]
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert len(page.all("#list .name")) > 1
+
+
+def test_a_phone_shows_all_of_it(shown: Shown) -> None:
+    page = shown.page
+    page.size(360, 740)
+    try:
+        assert page.run("return document.documentElement.scrollWidth") <= 360
+        page.all(f"{shown.row(shown.running)} summary")[0].click()
+        page.until(lambda: "tick" in page.text(f"{shown.row(shown.running)} pre"), "the log is shown")
+        assert page.run("return document.documentElement.scrollWidth") <= 360
+        page.all(f"{shown.row(shown.running)} summary")[0].click()
+    finally:
+        page.size(1200, 900)
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_is_changed(shown: Shown) -> None:
+    page = shown.page
+    loaded = page.run("return performance.getEntriesByType('resource').map((each) => each.name)")
+    assert loaded
+    assert all(each.startswith(f"{shown.served.sidecar.url}/ui/") for each in loaded)
+    assert page.all("form") == []
+    assert page.complaints == []
+    for method in ("POST", "PUT", "DELETE"):
+        assert shown.served.client.ask(method, "/ui/state", {}).status == 405
+
+
+def test_the_page_is_behind_the_same_authentication(shown: Shown) -> None:
+    stranger = Client(shown.served.sidecar.url)
+    for path in ("/ui", "/ui/state", "/ui/log", "/ui/page.js"):
+        assert stranger.ask("GET", path, None).status == 401
