@@ -118,7 +118,9 @@ class Poller:
     async def _until(self, moment: float) -> None:
         while (left := moment - self._clock()) > 0:
             try:
-                await asyncio.wait_for(self._early.wait(), left)
+                # wait_for would keep a cancellation to itself that comes together with the event (Python 3.11)
+                async with asyncio.timeout(left):
+                    await self._early.wait()
             except TimeoutError:
                 return
             self._early.clear()

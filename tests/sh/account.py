@@ -1,6 +1,7 @@
 """An account at a site, played by a local folder: the real scripts in a real shell, with stand-ins for Slurm."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from remote_slurm.config import Config
 from remote_slurm.domain.shell import assignments
+from remote_slurm.errors import OutcomeUnknown
 from remote_slurm.remote.framing import Answer as Framed
 from remote_slurm.remote.framing import bootstrap, frame, nonce, ready_mark
 from remote_slurm.remote.shell import Result
@@ -34,6 +36,7 @@ printf '%s\\n' "$@" >"$SLURM/jobs/$id/arguments"
 pwd >"$SLURM/jobs/$id/folder"
 if [ -e "$SLURM/sbatch.warns" ]; then cat "$SLURM/sbatch.warns" >&2; fi
 if [ -e "$SLURM/sbatch.dies" ]; then kill -KILL $$; fi
+if [ -e "$SLURM/sbatch.lies" ]; then cat "$SLURM/sbatch.lies" >&2; rm "$SLURM/sbatch.lies"; exit 1; fi
 if [ -e "$SLURM/sbatch.says" ]; then cat "$SLURM/sbatch.says"; else echo "$id"; fi
 """
 _SQUEUE = """\
@@ -65,6 +68,19 @@ if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
 for id; do :; done
 case $* in *--signal*) ;; *) echo CANCELLED >"$SLURM/jobs/$id/state" ;; esac
 """
+# Every command that a mortal session calls is a step; at the one that is named, all that runs in it is killed.
+_STEP = """\
+if [ -n "$DIES_AT" ]; then
+    step=0
+    [ -e "$SLURM/step" ] && read -r step <"$SLURM/step"
+    step=$((step + 1))
+    echo "$step" >"$SLURM/step"
+    [ "$step" -ne "$DIES_AT" ] || kill -KILL 0
+fi
+exec {command} "$@"
+"""
+_STEPS = ("cat", "date", "find", "grep", "head", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sed", "sha256sum",
+          "tail", "tar")  # fmt: skip
 _SACCT = """\
 echo "sacct $*" >>"$SLURM/calls"
 if [ -e "$SLURM/sacct.fails" ]; then cat "$SLURM/sacct.fails" >&2; exit 1; fi
@@ -80,6 +96,7 @@ class Account:
         self.shell = shell
         self.root_setting = root
         self.root = home / root
+        self.dies_at: int | None = None  # the step at which the next submission is killed
         self.slurm = home / "slurm"
         self.bin = home / "bin"
         (self.slurm / "jobs").mkdir(parents=True)
@@ -95,6 +112,18 @@ class Account:
     def command(self, name: str, text: str) -> None:
         (self.bin / name).write_text(f"#!/bin/sh\n{text}")
         (self.bin / name).chmod(0o755)
+
+    def count_steps(self) -> None:
+        """Make it possible that a script dies at one of them; not in busybox, which runs its own commands."""
+        for name in _STEPS:
+            self.command(name, _STEP.format(command=shutil.which(name)))
+        (self.bin / "sbatch").rename(self.bin / "real-sbatch")
+        self.command("sbatch", _STEP.format(command=self.bin / "real-sbatch"))
+
+    @property
+    def steps(self) -> int:
+        """How many the last submission took that could have died."""
+        return int((self.slurm / "step").read_text())
 
     def tell(self, what: str, text: str = "") -> None:
         """Change what a stand-in does from now on, such as `sbatch.slow`."""
@@ -118,6 +147,23 @@ class Account:
     def jobs(self) -> list[str]:
         return sorted(path.name for path in (self.slurm / "jobs").iterdir())
 
+    def run_jobs(self) -> None:
+        """Run each job that waits, one after another, as a node would."""
+        for job in sorted((self.slurm / "jobs").iterdir()):
+            state = job / "state"
+            if not state.exists() or state.read_text() != "PENDING":
+                continue
+            environment = {"SLURM_JOB_ID": job.name, "SLURM_SUBMIT_DIR": (job / "folder").read_text().strip()}
+            state.write_text("RUNNING")
+            ended = subprocess.run(
+                ["bash", (job / "command").read_text()],
+                env={"PATH": os.environ["PATH"], "HOME": str(self.home)} | environment,
+                check=False,
+                capture_output=True,
+            )
+            (job / "output").write_bytes(ended.stdout + ended.stderr)
+            state.write_text("FAILED" if ended.returncode else "COMPLETED")
+
     @property
     def claims(self) -> Path:
         return self.root / ".remote-slurm" / "claims"
@@ -127,7 +173,9 @@ class Account:
     @property
     def config(self) -> Config:
         keys = {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
-        return Config.model_validate({**keys, "DataRootFolder": self.root_setting})
+        return Config.model_validate(
+            {**keys, "DataRootFolder": self.root_setting, "ContainerRuntime": "none", "PollInterval": 1}
+        )
 
     @property
     def site(self) -> Site:
@@ -137,9 +185,17 @@ class Account:
         """As a sidecar that serves asks it."""
         return Site(LocalShells(self), self.config, owner=True)
 
-    def session(self) -> subprocess.Popen[bytes]:
+    def session(self, **environment: str) -> subprocess.Popen[bytes]:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(self.shell, cwd=self.home, env=self.environment, start_new_session=True, **streams)
+        own = self.environment | environment
+        return subprocess.Popen(self.shell, cwd=self.home, env=own, start_new_session=True, **streams)
+
+    def fate(self, script: str) -> dict[str, str]:
+        """The environment of a session for this script: the next submission dies where `dies_at` says."""
+        if self.dies_at is None or "submit_pod()" not in script:
+            return {}
+        step, self.dies_at = str(self.dies_at), None
+        return {"DIES_AT": step}
 
     def ask(self, name: str, payload: bytes = b"", *, cut: int | None = None, **values: str) -> Answer:
         """One script; `cut` is how much of its payload arrives before the connection is cut."""
@@ -159,24 +215,26 @@ class Account:
         asked, answer, ready = frame(script, payload), Framed(frame("")), nonce()
         answer = Framed(asked)
         parts = []
-        with self.session() as session:
+        with self.session(**self.fate(script)) as session:
             assert session.stdin is not None
             assert session.stdout is not None
             session.stdin.write(bootstrap(ready))
             session.stdin.flush()
-            heard = b""
-            while ready_mark(ready) not in heard:
-                heard += os.read(session.stdout.fileno(), 4096)
-            session.stdin.write(asked.data if cut is None else asked.data[: asked.script_end + cut])
-            session.stdin.flush()
-            if cut is not None:
-                session.stdin.close()
-            while answer.exit_code is None:
-                data = os.read(session.stdout.fileno(), 65536)
-                if not data:
-                    break
-                parts.append(answer.feed(data))
-            if cut is None:
+            heard = b"."
+            while heard and ready_mark(ready) not in heard:
+                more = os.read(session.stdout.fileno(), 4096)
+                heard = heard + more if more else b""
+            with contextlib.suppress(BrokenPipeError):
+                session.stdin.write(asked.data if cut is None else asked.data[: asked.script_end + cut])
+                session.stdin.flush()
+                if cut is not None:
+                    session.stdin.close()
+                while answer.exit_code is None:
+                    data = os.read(session.stdout.fileno(), 65536)
+                    if not data:
+                        break
+                    parts.append(answer.feed(data))
+            with contextlib.suppress(BrokenPipeError):
                 session.stdin.close()
         return Result(-1 if answer.exit_code is None else answer.exit_code, b"".join(parts))
 
@@ -195,6 +253,8 @@ class LocalShells:
             result = await asyncio.to_thread(self._account.run, script, payload)
         if heard:
             heard(result.output)
+        if result.exit_code < 0:
+            raise OutcomeUnknown("the session was killed")
         return result
 
     def stream(self, script: str) -> AsyncGenerator[bytes, None]:

@@ -1,0 +1,47 @@
+"""Submissions that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from account import Account
+from local import Counted, created, ended, nodes, sidecar
+
+from remote_slurm.errors import RemoteSlurmError
+
+# A submission takes about twenty steps, each of which may be its last
+STEPS = range(1, 25, 1 if os.environ.get("SOAK") else 4)
+
+
+async def killed_at(step: int, folder: Path, *, early: bool) -> tuple[int, str]:
+    """How often the container ran, and what became of the pod; `early`: its job starts before it is asked for again."""
+    account = Account(folder / "home", ["sh"])
+    account.count_steps()
+    account.dies_at = step
+    pod = Counted.at(account)
+    async with sidecar(account, folder / "first") as first:
+        if early:
+            async with nodes(account):
+                answer = await created(first, pod)
+        else:
+            answer = await created(first, pod)
+    async with sidecar(account, folder / "second") as second, nodes(account):
+        again = await created(second, pod)
+        if isinstance(again, RemoteSlurmError):
+            return pod.runs, str(again)
+        status = await ended(second, pod)
+    assert status["JID"] == again == answer
+    assert account.jobs() == [answer]
+    return pod.runs, status["containers"][0]["state"]["terminated"].get("message", "")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["its job starts at once", "its job starts later"])
+async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, early: bool) -> None:
+    outcomes = await asyncio.gather(*(killed_at(step, tmp_path / str(step), early=early) for step in STEPS))
+    for runs, message in outcomes:
+        if runs != 1:
+            # killed right before sbatch: nobody can tell that it was not called, so its job is looked for, and given up
+            assert runs == 0
+            assert "Slurm never showed a job" in message
+    assert sum(runs for runs, _ in outcomes) >= len(outcomes) - 2
