@@ -27,6 +27,7 @@ _ROUND_TRIPS = 5
 _SHELL_SECONDS = 30.0
 # Above these the site works, and somebody should know
 _SLOW_LOGIN_SECONDS = 3.0
+_LITTLE_SPACE = "there is little space left: a pod whose files do not fit is refused"
 _LITTLE_SPACE_KIB = 1 << 20
 _CLOCK_SECONDS = 30.0
 _ANOTHER_WAY = (
@@ -233,11 +234,13 @@ class Chain:
         free = answer.require("free")
         if not answer.has("written"):
             raise Breaks(f"{answer.root} cannot be written: {_one_line(answer.messages)}", remedy)
+        if answer.has("open"):
+            raise Breaks(f"{answer.root}: what is made in it is open to others", _one_line(answer.messages))
         space = f"{_size(int(free))} free" if free.isdigit() else "free space unknown"
         quota = [" ".join(line.split()) for line in answer.all("quota")]
         return Holds(
             "; ".join([f"{answer.root} can be written", space, *(f"quota: {line}" for line in quota)]),
-            "; ".join(_folder_warnings(free, acl=answer.has("defaultacl"))),
+            _LITTLE_SPACE if free.isdigit() and int(free) < _LITTLE_SPACE_KIB else "",
         )
 
     async def _clock(self) -> Holds:
@@ -293,17 +296,6 @@ def _shell_warnings(started: LoginShell, no_bash: str) -> list[str]:
         warnings.append("the account's profile is slow: each new session waits for it")
     if no_bash:
         warnings.append(f"{no_bash} is not on the login node: BashPath must be right on compute nodes at least")
-    return warnings
-
-
-def _folder_warnings(free_kib: str, *, acl: bool) -> list[str]:
-    warnings = []
-    if free_kib.isdigit() and int(free_kib) < _LITTLE_SPACE_KIB:
-        warnings.append("there is little space left: a pod whose files do not fit is refused")
-    if acl:
-        warnings.append(
-            "a default ACL lets others read new files, Secrets too: take it off with `setfacl -k` at the site"
-        )
     return warnings
 
 

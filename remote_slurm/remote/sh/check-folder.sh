@@ -3,7 +3,7 @@
 #   >written yes         a file was written there, read back and removed
 #   >free KIB            of the file system
 #   >mode TEXT           who may enter, as ls shows it
-#   >defaultacl yes      new files inherit entries of a default ACL, which umask does not hold back
+#   >open yes            what is made there is open to others
 #   >quota TEXT          a line of what `quota` or `lfs quota` says
 # What a failed command says comes before.
 
@@ -30,9 +30,7 @@ check_folder() {
     reply "free $(timeout -k 5 20 df -Pk . | awk 'NR == 2 { print $4 }')"
     # shellcheck disable=SC2012 # the mode is what ls is for
     reply "mode $(ls -ld . | cut -c 1-10)"
-    if command -v getfacl >/dev/null && getfacl . 2>/dev/null | grep -q '^default:\(user\|group\):[^:]'; then
-        reply "defaultacl yes"
-    fi
+    is_private || reply "open yes"
     tell_quota
 }
 

@@ -30,6 +30,10 @@ take_over() {
 
 recover() {
     enter_root || return
+    if ! is_private; then
+        reply "unusable $root"
+        return
+    fi
     [ -z "$owns" ] || take_over
     expire
     find . -mindepth 2 -maxdepth 2 -name job.sh -printf '>pod %h\n'

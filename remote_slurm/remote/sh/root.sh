@@ -40,6 +40,19 @@ superseded() {
     return 1
 }
 
+# Folders that are made here are the account's alone, unless a default ACL opens them: umask does not hold that back, and
+# Secrets would lie open. A setgid bit does no harm.
+is_private() {
+    probe=.remote-slurm/incoming/mode.$$
+    mkdir "$probe" || return
+    # shellcheck disable=SC2012 # the mode is what ls is for
+    mode=$(ls -ld "$probe" | cut -c 5-10 | sed 'y/ST/--/')
+    rmdir "$probe"
+    [ "$mode" = ------ ] || printf '%s\n' "a default ACL there opens what is made in it to others: take it off" \
+        "with \`setfacl -R -b -k\`, or choose another folder"
+    [ "$mode" = ------ ]
+}
+
 # Deletes are told to everybody for a day; what was only half received, or read by a sidecar that is gone, for an hour.
 expire() {
     find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | while IFS= read -r stone; do
