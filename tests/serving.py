@@ -37,6 +37,11 @@ class Serving:
         return str(yaml.safe_load(self.config.read_text())["DataRootFolder"])
 
     @property
+    def runtime(self) -> str:
+        """ContainerRuntime."""
+        return str(yaml.safe_load(self.config.read_text())["ContainerRuntime"])
+
+    @property
     def journal(self) -> list[Path]:
         """The deletes that are accepted and not carried out yet."""
         return sorted(self.state_folder.glob("deletes/*.json"))

@@ -3,6 +3,7 @@
 While working on a test, TEST_SITE_TRIXIE=NAME, TEST_SITE_BOOKWORM=NAME and so on let the run use sites that stay up.
 """
 
+import base64
 import itertools
 import json
 import os
@@ -84,6 +85,17 @@ class Site:
         if run.returncode:
             raise AssertionError(f"`{command}` at the site ended with {run.returncode}: {run.stdout}{run.stderr}")
         return run.stdout
+
+    def archive(self, folder: str) -> bytes:
+        """A tar of a folder at the site, whose files belong to root."""
+        return base64.b64decode(self.exec(f"tar -C '{folder}' --owner=0 --group=0 -c . | base64 -w 0"))
+
+    def write(self, path: str, text: str, mode: str = "644") -> None:
+        """A file of hpcuser's, with the folders above it."""
+        content = base64.b64encode(text.encode()).decode()
+        as_user = "setpriv --reuid hpcuser --regid hpcuser --clear-groups"
+        self.exec(f"{as_user} mkdir -p '{Path(path).parent}'")
+        self.exec(f"echo {content} | base64 -d | {as_user} tee '{path}' >/dev/null && chmod {mode} '{path}'")
 
     def files(self, root: str) -> list[str]:
         """Everything below a folder, relative to it; relative folders are hpcuser's."""

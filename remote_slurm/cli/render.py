@@ -16,6 +16,7 @@ from remote_slurm.domain.plan import JobPlan, plan_job
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.script import CONTAINERS, job_files
 from remote_slurm.job import SCRIPTS
+from remote_slurm.service.pull_secrets import with_pull_secrets
 
 _HELP = """\
 Print the batch script that a pod becomes, and the files that travel with it, with their modes and sizes. Nothing is
@@ -41,7 +42,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
     documents = read_documents(arguments.pod)
-    plan = plan_job(parsed(create_request(documents), documents.source), config)
+    request = with_pull_secrets(parsed(create_request(documents), documents.source), config)
+    plan = plan_job(request, config)
     files = job_files(plan, SCRIPTS)
     if arguments.output == "json":
         print(json.dumps(_as_json(plan, files), indent=2))

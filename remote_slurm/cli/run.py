@@ -22,6 +22,7 @@ from remote_slurm.config import Config
 from remote_slurm.domain.plan import plan_job
 from remote_slurm.domain.pod import CreateRequest
 from remote_slurm.errors import Rejected, RemoteSlurmError
+from remote_slurm.service.pull_secrets import with_pull_secrets
 
 _HELP = """\
 Run a pod: submit it, show each change of its status, follow the log of its first container (or of --container), exit
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     screen = Screen(sys.stderr)
     config = None if arguments.url else configured(arguments)
     if config is not None:
-        for warning in plan_job(request, config).warnings:
+        for warning in plan_job(with_pull_secrets(request, config), config).warnings:
             screen.line(f"{screen.paint('warning:', Colour.WARNING)} {warning}")
     return asyncio.run(_run(arguments, config, body, screen))
 

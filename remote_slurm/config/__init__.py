@@ -14,7 +14,7 @@ from remote_slurm.config.load import load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
 from remote_slurm.config.ssh import SSH, JumpHost
 from remote_slurm.config.tls import TLS
-from remote_slurm.config.values import ContainerRuntime, LogFormat, TaintEffect
+from remote_slurm.config.values import ContainerRuntime, ImagePull, LogFormat, TaintEffect
 
 __all__ = [
     "SSH",
@@ -23,6 +23,7 @@ __all__ = [
     "Config",
     "ContainerRuntime",
     "Flavor",
+    "ImagePull",
     "JumpHost",
     "LogFormat",
     "Resources",

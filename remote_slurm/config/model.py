@@ -18,6 +18,7 @@ from remote_slurm.config.places import (
     ClaimKey,
     ClaimPath,
     Command,
+    ImageFolder,
     ListenPort,
     LocalPath,
     Shebang,
@@ -37,16 +38,20 @@ from remote_slurm.config.values import (
     Flag,
     FlavorMemory,
     Format,
+    ImagePull,
     Line,
     LogFormat,
     MemoryOrNone,
     Namespace,
+    PullPlace,
     Quantity,
     ResourceFlag,
     Runtime,
+    SecretKey,
     SlurmFlag,
     Text,
     UserId,
+    VariableName,
     Words,
     number,
     seconds,
@@ -214,7 +219,8 @@ class Config(Block):
     # Containers, on the nodes
     container_runtime: Runtime = setting(
         ContainerRuntime.SINGULARITY,
-        "singularity, apptainer (the same under another name), or none: the command runs on the node itself.",
+        "singularity, apptainer (the same under another name), enroot, podman, podman-hpc, or none: the command runs "
+        "on the node itself.",
     )
     singularity_path: Command = setting(
         "",
@@ -225,8 +231,49 @@ class Config(Block):
     singularity_default_options: tuple[Line, ...] = setting(
         (), "Options for each call of singularity, after those that are always given."
     )
+    enroot_path: Command = setting("enroot", "enroot on the nodes.")
+    enroot_prefix: Words = setting("", "Words before each call of enroot.")
+    enroot_default_options: tuple[Line, ...] = setting(("--rw",), "Options for each `enroot start`.")
+    podman_path: Command = setting(
+        "", "podman or podman-hpc on the nodes. Default: the word that ContainerRuntime says."
+    )
+    podman_prefix: Words = setting("", "Words before each call of podman.")
+    podman_default_options: tuple[Line, ...] = setting(
+        (), "Options for each `podman run`, after those that are always given."
+    )
+    runtime_environment: Mapping[VariableName, Line] = setting(
+        {},
+        "Variables for the runtime itself, as they are, wherever it runs: APPTAINER_CACHEDIR, APPTAINER_TMPDIR, "
+        "ENROOT_CACHE_PATH, STORAGE_DRIVER and the like. Its caches and temporary folders lie in ImageCacheFolder "
+        "otherwise.",
+    )
+
+    # Images
     image_prefix: Line = setting(
         "", "Put before an image's name, unless that begins with / or names a scheme; empty: docker://."
+    )
+    image_pull: PullPlace = setting(
+        ImagePull.NODE,
+        "Where images of registries are pulled: node, in the job; login, on the login node before the job is "
+        "submitted; never, so that they have to be in ImageCacheFolder.",
+    )
+    image_pull_retries: Annotated[int, BeforeValidator(number(0, 100))] = setting(
+        3, "How often a pull that failed is tried again, after 10, 20, 40, ... s, before the pod fails."
+    )
+    image_pull_secrets: Mapping[SecretKey, LocalPath] = setting(
+        {},
+        "The file of each imagePullSecret, on this machine: what its .dockerconfigjson holds. By `namespace/secret`, "
+        "`secret`, or `*` for all others. The Virtual Kubelet does not send them.",
+    )
+    image_cache_folder: ImageFolder = setting(
+        "",
+        "The folder at the site where images are kept, for all pods; compute nodes have to see it. Default: "
+        ".remote-slurm/images in DataRootFolder.",
+    )
+    image_cache_days: Count = setting(30, "Images that no pod has used for so many days leave the cache.")
+    image_cache_size: Bytes = setting(
+        100 << 30,
+        "How large the cache may become, as a quantity: images that were not used for longest leave it, after a pull.",
     )
 
     max_log_size: Bytes = setting(
@@ -271,12 +318,6 @@ class Config(Block):
     )
     tsocks_path: Line = setting("", "libtsocks.so on the nodes.", environment="TSOCKSPATH")
     tsocks_login_node: Line = setting("", "The host that the tunnel leads to.")
-    enroot_path: Command = setting("enroot", "enroot on the nodes.", later=f"{_NOT_YET}, with enroot")
-    enroot_prefix: Words = setting("", "Words before each call of enroot.", later=f"{_NOT_YET}, with enroot")
-    enroot_default_options: tuple[Line, ...] = setting(
-        ("--rw",), "Options for each call of enroot.", later=f"{_NOT_YET}, with enroot"
-    )
-
     # Keys that stand in many files of the reference plugin, which ignores them
     interlink_url: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
     interlink_port: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
@@ -314,6 +355,25 @@ class Config(Block):
             "a TokenFile, or AllowUnauthenticated: true where something else keeps strangers out"
         )
 
+    @property
+    def runtime_path(self) -> str:
+        """The program of ContainerRuntime; empty for none."""
+        match self.container_runtime:
+            case ContainerRuntime.NONE:
+                return ""
+            case ContainerRuntime.ENROOT:
+                return self.enroot_path
+            case ContainerRuntime.PODMAN | ContainerRuntime.PODMAN_HPC:
+                return self.podman_path
+            case _:
+                return self.singularity_path
+
+    @property
+    def runtime_key(self) -> str:
+        """The key that says where it is."""
+        names = {"enroot": "EnrootPath", "podman": "PodmanPath", "podman-hpc": "PodmanPath"}
+        return names.get(self.container_runtime.value, "SingularityPath")
+
     @field_validator("bind_address")
     @classmethod
     def _only_this_machine(cls, address: str, info: ValidationInfo) -> str:
@@ -337,6 +397,12 @@ class Config(Block):
     def _by_the_runtimes_name(cls, path: Any, info: ValidationInfo) -> Any:
         is_apptainer = info.data.get("container_runtime") is ContainerRuntime.APPTAINER
         return path or ("apptainer" if is_apptainer else "singularity")
+
+    @field_validator("podman_path", mode="before")
+    @classmethod
+    def _podman_or_podman_hpc(cls, path: Any, info: ValidationInfo) -> Any:
+        is_hpc = info.data.get("container_runtime") is ContainerRuntime.PODMAN_HPC
+        return path or ("podman-hpc" if is_hpc else "podman")
 
     @field_validator("errors_only_logging")
     @classmethod

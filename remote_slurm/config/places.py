@@ -135,6 +135,11 @@ def absolute_site_path(value: object) -> str:
     return path
 
 
+def image_folder(value: object) -> str:
+    """Read the full path of a folder at the site that can be ours alone; empty is the default."""
+    return "" if value == "" else site_folder(absolute_site_path(value))
+
+
 def claim_path(value: object) -> str:
     """Read the path of a claim at the site, in which {namespace} and {claim} may stand."""
     path = absolute_site_path(value)
@@ -166,5 +171,6 @@ Shebang = Annotated[str, BeforeValidator(shebang)]
 SitePath = Annotated[str, BeforeValidator(site_path)]
 SiteFolder = Annotated[str, BeforeValidator(site_folder)]
 AbsoluteSitePath = Annotated[str, BeforeValidator(absolute_site_path)]
+ImageFolder = Annotated[str, BeforeValidator(image_folder)]
 ClaimPath = Annotated[str, BeforeValidator(claim_path)]
 ClaimKey = Annotated[str, BeforeValidator(claim_key)]

@@ -25,6 +25,9 @@ class ContainerRuntime(StrEnum):
 
     SINGULARITY = "singularity"
     APPTAINER = "apptainer"
+    ENROOT = "enroot"
+    PODMAN = "podman"
+    PODMAN_HPC = "podman-hpc"
     NONE = "none"
 
 
@@ -33,6 +36,14 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class ImagePull(StrEnum):
+    """Where images come into the cache: on a node of the job, on the login node before it, or nowhere."""
+
+    NODE = "node"
+    LOGIN = "login"
+    NEVER = "never"
 
 
 class TaintEffect(StrEnum):
@@ -199,6 +210,22 @@ def namespace(value: object) -> str:
     return name
 
 
+def variable_name(value: object) -> str:
+    """Accept the name of an environment variable that a shell can hold."""
+    name = line_of_text(value).strip()
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(f"must be the name of an environment variable, not {shown(value)}")
+    return name
+
+
+def secret_key(value: object) -> str:
+    """Accept what names a Secret: `namespace/secret`, `secret`, or `*` for all others."""
+    key = line_of_text(value).strip()
+    if key != "*" and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9.-]+", key):
+        raise ValueError(f"must be named by a Secret, namespace/secret or *, not {shown(value)}")
+    return key
+
+
 def slurm_flag(value: object) -> str:
     """Accept an option of sbatch."""
     option = line_of_text(value).strip()
@@ -228,18 +255,14 @@ def resource_flags(value: object) -> str:
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
-def one_of(closed_set: type[_Word], later: frozenset[str] = frozenset()) -> Callable[[object], _Word]:
-    """Make a parser for one of a closed set of words, of which some more come with a later version."""
+def one_of(closed_set: type[_Word]) -> Callable[[object], _Word]:
+    """Make a parser for one of a closed set of words."""
 
     def parse(value: object) -> _Word:
         members = {member.value: member for member in closed_set}
         if isinstance(value, str) and value in members:
             return members[value]
-        if isinstance(value, str) and value in later:
-            wrong = f": {value} comes with a later version, and no pod could run now"
-        else:
-            wrong = f", not {shown(value)}"
-        raise ValueError(f"must be one of {', '.join(members)}{wrong}")
+        raise ValueError(f"must be one of {', '.join(members)}, not {shown(value)}")
 
     return parse
 
@@ -257,8 +280,9 @@ Quantity = Annotated[str, BeforeValidator(quantity_text)]
 Namespace = Annotated[str, BeforeValidator(namespace)]
 SlurmFlag = Annotated[str, BeforeValidator(slurm_flag)]
 ResourceFlag = Annotated[str, BeforeValidator(resource_flags)]
-Runtime = Annotated[
-    ContainerRuntime, BeforeValidator(one_of(ContainerRuntime, frozenset({"enroot", "podman", "podman-hpc"})))
-]
 Format = Annotated[LogFormat, BeforeValidator(one_of(LogFormat))]
+Runtime = Annotated[ContainerRuntime, BeforeValidator(one_of(ContainerRuntime))]
+PullPlace = Annotated[ImagePull, BeforeValidator(one_of(ImagePull))]
+VariableName = Annotated[str, BeforeValidator(variable_name)]
+SecretKey = Annotated[str, BeforeValidator(secret_key)]
 Effect = Annotated[TaintEffect, BeforeValidator(one_of(TaintEffect))]

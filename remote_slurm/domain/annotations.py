@@ -3,8 +3,8 @@
 ::
 
     slurm-job.vk.io/      flags, flavor, pre-exec, job-workdir, no-clean-workdir, mpi-flags, image-root,
-                          singularity-commands, -mounts and -options; slurm-job.knoc.io/ is their older prefix and means
-                          the same
+                          singularity-commands, -mounts and -options, enroot-mounts and -options; slurm-job.knoc.io/ is
+                          their older prefix and means the same
     interlink.eu/         pod-ip, wstunnel-client-commands and wireguard-client-snippet, from the Virtual Kubelet
 
 Some hold shell, and run as such: pre-exec, wstunnel-client-commands and singularity-commands. The others are data, and
@@ -30,10 +30,11 @@ _INTERLINK = "interlink.eu/"
 
 _KNOWN = frozenset({
     "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec",
-    "singularity-commands", "singularity-mounts", "singularity-options",
+    "singularity-commands", "singularity-mounts", "singularity-options", "enroot-mounts",
+    "enroot-options",
 })  # fmt: skip
 _SHELL = frozenset({"pre-exec", "singularity-commands"})
-_RUNTIME_ONLY = ("image-root", "singularity-mounts", "singularity-options")
+_RUNTIME_ONLY = ("image-root", "singularity-mounts", "singularity-options", "enroot-mounts", "enroot-options")
 _FROM_VK = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
 # What the Virtual Kubelet and interLink act on themselves
 _FOR_VK = frozenset({
@@ -61,6 +62,8 @@ class Annotations:
     commands: str = ""
     mounts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    enroot_mounts: tuple[str, ...] = ()
+    enroot_options: tuple[str, ...] = ()
     pod_ip: str = ""
     wireguard: str = ""
     warnings: tuple[str, ...] = ()
@@ -68,7 +71,8 @@ class Annotations:
     @property
     def for_a_runtime(self) -> tuple[str, ...]:
         """The names of those that mean nothing without a container runtime."""
-        given = zip(_RUNTIME_ONLY, (self.image_root, self.mounts, self.options), strict=True)
+        values = (self.image_root, self.mounts, self.options, self.enroot_mounts, self.enroot_options)
+        given = zip(_RUNTIME_ONLY, values, strict=True)
         return tuple(_PREFIX + name for name, value in given if value)
 
 
@@ -88,8 +92,10 @@ def read_annotations(pod: Pod) -> Annotations:
         mpi_flags=_mpi_flags(ours["mpi-flags"].strip()),
         image_root=ours["image-root"].strip(),
         commands=ours["singularity-commands"].strip(),
-        mounts=_mounts(_words(ours, "singularity-mounts")),
+        mounts=_mounts(_words(ours, "singularity-mounts"), "--bind"),
         options=_words(ours, "singularity-options"),
+        enroot_mounts=_mounts(_words(ours, "enroot-mounts"), "--mount"),
+        enroot_options=_words(ours, "enroot-options"),
         pod_ip=_address(theirs["pod-ip"].strip()),
         wireguard=theirs["wireguard-client-snippet"],
         warnings=(*_unknown(given), *_unexpanded(ours)),
@@ -112,11 +118,11 @@ def _words(ours: Mapping[str, str], name: str) -> tuple[str, ...]:
         raise Rejected(f"annotation {_PREFIX}{name} has an unfinished quotation: {ours[name]}") from error
 
 
-def _mounts(given: tuple[str, ...]) -> tuple[str, ...]:
+def _mounts(given: tuple[str, ...], option: str) -> tuple[str, ...]:
     """`--bind /a:/b` as it is, and `/a:/b` as what is to be bound."""
     if not given or given[0].startswith("-"):
         return given
-    return tuple(word for bind in given for word in ("--bind", bind))
+    return tuple(word for bind in given for word in (option, bind))
 
 
 def _mpi_flags(text: str) -> tuple[str, ...] | None:

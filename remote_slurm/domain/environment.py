@@ -49,15 +49,16 @@ def environment(container: Container, pod: Pod) -> dict[str, str]:
 
 def shell_lines(values: Mapping[str, str]) -> bytes:
     """The variables that a shell can hold, one quoted assignment a line."""
-    return "".join(f"{name}={quote(value)}\n" for name, value in values.items() if not _is_odd(name)).encode()
+    return "".join(f"{name}={quote(value)}\n" for name, value in values.items() if not is_odd(name)).encode()
 
 
 def odd_entries(values: Mapping[str, str]) -> bytes:
     """The others, each as NAME=VALUE with a NUL at its end."""
-    return "".join(f"{name}={value}\0" for name, value in values.items() if _is_odd(name)).encode()
+    return "".join(f"{name}={value}\0" for name, value in values.items() if is_odd(name)).encode()
 
 
-def _is_odd(name: str) -> bool:
+def is_odd(name: str) -> bool:
+    """Whether a shell cannot hold a variable of this name, or makes something else of it."""
     return name in _OF_THE_SHELL or not _SHELL_NAME.fullmatch(name)
 
 

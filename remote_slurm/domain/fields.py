@@ -60,7 +60,12 @@ POD_SPEC = (
     Field("hostUsers", _MOOT, _PRIVILEGE),
     Field("hostname", _MOOT, "a container has the node's host name", harmless=()),
     Field("hostnameOverride", _MOOT, "a container has the node's host name", harmless=()),
-    Field("imagePullSecrets", _LATER, "images are pulled without credentials", harmless=()),
+    Field(
+        "imagePullSecrets",
+        _ALMOST,
+        "the Virtual Kubelet does not send them: ImagePullSecrets names their files, or a volume brings them along",
+        "test_images.py::test_a_private_image_needs_a_login_which_stands_in_no_argument",
+    ),
     Field(
         "initContainers",
         _DONE,
@@ -105,7 +110,12 @@ CONTAINER = (
     Field("env", _DONE, "byte for byte", "test_containers.py"),
     Field("envFrom", _ALMOST, "the Virtual Kubelet resolves it before the pod comes here"),
     Field("image", _DONE, "a path at the site, or anything that the runtime can pull", "test_containers.py"),
-    Field("imagePullPolicy", _LATER, "the runtime's own cache decides", harmless=("IfNotPresent", "Always")),
+    Field(
+        "imagePullPolicy",
+        _DONE,
+        "of the cache at the site, which all pods share",
+        "test_images.py::test_the_policy_decides_whether_the_registry_is_asked_again",
+    ),
     Field("lifecycle", _LATER, "hooks are not run", harmless=()),
     Field("livenessProbe", _LATER, "probes are not carried out", harmless=()),
     Field("name", _DONE, "of the log and of the record", "test_hello.py"),

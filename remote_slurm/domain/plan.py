@@ -11,8 +11,10 @@ from remote_slurm.domain.flavors import Chosen, choose_flavor
 from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.domain.preparing import Prepared, first_calls, prepare
 from remote_slurm.domain.projections import File
+from remote_slurm.domain.pulling import plan_images
 from remote_slurm.domain.resources import pod_resources
-from remote_slurm.domain.runtimes import Command, Started, container_command
+from remote_slurm.domain.runtimes import container_command, runtime_of, variables_of
+from remote_slurm.domain.started import Command, Runtime, Started
 from remote_slurm.domain.submission import job_flags, resource_flags
 from remote_slurm.domain.submission import warnings as resource_warnings
 from remote_slurm.domain.volumes import Call, Volumes, plan_volumes
@@ -56,6 +58,7 @@ class JobPlan:
     user: WantedUser | None
     annotations: Annotations
     job_script: bool
+    pulls: bool
     log_limit: int
     command_prefix: str
     bash_path: str
@@ -70,22 +73,29 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     flavor = choose_flavor(pod, annotations.flavor, resources.gpus, config)
     flags = job_flags(pod, annotations, flavor, resources, config)
     volumes = plan_volumes(request, config)
-    containers = prepare(pod, volumes)
+    runtime = runtime_of(config)
+    containers = prepare(pod, volumes, variables_of(runtime))
+    images = plan_images(request, annotations, runtime, config)
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,
         flags=flags,
-        containers=tuple(_container(each, request, annotations, config) for each in containers),
+        containers=tuple(
+            _container(Started(each, annotations, images.of[each.container.name]), request, runtime)
+            for each in containers
+        ),
         files=(
             *volumes.files,
             *(file for each in containers for file in each.files),
+            *images.files,
             *_annotation_files(annotations, request.job_script),
         ),
-        calls=(*_workdir_calls(annotations, volumes), *first_calls(pod, volumes, config)),
+        calls=(*_workdir_calls(annotations, volumes), *first_calls(pod, volumes, config), *images.calls),
         warnings=(
             *volumes.warnings,
             *request.unheeded,
             *annotations.warnings,
+            *images.warnings,
             *resource_warnings(resources, flags, config),
             *_warnings(annotations, volumes, config),
         ),
@@ -94,17 +104,16 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
         user=_wanted_user(pod, flavor, config),
         annotations=annotations,
         job_script=bool(request.job_script),
+        pulls=images.pulls,
         log_limit=config.max_log_size,
         command_prefix=config.command_prefix,
         bash_path=config.bash_path,
     )
 
 
-def _container(prepared: Prepared, request: CreateRequest, annotations: Annotations, config: Config) -> ContainerPlan:
-    if request.job_script:
-        lines = _of_job_script(prepared, request.pod)
-    else:
-        lines = container_command(Started(prepared, annotations), config)
+def _container(start: Started, request: CreateRequest, runtime: Runtime | None) -> ContainerPlan:
+    prepared = start.prepared
+    lines = _of_job_script(prepared, request.pod) if request.job_script else container_command(start, runtime)
     return ContainerPlan(prepared.container.name, prepared.init, lines, prepared.calls)
 
 

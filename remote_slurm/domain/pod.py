@@ -107,6 +107,7 @@ class SecurityContext(Wire):
 class Container(Wire):
     name: Name
     image: str = ""
+    image_pull_policy: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = ""
@@ -219,10 +220,17 @@ class Volume(Wire):
         return data
 
 
+class NamedReference(Wire):
+    """A reference to something in the pod's own namespace."""
+
+    name: str = ""
+
+
 class PodSpec(Wire):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    image_pull_secrets: tuple[NamedReference, ...] = ()
     service_account_name: str = "default"
     node_name: str = ""
     restart_policy: str = "Always"
@@ -292,9 +300,12 @@ class ContainerData(Wire):
 
 
 class CreateRequest(Wire):
+    """`pull_secrets` are those of the pod's imagePullSecrets that the sidecar knows itself."""
+
     pod: Pod
     container: tuple[ContainerData, ...] = ()
     job_script: str = ""
+    pull_secrets: tuple[Secret, ...] = ()
     unheeded: tuple[str, ...] = ()
 
     @classmethod

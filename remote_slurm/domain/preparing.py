@@ -6,15 +6,27 @@ before it starts, since an earlier container could have changed it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from remote_slurm.config import Config, ContainerRuntime
-from remote_slurm.domain.environment import environment, odd_entries, shell_lines
+from remote_slurm.domain.environment import environment
 from remote_slurm.domain.expansion import expand
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.volumes import Call, Mount, Volumes
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """A container's environment, whose values travel in files."""
+
+    container: Container
+    values: Mapping[str, str]
+
+
+# The two files: what the runtime reads itself, and NUL-ended NAME=VALUE for what that cannot hold
+Spell = Callable[[Variables], tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +40,17 @@ class Prepared:
     files: tuple[File, ...]
     env_file: str
     odd_env_file: str = ""
+    odd_names: tuple[str, ...] = ()
 
 
-def prepare(pod: Pod, volumes: Volumes) -> list[Prepared]:
+def prepare(pod: Pod, volumes: Volumes, spell: Spell) -> list[Prepared]:
     """All containers, in the order in which they start. Raises Rejected."""
     return [
-        _prepared(pod, container, volumes, calls=_stage_calls(pod, stage, volumes, later=number > 0) if first else ())
+        _prepared(
+            _Preparing(pod, volumes, spell),
+            container,
+            _stage_calls(pod, stage, volumes, later=number > 0) if first else (),
+        )
         for number, stage in enumerate(_stages(pod))
         for container, first in ((each, each is stage[0]) for each in stage)
     ]
@@ -60,11 +77,18 @@ def _stage_calls(pod: Pod, stage: tuple[Container, ...], volumes: Volumes, *, la
     return tuple(dict.fromkeys(calls()))
 
 
-def _prepared(pod: Pod, container: Container, volumes: Volumes, *, calls: tuple[Call, ...]) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class _Preparing:
+    pod: Pod
+    volumes: Volumes
+    spell: Spell
+
+
+def _prepared(preparing: _Preparing, container: Container, calls: tuple[Call, ...]) -> Prepared:
     """Secrets reach containers as environment variables too: the values travel in files, never in argv for long."""
-    values = environment(container, pod)
+    values = environment(container, preparing.pod)
     env_file, odd_env_file = f"secret/env/{container.name}", f"secret/odd-env/{container.name}"
-    odd = odd_entries(values)
+    env, odd = preparing.spell(Variables(container, values))
     return Prepared(
         container=container.model_copy(
             update={
@@ -72,10 +96,11 @@ def _prepared(pod: Pod, container: Container, volumes: Volumes, *, calls: tuple[
                 "args": tuple(expand(word, values) for word in container.args),
             }
         ),
-        init=container in pod.spec.init_containers,
-        mounts=volumes.mounts(container, values),
+        init=container in preparing.pod.spec.init_containers,
+        mounts=preparing.volumes.mounts(container, values),
         calls=calls,
-        files=(File(env_file, shell_lines(values), 0o600), *([File(odd_env_file, odd, 0o600)] if odd else [])),
+        files=(File(env_file, env, 0o600), *([File(odd_env_file, odd, 0o600)] if odd else [])),
         env_file=env_file,
         odd_env_file=odd_env_file if odd else "",
+        odd_names=tuple(entry.partition("=")[0] for entry in odd.decode().split("\0") if entry),
     )

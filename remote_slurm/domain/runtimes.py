@@ -1,64 +1,74 @@
-"""Container runtimes as tables of words: how each says run, exec, bind, environment and working directory.
-
-Facts: apptainer-exec(1) and apptainer-run(1) 1.0 to 1.4; SingularityCE 3.10 has the same options.
-"""
+"""What starts a container: the words of its runtime's table, in one order for all of them, and what comes before."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
-
 from remote_slurm.config import Config, ContainerRuntime
-from remote_slurm.domain.annotations import Annotations
-from remote_slurm.domain.pod import Container
-from remote_slurm.domain.preparing import Prepared
+from remote_slurm.domain.apptainer import Apptainer
+from remote_slurm.domain.enroot import Enroot
+from remote_slurm.domain.environment import odd_entries, shell_lines
+from remote_slurm.domain.podman import Podman
+from remote_slurm.domain.preparing import Spell, Variables
 from remote_slurm.domain.resources import gpu_vendor
-from remote_slurm.domain.shell import Variable, Word
-from remote_slurm.domain.volumes import Mount
+from remote_slurm.domain.shell import Variable
+from remote_slurm.domain.started import Command, Line, Runtime, Started
 from remote_slurm.errors import Rejected
 
-# A container of its own instead of the user's login environment, with a root file system that can be written (in
-# memory), and values that are not evaluated by a shell a second time
-_ALWAYS = ("--containall", "--no-eval", "--writable-tmpfs")
-# The ranks of an MPI program share memory and see each other's processes, as those of one container would, and they
-# reach the devices of the node's network: --contain would give each a /dev of its own
-_ALWAYS_WITH_MPI = ("--cleanenv", "--no-mount=tmp,cwd,hostfs", "--no-eval", "--writable-tmpfs")
-_TMP = "/tmp"  # noqa: S108 - of the container
-# What `run` runs; `exec` of it is the same, but by the image's own /bin/sh
-_RUNSCRIPT = "/.singularity.d/runscript"
-_GPU_OPTION = {"": (), "nvidia.com/": ("--nv",), "amd.com/": ("--rocm",)}
+
+def runtime_of(config: Config) -> Runtime | None:
+    """The table of ContainerRuntime; None where commands run on the node itself."""
+    match config.container_runtime:
+        case ContainerRuntime.NONE:
+            return None
+        case ContainerRuntime.ENROOT:
+            return Enroot(config)
+        case ContainerRuntime.PODMAN | ContainerRuntime.PODMAN_HPC:
+            return Podman(config)
+        case _:
+            return Apptainer(config)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """All that starting one container takes: its parts of the pod's folder are named relative to it."""
-
-    prepared: Prepared
-    annotations: Annotations
-
-    @property
-    def container(self) -> Container:
-        return self.prepared.container
-
-    @property
-    def mpi_flags(self) -> tuple[str, ...] | None:
-        """Init containers prepare things once, not once for each rank."""
-        return None if self.prepared.init else self.annotations.mpi_flags
+def variables_of(runtime: Runtime | None) -> Spell:
+    """How the variables of containers are written into files."""
+    return runtime.variables if runtime else _on_node_variables
 
 
-Line = tuple[Word, ...]
-Command = tuple[Line, ...]
+def _on_node_variables(variables: Variables) -> tuple[bytes, bytes]:
+    return shell_lines(variables.values), odd_entries(variables.values)
 
 
-def container_command(start: Started, config: Config) -> Command:
+def container_command(start: Started, runtime: Runtime | None) -> Command:
     """The words that the runner executes, grouped into lines for the reader. Raises Rejected."""
-    on_node = config.container_runtime is ContainerRuntime.NONE
-    lines = _on_node(start) if on_node else (*_in_front(start), *_apptainer(start, config))
-    return _with_odd_names(start, tuple(line for line in lines if line))
+    front = _in_front(start)
+    if runtime is None:
+        return _filled(_with_odd_names(start, _on_node(start, front)))
+    said = _said(start, runtime)
+    if runtime.inside:
+        return _filled(_with_odd_names(start, (*front, *said)))
+    return _filled((*_with_odd_names(start, (*front, ())), *said))
+
+
+def _filled(lines: Command) -> Command:
+    return tuple(line for line in lines if line)
+
+
+def _said(start: Started, runtime: Runtime) -> Command:
+    container = start.container
+    *before, opening = runtime.opening(start)
+    return (
+        *before,
+        (*opening, *runtime.gpu(gpu_vendor(container))),
+        runtime.annotated(start.annotations),
+        runtime.folders(start),
+        runtime.working_directory(start),
+        *runtime.environment(start),
+        *(runtime.bind(mount) for mount in start.prepared.mounts),
+        runtime.image(start),
+        runtime.command(start),
+    )
 
 
 def _with_odd_names(start: Started, lines: Command) -> Command:
-    """Variables that no shell can hold reach the command, which is the last line, as words of `env`.
+    """Variables that no shell can hold reach what the last line says as words of `env`.
 
     The runner reads them from a file and puts them there, so that they stand in no script.
     """
@@ -78,64 +88,7 @@ def _in_front(start: Started) -> Command:
     return (prefixed, ("mpiexec", "-np", Variable("SLURM_NTASKS", "1"), *start.mpi_flags))
 
 
-def _apptainer(start: Started, config: Config) -> Command:
-    container = start.container
-    command = (*container.command, *container.args)
-    verb = "exec" if container.command else "run"
-    if verb == "run" and start.prepared.odd_env_file:
-        verb, command = "exec", (_RUNSCRIPT, *command)
-    return (
-        (config.bash_path, "rank.sh", config.singularity_path) if start.mpi_flags is not None else (),
-        (
-            *shlex.split(config.singularity_prefix),
-            config.singularity_path,
-            verb,
-            *(_ALWAYS if start.mpi_flags is None else _ALWAYS_WITH_MPI),
-            *config.singularity_default_options,
-            *_GPU_OPTION[gpu_vendor(container)],
-        ),
-        (*start.annotations.mounts, *start.annotations.options),
-        _scratch(start),
-        _working_dir(start),
-        ("--env-file", start.prepared.env_file),
-        *(("--bind", _bind(mount)) for mount in start.prepared.mounts),
-        (image(container, start.annotations.image_root or config.image_prefix),),
-        command,
-    )
-
-
-def _scratch(start: Started) -> Line:
-    """Where /tmp, /var/tmp and home lie; the ranks of an MPI program have them together."""
-    folder = f"scratch/{start.container.name}"
-    if start.mpi_flags is None:
-        return ("--workdir", folder)
-    return ("--home", f"{folder}:{_TMP}", "--bind", f"{folder}:/var{_TMP}")
-
-
-def _working_dir(start: Started) -> Line:
-    """Without a word, that of the job would be looked for where nothing is hidden from the container."""
-    folder = start.container.working_dir or ("" if start.mpi_flags is None else _TMP)
-    return ("--pwd", folder) if folder else ()
-
-
-def _bind(mount: Mount) -> str:
-    return f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}"
-
-
-def image(container: Container, prefix: str) -> str:
-    """What the runtime is asked to run: an absolute path, or anything with a scheme, stays as it is.
-
-    Raises Rejected where there is no image.
-    """
-    name = container.image
-    if not name:
-        raise Rejected(f"container '{container.name}' has no image")
-    if name.startswith("/") or "://" in name:
-        return name
-    return f"{prefix or 'docker://'}{name}"
-
-
-def _on_node(start: Started) -> Command:
+def _on_node(start: Started, front: Command) -> Command:
     container = start.container
     if not container.command:
         raise Rejected(
@@ -144,6 +97,6 @@ def _on_node(start: Started) -> Command:
         )
     return (
         ("on_node", start.prepared.env_file, container.working_dir),
-        *_in_front(start),
+        *front,
         (*container.command, *container.args),
     )

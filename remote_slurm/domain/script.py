@@ -52,6 +52,7 @@ finish
 CONTAINERS = "containers.sh"
 _OF_THE_RUNNER = {"runner.sh"}
 _OF_MPI = {"rank.sh"}
+_OF_IMAGES = {"pull.sh"}
 
 
 def render_job(plan: JobPlan) -> str:
@@ -108,7 +109,9 @@ def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
     files = [File("job.sh", render_job(plan).encode(), 0o700)]
     if plan.annotations.pre_exec:
         files.append(File(CONTAINERS, render_containers(plan).encode(), 0o700))
-    used = _OF_THE_RUNNER if plan.annotations.mpi_flags is None else _OF_THE_RUNNER | _OF_MPI
+    used = _OF_THE_RUNNER | (_OF_IMAGES if plan.pulls else set())
+    if plan.annotations.mpi_flags is not None:
+        used |= _OF_MPI
     return [*files, *(File(name, text, 0o600) for name, text in scripts.items() if name in used), *plan.files]
 
 

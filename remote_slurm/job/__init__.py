@@ -2,7 +2,10 @@
 
 from importlib.resources import files
 
-RUNNER = b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in ("runner", "node", "annotations"))
+RUNNER = b"\n".join(
+    (files(__name__) / f"{name}.sh").read_bytes() for name in ("runner", "node", "annotations", "images")
+)
 RANK = (files(__name__) / "rank.sh").read_bytes()
 CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")
-SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK}
+PULL = (files(__name__) / "pull.sh").read_bytes()
+SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK, "pull.sh": PULL}

@@ -19,6 +19,7 @@ watchers=()   # process ids, one for each emptyDir with a limit
 clean_up() {
     local folders=(scratch "${leftovers[@]}")
     may_run_again || folders+=(secret)
+    close_storage
     ((${#watchers[@]})) && kill "${watchers[@]}" 2>/dev/null
     rm -rf -- "${folders[@]}" 2>/dev/null && return
     # a container may have taken its own folders' write permission away

@@ -5,6 +5,7 @@
 #   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
 #   scratch, host_path, ...         what containers need of the node: see node.sh, which follows this text
 #   pre_exec, deadline, ...         what annotations bring: see annotations.sh, which follows that
+#   images, podman_image, ...       images, and what runtimes need beside them: see images.sh, which comes last
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
@@ -139,6 +140,7 @@ supervise() {
     trap '' TERM
     # what it left behind ends with it, as in Kubernetes, and so does what watched it
     kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} 2>/dev/null
+    ((code == 137)) && end_podman "$name"
     note_size "$name"
     # Kubernetes would take 0 for success, and it was told to stop
     [[ -n $stopping ]] && ((code == 0)) && code=143

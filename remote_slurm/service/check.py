@@ -215,12 +215,12 @@ class Chain:
     async def _runtime(self) -> Holds:
         if self._config.container_runtime is ContainerRuntime.NONE:
             return Holds("ContainerRuntime is none: commands run on the nodes themselves")
-        answer = await self.site.look("check-runtime", {"runtime": self._config.singularity_path})
+        answer = await self.site.look("check-runtime", {"runtime": self._config.runtime_path})
         if answer.has("absent"):
             return Holds(
                 f"{answer.get('absent')} is not on the login node",
                 "it may be on compute nodes only: `remote-slurm check --job` looks there. If it is not there, set "
-                "SingularityPath to its full path, or CommandPrefix to what makes it available, such as "
+                f"{self._config.runtime_key} to its full path, or CommandPrefix to what makes it available, such as "
                 "`module load apptainer`",
             )
         return Holds(f"{answer.get('version')} as {answer.require('found')}")

@@ -159,8 +159,8 @@ def _runtime(answer: Answer, config: Config) -> Finding:
     return Finding(
         name,
         ok=False,
-        message=f"{config.singularity_path} is not on the node: PATH is {answer.get('noruntime')}",
-        remedy="set SingularityPath to its full path there, or CommandPrefix to what makes it available, such as "
+        message=f"{config.runtime_path} is not on the node: PATH is {answer.get('noruntime')}",
+        remedy=f"set {config.runtime_key} to its full path there, or CommandPrefix to what makes it available, such as "
         "`module load apptainer`",
     )
 
@@ -182,8 +182,7 @@ def _user_namespaces(answer: Answer, config: Config) -> Finding:
 
 
 def _request(config: Config, options: JobOptions) -> CreateRequest:
-    runtime = "" if config.container_runtime is ContainerRuntime.NONE else config.singularity_path
-    script = assignments({"runtime": runtime}) + CHECK_NODE
+    script = assignments({"runtime": config.runtime_path}) + CHECK_NODE
     metadata = {
         "name": "remote-slurm-check",
         "namespace": config.namespace or "default",

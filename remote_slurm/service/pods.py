@@ -33,6 +33,7 @@ from remote_slurm.service.logs import Logs
 from remote_slurm.service.lookout import Lookout
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
+from remote_slurm.service.pull_secrets import with_pull_secrets
 from remote_slurm.service.submission import Patience, Submitter, Submitting, passes
 
 RECOVERY_RETRY_SECONDS = 5.0
@@ -180,7 +181,7 @@ class Pods:
             raise
 
     def _payload(self, request: CreateRequest) -> bytes:
-        plan = plan_job(request, self._config)
+        plan = plan_job(with_pull_secrets(request, self._config), self._config)
         for warning in plan.warnings:
             warn(warning, pod=plan.full_name)
         return archive(plan.pod, job_files(plan, SCRIPTS))

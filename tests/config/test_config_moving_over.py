@@ -89,9 +89,6 @@ def test_a_plain_file_gives_no_warning(load: Load) -> None:
     [
         ("Tsocks: true", "Tsocks: is accepted, but what it does comes with a later version: no tunnel is made, "),
         ("EnableProbes: true", "EnableProbes: is accepted, but what it does comes with a later version: no probe "),
-        ("EnrootPath: /e", "EnrootPath: is accepted, but what it does comes with a later version, with enroot"),
-        ("EnrootPrefix: e", "EnrootPrefix: is accepted, but what it does comes with a later version, with enroot"),
-        ("EnrootDefaultOptions: [-e]", "EnrootDefaultOptions: is accepted, but what it does comes with a later "),
         ("SHARED_FS: false", "SHARED_FS: false comes with a later version: files still go into DataRootFolder"),
         ("CUSTOMKUBECONF: /k", "CUSTOMKUBECONF: is accepted, but what it does comes with a later version: the Kube"),
         ("InterlinkURL: x", "InterlinkURL: belongs to interLink's own configuration and has no effect here"),
@@ -111,7 +108,7 @@ def test_a_warning_names_the_key_and_what_happens_instead(load: Load, text: str,
         "Tsocks: false\nTsocksPath: /lib.so\nTsocksLoginNode: login01",
         "EnableProbes: false",
         "Flavors: {}",
-        "EnrootPath: enroot\nEnrootDefaultOptions: [--rw]",
+        "EnrootPath: /opt/enroot\nEnrootPrefix: nice\nEnrootDefaultOptions: [--root]",
         "SHARED_FS: true",
     ],
 )

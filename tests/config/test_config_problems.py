@@ -19,7 +19,7 @@ sbatchpath: /usr/bin/sbatch
 BindAddress: 0.0.0.0
 VerboseLogging: true
 ErrorsOnlyLogging: true
-ContainerRuntime: enroot
+ContainerRuntime: docker
 PollInterval: 10s
 DataRootFolder: $SCRATCH/jobs
 Namespace: one

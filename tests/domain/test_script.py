@@ -59,6 +59,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": (PLAIN, {}),
     "volumes": (VOLUMES, {"PersistentVolumeClaims": {"*": "/claims/{namespace}/{claim}"}, "DefaultMemory": "1Gi"}),
     "annotated": (ANNOTATED, {"DefaultMemory": "none", "CommandPrefix": "module load apptainer"}),
+    "podman": (VOLUMES, {"PersistentVolumeClaims": {"*": "/claims/{claim}"}, "ContainerRuntime": "podman"}),
+    "enroot": (
+        VOLUMES,
+        {
+            "PersistentVolumeClaims": {"*": "/claims/{claim}"},
+            "ContainerRuntime": "enroot",
+            "ImagePull": "login",
+            "ImageCacheFolder": "/scratch/images",
+        },
+    ),
     "on-the-node": (ANNOTATED, {"DefaultMemory": "none", "ContainerRuntime": "none", "BashPath": "/usr/bin/bash"}),
 }
 
@@ -83,11 +93,15 @@ def test_the_scripts_are_these(case: str) -> None:
 
 @pytest.mark.parametrize(
     ("case", "names"),
-    [("plain", ["job.sh", "runner.sh"]), ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"])],
+    [
+        ("plain", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
+        ("enroot", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
+        ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"]),
+    ],
 )
 def test_what_travels_with_them(case: str, names: list[str]) -> None:
     body, settings = CASES[case]
-    files = job_files(plan(body, settings=settings), {"runner.sh": b"r", "rank.sh": b"m"})
+    files = job_files(plan(body, settings=settings), {"runner.sh": b"r", "rank.sh": b"m", "pull.sh": b"p"})
     assert [file.path for file in files if "/" not in file.path] == names
 
 

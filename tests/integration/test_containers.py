@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from hostile import HOSTILE
 from pods import literal, pod, request, sh
 from serving import Serving
 
@@ -101,25 +102,6 @@ def test_what_a_container_leaves_behind_ends_with_it(served: Serving) -> None:
     assert left.phase == "Succeeded"
     assert left.log("c") == "started\n"
     assert served.site.exec("pgrep -f 'sleep 1234[5]' || true") == ""
-
-
-HOSTILE = {
-    "PAYLOAD": 'it\'s "quoted" $HOME `id` \\ \n second line',
-    "EMPTY": "",
-    "BLANKS": "  leading and trailing  ",
-    "NEWLINES": "\n\na\n\n",
-    "EQUALS": "a=b=c",
-    "DOLLARS": "$(touch /tmp/pwned) ${IFS} $$ $! $1 !!",
-    "UTF8": "Zürich 日本 \N{PILE OF POO}",
-    "QUOTES": "'\"'\"''\\''\"",
-    "BACKSLASHES": "\\\\n\\t\\",
-    "TAB": "a\tb\r",
-    "HASH": "# no comment ; rm -rf / && true | cat > /dev/null",
-    "GLOB": "* ? [a-z] ~ {a,b}",
-    "PERCENT": "%s %n %% %j",
-    "EOF": "EOF\nEOFMESH\n",
-    "DASH": "-n -e",
-}
 
 
 def test_the_values_of_variables_arrive_byte_for_byte(served: Serving) -> None:

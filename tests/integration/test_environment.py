@@ -1,22 +1,8 @@
 """The world that a container finds: variables, the words of its command, folders that it can write."""
 
+from hostile import ODD
 from pods import Json, pod, request
 from serving import Serving
-
-ODD = {
-    "discovery.type": "single-node",
-    "a-b": 'it\'s "quoted"',
-    "A B": " leading and trailing ",
-    "1ST": "",
-    "X;id": "$(id) `id` ; exit 1",
-    "ünï": "line\nline\n",
-    "HOME": "/work",
-    "UID": "not a number",
-    "IFS": ",",
-    "PWD": "/nowhere",
-    "OPTIND": "seven",
-    "=$"[1:]: "a=b=c",
-}
 
 
 def env(values: Json) -> list[Json]:

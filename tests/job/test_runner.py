@@ -75,7 +75,14 @@ def test_every_argument_arrives_byte_for_byte(node: Node) -> None:
     command = words(["sh", "-c", 'for each; do printf "%s\\0" "$each"; done', "sh", *HOSTILE])
     assert node.run(f"container main {command}").code == 0
     assert node.log("main").split("\0")[:-1] == HOSTILE
-    assert sorted(path.name for path in node.pod.iterdir()) == ["job.sh", "logs", "rank.sh", "records", "runner.sh"]
+    assert sorted(path.name for path in node.pod.iterdir()) == [
+        "job.sh",
+        "logs",
+        "pull.sh",
+        "rank.sh",
+        "records",
+        "runner.sh",
+    ]
 
 
 # --- several ----------------------------------------------------------------------------------------------------------

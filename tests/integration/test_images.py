@@ -1,0 +1,145 @@
+"""Images of registries: pulled once per site, when the policy says so, with whose login; at a real registry."""
+
+import shlex
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from pods import Json, pod, request, sh
+from registry import Registry
+from serving import Serving, wait_until
+from sidecar import Sidecar
+from sites import Site
+from vk import Watched
+
+RUNTIMES = ("apptainer", "podman")
+
+
+@pytest.fixture(scope="module")
+def registry(site: Site) -> Iterator[Registry]:
+    """Its images have the files of the site's own busybox."""
+    registry = Registry(site.archive("/srv/images/busybox"))
+    site.write("registries.conf", f'[[registry]]\nlocation = "{registry.host}"\ninsecure = true\n')
+    yield registry
+    registry.stop()
+
+
+def pulling(runtime: str, **keys: Any) -> Json:
+    insecure = {"APPTAINER_NOHTTPS": "1", "CONTAINERS_REGISTRIES_CONF": "/home/hpcuser/registries.conf"}
+    return {
+        "ContainerRuntime": runtime,
+        "ImagePrefix": "",
+        "ImagePullRetries": 0,
+        "RuntimeEnvironment": insecure,
+        **keys,
+    }
+
+
+@pytest.fixture(scope="module")
+def _sharing(site: Site, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serving]]:
+    """A sidecar for each runtime, whose pods share a cache."""
+    served = {}
+    for runtime in RUNTIMES:
+        folder = tmp_path_factory.mktemp(runtime)
+        login = folder / "login.json"
+        login.write_text(registry.docker_config())
+        config = site.config(folder, **pulling(runtime, ImagePullSecrets={"default/known": str(login)}))
+        served[runtime] = Serving(site, config, Sidecar(config))
+    yield served
+    for each in served.values():
+        each.sidecar.stop()
+
+
+@pytest.fixture(params=RUNTIMES)
+def served(request: pytest.FixtureRequest, _sharing: dict[str, Serving]) -> Serving:
+    return _sharing[request.param]
+
+
+def marked(uri: str, policy: str = "", **spec: Any) -> Json:
+    """A pod that says which push its image is of."""
+    return request(pod(sh("c", "cat /mark", image=uri, imagePullPolicy=policy), **spec))
+
+
+def waits_for_images(watched: Watched) -> bool:
+    return watched.state("c").get("waiting", {}).get("reason") == "ContainerCreating"
+
+
+def test_pods_that_start_together_pull_an_image_once_and_later_ones_not_at_all(
+    served: Serving, registry: Registry
+) -> None:
+    name = f"{served.runtime}/once:1"
+    uri = registry.push(name, mark="one")
+    registry.hold()
+    try:
+        together = [served.vk.create(marked(uri, policy)) for policy in ("IfNotPresent", "Always", "IfNotPresent")]
+        for each in together:
+            each.until_true(partial(waits_for_images, each), "it says that it is being created")
+    finally:
+        registry.release()
+    assert [each.until_over().log("c")[-3:] for each in together] == ["one"] * 3
+    before = registry.pulls(name)
+    assert before == 3  # one configuration, two layers
+    assert served.vk.create(marked(uri, "IfNotPresent")).until_over().log("c").endswith("one")
+    assert registry.pulls(name) == before
+
+
+def test_the_policy_decides_whether_the_registry_is_asked_again(served: Serving, registry: Registry) -> None:
+    name = f"{served.runtime}/moving:1"
+    uri = registry.push(name, mark="old")
+    never = served.vk.create(marked(uri, "Never")).until_over()
+    assert never.phase == "Failed"
+    assert "imagePullPolicy is Never" in never.terminated("c")["message"]
+    assert registry.asked(name) == 0
+    assert served.vk.create(marked(uri, "Always")).until_over().log("c").endswith("old")
+    asked, pulls = registry.asked(name), registry.pulls(name)
+    assert served.vk.create(marked(uri, "Always")).until_over().log("c").endswith("old")
+    assert registry.asked(name) > asked
+    assert registry.pulls(name) == pulls  # it had not changed
+    registry.push(name, mark="new")
+    kept, never, moved = (served.vk.create(marked(uri, policy)) for policy in ("IfNotPresent", "Never", "Always"))
+    assert moved.until_over().log("c").endswith("new")
+    for each in (kept, never):
+        assert each.until_over().phase == "Succeeded"
+
+
+def test_an_image_says_itself_what_runs(served: Serving, registry: Registry) -> None:
+    uri = registry.push(f"{served.runtime}/entry:1", entrypoint=["/bin/echo", "entry point:"], Cmd=["cmd"])
+    containers = [{"name": "own", "image": uri}, {"name": "args", "image": uri, "args": ["a", "b c"]}]
+    own = served.vk.create(request(pod(*containers))).until_over()
+    assert own.log("own").endswith("entry point: cmd\n")
+    assert own.log("args").endswith("entry point: a b c\n")
+
+
+def test_a_private_image_needs_a_login_which_stands_in_no_argument(served: Serving, registry: Registry) -> None:
+    uri = registry.push(f"private/{served.runtime}:1", mark="private")
+    without = served.vk.create(marked(uri)).until_over()
+    assert without.phase == "Failed"
+    assert "ErrImagePull" in without.terminated("c")["message"]
+    assert "unauthorized" in without.terminated("c")["message"]
+    registry.hold()
+    with_login = served.vk.create(marked(uri, imagePullSecrets=[{"name": "known"}]))
+    wait_until(lambda: registry.pulls(f"private/{served.runtime}:1"), "the pull is under way")
+    assert all(secret not in arguments(served.site) for secret in registry.secrets)
+    registry.release()
+    assert with_login.until_over().log("c").endswith("private")
+    sent = {"metadata": {"name": "sent"}, "stringData": {".dockerconfigjson": registry.docker_config()}}
+    body = marked(uri, "Always", imagePullSecrets=[{"name": "sent"}])
+    body["container"][0]["secrets"] = [sent]
+    assert served.vk.create(body).until_over().log("c").endswith("private")
+    patterns = " ".join(f"-e {shlex.quote(secret)}" for secret in registry.secrets)
+    assert served.site.exec(f"grep -rlF {patterns} {served.root} || true") == ""
+
+
+def arguments(site: Site) -> str:
+    """Of all processes at the site."""
+    return site.exec("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' || true")
+
+
+def test_an_image_that_does_not_exist_fails_the_pod_with_the_runtimes_words(
+    served: Serving, registry: Registry
+) -> None:
+    none = served.vk.create(marked(f"docker://{registry.host}/none:1")).until_over()
+    assert none.phase == "Failed"
+    assert "manifest unknown" in none.terminated("c")["message"]
+    assert none.exit_code("c") == 1

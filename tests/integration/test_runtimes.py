@@ -1,0 +1,120 @@
+"""Container runtimes beside Apptainer: Podman as it is, and Enroot by a stand-in that takes what its documentation has.
+
+Each sentence is one that test_containers.py and its neighbours say of Apptainer.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hostile import HOSTILE, ODD
+from pods import Json, pod, request, sh
+from serving import Serving
+from sidecar import Sidecar
+from sites import Site
+
+STANDIN = Path(__file__).parents[1] / "standins" / "enroot"
+RUNTIMES = ("podman", "enroot")
+
+Shared = Callable[[str], Serving]
+
+
+@pytest.fixture(scope="session")
+def shared(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """One sidecar for each runtime, so that pods can run side by side."""
+    running: dict[str, Serving] = {}
+    with ExitStack() as stack:
+
+        def get(runtime: str) -> Serving:
+            if runtime not in running:
+                config = site.config(tmp_path_factory.mktemp(runtime), **settings(site, runtime))
+                running[runtime] = Serving(site, config, Sidecar(config))
+                stack.callback(running[runtime].sidecar.stop)
+            return running[runtime]
+
+        yield get
+
+
+def settings(site: Site, runtime: str) -> Json:
+    if runtime == "podman":
+        return {"ContainerRuntime": "podman"}
+    folder = "/home/hpcuser/enroot"
+    site.write(f"{folder}/bin/enroot", STANDIN.read_text(), "755")
+    rc = 'exec echo \\"entry point:\\" \\"$@\\"'
+    site.exec(
+        f"tar -C /srv/images/busybox --owner=0 --group=0 -cf {folder}/busybox . && mkdir -p {folder}/etc && "
+        f'echo "{rc}" >{folder}/etc/rc && tar -C {folder} --owner=0 --group=0 -rf {folder}/busybox ./etc/rc'
+    )
+    return {"ContainerRuntime": "enroot", "EnrootPath": f"{folder}/bin/enroot", "ImagePrefix": f"{folder}/"}
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest, shared: Shared) -> Serving:
+    return shared(request.param)
+
+
+def world() -> Json:
+    """A pod that looks at all that a container gets of its pod."""
+    values = {**HOSTILE, **{name: value for name, value in ODD.items() if name != "PWD"}}
+    look = (
+        'tr "\\0" "\\1" </proc/self/environ; echo; pwd; cat /etc/config/greeting; '
+        "echo no 2>/dev/null >/etc/config/greeting || echo read-only; cat /shared/by-init; touch /somewhere; exit 3"
+    )
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    return pod(
+        sh(
+            "main",
+            look,
+            env=[{"name": name, "value": value} for name, value in values.items()],
+            workingDir="/var/log",
+            volumeMounts=[*mounts, {"name": "config", "mountPath": "/etc/config", "readOnly": True}],
+        ),
+        {"name": "words", "image": "busybox", "command": ["printf", "%s\\n", *HOSTILE.values()]},
+        initContainers=[sh("init", "echo shared >/shared/by-init", volumeMounts=mounts)],
+        volumes=[{"name": "shared", "emptyDir": {}}, {"name": "config", "configMap": {"name": "greetings"}}],
+    )
+
+
+def test_a_container_finds_the_world_that_its_pod_describes(runtime: Serving) -> None:
+    data = [{"metadata": {"name": "greetings"}, "data": {"greeting": "hello\n"}}]
+    seen = runtime.vk.create(request(world(), configMaps=data)).until_over()
+    environment, *rest = seen.log("main").rpartition("\1\n")[::2]
+    found = dict(entry.partition("=")[::2] for entry in environment.split("\1"))
+    wanted = {**HOSTILE, **{name: value for name, value in ODD.items() if name != "PWD"}}
+    assert {name: found.get(name) for name in wanted} == wanted, seen.log("main")
+    assert "SLURM_JOB_ID" not in found
+    assert rest == ["/var/log\nhello\nread-only\nshared\n"]
+    assert seen.exit_code("main") == 3
+    assert seen.log("words") == "".join(f"{value}\n" for value in HOSTILE.values()).replace("$$", "$")
+
+
+def test_a_container_that_is_told_to_stop_can_say_goodbye(runtime: Serving) -> None:
+    polite = sh("polite", 'trap "echo goodbye; exit 0" TERM; echo up; while :; do sleep 0.1; done')
+    running = runtime.vk.create(request(pod(polite))).until_running("polite")
+    running.until_true(lambda: "up" in running.log("polite"), "it listens")
+    with runtime.client.follow(running.pod, "polite") as follower:
+        running.delete()
+        assert follower.rest().endswith("goodbye\n")
+    runtime.until_gone(running.pod)
+
+
+def test_a_container_that_does_not_stop_is_killed_and_nothing_is_left(runtime: Serving) -> None:
+    stubborn = sh("stubborn", 'trap "" TERM; echo up; while :; do sleep 54321; done')
+    running = runtime.vk.create(request(pod(stubborn, terminationGracePeriodSeconds=1))).until_running("stubborn")
+    running.until_true(lambda: "up" in running.log("stubborn"), "it listens")
+    running.delete()
+    runtime.until_gone(running.pod)
+    assert runtime.site.exec("pgrep -f 'sleep 5432[1]' || true") == ""
+
+
+def test_an_image_that_is_not_there_fails_the_pod_with_the_runtimes_words(runtime: Serving) -> None:
+    none = runtime.vk.create(request(pod(sh("c", "true", image="no-such-image")))).until_over()
+    assert none.phase == "Failed"
+    assert "no-such-image cannot be used" in none.terminated("c")["message"]
+
+
+def test_a_command_that_is_not_there_fails_the_pod_and_says_so(runtime: Serving) -> None:
+    none = runtime.vk.create(request(pod({"name": "c", "image": "busybox", "command": ["no-such-command"]})))
+    assert none.until_over().exit_code("c") == 127
+    assert "no-such-command" in none.log("c")

@@ -1,0 +1,187 @@
+"""A registry of container images on 127.0.0.1, as the OCI distribution specification has it: pull only, plain HTTP.
+
+Images below `private/` want a user and a password. It counts what it is asked, and can be slow or broken.
+"""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import platform
+import tarfile
+import threading
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+USER, PASSWORD = "puller", 'it\'s "secret" $HOME'
+_AUTH = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass
+class Registry:
+    """Serves until `stop`. `rootfs` is a tar of the files that all its images have."""
+
+    rootfs: bytes
+    fails: str = ""  # what it answers to every request for a manifest
+    slow: threading.Event = field(default_factory=threading.Event)  # blobs wait for it, once `hold` was called
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+        self._tags: dict[str, tuple[str, str]] = {}
+        self.slow.set()
+        registry = self
+
+        class Handler(_Handler):
+            served = registry
+
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self._server.server_port}"
+
+    def push(self, name: str, *, entrypoint: list[str] | None = None, mark: str = "", **config: Any) -> str:
+        """An image `name:tag` with `mark` in its file /mark; the URI to pull it by. A later push moves the tag."""
+        layers = [gzip.compress(self.rootfs, mtime=0), gzip.compress(_tar("mark", mark.encode()), mtime=0)]
+        settings = {"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"], "Entrypoint": entrypoint, **config}
+        described = {
+            "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+            "os": "linux",
+            "config": {key: value for key, value in settings.items() if value is not None},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer)) for layer in layers]},
+        }
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": self._stored(_CONFIG, json.dumps(described).encode()),
+            "layers": [self._stored(_LAYER, layer) for layer in layers],
+        }
+        digest = self._stored(_MANIFEST, json.dumps(manifest).encode())["digest"]
+        repository, _, tag = name.rpartition(":")
+        self._tags[f"{repository}:{tag}"] = self._tags[f"{repository}:{digest}"] = (digest, _MANIFEST)
+        return f"docker://{self.host}/{name}"
+
+    def pulls(self, name: str) -> int:
+        """How often the layers of an image of this name were sent."""
+        repository = name.rpartition(":")[0]
+        return sum(each.startswith(f"GET /v2/{repository}/blobs/") for each in self.requests)
+
+    def asked(self, name: str) -> int:
+        """How often somebody asked what the tag stands for."""
+        repository, _, tag = name.rpartition(":")
+        return sum(each.endswith(f" /v2/{repository}/manifests/{tag}") for each in self.requests)
+
+    def hold(self) -> None:
+        """Let every pull hang from now on, until `release`."""
+        self.slow.clear()
+
+    def release(self) -> None:
+        self.slow.set()
+
+    def stop(self) -> None:
+        self.release()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def docker_config(self) -> str:
+        """What `docker login` would write."""
+        return json.dumps({"auths": {self.host: {"auth": _AUTH}}})
+
+    @property
+    def secrets(self) -> tuple[str, str]:
+        """What nobody may find anywhere: the password, and as it is sent."""
+        return PASSWORD, _AUTH
+
+    def _stored(self, media_type: str, content: bytes) -> dict[str, Any]:
+        digest = _digest(content)
+        self._blobs[digest] = content
+        return {"mediaType": media_type, "digest": digest, "size": len(content)}
+
+    def find(self, kind: str, repository: str, reference: str) -> tuple[str, bytes, str] | None:
+        """Digest, content and type of a manifest or a blob."""
+        if kind == "blobs":
+            content = self._blobs.get(reference)
+            return None if content is None else (reference, content, "application/octet-stream")
+        found = self._tags.get(f"{repository}:{reference}")
+        return None if found is None else (found[0], self._blobs[found[0]], found[1])
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A client went away in the middle of something: that is its own affair."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    served: Registry
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+    def _answer(self, *, body: bool) -> None:
+        self.served.requests.append(f"{self.command} {self.path}")
+        parts = self.path.strip("/").split("/")
+        if parts == ["v2"]:  # how clients learn that they may show a password
+            self._refuse(HTTPStatus.UNAUTHORIZED, "authentication required", body=body)
+            return
+        repository, kind, reference = "/".join(parts[1:-2]), parts[-2], parts[-1]
+        if repository.startswith("private/") and not self._is_allowed():
+            self._refuse(HTTPStatus.UNAUTHORIZED, "authentication required", body=body)
+        elif self.served.fails and kind == "manifests":
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, self.served.fails, body=body)
+        elif (found := self.served.find(kind, repository, reference)) is None:
+            self._refuse(HTTPStatus.NOT_FOUND, f"{repository} has no {reference}", body=body)
+        else:
+            if kind == "blobs":
+                self.served.slow.wait(120)
+            digest, content, media_type = found
+            self._send(HTTPStatus.OK, content, media_type, {"Docker-Content-Digest": digest}, body=body)
+
+    def _is_allowed(self) -> bool:
+        return self.headers.get("Authorization") == f"Basic {_AUTH}"
+
+    def _refuse(self, status: HTTPStatus, message: str, *, body: bool) -> None:
+        code = {401: "UNAUTHORIZED", 404: "MANIFEST_UNKNOWN"}.get(status, "UNKNOWN")
+        content = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        headers = {"WWW-Authenticate": 'Basic realm="test"'} if status == HTTPStatus.UNAUTHORIZED else {}
+        self._send(status, content, "application/json", headers, body=body)
+
+    def _send(
+        self, status: HTTPStatus, content: bytes, media_type: str, headers: dict[str, str] | None = None, *, body: bool
+    ) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": media_type, "Content-Length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _tar(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        member.mode = 0o644
+        tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
