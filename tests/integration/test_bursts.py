@@ -51,7 +51,7 @@ def test_one_pod_that_slurm_refuses_holds_up_no_other(served24: Serving) -> None
             threads.map(served24.client.create, [each for pair in zip(good, bad, strict=True) for each in pair])
         )
     assert all(answer.json["PodJID"].isdigit() for answer in answers[::2])
-    assert [answer.status for answer in answers[1::2]] == [400] * len(bad)
+    assert [answer.status for answer in answers[1::2]] == [422] * len(bad)
     assert all("invalid partition" in answer.text for answer in answers[1::2])
     for body in good:
         served24.client.delete(body["pod"])

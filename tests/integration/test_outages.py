@@ -81,8 +81,8 @@ def test_a_connection_that_freezes_within_create_costs_nothing_but_time(
         created_once(served, body, asked.result().job, out)
 
 
-def test_connections_that_break_again_and_again(each_site: Site, through: Any) -> None:
-    proxy, served = through(each_site)
+def test_connections_that_break_again_and_again(site: Site, through: Any) -> None:
+    proxy, served = through(site)
     connected(served)
     bodies = [with_data() for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:

@@ -235,7 +235,7 @@ async def test_a_slow_script_costs_its_caller_a_deadline_and_nobody_a_connection
 async def test_hung_scripts_do_not_use_up_the_sessions_for_ever(sshd: Sshd, proxy: FaultProxy) -> None:
     size = PoolSize(sessions=2, warm=0, close_grace=0.5)
     async with sessions_at(sshd, proxy.port, size) as sessions:
-        runs = (sessions.run("trap '' HUP PIPE; sleep 6", deadline=2) for _ in range(2))
+        runs = (sessions.run("trap '' HUP PIPE; sleep 12", deadline=5) for _ in range(2))
         errors = await asyncio.gather(*runs, return_exceptions=True)
         assert [type(error) for error in errors] == [OutcomeUnknown] * 2
         assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
@@ -404,11 +404,12 @@ async def test_streams_never_take_the_last_session(start_sshd: StartSshd) -> Non
 # the end
 
 
-async def test_after_close_nothing_is_left_and_nothing_is_sent(sshd: Sshd) -> None:
+async def test_after_close_nothing_is_left_and_nothing_is_sent(sshd: Sshd, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
     async with sessions_at(sshd) as sessions:
         await sessions.warm()
-        run = asyncio.create_task(sessions.run("sleep 20", deadline=SECONDS))
-        await asyncio.sleep(0.5)
+        run = asyncio.create_task(sessions.run(f"touch {begun}; sleep 20", deadline=SECONDS))
+        await eventually(begun.exists)
     with pytest.raises(OutcomeUnknown):
         await run
     with pytest.raises(NotSent, match="shutting down"):
