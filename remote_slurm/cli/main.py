@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "try each link of the chain to the site, and say what to do where one breaks",
     "render": "show the job that a pod becomes; nothing is sent",
     "run": "run a pod: submit it, follow its log, and exit with its exit code",
+    "top": "show the site and its pods, live",
     "status": "list the pods at the site, or say how some of them stand",
     "logs": "print a container's log, or follow it",
     "delete": "end a pod's job, and remove its folder",

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
@@ -101,6 +101,17 @@ class Sidecar:
         """All pods at the site; see service/overview.py."""
         answer: Json = await self._json("GET", "/pods", None, _ANSWER_SECONDS)
         return answer
+
+    async def state(self) -> Json:
+        """The site and its pods at one look; see service/lookout.py."""
+        answer: Json = await self._json("GET", "/ui/state", None, _ANSWER_SECONDS)
+        return answer
+
+    async def tail(self, pod: str, container: str) -> str:
+        """The last lines of a log, as /ui shows them."""
+        query = urlencode({"pod": pod, "container": container})
+        async with self._asked("GET", f"/ui/log?{query}", None, _ANSWER_SECONDS) as response:
+            return (await response.read()).decode(errors="replace")
 
     async def log(self, request: Json) -> AsyncGenerator[bytes, None]:
         """The bytes of a log as they come."""

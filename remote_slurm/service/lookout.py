@@ -150,15 +150,24 @@ class Lookout:
 
 def _phase(entry: Entry, records: list[Record | None]) -> str:
     """How the pod stands, in a word that a page can colour."""
+    phase = entry.job.state.phase if entry.job else Phase.WAITING
     if entry.failure:
         return "failed"
-    if entry.is_over:
-        good = entry.job is None or entry.job.state in (JobState.COMPLETED, JobState.UNKNOWN)
-        return "succeeded" if good and all(record and not record.exit_code for record in records) else "failed"
+    if entry.is_over or phase is Phase.ENDED:
+        return _end_phase(entry, records)
     if entry.deleted:
         return "ending"
-    phase = entry.job.state.phase if entry.job else Phase.WAITING
-    return {Phase.WAITING: "waiting", Phase.RUNNING: "running", Phase.ENDED: "ending"}.get(phase, "unknown")
+    return {Phase.WAITING: "waiting", Phase.RUNNING: "running"}.get(phase, "unknown")
+
+
+def _end_phase(entry: Entry, records: list[Record | None]) -> str:
+    """The last records of a job that has just ended may still be on their way."""
+    good = entry.job is None or entry.job.state in (JobState.COMPLETED, JobState.UNKNOWN)
+    if not good or any(record and record.exit_code for record in records):
+        return "failed"
+    if all(record and record.phase is ContainerPhase.TERMINATED for record in records):
+        return "succeeded"
+    return "failed" if entry.is_over else "ending"
 
 
 def _reason(entry: Entry, reason: str, records: list[Record | None]) -> str:

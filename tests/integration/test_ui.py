@@ -12,6 +12,8 @@ from sidecar import Client, Sidecar
 from sites import Site
 from vk import Watched
 
+pytestmark = pytest.mark.xdist_group("ui")  # one browser for all of them
+
 TOKEN = "0123456789abcdef0123456789abcdef"
 SHOWN = "Basic YW55Ym9keTowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg=="  # anybody:TOKEN
 HOSTILE = "<img src=x onerror=document.title=1><script>document.title=2</script>"
