@@ -14,6 +14,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 
 from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError
 from remote_slurm.remote.connection import Connection, ConnectionState
+from remote_slurm.remote.flow import Flow
 from remote_slurm.remote.framing import Answer, Frame, frame
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.pool import Pool, PoolSize
@@ -93,13 +94,15 @@ class Sessions:
         until = time.monotonic() + deadline
         async with self._room_for_a_stream(until):
             shell, answer, data = await self._begin(frame(script, kind="follow"), until)
+            flow = Flow(shell)
             try:
                 if data:
                     yield data
                 while answer.exit_code is None:
-                    if data := answer.feed(await in_thread("ssh-stream", shell.receive)):
+                    if data := answer.feed(await flow.take()):
                         yield data
             finally:
+                flow.close()
                 self._streaming.remove(shell)
                 self._pool.discard(shell)
         if answer.exit_code:

@@ -87,11 +87,12 @@ limit() {
     fi
 }
 
-# GNU tail ends when the process that it watches has, after it has read the rest
+# GNU tail ends when the process that it watches has, after it has read the rest. Where it cannot be told of changes (NFS,
+# overlays) it looks ten times a second, for which it needs less time than the watcher does.
 follow_from() {
     { until ended; do sleep 1; done; } >/dev/null 2>&1 &
     watcher=$!
-    tail -c +$(($1 + 1)) --pid="$watcher" -f -- "$log" 2>/dev/null | limit
+    tail -c +$(($1 + 1)) --pid="$watcher" -s 0.1 -f -- "$log" 2>/dev/null | limit
     kill "$watcher" 2>/dev/null
 }
 
