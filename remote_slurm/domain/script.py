@@ -124,7 +124,7 @@ def archive(pod: str, files: Iterable[File]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for file in _with_folders(replace(file, path=f"{pod}/{file.path}") for file in files):
             tar.addfile(_member(file), io.BytesIO(file.content or b""))
-    return gzip.compress(buffer.getvalue(), compresslevel=6, mtime=0)
+    return gzip.compress(buffer.getvalue(), compresslevel=3, mtime=0)
 
 
 def _with_folders(files: Iterable[File]) -> Iterator[File]:

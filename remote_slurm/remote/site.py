@@ -338,7 +338,7 @@ def _claimed(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _recorded(messages: str) -> Iterable[tuple[str, str]]:
-    """`./<pod>/job.id:<id>`, as grep -H prints it."""
+    """`./<pod>/job.id:<id>` -> pod, id."""
     for line in messages.split("\n"):
         path, _, job_id = line.rpartition("/job.id:")
         if path.startswith("./") and job_id.isdigit():

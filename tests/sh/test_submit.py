@@ -48,7 +48,7 @@ def test_pods_that_travel_together_each_get_a_job_and_files_of_their_own(account
 def test_what_is_known_is_answered_and_the_others_are_submitted(account: Account) -> None:
     account.submit(*convoy("ns-has-job"))
     (account.claims / "ns-gone.deleted").touch()
-    (account.claims / "ns-tried.attempt").mkdir()
+    (account.claims / "ns-tried.attempt").touch()
     (account.claims / "ns-claimed.job").symlink_to("77")
     answer = account.submit(*convoy("ns-has-job", "ns-gone", "ns-tried", "ns-claimed", "ns-new"))
     assert told(answer) == [
@@ -141,6 +141,14 @@ def test_an_id_that_somebody_else_is_being_told_is_waited_for_by_all_at_once(acc
     assert [sorted(told(answer)) for answer in answers] == [
         sorted(f"submitted {pod} {job}" for job, pod in jobs.items())
     ] * 2
+
+
+def test_half_an_id_is_none(account: Account) -> None:
+    account.submit(*convoy("ns-a"))
+    (account.root / "ns-a/job.id").write_text("10")
+    assert told(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
+    (account.root / "ns-a/job.id").write_text("")
+    assert told(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
 
 
 def test_a_delete_that_comes_while_sbatch_runs_cancels_the_job(account: Account) -> None:

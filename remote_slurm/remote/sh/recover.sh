@@ -39,8 +39,10 @@ recover() {
     find . -mindepth 2 -maxdepth 2 -name job.sh -printf '>pod %h\n'
     find . -mindepth 2 -maxdepth 2 -name again -printf '>again %h\n'
     find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -printf '>id %f %l\n'
-    find . -mindepth 2 -maxdepth 2 -name job.id -exec grep -H '' {} +
-    find .remote-slurm/claims -maxdepth 1 -type d -name '*.attempt' -printf '>attempt %f\n'
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    find . -mindepth 2 -maxdepth 2 -name job.id \
+        -exec sh -c 'for file; do read -r id <"$file" && printf "%s:%s\n" "$file" "$id"; done' sh {} +
+    find .remote-slurm/claims -maxdepth 1 -name '*.attempt' -printf '>attempt %f\n'
     find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -printf '>deleted %f\n'
     find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec sh -c "$first_lines" sh {} +
     reply recovered

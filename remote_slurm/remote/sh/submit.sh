@@ -9,9 +9,9 @@
 #   >stored POD           its files are safe here, but its turn did not come within `seconds`: ask again, without a payload
 #   >superseded           the site has a newer sidecar: nothing was begun for those that are not answered
 #   >short POD            the payload did not arrive whole, or could not be written whole
-# A pod's folder appears by a rename, whole or not at all. `attempt` is decided by mkdir, which is exclusive; it comes
-# right before sbatch, so that an attempt without an id means looking, never calling sbatch again. A process costs more
-# than all else here, so that the shell does itself what it can.
+# A pod's folder appears by a rename, whole or not at all. `attempt` is decided by an exclusive create; it comes right
+# before sbatch, so that an attempt without an id means looking, never calling sbatch again. A process costs more than all
+# else here, so that the shell does itself what it can.
 
 trap '' HUP PIPE  # once it is all here it goes on, even if the connection dies under it
 
@@ -22,7 +22,7 @@ find_id() {
     id=
     [ -L "$claims/$pod.job" ] && id=$(readlink "$claims/$pod.job")
     case $id in
-        "" | *[!0-9]*) id= && [ -s "$pod/job.id" ] && read -r id <"$pod/job.id" ;;
+        "" | *[!0-9]*) { [ -s "$pod/job.id" ] && read -r id <"$pod/job.id"; } || id= ;;
     esac
     [ -n "$id" ]
 }
@@ -48,20 +48,19 @@ now() {
 missing_files() {
     missing=
     for pod in $pods; do
-        [ -e "$claims/$pod.deleted" ] || [ -e "$pod/job.sh" ] || [ -d "$claims/$pod.attempt" ] || find_id ||
+        [ -e "$claims/$pod.deleted" ] || [ -e "$pod/job.sh" ] || [ -e "$claims/$pod.attempt" ] || find_id ||
             missing="$missing $pod"
     done
     [ -n "$missing" ] && [ "$payload_size" -gt 0 ]
 }
 
 unpack() {
-    rm -rf "$incoming"
-    mkdir "$incoming" || return
+    mkdir "$incoming" "$incoming/pods" || return
     head -c "$payload_size" >"$incoming/payload" || return
     arrived=$(sha256sum <"$incoming/payload") || return
     [ "${arrived%% *}" = "$payload_sha256" ] || return
     # one archive after another, each with the end of its own
-    mkdir "$incoming/pods" && tar -xpzif "$incoming/payload" -C "$incoming/pods" || return
+    tar -xpzif "$incoming/payload" -C "$incoming/pods" || return
     set --
     for pod in $missing; do
         [ -e "$incoming/pods/$pod/job.sh" ] && set -- "$@" "$incoming/pods/$pod"
@@ -82,7 +81,7 @@ output_name() {
 
 call_sbatch() {
     output_name
-    out=$(cd "$pod" && exec "$sbatch" --parsable --output="$output" "$root/$pod/job.sh" 2>sbatch.err </dev/null)
+    out=$(cd "$pod" && exec "$sbatch" --parsable --output="$output" "$root/$pod/job.sh" 2>"$err" </dev/null)
     code=$?
     id=$out
     case $id in
@@ -92,7 +91,7 @@ call_sbatch() {
     if [ "$code" -eq 0 ] && [ -n "$id" ]; then
         take_id
     else
-        { printf '%s\n' "$out" && cat "$pod/sbatch.err"; } | sed "s|^|>said $pod |"
+        { printf '%s\n' "$out" && cat "$err"; } | sed "s|^|>said $pod |"
         # accepted without telling the id, or killed on the way: nobody knows
         if [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
             reply "attempted $pod"
@@ -103,7 +102,7 @@ call_sbatch() {
 }
 
 take_id() {
-    printf '%s\n' "$id" >"$pod/.job.id" && mv -f "$pod/.job.id" "$pod/job.id"
+    printf '%s\n' "$id" >"$pod/job.id"  # half an id, on a full disk, has no end of line
     [ ! -e "$pod/again" ] || rm -f "$pod/again"
     # a delete that came meanwhile saw no job in the queue
     [ -e "$claims/$pod.deleted" ] && "$scancel" "$id" </dev/null
@@ -112,9 +111,18 @@ take_id() {
 
 # --- one pod after another -------------------------------------------------------------------------------------------
 
-# Somebody else's attempt came first; or no folder can be made, and then nobody has called sbatch.
+# Exclusive as mkdir is (O_EXCL), without a process. `true`, since a special built-in that fails would end the shell.
+attempt() {
+    set -C
+    true >"$claims/$pod.attempt"
+    code=$?
+    set +C
+    return "$code"
+}
+
+# Somebody else's attempt came first; or no file can be made, and then nobody has called sbatch.
 lost_attempt() {
-    if [ -d "$claims/$pod.attempt" ]; then
+    if [ -e "$claims/$pod.attempt" ]; then
         attempted="$attempted $pod"
     else
         reply "short $pod"
@@ -124,7 +132,7 @@ lost_attempt() {
 submit_pod() {
     answer_if_known && return
     now
-    if [ -d "$claims/$pod.attempt" ]; then
+    if [ -e "$claims/$pod.attempt" ]; then
         attempted="$attempted $pod"
     elif superseded; then
         : # the newer sidecar is the one to ask
@@ -132,11 +140,11 @@ submit_pod() {
         reply "short $pod"
     elif [ "$uptime" -ge "$until" ]; then
         reply "stored $pod"
-    elif ! mkdir "$claims/$pod.attempt" 2>/dev/null; then
+    elif ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
         # nobody else will remove what came too late
-        rm -rf -- "./$pod" && rmdir "$claims/$pod.attempt"
+        rm -rf -- "./$pod" && rm -f "$claims/$pod.attempt"
         reply "deleted $pod"
     else
         call_sbatch
@@ -164,6 +172,7 @@ submit() {
     enter_root || return
     now
     until=$((uptime + seconds))
+    err=$root/$incoming.err
     attempted=
     if missing_files; then
         unpack
@@ -175,4 +184,4 @@ submit() {
 }
 
 submit
-rm -rf "$incoming"
+rm -rf "$incoming" "$incoming.err"

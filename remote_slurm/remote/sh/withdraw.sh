@@ -10,7 +10,7 @@ withdraw() {
     else
         rm -rf -- "./$pod"
     fi
-    rmdir ".remote-slurm/claims/$pod.attempt"
+    rm -f ".remote-slurm/claims/$pod.attempt"
     reply withdrawn
 }
 
