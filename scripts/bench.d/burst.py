@@ -1,0 +1,88 @@
+"""Many pods at once over 50 ms, beside a loop of sbatch with four workers at the site itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+
+import aiohttp
+from figures import Measured
+from place import Place, held_pod, place
+from pods import Json
+
+PODS = 1000
+RTT_MS = 50
+SLOW_MS = 100  # so that the last of them is answered within the minute that a create may take
+WORKERS = 4
+ROUNDS = {0: 3, SLOW_MS: 1}  # sbatch's own speed is measured several times, since little else disturbs it more
+LIMIT = 1.3
+
+
+def create_all(url: str, bodies: list[Json]) -> tuple[float, list[str]]:
+    """Seconds until the last of them has its job, and the jobs."""
+    texts = [json.dumps(body) for body in bodies]
+
+    async def create(session: aiohttp.ClientSession, text: str) -> str:
+        async with session.post(f"{url}/create", data=text) as answer:
+            return str((await answer.json())["PodJID"])
+
+    async def create_them() -> tuple[float, list[str]]:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(120)) as session:
+            begun = time.perf_counter()
+            jobs = await asyncio.gather(*(create(session, text) for text in texts))
+            return time.perf_counter() - begun, jobs
+
+    return asyncio.run(create_them())
+
+
+def loop_at_the_site(here: Place, config: Path, number: int) -> float:
+    """Seconds that `WORKERS` loops of sbatch need for as many jobs, with the script of a pod that was created."""
+    root = next(line.split()[1] for line in config.read_text().splitlines() if line.startswith("DataRootFolder:"))
+    return (
+        float(
+            here.account(
+                f"""
+    cd {root} && cd "$(ls -d default-* | head -n 1)" && begun=$(date +%s%N)
+    for worker in $(seq {WORKERS}); do
+        for job in $(seq {number // WORKERS}); do sbatch --parsable --output=loop-%j.out job.sh >/dev/null; done &
+    done
+    wait; echo $((($(date +%s%N) - begun) / 1000000))"""
+            )
+        )
+        / 1000
+    )
+
+
+def measure() -> Measured:
+    measured = Measured(
+        f"{PODS:,} pods at once",
+        f"Over {RTT_MS} ms; the loop runs at the site itself, with {WORKERS} workers and the script of one of the "
+        "pods, before and after each burst. The jobs are held, so that they do not compete for the processors.",
+    )
+    for latency in ROUNDS:
+        with place("--rtt", str(RTT_MS), "--sbatch-latency", str(latency)) as here:
+            _burst(measured, here, latency)
+    return measured
+
+
+def _burst(measured: Measured, here: Place, latency: int) -> None:
+    with here.sidecar(PollInterval=10) as serving:
+        create_all(serving.process.url, [held_pod()])
+        ours, loops = [], [loop_at_the_site(here, serving.config, PODS)]
+        for _ in range(ROUNDS[latency]):
+            taken, jobs = create_all(serving.process.url, [held_pod() for _ in range(PODS)])
+            assert len(set(jobs)) == PODS, "each pod has a job of its own"
+            ours.append(taken)
+            loops.append(loop_at_the_site(here, serving.config, PODS))
+    taken, loop = statistics.median(ours), statistics.median(loops)
+    how = f"sbatch {latency} ms slower" if latency else "sbatch at its own speed"
+    measured.row(
+        how,
+        f"{taken:.1f} s, the loop {loop:.1f} s: {taken / loop:.2f} times",
+        f"at most {LIMIT} times",
+        met=taken / loop <= LIMIT,
+    )

@@ -1,0 +1,113 @@
+"""A site for measuring, and a sidecar that serves it: each has one half of the processors, as two machines would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sites
+from pods import Json, pod, request, sh
+from sidecar import Client, Sidecar
+
+_PROCESSORS = sorted(os.sched_getaffinity(0))
+_HALF = max(1, len(_PROCESSORS) // 2)
+SITE_PROCESSORS = _PROCESSORS[:_HALF]
+OUR_PROCESSORS = _PROCESSORS[_HALF:] or _PROCESSORS
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site that is up. `direct_port` is its sshd's, without the proxy that delays."""
+
+    site: sites.Site
+    direct_port: int
+    folder: Path
+
+    def account(self, script: str, seconds: float = 600) -> str:
+        """What a script of the site's account prints, run there and not over SSH."""
+        return self._run(["su", "hpcuser", "-c", "cd && exec bash -s"], script, seconds)
+
+    def root(self, script: str, seconds: float = 600) -> str:
+        """The same as root."""
+        return self._run(["bash", "-s"], script, seconds)
+
+    def _run(self, command: list[str], script: str, seconds: float) -> str:
+        command = [sites.SCRIPT, "exec", "--name", self.site.name, "--", *command]
+        run = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=seconds)
+        if run.returncode:
+            raise RuntimeError(f"at the site: {run.stdout}{run.stderr}")
+        return run.stdout
+
+    def cancel_all(self) -> None:
+        self.account("scancel -u hpcuser; while squeue --noheader --me | grep -q .; do sleep 0.2; done")
+
+    @contextlib.contextmanager
+    def sidecar(self, **overrides: Any) -> Iterator[Serving]:
+        """`remote-slurm serve`, connected and with its sessions open."""
+        keys = {"VerboseLogging": False, "ContainerRuntime": "none"} | overrides
+        config = self.site.config(self.folder, **keys)
+        running = Sidecar(config)
+        try:
+            serving = Serving(running, running.client, Path(config))
+            serving.until_ready()
+            yield serving
+        finally:
+            running.stop(70)
+
+
+@dataclass(frozen=True)
+class Serving:
+    process: Sidecar
+    client: Client
+    config: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.process.pid
+
+    @property
+    def cpu_seconds(self) -> float:
+        values = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mib(self, what: str = "VmRSS") -> float:
+        """VmRSS is the memory now, VmHWM the most that it ever was."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
+
+    def until_ready(self) -> None:
+        # an answer of the site, whatever it is, means that there is a session
+        while self.client.system_info()["error"]:
+            pass
+
+
+@contextlib.contextmanager
+def place(*options: str) -> Iterator[Place]:
+    """A site of its own with these options of `scripts/site up`, for as long as the context lasts."""
+    name = f"bench-{os.getpid()}"
+    processors = ",".join(map(str, SITE_PROCESSORS))
+    command = ["taskset", "-c", processors, sites.SCRIPT, "up", "--name", name, *options, "--output", "json"]
+    os.sched_setaffinity(0, OUR_PROCESSORS)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            facts = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            site = sites.Site(
+                **{key: facts[key] for key in ("name", "suite", "host", "port", "user", "runtime")},
+                identity_file=Path(facts["identity_file"]),
+                known_hosts_file=Path(facts["known_hosts_file"]),
+            )
+            yield Place(site, facts["sshd_port"], Path(folder))
+        finally:
+            subprocess.run([sites.SCRIPT, "down", "--name", name], check=True, capture_output=True)
+
+
+def held_pod() -> Json:
+    """The create of a small pod whose job stays in the queue: what is measured is not the work of jobs."""
+    return request(pod(sh("c", "true"), flags="--hold"))

@@ -1,0 +1,100 @@
+"""docs/benchmarks.md and its plots, from what the parts have measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+from figures import Curve, Figure, Measured, kept
+
+DOCS = Path(__file__).parents[2] / "docs"
+PLOTS = DOCS / "benchmarks"
+
+_HEAD = """\
+# Benchmarks
+
+What `scripts/bench` measured at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine: {machine}.
+Written by it; run it to see the figures of your own machine. Figures of one part come from one run, and ratios are
+between things that took turns within it. The site has one half of the machine's processors, and the sidecar and all
+clients the other half. The test suite asserts none of these times.
+
+"""
+
+_TAIL = """\
+## What this cannot show
+
+- **The wire is a proxy** that holds bytes back for half a round trip. It has no TCP slow start over the distance, no
+  loss, no jitter and no bandwidth of its own: what travels in the first moments of a connection, or more than fits into
+  TCP's window at once, takes more round trips on a real path. A warm connection that has carried more than the pod is
+  nearer to the proxy.
+- **Slurm is alone here**: no other users, no fair-share, no thousand nodes, slurmctld on the login node and its state
+  on a local disk. A busy one is played by a slower sbatch.
+- **The file system is local.** On NFS or Lustre each file costs more, and a record or a log line may be seen late.
+- **Everything shares one machine's memory and disk**, and its processors with whatever else runs there. Times are
+  medians where not said otherwise; absolute ones say more about the machine than the ratios do.
+"""
+
+
+def write(parts: Iterable[str]) -> None:
+    """Of all parts that were measured at any time; those that were not are named."""
+    found = {part: kept(part) for part in parts}
+    PLOTS.mkdir(exist_ok=True)
+    text = _HEAD.format(machine=_machine(), slurm="24.11")
+    text += "".join(_section(measured) for measured in found.values() if measured)
+    missing = [part for part, measured in found.items() if not measured]
+    if missing:
+        text += f"Not measured yet: {', '.join(missing)}.\n\n"
+    (DOCS / "benchmarks.md").write_text(text + _TAIL)
+
+
+def _machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def _section(measured: Measured) -> str:
+    plots = "".join(f"![{curve.title}](benchmarks/{_plot(curve)})\n" for curve in measured.curves)
+    return (
+        f"## {measured.title}\n\n{measured.about} Taken {measured.taken}.\n\n"
+        "| What | Measured | Promised | |\n|---|---|---|---|\n"
+        + "".join(_row(figure) for figure in measured.figures)
+        + (f"\n{plots}" if plots else "")
+        + "\n"
+    )
+
+
+def _row(figure: Figure) -> str:
+    verdict = {True: "kept", False: "**missed**", None: ""}[figure.met]
+    return f"| {figure.what} | {figure.measured} | {figure.target} | {verdict} |\n"
+
+
+def _plot(curve: Curve) -> str:
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "remote-slurm", "font.size": 9})
+    from matplotlib import pyplot as plt  # once the backend is chosen
+    from matplotlib import ticker
+
+    figure, axes = plt.subplots(figsize=(4.2, 2.6), layout="constrained")
+    for name, points in curve.lines.items():
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="pods", ylabel=curve.unit, title=curve.title)
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    top, bottom = axes.get_ylim()[1], axes.get_ylim()[0]
+    if top < 10 * bottom:  # a decade at least, or noise looks like growth
+        axes.set_ylim(bottom / 3, top * 3)
+    axes.set_xticks(list(_pods(curve)), [f"{pods:,.0f}" for pods in _pods(curve)])
+    axes.grid(visible=True, alpha=0.3)
+    name = f"{curve.name}.svg"
+    figure.savefig(PLOTS / name, metadata={"Date": None})
+    plt.close(figure)
+    return name
+
+
+def _pods(curve: Curve) -> Iterator[float]:
+    yield from sorted({pods for points in curve.lines.values() for pods, _ in points})
