@@ -1,0 +1,84 @@
+"""Every pod of examples/ runs on a real site, side by side with the others, and does what its file says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from serving import Serving
+from sidecar import Sidecar
+from sites import Site
+from vk import Watched
+
+from remote_slurm.cli.documents import read_documents
+from remote_slurm.cli.request import create_request
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PODS = sorted(path.name.removesuffix("-pod.yaml") for path in EXAMPLES.glob("*-pod.yaml"))
+
+# What pods of them need, as quickstart's configuration has it
+KEYS = ("PersistentVolumeClaims", "Flavors")
+
+# Example -> container -> the end of its log
+LOGS: dict[str, dict[str, str]] = {
+    "hello": {"hello": "step 5 of 5\ndone\n"},
+    "settings": {"prepare": "prepared\n"},
+    "volumes": {
+        "main": """\
+hello from a ConfigMap
+640 /settings/sub/greeting.txt
+400 /credentials/token
+644 /all/settings/greeting.txt
+a7ade6f11cc9c0580eca571bef517069  -
+a file of the pod's
+-----BEGIN CERTIFICATE-----
+bGluZSBieSBsaW5l
+-----END CERTIFICATE-----
+team="physics"
+100
+/bin/sh: can't create /settings/sub/greeting.txt: Read-only file system
+a ConfigMap cannot be written
+"""
+    },
+    "scratch": {"reader": "from the writer\nls: /etc/mine: No such file or directory\n/home/hpcuser:\n\n/tmp:\n"},
+    "paths": {"main": "shared\nkept\n"},
+    "environment": {
+        "main": """\
+it's "$HOME" `id`
+hello world
+0
+/tmp
+<world is expanded>
+<$(NAME) is not>
+<>
+<  blanks  >
+""",
+        "odd-name": "\ndiscovery.type=single-node\n",
+        "entrypoint": "the image says what runs\n",
+    },
+    "flags": {"hello-world": "hello world\n"},
+    "gpu": {"main": "this node has a GPU for the pod\n"},
+    "mpi": {"ring": " of 4, all ranks together are 6\n"},
+    "options": {"main": "a b\n5\n"},
+    "deadline": {"main": "told to stop\n"},
+}
+FAILS = {"deadline"}
+
+
+@pytest.fixture(scope="module")
+def running(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Watched]]:
+    quickstart = yaml.safe_load((EXAMPLES / "config" / "quickstart.yaml").read_text())
+    config = site.config(tmp_path_factory.mktemp("examples"), **{key: quickstart[key] for key in KEYS})
+    served = Serving(site, config, Sidecar(config))
+    yield {name: served.vk.create(create_request(read_documents(EXAMPLES / f"{name}-pod.yaml"))) for name in PODS}
+    assert served.sidecar.stop() == 0
+    assert "Traceback" not in served.sidecar.log
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_an_example_does_what_it_says(running: dict[str, Watched], name: str) -> None:
+    over = running[name].until_over(seconds=120)
+    logs = {container: over.log(container) for container in LOGS[name]}
+    assert over.phase == ("Failed" if name in FAILS else "Succeeded"), logs
+    for container, log in logs.items():
+        assert log.endswith(LOGS[name][container])
