@@ -30,15 +30,16 @@ class RemoteSlurmError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a file: the key it is about, its line (None where unknown), and a sentence."""
+    """One thing that is wrong in a file: the key it is about, if any, its line (None where unknown), and a sentence."""
 
     key: str
     message: str
     line: int | None = None
 
     def __str__(self) -> str:
-        where = f" (line {self.line})" if self.line is not None else ""
-        return f"{self.key}{where}: {self.message}"
+        line = f"line {self.line}" if self.line is not None else ""
+        where = f"{self.key} ({line})" if self.key and line else self.key or line
+        return f"{where}: {self.message}" if where else self.message
 
 
 class ConfigError(RemoteSlurmError):

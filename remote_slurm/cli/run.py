@@ -109,7 +109,8 @@ def _result(pod: Json, status: Json | None) -> Json:
 
 async def _clean_up(arguments: argparse.Namespace, sidecar: Sidecar, pod: Json, screen: Screen) -> None:
     if arguments.keep:
-        screen.line(f"kept: see `remote-slurm logs {folder_of(pod)}`, and end it with `remote-slurm delete`")
+        words = f"{_asked_by(arguments)}{folder_of(pod)}"
+        screen.line(f"kept: `remote-slurm logs {words}` has its log, `remote-slurm delete {words}` ends it")
         return
     try:
         await interruptible(remove(sidecar, pod, screen))
@@ -119,6 +120,13 @@ async def _clean_up(arguments: argparse.Namespace, sidecar: Sidecar, pod: Json, 
     except RemoteSlurmError as error:
         # the exit code is the pod's
         screen.line(f"{screen.paint('warning:', Colour.WARNING)} the pod is not deleted yet: {error}")
+
+
+def _asked_by(arguments: argparse.Namespace) -> str:
+    """The options by which another command finds the same sidecar or site."""
+    if arguments.url:
+        return f"--url {arguments.url} "
+    return f"--config {arguments.config} " if arguments.config else ""
 
 
 async def remove(sidecar: Sidecar, pod: Json, screen: Screen) -> None:

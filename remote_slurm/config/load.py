@@ -71,4 +71,4 @@ def _read(path: Path, hint: str) -> Document:
 
 
 def _unusable(path: Path, message: str, line: int | None = None) -> ConfigError:
-    return ConfigError(str(path), [Problem("file", message, line)])
+    return ConfigError(str(path), [Problem("", message, line)])

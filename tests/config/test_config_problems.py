@@ -183,7 +183,7 @@ def test_a_file_that_is_no_configuration_gives_one_sentence(
     with pytest.raises(ConfigError) as caught:
         load_config(path, {})
     assert caught.value.source == str(path)
-    assert caught.value.problems == [Problem("file", message, line)]
+    assert caught.value.problems == [Problem("", message, line)]
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(load: Load) -> No
 def test_the_file_that_is_named_wins_over_the_environment(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "absent.yaml", {"SLURMCONFIGPATH": os.devnull})
-    assert str(caught.value) == f"{tmp_path}/absent.yaml: file: does not exist"
+    assert str(caught.value) == f"{tmp_path}/absent.yaml: does not exist"
 
 
 def test_slurmconfigpath_names_the_file(load: Load, tmp_path: Path) -> None:
@@ -215,5 +215,5 @@ def test_the_default_file(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(None, environ)
     assert str(caught.value) == (
-        "/etc/interlink/SlurmConfig.yaml: file: does not exist: name yours with --config FILE or in SLURMCONFIGPATH"
+        "/etc/interlink/SlurmConfig.yaml: does not exist: name yours with --config FILE or in SLURMCONFIGPATH"
     )
