@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.places import Host, LocalPath, Login, Port, host, login
-from remote_slurm.config.values import Flag, line_of_text, number, one_or_more, seconds, shown
+from remote_slurm.config.values import Flag, Words, line_of_text, number, one_or_more, seconds, shown
 
 _SSH_PORT = 22
 _HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^@:\[\]]+)(?::(?P<port>[0-9]+))?")
@@ -64,6 +64,14 @@ class SSH(Block):
     )
     certificate_file: LocalPath | None = setting(
         None, "The certificate for the key, where the site signs keys, on this machine."
+    )
+    passphrase_file: LocalPath | None = setting(
+        None, "The file that holds the passphrase of IdentityFile, in its first line, where the key has one."
+    )
+    before_connect: Words = setting(
+        "",
+        "A command on this machine that is run before each connection is made, for sites that issue short-lived keys "
+        "or certificates: words, of which no shell makes anything else. It has a minute, and 0 as its exit code.",
     )
     user_known_hosts_file: LocalPath = setting(
         "~/.ssh/known_hosts",

@@ -10,11 +10,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from remote_slurm.config import SSH
 from remote_slurm.errors import NotSent, OutcomeUnknown, SiteError, Unreachable
 from remote_slurm.remote.breaker import Breaker, Pace
 from remote_slurm.remote.dial import Dial, Link
+from remote_slurm.remote.renewal import renew
 from remote_slurm.remote.threads import detach, in_thread
 
 _log = logging.getLogger(__name__)
@@ -42,8 +44,7 @@ class Connection:
     def __init__(self, settings: SSH, *, pace: Pace | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._hosts = list(settings.host_names)
-        files = (settings.identity_file, settings.certificate_file, settings.user_known_hosts_file)
-        self._breaker = Breaker(pace or Pace(), [path for path in files if path], clock)
+        self._breaker = Breaker(pace or Pace(), _files_of_login(settings), clock)
         self._link: Link | None = None
         self._attempt: asyncio.Task[Link] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -124,6 +125,7 @@ class Connection:
     async def _connect(self) -> Link:
         failures: list[Unreachable] = []
         try:
+            await renew(self._settings.before_connect)
             for host in list(self._hosts):
                 try:
                     return self._use(await self._dial(host), host)
@@ -175,6 +177,14 @@ class Connection:
                 detach("ssh-alive", link.transport.global_request, "keepalive@openssh.com")
         if link.alive:
             self.drop(link, f"it has been silent for {interval * silent:g} s")
+
+
+def _files_of_login(settings: SSH) -> list[Path]:
+    """The files whose change may turn a refusal into a login."""
+    key = settings.identity_file
+    beside = key.with_name(key.name + "-cert.pub") if key else None
+    files = (key, settings.certificate_file or beside, settings.passphrase_file, settings.user_known_hosts_file)
+    return [path for path in files if path]
 
 
 def _retrieve(attempt: asyncio.Task[Link]) -> None:

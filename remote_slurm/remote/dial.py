@@ -191,7 +191,9 @@ class Dial:
     def _identities(self, hop: fabric.Connection) -> Generator[identity.Identity, None, None]:
         settings = self._settings
         if settings.identity_file:
-            yield from identity.from_file(settings.identity_file, settings.certificate_file)
+            yield from identity.from_file(
+                identity.KeyFile(settings.identity_file, settings.certificate_file, settings.passphrase_file)
+            )
         if not settings.identities_only:
             for name in hop.ssh_config.get("identityfile", []):
                 yield from identity.from_optional_file(Path(name).expanduser())

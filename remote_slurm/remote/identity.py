@@ -1,10 +1,12 @@
 """Who we are at a site: the private key and its certificate, and the login with them.
 
 Paramiko's own order of attempts hides which key failed and why, and asks the terminal when a site wants a second
-factor. Permissions of the key file are nobody's business here: in a mounted Kubernetes Secret they are 0644.
+factor. All files are read anew for each login, so that what was renewed on disk counts. That others can read a key is
+nobody's business here, since a mounted Kubernetes Secret has the mode 0644; that others can write to it is.
 """
 
 import contextlib
+import stat
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -29,13 +31,22 @@ class Identity:
     origin: str
 
 
-def from_file(path: Path, certificate: Path | None) -> Iterator[Identity]:
-    """The key in `path`, first with its certificate, where there is one (OpenSSH's order), then alone."""
-    key = _load(path)
-    beside = path.with_name(path.name + "-cert.pub")
-    if certificate or beside.exists():
-        yield _certified(path, certificate or beside)
-    yield Identity(key, str(path))
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A private key on disk, with its certificate and the file that holds its passphrase, where there are some."""
+
+    path: Path
+    certificate: Path | None = None
+    passphrase: Path | None = None
+
+
+def from_file(file: KeyFile) -> Iterator[Identity]:
+    """The key, first with its certificate, where there is one (OpenSSH's order), then alone."""
+    key = _load(file)
+    beside = file.path.with_name(file.path.name + "-cert.pub")
+    if file.certificate or beside.exists():
+        yield _certified(file, file.certificate or beside)
+    yield Identity(key, str(file.path))
 
 
 def from_home() -> Iterator[Identity]:
@@ -50,17 +61,17 @@ def from_home() -> Iterator[Identity]:
 def from_optional_file(path: Path) -> Iterator[Identity]:
     """A key that may be absent or of no use, as with OpenSSH."""
     with contextlib.suppress(AuthenticationRefused):
-        yield from from_file(path, None)
+        yield from from_file(KeyFile(path))
 
 
-def _certified(path: Path, certificate: Path) -> Identity:
-    key = _load(path)
+def _certified(file: KeyFile, certificate: Path) -> Identity:
+    key = _load(file)
     try:
         key.load_certificate(certificate.read_text(encoding="ascii"))
     except OSError as error:
         raise AuthenticationRefused(f"CertificateFile {certificate} cannot be read ({error.strerror})") from error
     except (paramiko.SSHException, ValueError, UnknownKeyType) as error:
-        raise AuthenticationRefused(f"CertificateFile {certificate} is not a certificate for {path}") from error
+        raise AuthenticationRefused(f"CertificateFile {certificate} is not a certificate for {file.path}") from error
     return Identity(key, f"{certificate}{_validity(certificate)}")
 
 
@@ -119,24 +130,58 @@ class Login:
         return ()
 
 
-def _load(path: Path) -> paramiko.PKey:
-    where = f"IdentityFile {path}"
+def _load(file: KeyFile) -> paramiko.PKey:
+    where = f"IdentityFile {file.path}"
     try:
-        text = path.read_bytes()
-        return _parse(text, path, where)
+        text = file.path.read_bytes()
+        _refuse_what_others_write(file.path, where)
     except OSError as error:
         raise AuthenticationRefused(f"{where} cannot be read ({error.strerror})") from error
+    return _parse(text, file, where)
 
 
-def _parse(text: bytes, path: Path, where: str) -> paramiko.PKey:
+def _refuse_what_others_write(path: Path, where: str) -> None:
+    mode = path.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise AuthenticationRefused(
+            f"{where} can be written by others (mode {stat.S_IMODE(mode):04o}), who could put their own key there: "
+            f"chmod 600 {path}"
+        )
+
+
+def _parse(text: bytes, file: KeyFile, where: str) -> paramiko.PKey:
+    passphrase = _passphrase(file.passphrase) if file.passphrase and _is_encrypted(file.path) else None
     try:
-        return paramiko.PKey.from_path(str(path))
+        # cryptography, which it is handed to, takes bytes only; Paramiko 5 has renamed the argument
+        return paramiko.PKey.from_path(str(file.path), passphrase)  # type: ignore[arg-type]
     except (TypeError, paramiko.PasswordRequiredException) as error:
         raise AuthenticationRefused(
-            f"{where} is protected by a passphrase, which a service cannot enter: use a key without one"
+            f"{where} is protected by a passphrase: name the file that holds it as SSH.PassphraseFile, or use a key "
+            "without one"
         ) from error
     except (ValueError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm) as error:
+        if passphrase:
+            raise AuthenticationRefused(f"PassphraseFile {file.passphrase} does not open {where}") from error
         raise AuthenticationRefused(f"{where} {_complaint(text)}") from error
+
+
+def _passphrase(path: Path) -> bytes:
+    """Its first line, without the end of the line."""
+    try:
+        return path.read_bytes().split(b"\n", 1)[0].removesuffix(b"\r")
+    except OSError as error:
+        raise AuthenticationRefused(f"PassphraseFile {path} cannot be read ({error.strerror})") from error
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Paramiko refuses a passphrase for a key that has none."""
+    try:
+        paramiko.PKey.from_path(str(path))
+    except (TypeError, paramiko.PasswordRequiredException):
+        return True
+    except (ValueError, OSError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm):
+        pass
+    return False
 
 
 def _complaint(text: bytes) -> str:

@@ -47,6 +47,8 @@ def test_three_keys_are_enough(load: Load) -> None:
         ("User", "user.name", "user", "user.name"),
         ("IdentityFile", "~/.ssh/id_ed25519", "identity_file", Path("/home/me/.ssh/id_ed25519")),
         ("CertificateFile", "/keys/id-cert.pub", "certificate_file", Path("/keys/id-cert.pub")),
+        ("PassphraseFile", "~/passphrase", "passphrase_file", Path("/home/me/passphrase")),
+        ("BeforeConnect", "step ssh login 'me@example.org'", "before_connect", "step ssh login 'me@example.org'"),
         ("UserKnownHostsFile", "/keys/known_hosts", "user_known_hosts_file", Path("/keys/known_hosts")),
         ("ConnectTimeout", "30", "connect_timeout", 30.0),
         ("ServerAliveInterval", "0", "server_alive_interval", 0.0),

@@ -20,6 +20,7 @@ from remote_slurm.config import SSH
 from remote_slurm.errors import AuthenticationRefused, HostKeyRefused, NotSent, Unreachable
 from remote_slurm.remote.breaker import Pace
 from remote_slurm.remote.connection import Connection
+from remote_slurm.remote.renewal import renew
 
 EAGER = Pace(waits=wait_fixed(0), per_minute=1000)
 
@@ -195,12 +196,23 @@ def _written(text: str) -> Callable[[Path], Path]:
     return write
 
 
+def _writable(mode: int) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        key = make_key(folder / "key")
+        key.chmod(mode)
+        return key
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (lambda folder: folder / "absent", "absent cannot be read .No such file"),
         (lambda folder: folder, "cannot be read .Is a directory"),
-        (_passphrase, "is protected by a passphrase"),
+        (_passphrase, "is protected by a passphrase: name the file that holds it as SSH.PassphraseFile"),
+        (_writable(0o660), "can be written by others .mode 0660., who could put their own key there: chmod 600"),
+        (_writable(0o602), "can be written by others .mode 0602."),
         (lambda folder: make_key(folder / "key").with_suffix(".pub"), "holds the public key"),
         (_written("PuTTY-User-Key-File-3: ssh-ed25519\n"), "is in PuTTY's format"),
         (_written("nonsense"), "is not a private key in OpenSSH or PEM format"),
@@ -213,6 +225,71 @@ async def test_what_is_wrong_with_the_key_file(
     async with connection_to(sshd.settings(IdentityFile=str(make(tmp_path)))) as connection:
         with pytest.raises(AuthenticationRefused, match=sentence):
             await connection.link()
+
+
+async def test_a_passphrase_is_read_from_its_file(sshd: Sshd, tmp_path: Path) -> None:
+    key, passphrase = _passphrase(tmp_path), tmp_path / "passphrase"
+    (sshd.folder / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
+    settings = sshd.settings(IdentityFile=str(key), PassphraseFile=str(passphrase))
+    async with connection_to(settings) as connection:
+        with pytest.raises(AuthenticationRefused, match=r"PassphraseFile .*passphrase cannot be read"):
+            await connection.link()
+        passphrase.write_text("wrong\n")
+        with pytest.raises(AuthenticationRefused, match=r"PassphraseFile .*passphrase does not open IdentityFile"):
+            await connection.link()
+        passphrase.write_text("secret\n")
+        assert (await connection.link()).alive
+
+
+async def test_a_passphrase_file_beside_a_key_without_one_does_no_harm(sshd: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("secret")
+    async with connection_to(sshd.settings(PassphraseFile=str(tmp_path / "passphrase"))) as connection:
+        assert (await connection.link()).alive
+
+
+async def test_a_certificate_that_is_renewed_on_disk_counts_at_the_next_connection(
+    start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    """As sites with certificates of a day have it: what is on disk at the time of the login is used."""
+    authority = make_key(tmp_path / "authority")
+    server = start_sshd(f"TrustedUserCAKeys {authority}.pub")
+    (server.folder / "authorized_keys").write_text("")
+    key, user = make_key(tmp_path / "key"), server.settings().user
+    _certify(authority, key, user, "20200101:20200102")
+    async with connection_to(server.settings(IdentityFile=str(key)), Pace()) as connection:
+        with pytest.raises(AuthenticationRefused, match=r"expired 2020-01-02"):
+            await connection.link()
+        _certify(authority, key, user, "+1h")
+        assert (await connection.link()).alive
+
+
+async def test_before_connect_renews_what_the_login_needs(sshd: Sshd, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh key"
+    command = f"cp -p {sshd.folder}/user_ed25519 '{fresh}'"
+    async with connection_to(sshd.settings(IdentityFile=str(fresh), BeforeConnect=command)) as connection:
+        link = await connection.link()
+        fresh.unlink()
+        connection.drop(link, "the test wants another one")
+        assert (await connection.link()).alive
+        assert fresh.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("sh -c 'echo no ticket >&2; exit 3'", "BeforeConnect .sh. ended with exit code 3: no ticket$"),
+        ("/no/such/command", "BeforeConnect ./no/such/command. cannot be run: No such file or directory"),
+    ],
+)
+async def test_before_connect_that_fails_says_why(sshd: Sshd, command: str, sentence: str) -> None:
+    async with connection_to(sshd.settings(BeforeConnect=command)) as connection:
+        with pytest.raises(Unreachable, match=sentence):
+            await connection.link()
+
+
+async def test_before_connect_that_hangs_is_ended() -> None:
+    with pytest.raises(Unreachable, match=r"did not end within 0\.2 s"):
+        await renew("sleep 60", 0.2)
 
 
 @pytest.mark.parametrize(("text", "sentence"), [(None, "cannot be read"), ("nonsense", "is not a certificate")])
