@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -40,6 +41,7 @@ examples:
 _FIRST_LOOK_SECONDS = 80.0  # squeue has 75
 _BEGIN, _END = "\033[?1049h\033[?25l", "\033[?25h\033[?1049l"  # another screen without a cursor, and back
 _HOME, _REST_OF_LINE, _REST = "\033[H", "\033[K", "\033[J"
+_KEYS = re.compile(rb"\033\[[A-D]|.", re.DOTALL)  # several may come at once
 _STEPS = {b"\033[A": -1, b"k": -1, b"\033[B": 1, b"j": 1}
 _ENDS = {b"q", b"Q", b"\003", b"\004"}
 _OPENS = {b"\r", b"\n", b" "}
@@ -144,8 +146,14 @@ class _Top:
         self._wake.set()
 
     def _read(self) -> None:
-        key = os.read(sys.stdin.fileno(), 16)
-        if not key or key in _ENDS:
+        pressed = os.read(sys.stdin.fileno(), 1024)
+        if not pressed:
+            self._end()
+        for key in _KEYS.findall(pressed):
+            self._press(key)
+
+    def _press(self, key: bytes) -> None:
+        if key in _ENDS:
             self._end()
         elif key in _STEPS:
             self._step(_STEPS[key])

@@ -186,7 +186,7 @@ def test_keys_choose_a_pod_and_show_its_log(program_at: ProgramAt, site: Site, p
     top = Terminal("top", "--config", program.config, "--every", "1")
     try:
         top.until("default/broken")
-        top.press(b"j")
+        top.press(b"j\033[Bk\033[A")
         top.until("> FAILED")
         top.press(b"\r")
         top.until("log of main")
