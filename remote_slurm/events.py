@@ -73,6 +73,14 @@ def configure(*, verbose: bool, errors_only: bool, as_json: bool = False, recent
     _log.propagate = False
 
 
+def listen_to(library: str) -> None:
+    """Write what a library logs among our own lines, at the same level."""
+    log = logging.getLogger(library)
+    log.handlers[:] = _log.handlers
+    log.setLevel(_log.level)
+    log.propagate = False
+
+
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     """The fields that `event` was given; none where the line came by another way."""
     fields: dict[str, object] = getattr(record, _FIELDS, {})

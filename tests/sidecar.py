@@ -57,9 +57,9 @@ class Client:
     def system_info(self) -> Any:
         return self.ask("GET", "/system-info", None).json
 
-    def ask(self, method: str, path: str, body: Any, session: str = "") -> Answer:
+    def ask(self, method: str, path: str, body: Any, session: str = "", traceparent: str = "") -> Answer:
         """`body` is sent as JSON, or as it is where it is bytes."""
-        with self._asked(method, path, body, session) as response:
+        with self._asked(method, path, body, session, traceparent) as response:
             return Answer(response.status, response.read().decode())
 
     @contextmanager
@@ -70,9 +70,13 @@ class Client:
             yield Follower(response)
 
     @contextmanager
-    def _asked(self, method: str, path: str, body: Any, session: str = "") -> Iterator[http.client.HTTPResponse]:
+    def _asked(
+        self, method: str, path: str, body: Any, session: str = "", traceparent: str = ""
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = _connection(self._url, self._timeout)
         headers = {"Content-Type": "application/json"}
+        if traceparent:
+            headers["traceparent"] = traceparent
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if session:

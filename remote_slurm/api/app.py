@@ -12,13 +12,12 @@ from aiohttp import web
 from remote_slurm.api.authentication import Tokens, authentication
 from remote_slurm.api.handlers import PODS, routes
 from remote_slurm.api.health import health_routes
-from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
 from remote_slurm.api.ui import RECENT, ui_routes
+from remote_slurm.api.watching import Watching
 from remote_slurm.config import Config
 from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.events import Recent
 from remote_slurm.service.pods import Pods
 
 # A create answers within this; requests in flight may finish
@@ -29,17 +28,16 @@ class CannotListen(RemoteSlurmError):
     """The configured port or socket cannot be used."""
 
 
-def build_app(
-    pods: Pods, config: Config, metrics: Metrics | None = None, recent: Recent | None = None
-) -> web.Application:
+def build_app(pods: Pods, config: Config, watching: Watching | None = None) -> web.Application:
     """All of interLink's endpoints, answered by `pods`, and those for people who watch. Raises BadTokenFile."""
+    watching = watching or Watching()
     let_in = authentication(Tokens(config.token_file) if config.token_file else None)
-    app = web.Application(middlewares=[session, sentences, let_in], client_max_size=config.max_request_size)
-    if metrics:
-        app.middlewares.insert(0, metrics.measure)
-        app.router.add_get("/metrics", metrics.answer)
+    steps = [*watching.middlewares, session, sentences, let_in]
+    app = web.Application(middlewares=steps, client_max_size=config.max_request_size)
+    if watching.metrics:
+        app.router.add_get("/metrics", watching.metrics.answer)
     app[PODS] = pods
-    app[RECENT] = recent or Recent()
+    app[RECENT] = watching.recent
     app.add_routes([*routes, *health_routes, *ui_routes])
     app.on_shutdown.append(_end_followers)
     return app

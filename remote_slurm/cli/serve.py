@@ -8,10 +8,12 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remote_slurm import events
 from remote_slurm.api.app import build_app, serving
 from remote_slurm.api.metrics import Metrics
+from remote_slurm.api.watching import Watching
 from remote_slurm.cli.options import add_config_options, configured
 from remote_slurm.config import Config, LogFormat
 from remote_slurm.errors import RemoteSlurmError
@@ -22,6 +24,9 @@ from remote_slurm.remote.session import Sessions
 from remote_slurm.remote.site import Site
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
+
+if TYPE_CHECKING:
+    from remote_slurm.api.tracing import Tracing  # needs packages that may not be there
 
 _HELP = """\
 Run the sidecar that interLink talks to, until SIGTERM or Ctrl-C: requests in flight finish, jobs go on. The site need
@@ -58,18 +63,35 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for sentence in config.warnings:
         warn(sentence)
-    asyncio.run(_serve(config, recent, arguments.ready_file))
+    asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), arguments.ready_file))
     return 0
 
 
-async def _serve(config: Config, recent: events.Recent, ready_file: Path | None) -> None:
+def _tracing(config: Config) -> Tracing | None:
+    """Raises RemoteSlurmError where its packages are not there."""
+    if not config.enable_tracing:
+        return None
+    try:
+        from remote_slurm.api.tracing import Tracing
+    except ModuleNotFoundError as error:
+        raise RemoteSlurmError(
+            "ENABLE_TRACING needs packages that are not installed here: pip install 'remote-slurm[tracing]', or set it "
+            "to 0"
+        ) from error
+    return Tracing(config)
+
+
+async def _serve(config: Config, watching: Watching, ready_file: Path | None) -> None:
     stopped = _stop_signal()
-    metrics = Metrics()
     async with (
-        running(config, metrics, owner=True) as pods,
-        serving(build_app(pods, config, metrics, recent), config) as url,
+        contextlib.AsyncExitStack() as stack,
+        running(config, watching.observer, owner=True) as pods,
+        serving(build_app(pods, config, watching), config) as url,
     ):
-        metrics.read(pods, config.tls)
+        if watching.tracing:
+            stack.push_async_callback(watching.tracing.close)
+        if watching.metrics:
+            watching.metrics.read(pods, config.tls)
         event(f"listening on {url}", site=",".join(config.ssh.host_names), user=config.ssh.user)
         with _told(ready_file, url):
             await stopped.wait()

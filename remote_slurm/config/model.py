@@ -17,6 +17,7 @@ from remote_slurm.config.places import (
     Address,
     ClaimKey,
     ClaimPath,
+    Collector,
     Command,
     ImageFolder,
     ListenPort,
@@ -49,6 +50,7 @@ from remote_slurm.config.values import (
     Runtime,
     SecretKey,
     SlurmFlag,
+    Switch,
     Text,
     UserId,
     VariableName,
@@ -288,6 +290,45 @@ class Config(Block):
     )
     verbose_logging: Flag = setting(default=False, description="Log details.")
     errors_only_logging: Flag = setting(default=False, description="Log errors only.")
+
+    # Traces, by the names that the reference plugin reads from its environment
+    enable_tracing: Switch = setting(
+        default=False,
+        description="1: send a span for each request, and for each operation at the site, to an OpenTelemetry "
+        "collector. Needs the extra `tracing`.",
+        key="ENABLE_TRACING",
+        environment="ENABLE_TRACING",
+    )
+    telemetry_endpoint: Collector = setting(
+        "localhost:4317",
+        "Where the collector takes gRPC.",
+        key="TELEMETRY_ENDPOINT",
+        environment="TELEMETRY_ENDPOINT",
+    )
+    telemetry_unique_id: Line = setting(
+        "",
+        "The service is called Plugin-<this> in traces; default: a new UUID at each start.",
+        key="TELEMETRY_UNIQUE_ID",
+        environment="TELEMETRY_UNIQUE_ID",
+    )
+    telemetry_ca: LocalPath | None = setting(
+        None,
+        "The authority, in PEM, that has signed the collector's certificate; without it spans go out unencrypted.",
+        key="TELEMETRY_CA_CRT_FILEPATH",
+        environment="TELEMETRY_CA_CRT_FILEPATH",
+    )
+    telemetry_client_key: LocalPath | None = setting(
+        None,
+        "The key of our own certificate, where the collector asks for one.",
+        key="TELEMETRY_CLIENT_KEY_FILEPATH",
+        environment="TELEMETRY_CLIENT_KEY_FILEPATH",
+    )
+    telemetry_client_cert: LocalPath | None = setting(
+        None,
+        "Our own certificate, in PEM.",
+        key="TELEMETRY_CLIENT_CRT_FILEPATH",
+        environment="TELEMETRY_CLIENT_CRT_FILEPATH",
+    )
 
     # What comes with later versions
     shared_fs: Flag = setting(

@@ -84,6 +84,17 @@ def local_path(value: object, info: ValidationInfo) -> Path:
     return info.context.folder / path if beyond_home is None else info.context.home.joinpath(*beyond_home)
 
 
+def collector(value: object) -> str:
+    """Read where an OpenTelemetry collector takes gRPC: HOST:PORT, also behind http:// or https://."""
+    where = re.sub(r"^https?://", "", line_of_text(value).strip()).rstrip("/")
+    name, _, port = where.rpartition(":")
+    if not (_HOST.fullmatch(name) or _is_address(_without_brackets(name))) or not port.isdigit():
+        raise ValueError(
+            f"must be HOST:PORT of a collector that takes gRPC, such as localhost:4317, not {shown(value)}"
+        )
+    return where
+
+
 def command(value: object) -> str:
     """Accept a command at the site: a bare name, which PATH there resolves, or a full path."""
     name = line_of_text(value).strip()
@@ -165,6 +176,7 @@ ListenPort = Annotated[int, BeforeValidator(number(0, 65535))]
 Address = Annotated[str, BeforeValidator(address)]
 SocketPath = Annotated[Path, BeforeValidator(socket_path)]
 SocketMode = Annotated[str, BeforeValidator(socket_mode)]
+Collector = Annotated[str, BeforeValidator(collector)]
 LocalPath = Annotated[Path, BeforeValidator(local_path)]
 Command = Annotated[str, BeforeValidator(command)]
 Shebang = Annotated[str, BeforeValidator(shebang)]

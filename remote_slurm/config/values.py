@@ -103,6 +103,12 @@ def flag(value: object) -> bool:
     raise ValueError(f"must be true or false, not {shown(value)}")
 
 
+def switch(value: object) -> bool:
+    """Read 1 or 0, as variables of the environment are often written, or a truth value."""
+    word = value.strip() if isinstance(value, str) else value
+    return word == "1" if word in ("0", "1") else flag(value)
+
+
 def _integer(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -280,6 +286,7 @@ Quantity = Annotated[str, BeforeValidator(quantity_text)]
 Namespace = Annotated[str, BeforeValidator(namespace)]
 SlurmFlag = Annotated[str, BeforeValidator(slurm_flag)]
 ResourceFlag = Annotated[str, BeforeValidator(resource_flags)]
+Switch = Annotated[bool, BeforeValidator(switch)]
 Format = Annotated[LogFormat, BeforeValidator(one_of(LogFormat))]
 Runtime = Annotated[ContainerRuntime, BeforeValidator(one_of(ContainerRuntime))]
 PullPlace = Annotated[ImagePull, BeforeValidator(one_of(ImagePull))]

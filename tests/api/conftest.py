@@ -12,6 +12,7 @@ from fake_site import FakeSite
 
 from remote_slurm.api.app import build_app, serving
 from remote_slurm.api.metrics import Metrics
+from remote_slurm.api.watching import Watching
 from remote_slurm.config import load_config
 from remote_slurm.events import Recent
 from remote_slurm.service.journal import Journal
@@ -36,7 +37,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             pods = Pods(site, config, Journal(config.state_folder))  # type: ignore[arg-type]
             metrics.read(pods, config.tls)
             stack.push_async_callback(pods.stop)
-            app = build_app(pods, config, metrics, recent)
+            app = build_app(pods, config, Watching(recent or Recent(), metrics))
             url = await stack.enter_async_context(serving(app, config))
             return Api(url, pods)
 

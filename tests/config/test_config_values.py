@@ -162,6 +162,16 @@ RIGHT = [
             accelerators=(Accelerator(resource_type="nvidia.com/gpu", available="8"),),
         ),
     ),
+    ("ENABLE_TRACING", '"1"', "enable_tracing", True),
+    ("ENABLE_TRACING", "0", "enable_tracing", False),
+    ("ENABLE_TRACING", "true", "enable_tracing", True),
+    ("TELEMETRY_ENDPOINT", "otel.example.org:4317", "telemetry_endpoint", "otel.example.org:4317"),
+    ("TELEMETRY_ENDPOINT", "http://otel:4317/", "telemetry_endpoint", "otel:4317"),
+    ("TELEMETRY_ENDPOINT", '"[::1]:4317"', "telemetry_endpoint", "[::1]:4317"),
+    ("TELEMETRY_UNIQUE_ID", "site-a", "telemetry_unique_id", "site-a"),
+    ("TELEMETRY_CA_CRT_FILEPATH", "/etc/ca.crt", "telemetry_ca", Path("/etc/ca.crt")),
+    ("TELEMETRY_CLIENT_KEY_FILEPATH", "/etc/key.pem", "telemetry_client_key", Path("/etc/key.pem")),
+    ("TELEMETRY_CLIENT_CRT_FILEPATH", "~/cert.pem", "telemetry_client_cert", Path("/home/me/cert.pem")),
     ("SHARED_FS", "false", "shared_fs", False),
     ("CUSTOMKUBECONF", "/etc/kube.conf", "custom_kubeconf", Path("/etc/kube.conf")),
     ("InterlinkURL", "http://interlink", "interlink_url", "http://interlink"),
@@ -175,6 +185,7 @@ A_COMMAND = "must be one command name or full path at the site"
 ONE_LINE = "must be one line without control characters"
 A_SOCKET = "must have the form unix:///path/of/the.sock"
 SECONDS = "must be a number of seconds from 1 to 86400, without a unit"
+A_COLLECTOR = "must be HOST:PORT of a collector that takes gRPC"
 A_MODE = "must be an octal file mode that lets the owner write"
 A_QUANTITY = "must be a quantity as Kubernetes writes it"
 PLAIN_PATH = "must be a plain path"
@@ -286,6 +297,9 @@ WRONG = [
     ("StateFolder", "~you/state", "must begin with / or ~/ or be relative to this file"),
     ("Resources", "{cpu: many}", A_QUANTITY),
     ("Resources", "{accelerators: [{resourceType: nvidia.com/gpu}]}", "is required: how many there are in all."),
+    ("ENABLE_TRACING", "2", "must be true or false"),
+    ("TELEMETRY_ENDPOINT", "localhost", A_COLLECTOR),
+    ("TELEMETRY_ENDPOINT", "grpc://localhost:4317", A_COLLECTOR),
     ("SHARED_FS", "2", "must be true or false"),
     ("CUSTOMKUBECONF", "[a]", "must be one text, not a list"),
 ]

@@ -1,8 +1,14 @@
 """What can be seen of a sidecar that serves a real site."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+from collector import collecting
 from pods import pod, request, sh
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Serving
+from serving import Serving, wait_until
+from sidecar import Sidecar
+from sites import Site
 
 
 def metrics(served: Serving) -> dict[tuple[str, str], float]:
@@ -38,3 +44,24 @@ def test_what_slurm_refuses_is_counted(served24: Serving) -> None:
 
 def test_a_kubelet_finds_it_well(served24: Serving) -> None:
     assert [served24.client.ask("GET", path, None).text for path in ("/healthz", "/readyz")] == ["ok\n", "ok\n"]
+
+
+def test_a_create_and_what_it_did_at_the_site_are_one_trace(
+    site: Site, sidecar: Callable[..., Sidecar], tmp_path: Path
+) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    body = request(pod(sh("c", "true")))
+    with collecting() as collector:
+        variables = {"ENABLE_TRACING": "1", "TELEMETRY_ENDPOINT": f"127.0.0.1:{collector.port}"}
+        traced = sidecar(site.config(tmp_path), environment=variables)
+        assert traced.client.ask("POST", "/create", body, traceparent=f"00-{trace}-{parent}-01").status == 200
+        assert traced.client.delete(body["pod"]).status == 200
+        wait_until(lambda: " deleted " in traced.log, "the delete is carried out")
+        assert traced.stop() == 0
+    (create,) = collector.named("Create", trace)
+    assert create.parent == parent
+    (submit,) = collector.named("ssh submit", trace)
+    assert submit.parent == create.id
+    assert submit.attributes["remote_slurm.pod"].startswith("default-")
+    assert collector.named("ssh queue")
+    assert collector.named("ssh recover")

@@ -1,0 +1,38 @@
+"""Those who watch one sidecar. It runs as well without any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp.typedefs import Middleware
+
+from remote_slurm.api.metrics import Metrics
+from remote_slurm.events import Recent
+from remote_slurm.remote.observer import Observer, Observers
+
+if TYPE_CHECKING:
+    from remote_slurm.api.tracing import Tracing  # needs packages that may not be there
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """`recent` is what failed lately, for the page."""
+
+    recent: Recent = field(default_factory=Recent)
+    metrics: Metrics | None = None
+    tracing: Tracing | None = None
+
+    @property
+    def observer(self) -> Observer:
+        """Who is told what happens at the site."""
+        return Observers([each for each in (self.metrics, self.tracing) if each])
+
+    @property
+    def middlewares(self) -> Iterator[Middleware]:
+        """What every request goes through first."""
+        if self.metrics:
+            yield self.metrics.measure
+        if self.tracing:
+            yield self.tracing.trace
