@@ -185,7 +185,7 @@ def quantity_text(value: object) -> str:
     return str(value).strip()
 
 
-_FLAVOR_MEMORY = re.compile(r"([0-9]{1,15})(?:([KMG])B?)?", re.IGNORECASE)
+_FLAVOR_MEMORY = re.compile(r"([0-9]{1,15})(?:([KMG])I?B?)?", re.IGNORECASE)
 _FLAVOR_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 

@@ -1,7 +1,7 @@
 """The world that a container finds: variables, the words of its command, folders that it can write."""
 
 from hostile import ODD
-from pods import Json, pod, request
+from pods import Json, pod, request, sh
 from serving import Serving
 
 
@@ -18,3 +18,42 @@ def test_variables_that_no_shell_can_hold_arrive_all_the_same(served: Serving) -
     found = dict(entry.partition("=")[::2] for entry in shown.log("c").split("\0") if entry)
     assert {name: found.get(name) for name in ODD} == ODD
     assert found["PLAIN"] == "yes"
+
+
+def test_the_nodes_environment_does_not_leak_in(served24: Serving) -> None:
+    a_pod = pod({"name": "c", "image": "busybox", "command": ["env"], "env": env({"OWN": "1"})})
+    a_pod["metadata"]["annotations"]["slurm-job.vk.io/pre-exec"] = "export LEAK=1 LD_PRELOAD= SLURM_X=2"
+    shown = served24.vk.create(request(a_pod)).until_over()
+    names = {line.partition("=")[0] for line in shown.log("c").splitlines()}
+    assert {"OWN", "PATH", "HOME"} <= names
+    assert {name for name in names if not name.startswith(("APPTAINER_", "SINGULARITY_"))} <= {
+        "OWN", "PATH", "HOME", "PWD", "SHLVL", "LANG", "TERM", "PS1", "PROMPT_COMMAND", "LD_LIBRARY_PATH", "USER_PATH",
+    }  # fmt: skip
+
+
+def test_each_container_writes_its_own_root_file_system_and_tmp(served24: Serving) -> None:
+    """In memory, and nothing of it reaches the image, the node or the other container."""
+    script = "echo {0} > /tmp/f; echo {0} > /etc/f; echo {0} > /new; cat /tmp/f /etc/f /new; ls /tmp"
+    a_pod = pod(sh("a", script.format("a")), sh("b", f"sleep 1; {script.format('b')}"))
+    both = served24.vk.create(request(a_pod)).until_over()
+    assert [both.log("a"), both.log("b")] == ["a\na\na\nf\n", "b\nb\nb\nf\n"]
+    assert served24.site.exec("ls /srv/images/busybox/new /srv/images/busybox/etc/f 2>/dev/null || true") == ""
+
+
+def test_words_of_commands_are_expanded_as_kubernetes_does(served: Serving) -> None:
+    words = ["$(A) $(ABSENT)", "$$(A)", "$$", "", "$(A)$(B)"]
+    command = ["/bin/sh", "-c", 'for each; do echo "<$each>"; done', "sh"]
+    shown = served.vk.create(
+        request(
+            pod(
+                {
+                    "name": "c",
+                    "image": "busybox",
+                    "command": command,
+                    "args": words,
+                    "env": env({"A": "1 2", "B": "$(A)"}),
+                }
+            )
+        )
+    ).until_over()
+    assert shown.log("c").splitlines() == ["<1 2 $(ABSENT)>", "<$(A)>", "<$>", "<>", "<1 21 2>"]
