@@ -12,6 +12,7 @@ Nothing here looks at the files that a configuration names, at the network or at
 
 from remote_slurm.config.load import load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
+from remote_slurm.config.policy import Policy
 from remote_slurm.config.ssh import SSH, JumpHost
 from remote_slurm.config.tls import TLS
 from remote_slurm.config.values import ContainerRuntime, ImagePull, LogFormat, TaintEffect
@@ -26,6 +27,7 @@ __all__ = [
     "ImagePull",
     "JumpHost",
     "LogFormat",
+    "Policy",
     "Resources",
     "Taint",
     "TaintEffect",

@@ -29,6 +29,7 @@ from remote_slurm.config.places import (
     SocketPath,
     is_loopback,
 )
+from remote_slurm.config.policy import Policy
 from remote_slurm.config.ssh import SSH
 from remote_slurm.config.tls import TLS
 from remote_slurm.config.values import (
@@ -169,6 +170,11 @@ class Config(Block):
     export_pod_data: Flag = setting(
         default=True,
         description="Send ConfigMaps and Secrets to the site; if false, pods that need one are refused.",
+    )
+
+    # What pods may ask for
+    policy: Policy = Field(
+        default_factory=Policy, description="Rules for pods; who breaks one is refused with its name."
     )
 
     # Volumes, at the site

@@ -102,6 +102,16 @@ def read_annotations(pod: Pod) -> Annotations:
     )
 
 
+def given_names(pod: Pod) -> list[tuple[str, str]]:
+    """Each annotation that has an effect here: the whole key, and the name behind its prefix."""
+    split = ((key, key.partition("/")) for key, value in pod.metadata.annotations.items() if value.strip())
+    return [
+        (key, name)
+        for key, (prefix, slash, name) in split
+        if name in (_KNOWN if prefix + slash in _PREFIXES else _FROM_VK if prefix + slash == _INTERLINK else ())
+    ]
+
+
 def _either(given: Mapping[str, str], name: str) -> str:
     """The value under the newer prefix, or under the older one."""
     return next((value for prefix in _PREFIXES if (value := given.get(prefix + name, "")).strip()), "")

@@ -104,6 +104,13 @@ def parse_flags(text: str, where: str) -> list[Flag]:
     return flags
 
 
+def flag_of_name(name: str, where: str) -> str:
+    """`-p`, `--partition`, `partition` and `parti` are `partition`. Raises Rejected where it may be several."""
+    if len(name) == 2 and name[1] in _SHORT:  # noqa: PLR2004 - a dash and a letter
+        return _SHORT[name[1]]
+    return _full_name(name.removeprefix("--"), where)
+
+
 def merge_flags(*sources: Iterable[Flag]) -> list[Flag]:
     """One flag of each name and group: a later source wins over an earlier one, and so does its way to ask for GPUs."""
     merged: dict[frozenset[str], Flag] = {}

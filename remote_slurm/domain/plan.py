@@ -9,6 +9,7 @@ from remote_slurm.domain.annotations import Annotations, read_annotations
 from remote_slurm.domain.flags import Flag
 from remote_slurm.domain.flavors import Chosen, choose_flavor
 from remote_slurm.domain.pod import CreateRequest, Pod
+from remote_slurm.domain.policy import check_annotations, check_flags, check_images
 from remote_slurm.domain.preparing import Prepared, first_calls, prepare
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.pulling import plan_images
@@ -68,7 +69,9 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     """Raises Rejected with a sentence for whatever a Slurm job at this site cannot do."""
     pod = request.pod
     _refuse_unsupported(request, config)
+    check_annotations(pod, config.policy)
     annotations = read_annotations(pod)
+    check_flags(pod, annotations.flags, config.policy)
     resources = pod_resources(pod, resource_flags(config))
     flavor = choose_flavor(pod, annotations.flavor, resources.gpus, config)
     flags = job_flags(pod, annotations, flavor, resources, config)
@@ -76,6 +79,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     runtime = runtime_of(config)
     containers = prepare(pod, volumes, variables_of(runtime))
     images = plan_images(request, annotations, runtime, config)
+    check_images(pod, (image.name for image in images.of.values() if image.name), config.policy)
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,

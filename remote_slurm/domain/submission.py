@@ -1,4 +1,4 @@
-"""With which flags a pod's job is submitted: defaults < flavor < the pod's flags < what its resources come to."""
+"""A job's flags: defaults < flavor < the pod's flags < what its resources come to < Policy.ForcedFlags."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from remote_slurm.domain.annotations import Annotations
 from remote_slurm.domain.flags import Flag, merge_flags, merge_resources, parse_flags
 from remote_slurm.domain.flavors import Chosen
 from remote_slurm.domain.pod import Pod
+from remote_slurm.domain.policy import forced_flags
 from remote_slurm.domain.quantity import MIB, whole
 from remote_slurm.domain.resources import EPHEMERAL_STORAGE, GPUS, PodResources
 
@@ -31,7 +32,7 @@ def job_flags(
     if _counts_cpus_of_tasks(asked):
         asked = [flag for flag in asked if flag.name != "cpus-per-task"]
     flags = merge_resources(asked, _of_resources(resources, config))
-    return tuple(_within(flags, pod.spec.active_deadline_seconds))
+    return tuple(merge_flags(_within(flags, pod.spec.active_deadline_seconds), forced_flags(config.policy)))
 
 
 def _defaults(pod: Pod, flavor: Chosen, config: Config) -> Iterator[Flag]:
