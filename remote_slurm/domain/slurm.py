@@ -161,6 +161,8 @@ class Refusal(Enum):
     UNKNOWN = auto()
 
 
+# slurmctld was not even reached, so it has not accepted anything (slurm_send_recv_controller_msg in Slurm's source)
+_NOT_SENT = ("(connect failure)",)
 # Slurm's own sentences (slurm_errno.c); the job may have been accepted although sbatch says it failed
 _UNKNOWN = ("Socket timed out", "Unable to contact slurm controller", "Zero Bytes were transmitted",
             "Connection reset", "Unexpected message received", "Communication connection failure",
@@ -175,6 +177,8 @@ _FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJ
 def classify_refusal(message: str) -> Refusal:
     """By Slurm's words: its exit code is 1 for all of them."""
     lower = message.lower()
+    if any(words in lower for words in _NOT_SENT):
+        return Refusal.FOR_NOW
     if any(words.lower() in lower for words in _UNKNOWN):
         return Refusal.UNKNOWN
     if any(words.lower() in lower for words in _FOR_NOW):

@@ -194,7 +194,7 @@ SAYINGS = [
     ("Slurm temporarily unable to accept job, sleeping and retrying", Refusal.FOR_NOW),
     ("Batch job submission failed: Resource temporarily unavailable", Refusal.FOR_NOW),
     ("Batch job submission failed: Socket timed out on send/recv operation", Refusal.UNKNOWN),
-    ("Batch job submission failed: Unable to contact slurm controller (connect failure)", Refusal.UNKNOWN),
+    ("Batch job submission failed: Unable to contact slurm controller (connect failure)", Refusal.FOR_NOW),
     ("Batch job submission failed: Zero Bytes were transmitted or received", Refusal.UNKNOWN),
     ("Batch job submission failed: Unexpected message received", Refusal.UNKNOWN),
     ("Batch job submission failed: Transport endpoint is not connected", Refusal.UNKNOWN),

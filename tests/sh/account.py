@@ -24,6 +24,7 @@ _SCRIPTS = files("remote_slurm.remote") / "sh"
 # A job is a folder below $SLURM/jobs with the files state, command and folder; a file named after a stand-in changes
 # what it does next.
 _SBATCH = """\
+unset DIES_AT
 echo "sbatch" >>"$SLURM/calls"
 for script; do :; done
 if [ -e "$SLURM/sbatch.refuses" ]; then cat "$SLURM/sbatch.refuses" >&2; exit "$(cat "$SLURM/sbatch.code")"; fi
@@ -68,7 +69,8 @@ if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
 for id; do :; done
 case $* in *--signal*) ;; *) echo CANCELLED >"$SLURM/jobs/$id/state" ;; esac
 """
-# Every command that a mortal session calls is a step; at the one that is named, all that runs in it is killed.
+# Every command that a mortal session calls is a step: right before the one that is named all in it is killed, or
+# right after it where its number is negative.
 _STEP = """\
 if [ -n "$DIES_AT" ]; then
     step=0
@@ -76,6 +78,10 @@ if [ -n "$DIES_AT" ]; then
     step=$((step + 1))
     echo "$step" >"$SLURM/step"
     [ "$step" -ne "$DIES_AT" ] || kill -KILL 0
+    if [ "-$step" = "$DIES_AT" ]; then
+        {command} "$@"
+        kill -KILL 0
+    fi
 fi
 exec {command} "$@"
 """
@@ -96,6 +102,7 @@ class Account:
         self.shell = shell
         self.root_setting = root
         self.root = home / root
+        self.in_front = ""  # shell that each script begins with
         self.dies_at: int | None = None  # the step at which the next submission is killed
         self.slurm = home / "slurm"
         self.bin = home / "bin"
@@ -212,7 +219,7 @@ class Account:
 
     def run(self, script: str, payload: bytes = b"", *, cut: int | None = None) -> Result:
         """As `Sessions.run` does it over SSH: the same session, the same frame."""
-        asked, answer, ready = frame(script, payload), Framed(frame("")), nonce()
+        asked, ready = frame(self.in_front + script, payload), nonce()
         answer = Framed(asked)
         parts = []
         with self.session(**self.fate(script)) as session:

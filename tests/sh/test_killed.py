@@ -10,8 +10,8 @@ from local import Counted, created, ended, nodes, sidecar
 
 from remote_slurm.errors import RemoteSlurmError
 
-# A submission takes about twenty steps, each of which may be its last
-STEPS = range(1, 25, 1 if os.environ.get("SOAK") else 4)
+# The last of its eight steps is sbatch. It dies right before a step, or (the negative ones) right after it.
+STEPS = [*range(1, 12), *range(-11, 0)] if os.environ.get("SOAK") else [2, 5, 7, 8, -7, -8]
 
 
 async def killed_at(step: int, folder: Path, *, early: bool) -> tuple[int, str]:
@@ -44,4 +44,4 @@ async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, j
             # killed right before sbatch: nobody can tell that it was not called, so its job is looked for, and given up
             assert runs == 0
             assert "Slurm never showed a job" in message
-    assert sum(runs for runs, _ in outcomes) >= len(outcomes) - 2
+    assert sum(runs for runs, _ in outcomes) >= len(outcomes) - 1

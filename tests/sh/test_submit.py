@@ -88,7 +88,6 @@ def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> No
     answer = account.submit(*convoy("ns-a", "ns-bad", "ns-c"))
     assert told(answer) == [
         "submitted ns-a 200",
-        "said ns-bad ",
         "said ns-bad >submitted ns-bad 1",
         "said ns-bad sbatch: error: no",
         "failed ns-bad 3",

@@ -11,10 +11,11 @@
 claims=.remote-slurm/claims
 
 # The tombstone outlives the folder: a create that is still under way, or comes late, starts nothing. The claim settles
-# who was first, a job that just begins or this delete.
+# who was first, a job that just begins or this delete. In a full home it may fail until a folder is gone.
 bury() {
-    : >"$claims/$1.deleted"
+    true 2>/dev/null >"$claims/$1.deleted"
     ln -s deleted "$claims/$1.job" 2>/dev/null
+    [ -e "$claims/$1.deleted" ] && [ -L "$claims/$1.job" ]
 }
 
 jobs_of() {
@@ -53,7 +54,7 @@ cancel_pod() {  # POD FORCE
             stop_job "$1" "$2" "$id" "$state"
         done
         reply "stopping $1"
-    elif remove_pod "$1"; then
+    elif remove_pod "$1" && bury "$1"; then
         rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".*
         reply "gone $1"
     else

@@ -91,14 +91,27 @@ call_sbatch() {
     if [ "$code" -eq 0 ] && [ -n "$id" ]; then
         take_id
     else
-        { printf '%s\n' "$out" && cat "$err"; } | sed "s|^|>said $pod |"
+        [ -z "$out" ] || printf '%s\n' "$out" >>"$err"
+        tell_words <"$err"
         # accepted without telling the id, or killed on the way: nobody knows
         if [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
             reply "attempted $pod"
         else
+            { printf '%s\n' "$code" && cat "$err"; } >"$pod/.sbatch.failed" &&
+                mv -f "$pod/.sbatch.failed" "$pod/sbatch.failed"
             reply "failed $pod $code"
         fi
     fi
+}
+
+tell_words() {
+    printf '%s\n' "$(cat)" | sed "s|^|>said $pod |"
+}
+
+# To whoever asks again since the answer was lost, until it is withdrawn.
+tell_failure() {
+    { read -r code && tell_words; } <"$pod/sbatch.failed"
+    reply "failed $pod $code"
 }
 
 take_id() {
@@ -132,7 +145,9 @@ lost_attempt() {
 submit_pod() {
     answer_if_known && return
     now
-    if [ -e "$claims/$pod.attempt" ]; then
+    if [ -e "$claims/$pod.attempt" ] && [ -s "$pod/sbatch.failed" ]; then
+        tell_failure
+    elif [ -e "$claims/$pod.attempt" ]; then
         attempted="$attempted $pod"
     elif superseded; then
         : # the newer sidecar is the one to ask
@@ -140,6 +155,9 @@ submit_pod() {
         reply "short $pod"
     elif [ "$uptime" -ge "$until" ]; then
         reply "stored $pod"
+    elif ! true 2>/dev/null >"$err"; then
+        # a full home: the shell would not even call sbatch, which must not be taken for its no
+        reply "short $pod"
     elif ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then

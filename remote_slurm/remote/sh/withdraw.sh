@@ -6,7 +6,8 @@
 withdraw() {
     enter_root || return
     if [ -n "$keep_folder" ]; then
-        : >"$pod/again"  # a sidecar that starts anew goes on with it
+        rm -f "$pod/sbatch.failed"
+        true >"$pod/again"  # a sidecar that starts anew goes on with it
     else
         rm -rf -- "./$pod"
     fi

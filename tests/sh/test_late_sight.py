@@ -1,0 +1,69 @@
+"""A second login node that sees the file system later: exclusive creates alone tell it, and nothing runs twice."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from account import Account
+from local import Counted, created, ended, nodes, sidecar
+
+from remote_slurm.domain.plan import plan_job
+from remote_slurm.domain.script import archive, job_files
+from remote_slurm.errors import RemoteSlurmError, SiteError
+from remote_slurm.job import SCRIPTS
+from remote_slurm.remote.convoy import Submitted
+
+# Whatever looks whether something of the pod is there is told that it is not; what is made exclusively fails as ever.
+BLIND = """
+[() {{
+    case "$*" in
+        *{pod}*)
+            case "$1" in "!") return 0 ;; -*) return 1 ;; esac ;;
+    esac
+    builtin [ "$@"
+}}
+"""
+
+
+def blind(account: Account, pod: Counted) -> None:
+    account.shell = ["bash"]
+    account.in_front = BLIND.format(pod=pod.pod.key)
+
+
+def payload(account: Account, pod: Counted) -> bytes:
+    plan = plan_job(pod.request, account.config)
+    return archive(plan.pod, job_files(plan, SCRIPTS))
+
+
+async def test_what_another_login_node_has_submitted_is_not_submitted_again(account: Account) -> None:
+    pod = Counted.at(account)
+    assert await account.site.submit(pod.pod.key, payload(account, pod)) == Submitted("101")
+    blind(account, pod)
+    for _ in range(3):
+        with pytest.raises(SiteError):
+            await account.site.submit(pod.pod.key, payload(account, pod))
+    account.in_front = ""
+    assert await account.site.submit(pod.pod.key, b"") == Submitted("101")
+    assert account.calls("sbatch") == ["sbatch"]
+
+
+@pytest.mark.parametrize("step", [5, 7, 8, -7, -8])
+async def test_what_was_killed_at_one_login_node_is_asked_for_again_at_another(
+    account: Account, tmp_path: Path, step: int
+) -> None:
+    account.count_steps()
+    account.dies_at = step
+    pod = Counted.at(account)
+    with suppress(SiteError):
+        await account.site.submit(pod.pod.key, payload(account, pod))
+    blind(account, pod)
+    async with nodes(account):
+        try:
+            await account.site.submit(pod.pod.key, payload(account, pod))
+        except SiteError:
+            account.in_front = ""
+        async with sidecar(account, tmp_path / "state") as pods:
+            answer = await created(pods, pod)
+            if not isinstance(answer, RemoteSlurmError):
+                await ended(pods, pod)
+    assert len(account.jobs()) == pod.runs == (0 if isinstance(answer, RemoteSlurmError) else 1)

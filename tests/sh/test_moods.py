@@ -1,0 +1,127 @@
+"""Slurm's moods: what it says of a submission, and what is true of it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from account import Account
+from local import Counted, created, ended, nodes, sidecar
+from payloads import POD, packed
+
+from remote_slurm.errors import SubmissionRefused
+from remote_slurm.remote.convoy import Deleted, SbatchFailed
+
+ACCEPTED_ALL_THE_SAME = [
+    "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
+    "sbatch: error: Batch job submission failed: Unable to contact slurm controller (receive failure)",
+]
+REFUSED_FOR_NOW = [
+    "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+    "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Job violates accounting/QOS policy (job submit limit)",
+    "sbatch: error: AssocMaxSubmitJobLimit",
+    "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
+]
+
+
+@pytest.mark.parametrize("words", ACCEPTED_ALL_THE_SAME)
+async def test_a_job_that_slurm_took_although_sbatch_reported_failure_is_found(
+    account: Account, tmp_path: Path, words: str
+) -> None:
+    pod = Counted.at(account)
+    account.tell("sbatch.lies", words)
+    async with sidecar(account, tmp_path / "state") as pods, nodes(account):
+        assert await created(pods, pod) == "101"
+        await ended(pods, pod)
+    assert (account.jobs(), pod.runs) == (["101"], 1)
+
+
+@pytest.mark.parametrize("words", REFUSED_FOR_NOW)
+async def test_a_job_that_is_refused_for_now_waits_and_is_tried_again(
+    account: Account, tmp_path: Path, words: str
+) -> None:
+    pod = Counted.at(account)
+    account.refuse(words)
+    async with sidecar(account, tmp_path / "first") as pods:
+        assert await created(pods, pod) == ""
+        state = pods.status([pod.pod])[0]["containers"][0]["state"]
+        assert "asked again" in state["waiting"]["message"]
+    (account.slurm / "sbatch.refuses").unlink()
+    async with sidecar(account, tmp_path / "second") as pods, nodes(account):  # also by one that starts anew
+        status = await ended(pods, pod)
+    assert (account.jobs(), pod.runs) == ([status["JID"]], 1)
+
+
+async def test_a_refusal_whose_answer_was_lost_is_told_again(each_account: Account) -> None:
+    each_account.refuse("sbatch: error: invalid partition specified: gold")
+    first = await each_account.site.submit(POD, packed())
+    assert isinstance(first, SbatchFailed)
+    assert "invalid partition" in first.message
+    assert await each_account.site.submit(POD, b"") == first
+    assert each_account.calls("sbatch") == ["sbatch"]
+
+
+async def test_a_refusal_is_told_once_more_by_a_sidecar_that_starts_anew(account: Account, tmp_path: Path) -> None:
+    pod = Counted.at(account)
+    account.refuse("sbatch: error: invalid partition specified: gold")
+    async with sidecar(account, tmp_path / "first") as pods:
+        assert isinstance(await created(pods, pod), SubmissionRefused)
+    assert not (account.root / pod.pod.key).exists()
+
+
+async def test_warnings_beside_a_success_are_just_warnings(account: Account, tmp_path: Path) -> None:
+    pod = Counted.at(account)
+    account.tell("sbatch.warns", "sbatch: error: your project expires\nsbatch: warning: be nice\n")
+    async with sidecar(account, tmp_path / "state") as pods, nodes(account):
+        assert await created(pods, pod) == "101"
+        await ended(pods, pod)
+    assert pod.runs == 1
+
+
+@pytest.mark.parametrize("accounting", ["101|COMPLETED\n", ""], ids=["with sacct", "without"])
+async def test_a_job_that_squeue_has_forgotten_before_the_first_poll(
+    account: Account, tmp_path: Path, accounting: str
+) -> None:
+    pod = Counted.at(account)
+    account.tell("sacct.says" if accounting else "sacct.fails", accounting or "Slurm accounting storage is disabled")
+    async with sidecar(account, tmp_path / "state") as pods:
+        assert await created(pods, pod) == "101"
+        account.run_jobs()
+        shutil.rmtree(account.slurm / "jobs/101")
+        status = await ended(pods, pod)
+    assert status["containers"][0]["state"]["terminated"]["exitCode"] == 0
+
+
+async def test_a_job_id_that_is_used_again_is_not_ours(account: Account, tmp_path: Path) -> None:
+    """Neither its end nor its cancelling."""
+    pod = Counted.at(account)
+    account.tell("sacct.fails", "Slurm accounting storage is disabled")
+    async with sidecar(account, tmp_path / "state") as pods:
+        assert await created(pods, pod) == "101"
+        account.job("101", "FAILED", "/home/somebody/else/job.sh")
+        await pods.poller.poll()
+        assert "waiting" in pods.status([pod.pod])[0]["containers"][0]["state"]
+        account.job("101", "RUNNING", "/home/somebody/else/job.sh")
+        assert await account.site.cancel({pod.pod.key: True}) == {pod.pod.key: True}
+    assert account.calls("scancel") == []
+    assert (account.slurm / "jobs/101/state").read_text() == "RUNNING"
+
+
+async def test_a_create_that_comes_after_the_delete_starts_nothing(each_account: Account) -> None:
+    assert await each_account.site.cancel({POD: False}) == {POD: True}
+    assert await each_account.site.submit(POD, packed()) == Deleted()
+    assert each_account.calls("sbatch") == []
+
+
+async def test_a_folder_that_is_busy_is_removed_later(account: Account) -> None:
+    """As NFS keeps a file that a process holds open as .nfs0001, and cannot remove its folder."""
+    await account.site.submit(POD, packed())
+    account.job("101", "COMPLETED", account.root / POD / "job.sh")
+    account.command(
+        "rm", f"case $* in *{POD}) echo 'rm: Device or resource busy' >&2; exit 1; esac\nexec /bin/rm \"$@\""
+    )
+    assert await account.site.cancel({POD: False}) == {POD: False}
+    assert await account.site.cancel({POD: False}) == {POD: False}
+    (account.bin / "rm").unlink()
+    assert await account.site.cancel({POD: False}) == {POD: True}
+    assert not (account.root / POD).exists()
