@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository.startswith("private/") and not self._is_allowed():
             self._refuse(HTTPStatus.UNAUTHORIZED, "authentication required", body=body)
         elif self.served.fails and kind == "manifests":
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, self.served.fails, body=body)
+            self._refuse(HTTPStatus.FORBIDDEN, self.served.fails, body=body)
         elif (found := self.served.find(kind, repository, reference)) is None:
             self._refuse(HTTPStatus.NOT_FOUND, f"{repository} has no {reference}", body=body)
         else:
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get("Authorization") == f"Basic {_AUTH}"
 
     def _refuse(self, status: HTTPStatus, message: str, *, body: bool) -> None:
-        code = {401: "UNAUTHORIZED", 404: "MANIFEST_UNKNOWN"}.get(status, "UNKNOWN")
+        code = {401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN"}.get(status, "UNKNOWN")
         content = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
         headers = {"WWW-Authenticate": 'Basic realm="test"'} if status == HTTPStatus.UNAUTHORIZED else {}
         self._send(status, content, "application/json", headers, body=body)

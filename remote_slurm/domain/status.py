@@ -20,6 +20,9 @@ from remote_slurm.domain.slurm import Job, JobState, Phase
 SIGKILL = 9
 KILLED = 128 + SIGKILL
 
+# Why a pod waits that has no job yet, as long as nothing else is known
+SUBMITTING = "Submitting"
+
 # What runner.sh records of a container that ended after its job had been told to stop
 STOPPED = "the job was told to stop"
 
@@ -40,8 +43,8 @@ _END = {
 class PodView:
     """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
 
-    `failure` says why there is no job and will be none; with it, everything is over. `waiting` says why there is none
-    yet. `runs` of the job were before this one: Slurm requeued it.
+    `failure` says why there is no job and will be none; with it, everything is over. `waiting` and `waiting_reason` say
+    why there is none yet. `runs` of the job were before this one: Slurm requeued it.
     """
 
     job: Job | None = None
@@ -50,6 +53,7 @@ class PodView:
     failure: str = ""
     waiting: str = ""
     runs: int = 0
+    waiting_reason: str = SUBMITTING
 
     @property
     def is_known(self) -> bool:
@@ -158,7 +162,7 @@ def _lost_message(view: PodView) -> str:
 def _waiting(view: PodView) -> dict[str, str]:
     job = view.job
     if job is None:
-        return {"reason": "Submitting", "message": view.waiting or "the job is being submitted"}
+        return {"reason": view.waiting_reason, "message": view.waiting or "the job is being submitted"}
     if job.state.phase is Phase.WAITING:
         return {"reason": reason_word(job) or "Pending", "message": _pending(job)}
     if view.records:

@@ -32,7 +32,7 @@ main() {
 
 # The pod's file sets cache, mode, retries, days and megabytes, and defines `images`.
 open_pod() {
-    cd "$1" || return
+    cd -P "$1" || return  # what is relative to it is so by the file system, not by the link that led here
     pod=$(pwd -P)
     # shellcheck source=/dev/null
     . ./images
@@ -66,7 +66,7 @@ use() {  # KEY
     if [ ! -e "$pod/image" ]; then
         ln -sfn "$pod" ".users/${pod##*/}/.pod" && ln -sfn "$cache/.users/${pod##*/}" "$pod/image" || return
     fi
-    touch "$1"
+    touch "$1" 2>/dev/null  # it may be somebody else's
     ln -f "$1" ".users/${pod##*/}/$1" 2>/dev/null || ln -sf "../../$1" ".users/${pod##*/}/$1"
 }
 

@@ -51,7 +51,22 @@ class Stored:
     """The files are safe at the site; the turn did not come, so long did sbatch take for others: ask again."""
 
 
-Submission = Submitted | Attempted | SbatchFailed | Deleted | Stored
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """The files are safe at the site; `image` is being pulled, or could not be so far, in the words of `failure`."""
+
+    image: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpullable:
+    """An image that the pod needs cannot be had, in these words."""
+
+    message: str
+
+
+Submission = Submitted | Attempted | SbatchFailed | Deleted | Stored | Pulling | Unpullable
 
 
 class Send(Protocol):
@@ -135,6 +150,12 @@ def _settle(traveller: _Traveller | None, outcome: Submission | SiteError) -> No
         traveller.answer.set_result(outcome)
 
 
+_WITH_WORDS: Mapping[str, Callable[[str], Submission]] = {
+    "submitted": Submitted,
+    "pulling": lambda image: Pulling(image=image),
+    "failing": lambda words: Pulling(failure=words),
+    "unpullable": Unpullable,
+}
 _WITHOUT_WORDS: Mapping[str, Submission] = {"attempted": Attempted(), "deleted": Deleted(), "stored": Stored()}
 
 
@@ -162,8 +183,8 @@ class Answers:
                 yield pod, outcome
 
     def _outcome(self, word: str, pod: str, rest: str) -> Submission | SiteError | None:
-        if word == "submitted":
-            return Submitted(rest)
+        if word in _WITH_WORDS:
+            return _WITH_WORDS[word](rest)
         if word == "failed":
             return SbatchFailed("\n".join(self._said.get(pod, [])))
         if word == "short":

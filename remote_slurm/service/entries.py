@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.domain.status import PodView
+from remote_slurm.domain.status import SUBMITTING, PodView
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +29,7 @@ class Entry:
     settled: bool = False
     failure: str = ""
     waiting: str = ""
+    waiting_reason: str = SUBMITTING
     remembered: bool = False  # by the Virtual Kubelet alone: the site has lost its folder
     stored: bool = False  # its files are safe at the site, so the submission goes on whatever happens here
     deleted: bool = False
@@ -39,7 +40,9 @@ class Entry:
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def view(self) -> PodView:
-        return PodView(self.job, dict(self.records), self.settled, self.failure, self.waiting, self.run)
+        return PodView(
+            self.job, dict(self.records), self.settled, self.failure, self.waiting, self.run, self.waiting_reason
+        )
 
     @property
     def is_told(self) -> bool:
@@ -56,6 +59,10 @@ class Entry:
         if self.job_id != job_id:
             self.job = Job(job_id, JobState.PENDING, pod=self.pod)
         self.waiting = ""
+
+    def waits(self, reason: str, message: str) -> None:
+        """There is no job yet: in a word and in a sentence, why."""
+        self.waiting_reason, self.waiting = reason, message
 
     def see(self, job: Job) -> None:
         """Take what Slurm says of the pod's job; an unknown state keeps the last one."""

@@ -26,7 +26,16 @@ from remote_slurm.errors import (
     Superseded,
 )
 from remote_slurm.events import detail, event, warn
-from remote_slurm.remote.convoy import Attempted, Deleted, SbatchFailed, Stored, Submission, Submitted
+from remote_slurm.remote.convoy import (
+    Attempted,
+    Deleted,
+    Pulling,
+    SbatchFailed,
+    Stored,
+    Submission,
+    Submitted,
+    Unpullable,
+)
 from remote_slurm.remote.site import Site
 from remote_slurm.service.entries import Entry
 
@@ -37,11 +46,13 @@ class Patience:
 
     `create`: how long a create that has nothing stored at the site may take; interLink gives up at 120.
     `look`: how long a submission of unknown outcome is looked for, past twice Slurm's MessageTimeout (at most 100).
+    `refused_for_now` and `pulling`: when to ask again, where Slurm refuses for now, or images are being pulled.
     """
 
     create: float = 55
     look: float = 220
     refused_for_now: float = 60
+    pulling: float = 5
 
 
 @dataclass(slots=True)
@@ -76,9 +87,9 @@ class Submitter:
         """Until the pod has a job or will have none; the outcome is in the entry and in the answer."""
         entry = submitting.entry
         try:
-            while not await self._once(submitting):
+            while wait := await self._once(submitting):
                 submitting.answered("")
-                await asyncio.sleep(self.patience.refused_for_now)
+                await asyncio.sleep(wait)
         except Superseded as error:
             # the newer sidecar goes on with it
             entry.waiting = str(error)
@@ -89,8 +100,8 @@ class Submitter:
         else:
             submitting.answered(entry.job_id)
 
-    async def _once(self, submitting: Submitting) -> bool:
-        """Whether the matter is settled; False means that Slurm refuses for now."""
+    async def _once(self, submitting: Submitting) -> float:
+        """In how many seconds to ask again; 0: the matter is settled."""
         entry = submitting.entry
         outcome = await self._ask(entry, submitting.payload)
         while isinstance(outcome, Stored):
@@ -106,21 +117,37 @@ class Submitter:
                 await self._look(submitting, "the answer of sbatch was lost")
             case SbatchFailed(message):
                 return await self._refused(submitting, slurm_words(message))
-        return True
+            case Pulling():
+                return self._pulling(entry, outcome)
+            case Unpullable(message):
+                await self._site.withdraw(entry.pod, keep_folder=False)
+                raise SubmissionRefused(f"ErrImagePull: {message}")
+        return 0
 
-    async def _refused(self, submitting: Submitting, words: str) -> bool:
+    def _pulling(self, entry: Entry, outcome: Pulling) -> float:
+        before = entry.waiting
+        entry.stored = True
+        if outcome.failure:
+            entry.waits("ErrImagePull", outcome.failure)
+        else:
+            entry.waits("ContainerCreating", f"image {outcome.image} is being pulled")
+        if entry.waiting != before:
+            event(entry.waiting, pod=entry.name)
+        return self.patience.pulling
+
+    async def _refused(self, submitting: Submitting, words: str) -> float:
         entry = submitting.entry
         refusal = classify_refusal(words)
         if refusal is Refusal.UNKNOWN:
             await self._look(submitting, words)
-            return True
+            return 0
         entry.stored = refusal is Refusal.FOR_NOW
         await self._site.withdraw(entry.pod, keep_folder=entry.stored)
         if refusal is Refusal.FOR_GOOD:
             raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}")
-        entry.waiting = f"Slurm refuses the job for now and is asked again: {words}"
+        entry.waits("Submitting", f"Slurm refuses the job for now and is asked again: {words}")
         warn(entry.waiting, pod=entry.name)
-        return False
+        return self.patience.refused_for_now
 
     async def _ask(self, entry: Entry, payload: bytes) -> Submission:
         """Send the submission until an answer comes back: the remote script is safe to send again."""

@@ -8,6 +8,9 @@
 #   >deleted POD          the pod was deleted: nothing is started
 #   >stored POD           its files are safe here, but its turn did not come within `seconds`: ask again, without a payload
 #   >superseded           the site has a newer sidecar: nothing was begun for those that are not answered
+#   >pulling POD IMAGE    its files are safe here, and an image that it needs is being pulled: ask again
+#   >failing POD WORDS    likewise, but pulling it has failed, in these words, and will be tried again
+#   >unpullable POD WORDS an image that it needs cannot be had
 #   >short POD            the payload did not arrive whole, or could not be written whole
 # A pod's folder appears by a rename, whole or not at all. `attempt` is decided by an exclusive create; it comes right
 # before sbatch, so that an attempt without an id means looking, never calling sbatch again. A process costs more than all
@@ -122,6 +125,21 @@ take_id() {
     reply "submitted $pod $id"
 }
 
+# --- images ----------------------------------------------------------------------------------------------------------
+
+# Where ImagePull is not node, a job is not submitted before its images are there. See job/pull.sh.
+lacks_images() {
+    [ -e "$pod/images.first" ] || return
+    said=$(/bin/sh "$pod/pull.sh" ask "$pod" </dev/null 2>/dev/null)
+    case $said in
+        ready) return 1 ;;
+        "failed "*) reply "unpullable $pod ${said#failed }" ;;
+        "failing "*) reply "failing $pod ${said#failing }" ;;
+        *) reply "pulling $pod ${said#pulling }" ;;
+    esac
+    : >"$pod/again"  # a sidecar that starts anew goes on with it
+}
+
 # --- one pod after another -------------------------------------------------------------------------------------------
 
 # Exclusive as mkdir is (O_EXCL), without a process. `true`, since a special built-in that fails would end the shell.
@@ -158,6 +176,8 @@ submit_pod() {
     elif ! true 2>/dev/null >"$err"; then
         # a full home: the shell would not even call sbatch, which must not be taken for its no
         reply "short $pod"
+    elif lacks_images; then
+        :
     elif ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then

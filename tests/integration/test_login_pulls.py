@@ -1,0 +1,105 @@
+"""ImagePull: login. Images are there before a job is submitted, since compute nodes may reach no registry."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from pods import Json, key, pod, request, sh
+from registry import Registry
+from serving import Serve, Serving, wait_until
+from sites import Site
+from vk import Watched
+
+KEYS = {
+    "ImagePull": "login",
+    "ImagePrefix": "",
+    "ImagePullRetries": 0,
+    "RuntimeEnvironment": {"APPTAINER_NOHTTPS": "1"},
+}
+
+
+@pytest.fixture
+def registry(site: Site) -> Iterator[Registry]:
+    registry = Registry(site.archive("/srv/images/busybox"))
+    yield registry
+    registry.stop()
+
+
+def marked(uri: str, policy: str = "IfNotPresent") -> Json:
+    return request(pod(sh("c", "cat /mark", image=uri, imagePullPolicy=policy)))
+
+
+def accepted(served: Serving, body: Json) -> Watched:
+    """A create that is answered before there is a job."""
+    answer = served.client.create(body).json
+    assert answer == {"PodUID": body["pod"]["metadata"]["uid"], "PodJID": ""}
+    return Watched(served.client, body["pod"])
+
+
+def is_pulling(watched: Watched) -> bool:
+    waiting = watched.state("c").get("waiting", {})
+    return waiting.get("reason") == "ContainerCreating" and "is being pulled" in waiting["message"]
+
+
+def pullers(served: Serving) -> list[str]:
+    """The niceness of each process that pulls, at the login node."""
+    return served.site.exec("pgrep -f 'apptainer pull --forc[e]' | xargs -r ps -o ni= -p || true").split()
+
+
+def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_submitted(
+    site: Site, serve: Serve, registry: Registry
+) -> None:
+    served = serve(site, **KEYS)
+    uris = [registry.push(f"login/{name}:1", mark=name) for name in ("one", "two")]
+    registry.hold()
+    waiting = [accepted(served, marked(uri)) for uri in (*uris, uris[0])]
+    for each in waiting:
+        each.until_true(partial(is_pulling, each), "it says that its image is being pulled")
+        assert each.status is not None
+        assert each.status["JID"] == ""
+    wait_until(lambda: pullers(served), "one of the images is being pulled")
+    assert pullers(served) == ["19"]
+    assert served.client.status(waiting[0].pod).status == 200  # the sessions are free
+    served.sidecar.kill()
+    second = serve(site, DataRootFolder=served.root, **KEYS)
+    registry.release()
+    for each, mark in zip(waiting, ("one", "two", "one"), strict=True):
+        again = Watched(second.client, each.pod, "", each.phases, each.status)
+        assert again.until_over().log("c").endswith(mark)
+    assert registry.pulls("login/one:1") == registry.pulls("login/two:1") == 3
+    assert pullers(second) == []
+    assert "work" not in site.exec(f"ls -A {second.root}/.remote-slurm/images")
+
+
+def test_what_cannot_be_pulled_fails_the_pod_and_what_waits_can_be_deleted(
+    site: Site, serve: Serve, registry: Registry
+) -> None:
+    served = serve(site, **KEYS | {"ImagePullRetries": 1})
+    registry.push("login/later:1", mark="later")
+    registry.fails = "out of order"
+    later = accepted(served, marked(f"docker://{registry.host}/login/later:1"))
+    none = accepted(served, marked(f"docker://{registry.host}/login/none:1"))
+    later.until_true(lambda: later.state("c").get("waiting", {}).get("reason") == "ErrImagePull", "its pull failed")
+    assert "out of order" in later.state("c")["waiting"]["message"]
+    registry.fails = ""
+    assert later.until_over().log("c").endswith("later")
+    assert "manifest unknown" in none.until_over().terminated("c")["message"]
+    assert served.jobs_of(none.pod) == []
+    registry.hold()
+    deleted = accepted(served, marked(registry.push("login/deleted:1")))
+    deleted.until_true(partial(is_pulling, deleted), "its image is being pulled")
+    deleted.delete()
+    wait_until(lambda: key(deleted.pod) not in served.folders, "its folder is gone")
+    registry.release()
+    served.until_gone(deleted.pod)
+
+
+def test_images_that_are_never_pulled_have_to_be_there(site: Site, serve: Serve, registry: Registry) -> None:
+    served = serve(site, **KEYS | {"ImagePull": "never", "ImageCacheFolder": "/home/hpcuser/kept"})
+    uri = registry.push("login/kept:1", mark="kept")
+    refused = served.vk.refused(marked(uri))
+    assert "is not in the cache, and ImagePull is never" in refused.text
+    site.exec(f"cp /srv/images/busybox.sif {refused.text.rpartition('put it at ')[2]}")
+    there = served.vk.create(request(pod(sh("c", "echo there", image=uri)))).until_over()
+    assert there.log("c").endswith("there\n")
+    assert registry.requests == []
