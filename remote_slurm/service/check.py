@@ -221,7 +221,7 @@ class Chain:
                 f"{answer.get('absent')} is not on the login node",
                 "it may be on compute nodes only: `remote-slurm check --job` looks there. If it is not there, set "
                 f"{self._config.runtime_key} to its full path, or CommandPrefix to what makes it available, such as "
-                "`module load apptainer`",
+                f"`module load {self._config.container_runtime}`",
             )
         return Holds(f"{answer.get('version')} as {answer.require('found')}")
 

@@ -161,7 +161,7 @@ def _runtime(answer: Answer, config: Config) -> Finding:
         ok=False,
         message=f"{config.runtime_path} is not on the node: PATH is {answer.get('noruntime')}",
         remedy=f"set {config.runtime_key} to its full path there, or CommandPrefix to what makes it available, such as "
-        "`module load apptainer`",
+        f"`module load {config.container_runtime}`",
     )
 
 
