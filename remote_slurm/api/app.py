@@ -17,6 +17,7 @@ from remote_slurm.api.tls import Certificates
 from remote_slurm.api.ui import RECENT, ui_routes
 from remote_slurm.api.watching import Watching
 from remote_slurm.config import Config
+from remote_slurm.config.places import is_loopback
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.pods import Pods
 
@@ -31,7 +32,8 @@ class CannotListen(RemoteSlurmError):
 def build_app(pods: Pods, config: Config, watching: Watching | None = None) -> web.Application:
     """All of interLink's endpoints, answered by `pods`, and those for people who watch. Raises BadTokenFile."""
     watching = watching or Watching()
-    let_in = authentication(Tokens(config.token_file) if config.token_file else None)
+    private = config.socket is None and is_loopback(config.bind_address)
+    let_in = authentication(Tokens(config.token_file) if config.token_file else None, private=private)
     steps = [*watching.middlewares, session, sentences, let_in]
     app = web.Application(middlewares=steps, client_max_size=config.max_request_size)
     if watching.metrics:

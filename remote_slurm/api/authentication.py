@@ -11,7 +11,9 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -23,6 +25,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Probes of a kubelet have no token, and these say yes or no and nothing else
 OPEN = frozenset({"/healthz", "/readyz"})
+# What a browser can be made to read; interLink's own questions have bodies, which no page can send with a GET
+_FOR_PEOPLE = ("/ui", "/pods", "/metrics")
 _SHORTEST = 16
 _WRITABLE_BY_OTHERS = 0o002
 
@@ -78,13 +82,18 @@ class Tokens:
         return tuple(_digest(token) for token in tokens)
 
 
-def authentication(tokens: Tokens | None) -> Middleware:
-    """Let in who shows a token; all, where none is configured."""
+def authentication(tokens: Tokens | None, *, private: bool = False) -> Middleware:
+    """Let in who shows a token; all, where none is configured.
+
+    A `private` sidecar is for this machine alone: a name that somebody else's name server leads here is not its own.
+    """
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.headers.get("Origin"):  # browsers say it where a page wants to change something, or is elsewhere
             raise web.HTTPForbidden(reason="a web page may not ask this")
+        if private and request.path.startswith(_FOR_PEOPLE) and not _is_of_this_machine(request.host):
+            raise web.HTTPForbidden(reason="ask by the address or as localhost, not by another name")
         if tokens is None or request.path in OPEN or tokens.accept(_shown(request)):
             return await handler(request)
         scheme = 'Basic realm="remote-slurm: any name, and the token as password"' if _is_page(request) else "Bearer"
@@ -93,6 +102,15 @@ def authentication(tokens: Tokens | None) -> Middleware:
         )
 
     return authenticated
+
+
+def _is_of_this_machine(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return True
 
 
 def _is_page(request: web.Request) -> bool:

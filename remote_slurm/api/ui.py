@@ -42,6 +42,12 @@ async def page(_: web.Request) -> web.Response:
     return _file("index.html")
 
 
+@ui_routes.get("/ui/")
+async def page_with_a_slash(_: web.Request) -> web.Response:
+    """Where its parts would not be found."""
+    return web.Response(status=308, headers={"Location": "../ui"})
+
+
 @ui_routes.get(r"/ui/{name:page\.(?:css|js)}")
 async def part(request: web.Request) -> web.Response:
     return _file(request.match_info["name"])

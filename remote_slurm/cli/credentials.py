@@ -46,18 +46,20 @@ def named(arguments: argparse.Namespace) -> Credentials:
     if arguments.ca_file:
         context = _trusting("--ca-file", arguments.ca_file)
     if arguments.cert_file:
-        _show(context, arguments.cert_file, arguments.key_file)
+        _show("--cert-file", context, arguments.cert_file, arguments.key_file)
     return Credentials(token, context)
 
 
 def configured(config: Config) -> Credentials:
-    """Those for the sidecar of this very configuration, which shows the certificate that stands there."""
+    """Those for the sidecar of this very configuration: it shows the certificate that stands there, and so do we."""
     token = _token("TokenFile", config.token_file) if config.token_file else ""
     if not config.tls.cert_file:
         return Credentials(token)
     context = _trusting("TLS.CertFile", config.tls.cert_file)
     context.check_hostname = False  # it is asked by its address, and no other certificate is trusted
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    if config.tls.client_ca_file:
+        _show("TLS.CertFile", context, config.tls.cert_file, config.tls.key_file)
     return Credentials(token, context)
 
 
@@ -79,10 +81,10 @@ def _trusting(key: str, path: Path) -> ssl.SSLContext:
         raise RemoteSlurmError(f"{key} {path} holds no certificate in PEM: {error.strerror}") from error
 
 
-def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+def _show(named: str, context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     try:
         context.load_cert_chain(str(certificate), str(key) if key else None, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
         raise RemoteSlurmError(
-            f"--cert-file {certificate} cannot be shown, with the key in {key or certificate}: {error.strerror}"
+            f"{named} {certificate} cannot be shown, with the key in {key or certificate}: {error.strerror}"
         ) from error

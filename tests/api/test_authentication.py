@@ -112,6 +112,21 @@ async def test_a_page_of_somebody_else_cannot_ask_in_a_browsers_name(serve: Serv
         assert (reply.status, reply.text) == (403, "POST /create: a web page may not ask this")
 
 
+@pytest.mark.parametrize(("host", "status"), [("evil.example:4000", 403), ("localhost:4000", 200), ("127.0.0.1", 200)])
+@pytest.mark.parametrize("path", ["/ui", "/ui/state", "/metrics"])
+async def test_a_name_that_was_made_to_lead_here_is_none_of_ours(
+    serve: Serve, path: str, host: str, status: int
+) -> None:
+    """A page of evil.example could otherwise read what 127.0.0.1 says, by a name server that answers so."""
+    api: Api = await serve()
+    assert (await api.get(path, Host=host)).status == status
+
+
+async def test_where_other_machines_reach_it_a_sidecar_may_have_any_name(serve: Serve) -> None:
+    api: Api = await serve(BindAddress="0.0.0.0", AllowUnauthenticated=True)  # noqa: S104 - this is what is tested
+    assert (await api.get("/ui", Host="sidecar.example.org")).status == 200
+
+
 @pytest.mark.parametrize("mode", ["0600", "0660"])
 async def test_the_mode_of_the_socket(serve: Serve, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "the.sock"

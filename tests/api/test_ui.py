@@ -159,6 +159,11 @@ async def test_a_browser_shows_the_token_as_a_password_and_loads_nothing_from_el
         assert (await api.get(path, Authorization=wrong)).status == 401
 
 
+async def test_a_slash_at_its_end_leads_to_the_page(serve: Serve) -> None:
+    api: Api = await serve()
+    assert "<title>remote-slurm</title>" in (await api.get("/ui/")).text
+
+
 async def test_there_are_no_other_files(serve: Serve) -> None:
     api: Api = await serve()
     for path in ("/ui/index.html", "/ui/page.py", "/ui/..%2fapp.py", "/ui/page.js/x"):

@@ -1,5 +1,6 @@
 """`--url` at a sidecar that wants to see a token or a certificate, and what is said where they are not right."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -45,16 +46,21 @@ def test_a_sidecar_with_https_a_token_and_certificates_of_clients(
 def test_the_configured_sidecar_is_asked_with_what_the_configuration_says(
     program_at: ProgramAt, site: Site, tmp_path: Path
 ) -> None:
-    pair, token, url = Authority(tmp_path).pair("sidecar"), tmp_path / "token", tmp_path / "url"
+    authority, token, url = Authority(tmp_path), tmp_path / "token", tmp_path / "url"
+    pair = authority.pair("sidecar")
     token.write_text(TOKEN)
-    port = 20000 + site.port % 10000
-    keys = {"TLS": {"CertFile": str(pair.cert), "KeyFile": str(pair.key)}, "TokenFile": str(token)}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    tls = {"CertFile": str(pair.cert), "KeyFile": str(pair.key), "ClientCAFile": str(authority.file)}
+    keys = {"TLS": tls, "TokenFile": str(token)}
     at_site = program_at(site, SidecarPort=port, VerboseLogging=True, **keys)
     process = at_site.start("serve", "--ready-file", url)
     wait_until(lambda: url.exists() or process.poll() is not None, "it listens")
+    assert process.poll() is None
     done = at_site("status")
     assert done.returncode == 0
-    assert "listening on" not in done.stderr  # one inside would say that
+    assert "connected to" not in done.stderr  # one inside would say that
+    assert at_site("ping").returncode == 0
 
 
 @pytest.mark.parametrize(

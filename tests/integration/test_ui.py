@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, browser
+from faults import FaultProxy
 from pods import Json, key, pod, request, sh
 from selenium.webdriver.common.keys import Keys
 from serving import Serving
@@ -28,8 +29,8 @@ def named(name: str, *containers: Json, flags: str = "") -> Json:
 class Shown:
     """A sidecar, a page that shows it, and what runs there."""
 
-    def __init__(self, served: Serving, page: Browser) -> None:
-        self.served, self.page = served, page
+    def __init__(self, served: Serving, page: Browser, proxy: FaultProxy) -> None:
+        self.served, self.page, self.proxy = served, page, proxy
         ticking = sh("c", f"echo '{HOSTILE}'; i=0; while :; do i=$((i+1)); echo tick $i; sleep 1; done")
         self.running = self.create(named("ticking", ticking))
         self.failed = self.create(named("broken", sh("c", "echo about to fail; exit 3")))
@@ -51,21 +52,24 @@ def shown(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show
     folder: Path = tmp_path_factory.mktemp("ui")
     token = folder / "token"
     token.write_text(TOKEN)
-    config = site.config(folder, TokenFile=str(token))
-    sidecar = Sidecar(config, token=TOKEN)
-    try:
-        with browser() as page:
+    with FaultProxy(site.host, site.port) as proxy, browser() as page:
+        known_hosts = folder / "known_hosts"
+        known_hosts.write_text(site.known_hosts_file.read_text().replace(f"]:{site.port} ", f"]:{proxy.port} "))
+        ssh = {"Port": proxy.port, "UserKnownHostsFile": str(known_hosts)}
+        config = site.config(folder, TokenFile=str(token), SSH=ssh)
+        sidecar = Sidecar(config, token=TOKEN)
+        try:
             page.size(1200, 900)
             page.show(SHOWN)
-            shown = Shown(Serving(site, config, sidecar), page)
+            shown = Shown(Serving(site, config, sidecar), page, proxy)
             page.chrome.get(f"{sidecar.url}/ui")
             yield shown
             for each in (shown.running, shown.failed, shown.held):
                 each.delete()
-    finally:
-        assert sidecar.stop() == 0
-        print(sidecar.log)
-        assert "Traceback" not in sidecar.log
+        finally:
+            assert sidecar.stop() == 0
+            print(sidecar.log)
+            assert "Traceback" not in sidecar.log
 
 
 def test_one_look_shows_the_site(shown: Shown) -> None:
@@ -97,6 +101,17 @@ def test_one_look_shows_what_failed_lately(shown: Shown) -> None:
     page.until(lambda: "invalid partition specified: nowhere" in page.text("#troubles"), "the refusal is shown")
     page.until(lambda: "default/broken" in page.text("#troubles"), "the failure is shown")
     assert "exit code 3" in page.text("#troubles")
+
+
+def test_one_look_shows_that_the_site_cannot_be_reached(shown: Shown) -> None:
+    page = shown.page
+    shown.until_state(shown.running, "RUNNING")
+    shown.proxy.refuse()
+    shown.proxy.cut()
+    page.until(lambda: page.text("#verdict").startswith("not reachable: "), "the outage is shown")
+    assert page.text(f"{shown.row(shown.running)} .state") == "RUNNING"
+    shown.proxy.listen()
+    page.until(lambda: page.text("#verdict").startswith("reachable, by "), "it is reachable again")
 
 
 def test_it_is_live_without_reloading(shown: Shown) -> None:
