@@ -28,14 +28,14 @@ _PREFIX = "slurm-job.vk.io/"
 _PREFIXES = (_PREFIX, "slurm-job.knoc.io/")
 _INTERLINK = "interlink.eu/"
 
-_KNOWN = frozenset({
+KNOWN = frozenset({
     "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec",
     "singularity-commands", "singularity-mounts", "singularity-options", "enroot-mounts",
     "enroot-options",
 })  # fmt: skip
 _SHELL = frozenset({"pre-exec", "singularity-commands"})
 _RUNTIME_ONLY = ("image-root", "singularity-mounts", "singularity-options", "enroot-mounts", "enroot-options")
-_FROM_VK = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
+FROM_VK = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
 # What the Virtual Kubelet and interLink act on themselves
 _FOR_VK = frozenset({
     "disable-offload-containers", "disable-offload-init-containers", "mesh-network", "pod-subnet", "pod-vpn",
@@ -79,8 +79,8 @@ class Annotations:
 def read_annotations(pod: Pod) -> Annotations:
     """Raises Rejected for a value that cannot be carried out."""
     given = pod.metadata.annotations
-    ours = {name: _either(given, name) for name in _KNOWN}
-    theirs = {name: given.get(_INTERLINK + name, "") for name in _FROM_VK}
+    ours = {name: _either(given, name) for name in KNOWN}
+    theirs = {name: given.get(_INTERLINK + name, "") for name in FROM_VK}
     own, tunnel = ours["pre-exec"], theirs["wstunnel-client-commands"]
     return Annotations(
         flags=tuple(parse_flags(ours["flags"], f"the flags of pod {pod.full_name}")),
@@ -108,7 +108,7 @@ def given_names(pod: Pod) -> list[tuple[str, str]]:
     return [
         (key, name)
         for key, (prefix, slash, name) in split
-        if name in (_KNOWN if prefix + slash in _PREFIXES else _FROM_VK if prefix + slash == _INTERLINK else ())
+        if name in (KNOWN if prefix + slash in _PREFIXES else FROM_VK if prefix + slash == _INTERLINK else ())
     ]
 
 
@@ -161,13 +161,13 @@ def _address(text: str) -> str:
 def _unknown(given: Mapping[str, str]) -> Iterator[str]:
     for key in given:
         prefix, slash, name = key.partition("/")
-        known = _KNOWN if prefix + slash in _PREFIXES else _FROM_VK | _FOR_VK if prefix + slash == _INTERLINK else None
+        known = KNOWN if prefix + slash in _PREFIXES else FROM_VK | _FOR_VK if prefix + slash == _INTERLINK else None
         if known is not None and name not in known:
             nearest = difflib.get_close_matches(name.lower(), sorted(known), n=1, cutoff=0)[0]
             yield f"annotation {key} is not known and has no effect: the nearest one is {prefix}/{nearest}"
 
 
 def _unexpanded(ours: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(_KNOWN - _SHELL - {"flags"}):
+    for name in sorted(KNOWN - _SHELL - {"flags"}):
         if "$" in ours[name] or "`" in ours[name]:
             yield f"annotation {_PREFIX}{name} is no shell: $ and ` in it stay as they are"

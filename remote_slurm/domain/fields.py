@@ -27,7 +27,7 @@ class Field:
     """One field; `note` says how or why, `test` where it is shown.
 
     `harmless` are the values that lose nothing where the field is not heeded, beside those that are empty or false;
-    None stands for every value.
+    None stands for every value. Of an object, `heeded` are the keys that have an effect, or say what is so in any case.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Field:
     note: str
     test: str = ""
     harmless: tuple[Any, ...] | None = None
+    heeded: tuple[str, ...] = ()
 
 
 _DONE, _ALMOST, _NO, _MOOT, _LATER = How.CARRIED_OUT, How.APPROXIMATED, How.REFUSED, How.IGNORED, How.LATER
@@ -42,12 +43,24 @@ _KUBERNETES = "Kubernetes has acted on it before the pod comes here"
 _NODE = "it belongs to a node that Kubernetes runs; Slurm chooses nodes by flags"
 _NETWORK = "the job has the node's network, and Slurm no cluster network"
 _PRIVILEGE = "the job has the rights of its account, and no others"
+_RUN_AS_USER = f"runAsUser may be the account's own user id; {_PRIVILEGE}"
+_SAFE = ("runAsUser", "runAsNonRoot")
 
 POD_SPEC = (
-    Field("activeDeadlineSeconds", _LATER, "the job's time limit is set by flags", harmless=()),
+    Field(
+        "activeDeadlineSeconds",
+        _DONE,
+        "by the runner, counted from the job's start; --time is the same, rounded up to minutes",
+        "integration/test_annotations.py::test_a_deadline_is_kept_to_the_second",
+    ),
     Field("affinity", _MOOT, _KUBERNETES),
     Field("automountServiceAccountToken", _MOOT, _KUBERNETES),
-    Field("containers", _DONE, "side by side in one job", "test_containers.py::test_containers_run_side_by_side"),
+    Field(
+        "containers",
+        _DONE,
+        "side by side in one job",
+        "integration/test_containers.py::test_containers_run_side_by_side",
+    ),
     Field("dnsConfig", _MOOT, _NETWORK, harmless=()),
     Field("dnsPolicy", _MOOT, _NETWORK),
     Field("enableServiceLinks", _MOOT, _KUBERNETES),
@@ -64,30 +77,30 @@ POD_SPEC = (
         "imagePullSecrets",
         _ALMOST,
         "the Virtual Kubelet does not send them: ImagePullSecrets names their files, or a volume brings them along",
-        "test_images.py::test_a_private_image_needs_a_login_which_stands_in_no_argument",
+        "integration/test_images.py::test_a_private_image_needs_a_login_which_stands_in_no_argument",
     ),
     Field(
         "initContainers",
         _DONE,
         "in order, and the first failure ends the pod",
-        "test_containers.py::test_init_containers_run_one_after_another_before_the_others",
+        "integration/test_containers.py::test_init_containers_run_one_after_another_before_the_others",
     ),
     Field("nodeName", _MOOT, "it is the virtual node"),
     Field("nodeSelector", _MOOT, _KUBERNETES),
     Field("os", _MOOT, "Linux", harmless=({"name": "linux"},)),
-    Field("overhead", _MOOT, _KUBERNETES),
+    Field("overhead", _ALMOST, "the job asks for it, and all of it may be used"),
     Field("preemptionPolicy", _MOOT, _KUBERNETES),
     Field("priority", _MOOT, "Slurm's priorities are set by flags (--qos, --nice)"),
     Field("priorityClassName", _MOOT, "Slurm's priorities are set by flags (--qos, --nice)"),
     Field("readinessGates", _MOOT, _KUBERNETES),
     Field("resourceClaims", _NO, "a device plugin's claim has no counterpart in Slurm", harmless=()),
-    Field("resources", _LATER, "the resources of containers count", harmless=()),
+    Field("resources", _ALMOST, "the job gets them, in place of the sum over its containers"),
     Field("restartPolicy", _LATER, "containers run once, as with Never", harmless=("Never",)),
     Field("runtimeClassName", _MOOT, "ContainerRuntime is the site's", harmless=()),
     Field("schedulerName", _MOOT, _KUBERNETES),
     Field("schedulingGates", _MOOT, _KUBERNETES),
     Field("schedulingGroup", _MOOT, _KUBERNETES),
-    Field("securityContext", _MOOT, _PRIVILEGE, harmless=()),
+    Field("securityContext", _ALMOST, _RUN_AS_USER, harmless=(), heeded=_SAFE),
     Field("serviceAccount", _MOOT, _KUBERNETES),
     Field("serviceAccountName", _ALMOST, "its token travels as a projected volume"),
     Field("setHostnameAsFQDN", _MOOT, "a container has the node's host name", harmless=()),
@@ -97,35 +110,70 @@ POD_SPEC = (
         "terminationGracePeriodSeconds",
         _DONE,
         "the runner passes SIGTERM on and waits as long before it kills",
-        "test_deletes.py",
+        "integration/test_deletes.py::test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period",
     ),
     Field("tolerations", _MOOT, _KUBERNETES),
     Field("topologySpreadConstraints", _MOOT, _KUBERNETES),
-    Field("volumes", _DONE, "by kind, see the table of volumes in the README", "test_volumes.py"),
+    Field(
+        "volumes",
+        _DONE,
+        "by kind, as in the table of volumes",
+        "integration/test_volumes.py::test_the_payload_with_every_kind_of_volume",
+    ),
 )
 
 CONTAINER = (
-    Field("args", _DONE, "with `run` where there is no command", "test_hello.py"),
-    Field("command", _DONE, "with `exec`", "test_hello.py"),
-    Field("env", _DONE, "byte for byte", "test_containers.py"),
+    Field(
+        "args",
+        _DONE,
+        "of the image's own entry point where there is no command (`run`)",
+        "integration/test_containers.py::test_the_image_says_what_runs_where_the_pod_does_not",
+    ),
+    Field(
+        "command",
+        _DONE,
+        "with `exec`",
+        "integration/test_containers.py::test_words_of_commands_arrive_byte_for_byte",
+    ),
+    Field(
+        "env",
+        _DONE,
+        "byte for byte, with names of any kind",
+        "integration/test_containers.py::test_the_values_of_variables_arrive_byte_for_byte",
+    ),
     Field("envFrom", _ALMOST, "the Virtual Kubelet resolves it before the pod comes here"),
-    Field("image", _DONE, "a path at the site, or anything that the runtime can pull", "test_containers.py"),
+    Field(
+        "image",
+        _DONE,
+        "a path at the site, or anything that the runtime can pull",
+        "integration/test_annotations.py::test_an_absolute_path_is_the_image",
+    ),
     Field(
         "imagePullPolicy",
         _DONE,
         "of the cache at the site, which all pods share",
-        "test_images.py::test_the_policy_decides_whether_the_registry_is_asked_again",
+        "integration/test_images.py::test_the_policy_decides_whether_the_registry_is_asked_again",
     ),
     Field("lifecycle", _LATER, "hooks are not run", harmless=()),
     Field("livenessProbe", _LATER, "probes are not carried out", harmless=()),
-    Field("name", _DONE, "of the log and of the record", "test_hello.py"),
+    Field(
+        "name",
+        _DONE,
+        "of the log and of the record",
+        "integration/test_hello.py::test_a_pod_runs_from_create_to_delete",
+    ),
     Field("ports", _MOOT, _NETWORK),
     Field("readinessProbe", _LATER, "probes are not carried out", harmless=()),
     Field("resizePolicy", _MOOT, "a job's resources do not change while it runs"),
-    Field("resources", _DONE, "become the job's CPUs, memory and generic resources", "test_volumes.py"),
+    Field(
+        "resources",
+        _DONE,
+        "become the job's CPUs, memory and generic resources, summed over the containers",
+        "integration/test_resources.py::test_slurm_has_understood",
+    ),
     Field("restartPolicy", _NO, "native sidecars are refused until they can be run", harmless=None),
     Field("restartPolicyRules", _LATER, "containers run once", harmless=()),
-    Field("securityContext", _MOOT, _PRIVILEGE, harmless=()),
+    Field("securityContext", _ALMOST, _RUN_AS_USER, harmless=(), heeded=_SAFE),
     Field("startupProbe", _LATER, "probes are not carried out", harmless=()),
     Field("stdin", _MOOT, "nobody can attach to a batch job; its standard input is empty", harmless=()),
     Field("stdinOnce", _MOOT, "nobody can attach to a batch job", harmless=()),
@@ -133,14 +181,26 @@ CONTAINER = (
     Field("terminationMessagePolicy", _LATER, "the message is not read", harmless=("File",)),
     Field("tty", _MOOT, "nobody can attach to a batch job", harmless=()),
     Field("volumeDevices", _NO, "a raw block device has no counterpart", harmless=()),
-    Field("volumeMounts", _DONE, "as binds", "test_volumes.py"),
-    Field("workingDir", _DONE, "", "test_environment.py"),
+    Field(
+        "volumeMounts",
+        _DONE,
+        "as binds; with readOnly, subPath and subPathExpr",
+        "integration/test_volume_kinds.py::test_parts_of_volumes",
+    ),
+    Field(
+        "workingDir",
+        _DONE,
+        "without it, the container's home",
+        "integration/test_containers.py::test_a_working_directory",
+    ),
 )
 
 
 def unheeded(pod: Any) -> tuple[str, ...]:
     """A sentence for each field that `pod` (a v1.Pod as JSON) sets, and that has no effect here."""
-    return tuple(f"{name} has no effect: {note}" for name, note in _set(pod, (How.IGNORED, How.LATER)))
+    return tuple(
+        f"{name} has no effect: {note}" for name, note in _set(pod, (How.IGNORED, How.LATER, How.APPROXIMATED))
+    )
 
 
 def refused(pod: Any) -> tuple[str, ...]:
@@ -152,21 +212,27 @@ def _set(pod: Any, how: tuple[How, ...]) -> Iterator[tuple[str, str]]:
     spec = pod.get("spec") if isinstance(pod, dict) else None
     if not isinstance(spec, dict):
         return
-    for field in _meant(spec, POD_SPEC, how):
-        yield f"the pod's {field.name}", field.note
+    for name, note in _meant(spec, POD_SPEC, how):
+        yield f"the pod's {name}", note
     for kind in ("initContainers", "containers"):
         for container in _objects(spec.get(kind)):
-            for field in _meant(container, CONTAINER, how):
-                yield f"{field.name} of container '{container.get('name')}'", field.note
+            for name, note in _meant(container, CONTAINER, how):
+                yield f"{name} of container '{container.get('name')}'", note
 
 
-def _meant(values: dict[str, Any], table: Iterable[Field], how: tuple[How, ...]) -> Iterator[Field]:
-    """The fields that are set to something that would matter."""
+def _meant(values: dict[str, Any], table: Iterable[Field], how: tuple[How, ...]) -> Iterator[tuple[str, str]]:
+    """The fields that are set to something that would matter, and why it does not."""
     for field in table:
         if field.how in how and field.harmless is not None:
             value = values.get(field.name)
-            if not _is_empty(value) and value not in field.harmless:
-                yield field
+            if field.heeded and isinstance(value, dict):
+                yield from ((f"{field.name}.{key}", field.note) for key in _unheeded_keys(field, value))
+            elif not _is_empty(value) and value not in field.harmless:
+                yield field.name, field.note
+
+
+def _unheeded_keys(field: Field, value: dict[str, Any]) -> list[str]:
+    return [key for key in value if key not in field.heeded and not _is_empty(value[key])]
 
 
 def _is_empty(value: Any) -> bool:
