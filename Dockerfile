@@ -6,13 +6,15 @@
 FROM docker.io/library/python:3.13-slim AS build
 WORKDIR /src
 COPY scripts/requirements.txt scripts/requirements-build.txt scripts/
+# kubernetes/aio is a third of all that is installed, and nothing here uses it (tests/shipping/test_image.py).
 # pip stays behind, in a folder of its own; so do the builder's package index and certificates, which scripts/image gives
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt \
     python -m venv /opt/build \
  && python -m venv --without-pip /opt/remote-slurm \
  && /opt/build/bin/pip install --quiet --no-cache-dir --require-hashes -r scripts/requirements-build.txt \
  && /opt/build/bin/pip --python /opt/remote-slurm/bin/python install --quiet --no-cache-dir --require-hashes \
-    -r scripts/requirements.txt
+    -r scripts/requirements.txt \
+ && rm -r /opt/remote-slurm/lib/python3.*/site-packages/kubernetes/aio
 COPY pyproject.toml README.md LICENSE ./
 COPY scripts/commit_hook.py scripts/
 COPY remote_slurm remote_slurm

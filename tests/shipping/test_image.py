@@ -68,6 +68,17 @@ def test_the_image_keeps_what_it_must_not_forget_in_its_volume() -> None:
     assert config.state_folder == Path(stage["VOLUME"])
 
 
+def test_what_the_image_leaves_out_is_not_used() -> None:
+    removed = re.findall(r"rm -r \S+/site-packages/(\S+)", (ROOT / "Dockerfile").read_text())
+    assert removed == ["kubernetes/aio"]
+    users = [
+        path
+        for path in (ROOT / "remote_slurm").rglob("*.py")
+        if re.search(r"kubernetes[. ].*\baio\b", path.read_text())
+    ]
+    assert users == [], "take the line out of the Dockerfile"
+
+
 def test_the_containers_share_the_keys_and_nothing_else() -> None:
     services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
     site, sidecar = services["site"], services["sidecar"]
