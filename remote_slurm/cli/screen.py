@@ -35,6 +35,11 @@ class Screen:
         self._activity = ""
         self._since = 0.0
 
+    @property
+    def live(self) -> bool:
+        """Whether it is a terminal where something can be drawn again."""
+        return self._live
+
     def line(self, text: str) -> None:
         """One line that stays."""
         self._stream.write(f"{_CLEAR if self._live and self._activity else ''}{text}\n")

@@ -56,7 +56,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    live = arguments.output == "text" and sys.stdout.isatty() and sys.stdin.isatty()
+    live = arguments.output == "text" and Screen(sys.stdout).live and sys.stdin.isatty()
     asyncio.run(_live(arguments) if live else _once(arguments))
     return 0
 

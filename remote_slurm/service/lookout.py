@@ -14,9 +14,8 @@ from typing import Any
 
 from remote_slurm.config import Config
 from remote_slurm.domain.partitions import Partition
-from remote_slurm.domain.reasons import pending_sentence
-from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm import JobState, Phase
+from remote_slurm.domain.records import Record
+from remote_slurm.domain.slurm import Phase
 from remote_slurm.errors import SiteError
 from remote_slurm.events import detail
 from remote_slurm.remote.listing import Listed, listing
@@ -29,10 +28,11 @@ from remote_slurm.service.poller import Poller
 # A page with ten thousand rows serves nobody: those that need somebody come first, then the youngest
 MOST_PODS = 500
 ASK_SECONDS = 30.0
+# So long one answer serves all who look
+SHARED_SECONDS = 0.5
 # The first look waits for what is missing, and no longer than a person would
 FIRST_LOOK_SECONDS = 3.0
 
-_NON_ZERO = "NonZeroExitCode"  # Slurm's word for what our own sentence says better
 _ORDER = {"failed": 0, "waiting": 1, "running": 2, "ending": 3, "unknown": 4, "succeeded": 5}
 
 
@@ -49,6 +49,8 @@ class Lookout:
         self._listed: dict[str, Listed] = {}
         self._since: dict[str, float] = {}
         self._known_partitions: list[Partition] | None = None
+        self._seen: dict[str, Any] = {}
+        self._seen_until = 0.0
 
     async def stop(self) -> None:
         """Ask for nothing any more."""
@@ -58,12 +60,19 @@ class Lookout:
     async def view(self) -> dict[str, Any]:
         """JSON: the site, its partitions, how many pods stand how, and the pods themselves. Never fails."""
         await self._ask_what_is_missing()
-        rows = sorted((self._row(entry) for entry in self._entries), key=_urgency)
+        if time.monotonic() >= self._seen_until:
+            self._seen = self._look()
+            self._seen_until = time.monotonic() + SHARED_SECONDS
+        return self._seen
+
+    def _look(self) -> dict[str, Any]:
+        phases = [(census.phase(entry), entry) for entry in self._entries]
+        urgent = sorted(phases, key=lambda each: (_ORDER[each[0]], -self._began(each[1]), each[1].name))
         return {
             "site": self._of_site(),
             "partitions": self._of_partitions(),
-            "counts": dict(Counter(row["phase"] for row in rows)),
-            "pods": rows[:MOST_PODS],
+            "counts": dict(Counter(phase for phase, _ in phases)),
+            "pods": [self._row(phase, entry) for phase, entry in urgent[:MOST_PODS]],
         }
 
     async def _ask_what_is_missing(self) -> None:
@@ -114,20 +123,20 @@ class Lookout:
             for each in self._known_partitions
         ]
 
-    def _row(self, entry: Entry) -> dict[str, Any]:
+    def _began(self, entry: Entry) -> float:
+        return self._since.get(entry.pod, entry.since)
+
+    def _row(self, phase: str, entry: Entry) -> dict[str, Any]:
         listed = self._listed.get(entry.pod)
-        state, reason = census.standing(entry)
-        records = [entry.records.get(name) for name in self._containers(entry)]
-        since = self._since.get(entry.pod, entry.since)
         return {
             "pod": entry.pod,
             "name": listed.name if listed and _is_unnamed(entry) else entry.name,
             "jobId": entry.job_id,
-            "state": state,
-            "phase": _phase(entry, records),
-            "reason": _reason(entry, reason, records),
+            "state": census.standing(entry)[0],
+            "phase": phase,
+            "reason": census.reason(entry),
             "startsAt": entry.job.start if entry.job and entry.job.state.phase is Phase.WAITING else None,
-            "ageSeconds": max(0, int(time.time() - since)),
+            "ageSeconds": max(0, int(time.time() - self._began(entry))),
             "containers": [container_state(name, entry.records.get(name)) for name in self._containers(entry)],
         }
 
@@ -146,46 +155,6 @@ class Lookout:
         listed, now = await listing(self._site), time.time()
         self._listed = {each.pod: each for each in listed}
         self._since = {each.pod: now - each.age for each in listed if each.age is not None}
-
-
-def _phase(entry: Entry, records: list[Record | None]) -> str:
-    """How the pod stands, in a word that a page can colour."""
-    phase = entry.job.state.phase if entry.job else Phase.WAITING
-    if entry.failure:
-        return "failed"
-    if entry.is_over or phase is Phase.ENDED:
-        return _end_phase(entry, records)
-    if entry.deleted:
-        return "ending"
-    return {Phase.WAITING: "waiting", Phase.RUNNING: "running"}.get(phase, "unknown")
-
-
-def _end_phase(entry: Entry, records: list[Record | None]) -> str:
-    """The last records of a job that has just ended may still be on their way."""
-    good = entry.job is None or entry.job.state in (JobState.COMPLETED, JobState.UNKNOWN)
-    if not good or any(record and record.exit_code for record in records):
-        return "failed"
-    if all(record and record.phase is ContainerPhase.TERMINATED for record in records):
-        return "succeeded"
-    return "failed" if entry.is_over else "ending"
-
-
-def _reason(entry: Entry, reason: str, records: list[Record | None]) -> str:
-    """Why it stands like that, in a sentence where there is one."""
-    if entry.job is not None and entry.job.state.phase is Phase.WAITING and not entry.failure:
-        return pending_sentence(entry.job) or entry.waiting
-    failed = [record for record in records if record and record.phase is ContainerPhase.TERMINATED and record.exit_code]
-    sentences = [_end(record) for record in failed]
-    return "; ".join([*([reason] if reason and not (failed and reason == _NON_ZERO) else []), *sentences])
-
-
-def _end(record: Record) -> str:
-    sentence = f"{record.container} ended with exit code {record.exit_code}"
-    return f"{sentence}: {record.message}" if record.message else sentence
-
-
-def _urgency(row: dict[str, Any]) -> tuple[int, int, str]:
-    return _ORDER[row["phase"]], row["ageSeconds"], row["name"]
 
 
 def _started(record: Record | None) -> float:

@@ -36,6 +36,7 @@ class FakeSite:
         return Recovery(frozenset(self.known), self.known, frozenset(), frozenset(), ())
 
     async def submit(self, pod: str, payload: bytes) -> Submission:
+        self.asked.append("submit")
         self._answer()
         assert pod
         assert payload

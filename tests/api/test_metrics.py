@@ -1,5 +1,6 @@
 """/metrics: what is counted, what is read, and that dashboard, alerts and documentation name what there is."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from api_client import Api, bearer
+from api_client import Api, bearer, until
 from certificates import Authority
 from fake_site import FakeSite
 from pods import payload
@@ -18,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import Config
 from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.errors import OutcomeUnknown, RemoteFailed
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed, Unreachable
 from remote_slurm.remote.convoy import SbatchFailed
 from remote_slurm.remote.observer import Observers
 from remote_slurm.remote.session import Result
@@ -86,6 +87,18 @@ async def test_creates_polls_and_what_was_refused(serve: Serve) -> None:
     assert of(found, "request_duration_seconds_count", endpoint="create", status="400") == 1
     assert of(found, "request_duration_seconds_count", endpoint="unknown", status="404") == 1
     assert (of(found, "poll_duration_seconds_count") or 0) >= 1
+
+
+async def test_a_submission_that_is_sent_again_is_a_retry(serve: Serve) -> None:
+    site = FakeSite()
+    api: Api = await serve(site)
+    await api.looked()
+    site.error = Unreachable("no route to the site")
+    create = asyncio.create_task(api.ask("POST", "/create", json=payload("create-hello.json")))
+    await until(lambda: site.asked.count("submit") == 2)
+    site.error = None
+    assert (await create).status == 200
+    assert (of(await read(api), "retries_total", what="submit") or 0) >= 1
 
 
 class Shells:

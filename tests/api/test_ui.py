@@ -105,7 +105,7 @@ async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(s
 
 async def test_of_very_many_pods_the_most_urgent_are_told(serve: Serve) -> None:
     jobs = [Job(str(number), JobState.COMPLETED, pod=f"ns-{number}") for number in range(1, MOST_PODS + 10)]
-    jobs[-1] = Job("9999", JobState.PENDING, pod=jobs[-1].pod)
+    jobs[-1] = Job("9999", JobState.RUNNING, pod=jobs[-1].pod)
     api: Api = await serve(FakeSite(jobs=jobs, known={job.pod: job.id for job in jobs}))
     await api.looked()
     told = await state(api)
