@@ -72,7 +72,13 @@ _HEADER = ("POD", "NAME", "JOB", "STATE", "AGE", "CONTAINERS", "REASON")
 def _row(pod: Json) -> tuple[str, ...]:
     containers = ", ".join(_container(each) for each in (*pod["initContainers"], *pod["containers"]))
     age = "-" if pod["ageSeconds"] is None else duration(pod["ageSeconds"])
-    return (pod["pod"], pod["name"], pod["jobId"] or "-", pod["state"], age, containers, pod["reason"] or "-")
+    return (pod["pod"], pod["name"], pod["jobId"] or "-", pod["state"], age, containers, _reason(pod))
+
+
+def _reason(pod: Json) -> str:
+    if pod.get("unaskedSeconds"):
+        return f"Kubernetes has not asked for it for {duration(pod['unaskedSeconds'])}, though for others"
+    return pod["reason"] or "-"
 
 
 def _container(container: dict[str, Any]) -> str:

@@ -116,6 +116,12 @@ class Config(Block):
         10.0, "Seconds between two squeue at the site, however many pods there are."
     )
 
+    orphan_grace_period: Annotated[float, BeforeValidator(seconds(0))] = setting(
+        0.0,
+        "Seconds after which a job is cancelled whose pod Kubernetes does not ask for while it asks for others, at "
+        "least 120; 0: such jobs are only listed, in /system-info and by `remote-slurm status`.",
+    )
+
     # Listening
     sidecar_port: ListenPort = setting(
         4000, "The TCP port that interLink talks to; 0 takes any free one.", environment="SIDECARPORT"

@@ -86,6 +86,11 @@ class SSH(Block):
     server_alive_interval: Annotated[float, BeforeValidator(seconds(0))] = setting(
         15.0, "Seconds between two signs of life that are asked of the server; 0 asks for none."
     )
+    max_connections_per_minute: Annotated[int, BeforeValidator(number(1, 600))] = setting(
+        30,
+        "How many connections are tried within a minute at most, to all login nodes together: sites ban who knocks "
+        "too often.",
+    )
     config_file: LocalPath | None = setting(None, "An ssh_config to read, on this machine; none by default.")
 
     @field_validator("identity_file")

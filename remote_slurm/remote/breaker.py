@@ -46,6 +46,11 @@ class Breaker:
         now = self._clock()
         if self.last_error and now < self._closed_until and not self._corrected():
             raise copy.copy(self.last_error)
+        self.count()
+
+    def count(self) -> None:
+        """Record one more connection, such as that to another login node; Unreachable where there were too many."""
+        now = self._clock()
         while self._attempts and self._attempts[0] <= now - _MINUTE:
             self._attempts.popleft()
         if len(self._attempts) >= self._pace.per_minute:

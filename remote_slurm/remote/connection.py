@@ -44,7 +44,9 @@ class Connection:
     def __init__(self, settings: SSH, *, pace: Pace | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._hosts = list(settings.host_names)
-        self._breaker = Breaker(pace or Pace(), _files_of_login(settings), clock)
+        self._breaker = Breaker(
+            pace or Pace(per_minute=settings.max_connections_per_minute), _files_of_login(settings), clock
+        )
         self._link: Link | None = None
         self._attempt: asyncio.Task[Link] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -126,8 +128,10 @@ class Connection:
         failures: list[Unreachable] = []
         try:
             await renew(self._settings.before_connect)
-            for host in list(self._hosts):
+            for position, host in enumerate(list(self._hosts)):
                 try:
+                    if position:
+                        self._breaker.count()
                     return self._use(await self._dial(host), host)
                 except Unreachable as error:
                     failures.append(error)

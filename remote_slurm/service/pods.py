@@ -31,6 +31,7 @@ from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.lookout import Lookout
+from remote_slurm.service.orphans import LOOK_SECONDS, Orphans
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
@@ -65,6 +66,7 @@ class Pods:
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval)
         self.deletes = Deletes(site, self._entries, journal)
+        self.unasked = Orphans(self._entries, self.deletes, config.orphan_grace_period)
         self.capacity = CapacityWatch(site, config)
         self.lookout = Lookout(site, self._entries, self.poller, config)
 
@@ -77,6 +79,7 @@ class Pods:
             for name, work in (
                 ("poller", self._recover_then_poll),
                 ("deletes", self.deletes.run),
+                ("orphans", self._watch_orphans),
                 ("capacity", self.capacity.run),
             )
         ]
@@ -112,6 +115,12 @@ class Pods:
         except SiteError as error:
             return error
         return None
+
+    async def _watch_orphans(self) -> None:
+        while self.superseded is None:  # a newer sidecar is the one that is asked
+            self.unasked.look()
+            await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.Event().wait()
 
     async def _rest(self, error: Superseded) -> None:
         """Answer from memory, and ask the site for nothing, as long as this process lives: the newer one does."""
@@ -228,6 +237,7 @@ class Pods:
 
     def status(self, pods: list[Pod]) -> list[dict[str, Any]]:
         """Of each pod that is known; one that is left out stays as Kubernetes has it, and is asked for again."""
+        self.unasked.asked(pod.key for pod in pods)
         known = ((pod, entry) for pod in pods if (entry := self._known(pod)) is not None)
         return [pod_status(pod, entry.view()) for pod, entry in known if entry.is_told]
 
@@ -268,6 +278,7 @@ class Pods:
             "slurm_connected": not error,
             "sinfo_output": output,
             "error": error,
+            "orphans": [{"pod": pod, "unaskedSeconds": int(each)} for pod, each in self.unasked.found().items()],
         }
 
     # --- for those who watch ---
@@ -290,7 +301,12 @@ class Pods:
         listed = await listing(self._site)
         await looked(self.poller)
         jobs = by_pod(self.poller.jobs)
-        pods = [summary(each, self._entries.get(each.pod), jobs.get(each.pod, [])) for each in listed]
+        unasked = self.unasked.found()
+        pods = [
+            summary(each, self._entries.get(each.pod), jobs.get(each.pod, []))
+            | {"unaskedSeconds": int(unasked.get(each.pod, 0))}
+            for each in listed
+        ]
         return {"site": address(self._config), "pods": pods}
 
     # --- delete ---

@@ -152,6 +152,7 @@ RIGHT = [
     ("AllowUnauthenticated", "true", "allow_unauthenticated", True),
     ("PollInterval", '"2.5"', "poll_interval", 2.5),
     ("PollInterval", "1", "poll_interval", 1.0),
+    ("OrphanGracePeriod", "3600", "orphan_grace_period", 3600.0),
     ("DefaultCPU", "2", "default_cpu", 2),
     ("DefaultMemory", "1M", "default_memory", 1_000_000),
     ("DefaultMemory", "2Gi", "default_memory", 2 << 30),

@@ -74,7 +74,7 @@ def through(serve: Serve, tmp_path: Path) -> Iterator[Through]:
             known_hosts.write_text(site.known_hosts_file.read_text().replace(f"]:{site.port} ", f"]:{proxy.port} "))
             if not reachable:
                 proxy.refuse()
-            keys = {"Port": proxy.port, "UserKnownHostsFile": str(known_hosts)}
+            keys = {"Port": proxy.port, "UserKnownHostsFile": str(known_hosts)} | overrides.pop("SSH", {})
             return proxy, serve(site, SSH=keys, **overrides)
 
         yield start

@@ -1,0 +1,69 @@
+"""A site that refuses the key, or whose host key has changed: one attempt, then silence until somebody corrects it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from faults import FaultProxy
+from pods import pod, request, sh
+from serving import Serving, wait_until
+from sites import Site
+from ssh_server import make_key
+from vk import assert_sentence
+
+
+def is_silent_and_says_why(proxy: FaultProxy, served: Serving, reason: str) -> None:
+    """It goes on answering, quickly and from memory, and connects no more."""
+    wait_until(lambda: reason in served.sidecar.log, "the reason is in the log")
+    known = served.client.system_info()
+    assert reason in known["error"]
+    assert known["slurm_connected"] is False
+    connections = proxy.connections
+    assert served.client.ping()["resources"]["pods"] == "0"
+    assert served.client.status(pod(sh("c", "true"))).json == []
+    for _ in range(2):
+        refused = served.client.create(request(pod(sh("c", "true"))))
+        assert_sentence(refused)
+        assert (refused.status, reason in refused.text) == (503, True)
+    assert proxy.connections == connections
+
+
+def works(served: Serving) -> None:
+    assert served.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
+
+
+def test_a_key_that_is_refused_is_shown_again_once_its_file_has_changed(
+    site: Site, through: Any, tmp_path: Path
+) -> None:
+    key = make_key(tmp_path / "key")
+    proxy, served = through(site, SSH={"IdentityFile": str(key)})
+    is_silent_and_says_why(proxy, served, "was refused with")
+    assert proxy.connections == 1
+    shutil.copy(site.identity_file, key)
+    works(served)
+
+
+def test_a_changed_host_key_is_looked_at_again_once_known_hosts_has_changed(
+    site: Site, through: Any, tmp_path: Path
+) -> None:
+    known_hosts = tmp_path / "others"
+    proxy, served = through(site, reachable=False, SSH={"UserKnownHostsFile": str(known_hosts)})
+    where = f"[{site.host}]:{proxy.port}"
+    other = make_key(tmp_path / "host").with_suffix(".pub").read_text()
+    known_hosts.write_text(f"{where} {other}")
+    proxy.listen()
+    is_silent_and_says_why(proxy, served, "host key")
+    known_hosts.write_text(site.known_hosts_file.read_text().replace(f"[{site.host}]:{site.port}", where))
+    works(served)
+
+
+def test_an_account_that_is_locked(fragile_site: Site, through: Any) -> None:
+    proxy, served = through(fragile_site)
+    works(served)
+    fragile_site.exec("usermod --lock hpcuser")
+    try:
+        proxy.cut()
+        is_silent_and_says_why(proxy, served, "was refused with")
+        assert proxy.connections == 2
+    finally:
+        fragile_site.exec("usermod -p '*' hpcuser")
