@@ -8,6 +8,8 @@ from serving import Serve, Serving
 from sites import Site
 from vk import Watched
 
+pytestmark = pytest.mark.xdist_group("annotations")  # its pods run once, side by side
+
 OURS, OLD, MESH = "slurm-job.vk.io/", "slurm-job.knoc.io/", "interlink.eu/"
 
 

@@ -13,6 +13,8 @@ from vk import Watched
 from remote_slurm.cli.documents import read_documents
 from remote_slurm.cli.request import create_request
 
+pytestmark = pytest.mark.xdist_group("examples")  # its pods run once, side by side
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PODS = sorted(path.name.removesuffix("-pod.yaml") for path in EXAMPLES.glob("*-pod.yaml"))
 

@@ -10,6 +10,8 @@ from sidecar import Sidecar
 from sites import Site
 from vk import Watched
 
+pytestmark = pytest.mark.xdist_group("resources")  # its pods run once, side by side
+
 FLAGS = "slurm-job.vk.io/flags"
 KEYS: Json = {
     "Flavors": {

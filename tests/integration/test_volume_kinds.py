@@ -9,6 +9,8 @@ from serving import Serve, Serving
 from sites import Site
 from vk import Watched
 
+pytestmark = pytest.mark.xdist_group("volume_kinds")  # its pods run once, side by side
+
 CERTIFICATE = "-----BEGIN-----\nline\ttwo\n\n  blanks  \n-----END-----"
 
 
