@@ -64,6 +64,14 @@ class JobPlan:
     command_prefix: str
     bash_path: str
 
+    def refuse_other_user(self, uid: int | None) -> None:
+        """Raises Rejected where the pod is to run as somebody else than the account, whose user id is `uid`."""
+        if self.user is not None and uid not in (None, self.user.uid):
+            raise Rejected(
+                f"pod {self.full_name} is to run as user id {self.user.uid} ({self.user.said_in}), and jobs run as the "
+                f"account at the site, whose user id is {uid}: another one would need root"
+            )
+
 
 def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     """Raises Rejected with a sentence for whatever a Slurm job at this site cannot do."""

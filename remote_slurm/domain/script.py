@@ -77,8 +77,6 @@ def render_containers(plan: JobPlan) -> str:
 def _first_calls(plan: JobPlan) -> Iterator[Call]:
     """What comes before anything of the pod runs."""
     annotations = plan.annotations
-    if plan.user is not None:
-        yield "run_as", str(plan.user.uid), plan.user.said_in
     if annotations.pod_ip:
         yield "export", f"POD_IP={annotations.pod_ip}"
     if annotations.pre_exec:

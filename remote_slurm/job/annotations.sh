@@ -2,7 +2,6 @@
 # shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
 # What a pod's annotations, and the keys that are like them, do in its job:
 #
-#   run_as UID WHERE               no container starts where the account is another one; WHERE says who wants it
 #   deadline SECONDS               end the pod so many seconds after its job began
 #   job_workdir BASE KEEP NAME...  emptyDirs and scratch folders lie in a folder of the pod's below BASE
 #   pre_exec [mesh]                the pod's own shell; then containers.sh, inside mesh.sh where that was written
@@ -10,13 +9,6 @@
 #   prefixed TEXT COMMAND...       what singularity-commands puts in front of a container's command
 #   job_script NAME...             the script that came with the request, in place of all containers
 #   with_job_script NAME           a container that is over when that script is
-
-run_as() {
-    local uid
-    uid=$(id -u)
-    [[ $uid == "$1" ]] ||
-        failed="the pod is to run as user id $1 ($2), and jobs here run as $(id -un), whose user id is $uid"
-}
 
 # --- the deadline ----------------------------------------------------------------------------------------------------
 

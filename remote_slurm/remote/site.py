@@ -80,6 +80,7 @@ class Recovery:
     """What the site remembers: pods with a folder, their job ids where known, and all records.
 
     `unfinished` are pods whose submission has to go on: sbatch was called, or Slurm refused them for the time being.
+    `uid` is the account's user id, None where `id` does not tell it.
     """
 
     pods: frozenset[str]
@@ -87,6 +88,7 @@ class Recovery:
     deleted: frozenset[str]
     unfinished: frozenset[str]
     records: tuple[Record, ...]
+    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ class Site:
             unfinished=frozenset(_folder(path) for path in answer.all("again"))
             | frozenset(name.removesuffix(".attempt") for name in answer.all("attempt")),
             records=tuple(parse_records(answer.messages)),
+            uid=int(uid) if (uid := answer.get("uid")).isdigit() else None,
         )
 
     async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:

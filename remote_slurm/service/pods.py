@@ -62,6 +62,7 @@ class Pods:
         self._asked = asyncio.Event()  # of an attempt to learn them: set when it has ended, and then replaced
         self._obstacle: SiteError | None = None  # why the last one failed
         self.superseded: Superseded | None = None  # why nothing is written any more
+        self._uid: int | None = None  # the account's own
         self.adopted = 0  # jobs that were found at the site at the start
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval)
@@ -141,6 +142,7 @@ class Pods:
                 entry.stored = True
                 self._submit(entry, b"")
         self._entries.take(known.records)
+        self._uid = known.uid
         self.recovered = True
         event("the site's pods are known", pods=len(self._entries))
 
@@ -191,6 +193,7 @@ class Pods:
 
     def _payload(self, request: CreateRequest) -> bytes:
         plan = plan_job(with_pull_secrets(request, self._config), self._config)
+        plan.refuse_other_user(self._uid)
         for warning in plan.warnings:
             warn(warning, pod=plan.full_name)
         return archive(plan.pod, job_files(plan, SCRIPTS))

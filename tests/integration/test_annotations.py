@@ -87,7 +87,6 @@ def pods() -> dict[str, Json]:
             volumes=[{"name": "data", "emptyDir": {}}],
         ),
         "late": pod(sh("c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"), activeDeadlineSeconds=3),
-        "somebody": pod(sh("c", "true"), securityContext={"runAsUser": 4711}),
     }
     scripted = pod(sh("main", "echo no"), sh("other", "echo no"), initContainers=[sh("i", "exit 1")])
     requests = {name: request(body) for name, body in bodies.items()}
@@ -176,12 +175,6 @@ def test_a_deadline_is_kept_to_the_second(over: Watched, served24: Serving) -> N
     assert served24.jobs_of(over.pod) == ["FAILED"]
 
 
-@of("somebody")
-def test_a_user_that_the_account_is_not_is_refused_with_a_sentence(over: Watched) -> None:
-    assert over.phase == "Failed"
-    assert "is to run as user id 4711 (its securityContext.runAsUser)" in over.terminated("c")["message"]
-
-
 @of("scripted")
 def test_a_script_of_the_request_runs_in_place_of_all_containers(over: Watched) -> None:
     assert [over.exit_code(name) for name in ("i", "main", "other")] == [0, 0, 4]
@@ -189,7 +182,12 @@ def test_a_script_of_the_request_runs_in_place_of_all_containers(over: Watched) 
     assert over.log("other") == "for other\n"
 
 
-def test_the_accounts_own_user_may_be_asked_for(serve: Serve, site: Site) -> None:
+def test_a_pod_runs_as_the_account_and_as_nobody_else(serve: Serve, site: Site) -> None:
     uid = int(site.exec("id -u hpcuser"))
     served = serve(site, DefaultUID=uid)
-    assert served.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
+    own = served.vk.create(request(pod(sh("c", "id -u"))))
+    refused = served.vk.refused(request(pod(sh("c", "true"), securityContext={"runAsUser": 0})))
+    assert refused.status == 400
+    assert "is to run as user id 0 (its securityContext.runAsUser)" in refused.text
+    assert f"whose user id is {uid}" in refused.text
+    assert own.until_over().log("c") == f"{uid}\n"

@@ -1,4 +1,4 @@
-"""What annotations do in a job: the pod's own shell, deadlines, users, folders, and scripts in place of containers."""
+"""What annotations do in a job: the pod's own shell, deadlines, folders, and scripts in place of containers."""
 
 import os
 import stat
@@ -259,21 +259,6 @@ def test_slurms_time_limit_a_moment_before_it_is_the_deadline(node: Node) -> Non
 def test_a_pod_that_ends_before_leaves_nothing_that_waits(node: Node) -> None:
     assert node.run("deadline 300\ncontainer main true").code == 0
     assert node.processes() == []
-
-
-# --- the user ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_accounts_own_user_may_be_asked_for(node: Node) -> None:
-    assert node.run(f"run_as {os.getuid()} 'its runAsUser'\ncontainer main true").code == 0
-
-
-def test_another_user_cannot_be_had(node: Node) -> None:
-    assert node.run(f"run_as 4711 'its runAsUser'\ncontainer main {sh('touch ran')}").code == 1
-    assert node.ended("main").message.startswith(
-        "not started: the pod is to run as user id 4711 (its runAsUser), and jobs here run as "
-    )
-    assert not (node.pod / "ran").exists()
 
 
 # --- job-workdir ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # sidecar and owns are set in front of this text, and first_lines is root.sh's
 # All that the site remembers of our pods, however many: for a sidecar that starts with an empty memory.
+#   >uid N            the account's user id
 #   >pod NAME         a pod with a folder
 #   >id NAME ID       its job
 #   >again NAME       it was accepted, and Slurm had refused it for the time being
@@ -36,6 +37,7 @@ recover() {
     fi
     [ -z "$owns" ] || take_over
     expire
+    reply "uid $(id -u)"
     find . -mindepth 2 -maxdepth 2 -name job.sh -printf '>pod %h\n'
     find . -mindepth 2 -maxdepth 2 -name again -printf '>again %h\n'
     find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -printf '>id %f %l\n'
