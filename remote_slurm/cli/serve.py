@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for sentence in config.warnings:
         warn(sentence)
+    gc.freeze()  # what was imported stays: collections need not look at it while somebody waits for a status
     asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), arguments.ready_file))
     return 0
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from decimal import ROUND_CEILING, Decimal
 
-from kubernetes.utils.quantity import parse_quantity
-
+from remote_slurm.config.quantity import amount_of
 from remote_slurm.errors import Rejected
 
 MIB = 1024 * 1024
@@ -20,12 +19,12 @@ def quantity(value: str | float, what: str) -> Decimal:
     """The number that a quantity stands for; `what` names it in the sentence of Rejected."""
     if not _FORM.fullmatch(str(value)):
         raise Rejected(f"{what} is '{value}', which is not a Kubernetes quantity such as 2, 500m or 100Mi")
-    number = Decimal(parse_quantity(value))  # type: ignore[no-untyped-call] # the kubernetes client has no types
-    if not 0 <= number <= _LARGEST:
+    result = amount_of(str(value))
+    if not 0 <= result <= _LARGEST:
         raise Rejected(f"{what} is '{value}': it must be from 0 to 2^63 - 1")
-    return number
+    return result
 
 
-def whole(number: Decimal) -> int:
+def whole(amount: Decimal) -> int:
     """Rounded up: half a CPU is a CPU, since Slurm gives out whole ones."""
-    return int(number.to_integral_value(ROUND_CEILING))
+    return int(amount.to_integral_value(ROUND_CEILING))

@@ -72,7 +72,10 @@ class JobState(Enum):
     def parse(cls, text: str) -> JobState:
         """`CANCELLED by 1000` and `RUNNING` alike; a word that Slurm has learned since is UNKNOWN, never an end."""
         word = text.split(maxsplit=1)[0].rstrip("+") if text.split() else ""
-        return next((state for state in cls if state.value == word), cls.UNKNOWN)
+        return _STATES.get(word, cls.UNKNOWN)
+
+
+_STATES = {state.value: state for state in JobState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +118,19 @@ def active_command(squeue: str) -> str:
     return words([squeue, "--me", "--noheader", "--format=%A|%T|%o"])
 
 
+def parse_job(line: str, root: str) -> Job | None:
+    """A line of squeue; None where the batch script is not below `root`, the DataRootFolder as the site spells it."""
+    row = line.split(SEPARATOR, len(_QUEUE) - 1)
+    if len(row) != len(_QUEUE):
+        return None
+    job_id, state, reason, start, command = row
+    pod = pod_of_script(command, root)
+    return Job(job_id, JobState.parse(state), reason, pod, _seconds(start)) if job_id.isdigit() and pod else None
+
+
 def parse_queue(text: str, root: str) -> list[Job]:
-    """The jobs whose batch script lies below `root`, the DataRootFolder as the site spells it: others are not ours."""
-    rows = (line.split(SEPARATOR, len(_QUEUE) - 1) for line in text.split("\n"))
-    named = (dict(zip((field.name for field in _QUEUE), row, strict=True)) for row in rows if len(row) == len(_QUEUE))
-    return [
-        Job(row["id"], JobState.parse(row["state"]), row["reason"], pod, _seconds(row["start"]))
-        for row in named
-        if row["id"].isdigit() and (pod := pod_of_script(row["command"], root))
-    ]
+    """The jobs whose batch script lies below `root`: others are not ours."""
+    return [job for line in text.split("\n") if (job := parse_job(line, root))]
 
 
 def _seconds(text: str) -> int | None:

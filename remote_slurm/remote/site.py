@@ -28,14 +28,15 @@ from remote_slurm.domain.slurm import (
     active_command,
     nodes_command,
     parse_accounting,
+    parse_job,
     parse_nodes,
-    parse_queue,
     queue_command,
 )
 from remote_slurm.errors import RemoteFailed, Superseded
 from remote_slurm.remote.convoy import Convoy, SbatchFailed, Submission
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line, Result
+from remote_slurm.remote.unhurried import unhurried
 
 _SH = files("remote_slurm.remote") / "sh"
 
@@ -169,7 +170,9 @@ class Site:
         code, _, clock = answer.require("queue").partition(" ")
         if code != "0":
             raise self._slurm_failed("squeue", f"squeue failed with exit code {code}: {answer.messages}")
-        return Queue(tuple(parse_queue(answer.messages, answer.root)), float(clock or 0) - time.time())
+        offset = float(clock or 0) - time.time()
+        root, lines = answer.root, answer.messages.split("\n")
+        return Queue(tuple([job async for line in unhurried(lines) if (job := parse_job(line, root))]), offset)
 
     async def records(self) -> list[Record]:
         """What runners recorded since the last call that came back. Raises Superseded."""

@@ -37,7 +37,7 @@ class Entry:
     missing_polls: int = 0
     ended_since: float | None = None  # when its job was first seen ended
     since: float = field(default_factory=time.time)  # when this process first heard of it
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    _over: asyncio.Event | None = None
 
     def view(self) -> PodView:
         return PodView(
@@ -49,6 +49,18 @@ class Entry:
         """Whether its status is told: of what only Kubernetes remembers there is nothing to add, until it is over."""
         kept_by_us = not self.remembered or bool(self.records) or self.is_over
         return kept_by_us and self.view().is_known
+
+    @property
+    def over(self) -> asyncio.Event:
+        """Set once nothing more will come; made for the first who waits, since few do and there are many pods."""
+        if self._over is None:
+            self._over = asyncio.Event()
+            self._tell_if_over()
+        return self._over
+
+    def _tell_if_over(self) -> None:
+        if self._over is not None and self.is_over:
+            self._over.set()
 
     @property
     def job_id(self) -> str:
@@ -97,12 +109,12 @@ class Entry:
     def fail(self, reason: str) -> None:
         """There is no job, and will be none."""
         self.failure = reason
-        self.over.set()
+        self._tell_if_over()
 
     def settle(self) -> None:
         """The job has ended and its last records were read: nothing more will come."""
         self.settled = True
-        self.over.set()
+        self._tell_if_over()
 
     @property
     def is_complete(self) -> bool:

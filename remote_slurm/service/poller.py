@@ -10,6 +10,7 @@ from remote_slurm.domain.slurm import Job, JobState, Phase
 from remote_slurm.errors import NotSent, SiteError, Superseded
 from remote_slurm.events import detail, event, warn
 from remote_slurm.remote.site import Queue, Site
+from remote_slurm.remote.unhurried import unhurried
 from remote_slurm.service.entries import Entries, Entry
 
 # A node's last record may reach the login node late, by a cached directory of a shared file system
@@ -88,7 +89,7 @@ class Poller:
         if isinstance(queue, Queue):
             self.clock_offset = queue.clock_offset
             self.jobs = queue.jobs
-            self._apply(queue.jobs)
+            await self._apply(queue.jobs)
             self._notice_requeues(begun, time.time() + queue.clock_offset)
             try:
                 await self._settle()
@@ -130,11 +131,11 @@ class Poller:
             except SiteError as error:
                 self._note(error)
 
-    def _apply(self, jobs: Iterable[Job]) -> None:
+    async def _apply(self, jobs: Iterable[Job]) -> None:
         by_pod: dict[str, list[Job]] = {}
         for job in jobs:
             by_pod.setdefault(job.pod, []).append(job)
-        for entry in self._entries:
+        async for entry in unhurried(self._entries):
             if entry.is_over:
                 continue
             found = _own(by_pod.get(entry.pod, []), entry)
