@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -40,6 +41,7 @@ class Measured:
     about: str
     figures: list[Figure] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+    load: float | None = field(default_factory=lambda: os.getloadavg()[0])
     taken: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
 
     def row(self, what: str, measured: str, target: str = "", *, met: bool | None = None) -> None:
@@ -57,7 +59,7 @@ def kept(part: str) -> Measured | None:
     path = KEPT / f"{part}.json"
     if not path.exists():
         return None
-    data = json.loads(path.read_text())
+    data = {"load": None} | json.loads(path.read_text())
     data["figures"] = [Figure(**each) for each in data["figures"]]
     data["curves"] = [Curve(**each) for each in data["curves"]]
     return Measured(**data)

@@ -16,7 +16,8 @@ PLOTS = DOCS / "benchmarks"
 _HEAD = """\
 # Benchmarks
 
-What `scripts/bench` measured at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine: {machine}.
+What `scripts/bench` measured at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine:
+{machine}.
 Written by it; run it to see the figures of your own machine. Figures of one part come from one run, and ratios are
 between things that took turns within it. The site has one half of the machine's processors, and the sidecar and all
 clients the other half. The test suite asserts none of these times.
@@ -54,13 +55,16 @@ def _machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB, Linux {platform.release()}"
+    return (
+        f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB, Linux {'.'.join(platform.release().split('.')[:2])}"
+    )
 
 
 def _section(measured: Measured) -> str:
     plots = "".join(f"![{curve.title}](benchmarks/{_plot(curve)})\n" for curve in measured.curves)
+    load = "" if measured.load is None else f" Before it began, what else ran had made a load of {measured.load:.1f}."
     return (
-        f"## {measured.title}\n\n{measured.about} Taken {measured.taken}.\n\n"
+        f"## {measured.title}\n\n{measured.about} Taken {measured.taken}.{load}\n\n"
         "| What | Measured | Promised | |\n|---|---|---|---|\n"
         + "".join(_row(figure) for figure in measured.figures)
         + (f"\n{plots}" if plots else "")
