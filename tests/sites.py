@@ -65,6 +65,7 @@ class Site:
             "SidecarPort": 0,
             "StateFolder": str(folder / f"state-{number}"),
             "VerboseLogging": True,
+            "EnableProbes": True,
         }
         keys["SSH"] |= overrides.pop("SSH", {})
         path = folder / f"SlurmConfig-{number}.yaml"

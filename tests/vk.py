@@ -117,7 +117,7 @@ def _is_time(value: object) -> bool:
 def setbacks(before: Json, after: Json) -> list[str]:
     """What cannot be true of both, one after the other: ends are final, and what runs does not wait again.
 
-    Unless Slurm runs the job again, which the count of restarts tells.
+    Unless Slurm runs the job again, which the count of restarts tells, or it is not ready, or waits for a restart.
     """
     found = ["there were more restarts before"] if _restarts(after) < _restarts(before) else []
     for key in ("containers", "initContainers"):
@@ -125,6 +125,8 @@ def setbacks(before: Json, after: Json) -> list[str]:
             if new["restartCount"] > old["restartCount"]:
                 continue
             was, now = next(iter(old["state"])), next(iter(new["state"]))
+            if was == "running" and _may_wait_again(new["state"]):
+                continue
             if _STATES.index(now) < _STATES.index(was):
                 found.append(f"container {old['name']} was {was} and is {now}")
             elif was == now == "terminated" and old["state"] != new["state"]:
@@ -132,6 +134,10 @@ def setbacks(before: Json, after: Json) -> list[str]:
     if before["JID"] and before["JID"] != after["JID"]:
         found.append(f"the job id was {before['JID']} and is {after['JID']}")
     return found
+
+
+def _may_wait_again(state: Json) -> bool:
+    return state.get("waiting", {}).get("reason") in ("CrashLoopBackOff", "NotReady")
 
 
 def _restarts(status: Json) -> int:
@@ -169,7 +175,10 @@ class Watched:
             self.status = status
         phase = next_phase(self.pod, self.phase, answer.status, statuses)
         if phase != self.phase:
-            runs_again = self.status and _restarts(self.status) > restarts
+            runs_again = self.status and (
+                _restarts(self.status) > restarts
+                or any(_may_wait_again(each["state"]) for each in self.status["containers"])
+            )
             assert runs_again or (self.phase, phase) != ("Running", "Pending"), self.phases
             self.phases.append(phase)
         return phase

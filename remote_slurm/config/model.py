@@ -290,6 +290,12 @@ class Config(Block):
         "How large the cache may become, as a quantity: images that were not used for longest leave it, after a pull.",
     )
 
+    enable_probes: Flag = setting(
+        default=False,
+        description="Carry out startup, readiness and liveness probes. If false, as where the reference plugin has no "
+        "such key, pods that have some get a warning, and a container counts as ready once it runs.",
+    )
+
     max_log_size: Bytes = setting(
         1 << 30,
         "How long the log of a container may become at the site, as a quantity: one that passes it begins anew, and "
@@ -357,11 +363,6 @@ class Config(Block):
         key="CUSTOMKUBECONF",
         environment="CUSTOMKUBECONF",
         later=f"{_NOT_YET}: the Kubernetes API is not asked",
-    )
-    enable_probes: Flag = setting(
-        default=False,
-        description="Carry out startup, readiness and liveness probes.",
-        later=f"{_NOT_YET}: no probe is carried out, and a container counts as ready once it runs",
     )
     tsocks: Flag = setting(
         default=False,

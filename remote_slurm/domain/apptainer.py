@@ -10,6 +10,8 @@ from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations
 from remote_slurm.domain.environment import odd_entries, shell_lines
 from remote_slurm.domain.images import Image
+from remote_slurm.domain.messages import linked
+from remote_slurm.domain.pod import Container
 from remote_slurm.domain.preparing import Variables
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.started import Command, Line, Started
@@ -97,6 +99,12 @@ class Apptainer:
         container = start.container
         runscript = () if container.command or not start.prepared.odd_env_file else (_RUNSCRIPT,)
         return (*runscript, *container.command, *container.args)
+
+    def entering(self, start: Started) -> Line:
+        return ()
+
+    def message(self, container: Container, file: str) -> tuple[Mount, ...]:
+        return linked(container, file)
 
     def pull(self, image: Image) -> Line:
         return (*self.program, "pull", "--force", "@", image.name)

@@ -15,6 +15,8 @@ from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations
 from remote_slurm.domain.environment import is_odd, shell_lines
 from remote_slurm.domain.images import Image, repository
+from remote_slurm.domain.messages import is_below_dev
+from remote_slurm.domain.pod import Container
 from remote_slurm.domain.preparing import Variables
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.started import Command, Line, Started
@@ -93,6 +95,14 @@ class Enroot:
 
     def command(self, start: Started) -> Line:
         return (*start.container.command, *start.container.args)
+
+    def entering(self, start: Started) -> Line:
+        return ()
+
+    def message(self, container: Container, file: str) -> tuple[Mount, ...]:
+        """Its /dev is the node's."""
+        path = container.termination_message_path
+        return () if is_below_dev(path) else (Mount(file, path, read_only=False),)
 
     def pull(self, image: Image) -> Line:
         return (*self.program, "import", "--output", "@", _uri(image))

@@ -8,29 +8,37 @@ from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations, read_annotations
 from remote_slurm.domain.flags import Flag
 from remote_slurm.domain.flavors import Chosen, choose_flavor
+from remote_slurm.domain.messages import link_scripts
 from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.domain.policy import check_annotations, check_flags, check_images
 from remote_slurm.domain.preparing import Prepared, first_calls, prepare
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.pulling import plan_images
 from remote_slurm.domain.resources import pod_resources
-from remote_slurm.domain.runtimes import container_command, runtime_of, variables_of
+from remote_slurm.domain.runtimes import container_command, message_mounts, runtime_of, variables_of
 from remote_slurm.domain.started import Command, Runtime, Started
 from remote_slurm.domain.submission import job_flags, resource_flags
 from remote_slurm.domain.submission import warnings as resource_warnings
+from remote_slurm.domain.supervision import (
+    is_sidecar,
+    notice_flags,
+    supervision_calls,
+    supervision_warnings,
+    time_limit_notice,
+)
 from remote_slurm.domain.volumes import Call, Volumes, plan_volumes
 from remote_slurm.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerPlan:
-    """One call of the runner: the words of the command, in the groups that make readable lines.
+    """One call of the runner, whose function is `verb`: the words of the command, in groups that make readable lines.
 
     `calls` are those that come right before it.
     """
 
     name: str
-    init: bool
+    verb: str
     lines: Command
     calls: tuple[Call, ...] = ()
 
@@ -83,32 +91,38 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     resources = pod_resources(pod, resource_flags(config))
     flavor = choose_flavor(pod, annotations.flavor, resources.gpus, config)
     flags = job_flags(pod, annotations, flavor, resources, config)
+    notice = time_limit_notice(pod, flags)
     volumes = plan_volumes(request, config)
     runtime = runtime_of(config)
     containers = prepare(pod, volumes, variables_of(runtime))
     images = plan_images(request, annotations, runtime, config)
     check_images(pod, (image.name for image in images.of.values() if image.name), config.policy)
+    starts = [Started(each, annotations, images.of[each.container.name]) for each in containers]
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,
-        flags=flags,
-        containers=tuple(
-            _container(Started(each, annotations, images.of[each.container.name]), request, runtime)
-            for each in containers
-        ),
+        flags=(*flags, *notice_flags(notice)),
+        containers=tuple(_container(each, request, runtime, config) for each in starts),
         files=(
             *volumes.files,
             *(file for each in containers for file in each.files),
+            *(file for each in starts for file in link_scripts(message_mounts(each, runtime), each.container)),
             *images.files,
             *_annotation_files(annotations, request.job_script),
         ),
-        calls=(*_workdir_calls(annotations, volumes), *first_calls(pod, volumes, config), *images.calls),
+        calls=(
+            *_workdir_calls(annotations, volumes),
+            *first_calls(pod, volumes, config),
+            *images.calls,
+            *((("time_limit_notice", str(notice)),) if notice else ()),
+        ),
         warnings=(
             *volumes.warnings,
             *request.unheeded,
             *annotations.warnings,
             *images.warnings,
             *resource_warnings(resources, flags, config),
+            *supervision_warnings(pod, config),
             *_warnings(annotations, volumes, config),
         ),
         grace_seconds=pod.spec.termination_grace_period_seconds,
@@ -123,10 +137,19 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     )
 
 
-def _container(start: Started, request: CreateRequest, runtime: Runtime | None) -> ContainerPlan:
-    prepared = start.prepared
-    lines = _of_job_script(prepared, request.pod) if request.job_script else container_command(start, runtime)
-    return ContainerPlan(prepared.container.name, prepared.init, lines, prepared.calls)
+def _container(start: Started, request: CreateRequest, runtime: Runtime | None, config: Config) -> ContainerPlan:
+    name, prepared = start.container.name, start.prepared
+    if request.job_script:
+        verb = "init_container" if prepared.init else "container"
+        return ContainerPlan(name, verb, _of_job_script(prepared, request.pod), prepared.calls)
+    calls = (*prepared.calls, *supervision_calls(start, request.pod, runtime, config))
+    return ContainerPlan(name, _verb(prepared), container_command(start, runtime), calls)
+
+
+def _verb(prepared: Prepared) -> str:
+    if is_sidecar(prepared):
+        return "sidecar_container"
+    return "init_container" if prepared.init else "container"
 
 
 def _of_job_script(prepared: Prepared, pod: Pod) -> Command:
@@ -182,12 +205,6 @@ def _refuse_unsupported(request: CreateRequest, config: Config) -> None:
     names = [container.name for container in (*pod.spec.init_containers, *pod.spec.containers)]
     if len(set(names)) < len(names):
         raise Rejected(f"pod {pod.full_name} has two containers of the same name")
-    for container in pod.spec.init_containers:
-        if container.restart_policy == "Always":
-            raise Rejected(
-                f"init container '{container.name}' of pod {pod.full_name} is a sidecar (restartPolicy: Always), "
-                "which is not supported yet"
-            )
 
 
 def _warnings(annotations: Annotations, volumes: Volumes, config: Config) -> list[str]:

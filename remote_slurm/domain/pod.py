@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from remote_slurm.domain.fields import refused, unheeded
+from remote_slurm.domain.lifecycle import Lifecycle, Probe, RestartRule
+from remote_slurm.domain.wire import Wire
 from remote_slurm.errors import Rejected
 
 # Both become parts of paths and of file names at the site. Kubernetes allows less (RFC 1123 labels and UUIDs).
@@ -26,19 +27,6 @@ def _safe_name(value: object) -> object:
 
 
 Name = Annotated[str, BeforeValidator(_safe_name)]
-
-
-class Wire(BaseModel):
-    """A piece of a request: unknown keys are other people's business, `null` means absent."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
-        return data
 
 
 _Model = TypeVar("_Model", bound=Wire)
@@ -104,6 +92,13 @@ class SecurityContext(Wire):
     run_as_user: int | None = None
 
 
+class Port(Wire):
+    """A port that probes and hooks may name."""
+
+    name: str = ""
+    container_port: int
+
+
 class Container(Wire):
     name: Name
     image: str = ""
@@ -114,7 +109,15 @@ class Container(Wire):
     env: tuple[EnvVar, ...] = ()
     resources: Resources = Resources()
     volume_mounts: tuple[VolumeMount, ...] = ()
-    restart_policy: str = ""
+    restart_policy: Literal["", "Always", "OnFailure", "Never"] = ""
+    restart_policy_rules: tuple[RestartRule, ...] = ()
+    ports: tuple[Port, ...] = ()
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
+    lifecycle: Lifecycle = Lifecycle()
+    termination_message_path: str = "/dev/termination-log"
+    termination_message_policy: Literal["File", "FallbackToLogsOnError"] = "File"
     security_context: SecurityContext = SecurityContext()
 
 
@@ -233,7 +236,7 @@ class PodSpec(Wire):
     image_pull_secrets: tuple[NamedReference, ...] = ()
     service_account_name: str = "default"
     node_name: str = ""
-    restart_policy: str = "Always"
+    restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
     termination_grace_period_seconds: int = 30
     active_deadline_seconds: int | None = Field(default=None, ge=1)
     security_context: SecurityContext = SecurityContext()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from remote_slurm.config import Config, ContainerRuntime
 from remote_slurm.domain.annotations import Annotations
 from remote_slurm.domain.images import Image
+from remote_slurm.domain.pod import Container
 from remote_slurm.domain.preparing import Variables
 from remote_slurm.domain.started import Command, Line, Started
 from remote_slurm.domain.volumes import Call, Mount
@@ -130,6 +131,17 @@ class Podman:
 
     def command(self, start: Started) -> Line:
         return start.container.args
+
+    def entering(self, start: Started) -> Line:
+        if self._is_hpc or start.mpi_flags is not None:
+            raise Rejected(
+                f"container '{start.container.name}' has a probe or a hook that runs inside it, which cannot be done "
+                "with podman-hpc, nor where mpi-flags make it many containers"
+            )
+        return (*self.program, "exec", start.container.name)
+
+    def message(self, container: Container, file: str) -> tuple[Mount, ...]:
+        return (Mount(file, container.termination_message_path, read_only=False),)
 
     def pull(self, image: Image) -> Line:
         _refuse_others(image)

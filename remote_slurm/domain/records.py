@@ -8,17 +8,31 @@ from enum import Enum
 
 
 class ContainerPhase(Enum):
-    """As runner.sh spells them."""
+    """As runner.sh spells them. A container that waits may well run: it is not ready then."""
 
+    WAITING = "waiting"
     RUNNING = "running"
     TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How the run of a container ended that was before the present one."""
+
+    started: int
+    finished: int
+    exit_code: int
+    signal: int
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """How a container stands; times in seconds since 1970 by the node's clock, 0 is none.
 
-    `run` is how often Slurm had requeued the job before this run of it (SLURM_RESTART_COUNT in sbatch(1)).
+    `run` is how often Slurm had requeued the job before this run of it (SLURM_RESTART_COUNT in sbatch(1)). `number`
+    counts the records of one container in one run of the job, and `restarts` how often the runner started it again.
+    `reason` is the word for why it waits. Runners of earlier versions tell none of these.
     """
 
     pod: str
@@ -30,6 +44,10 @@ class Record:
     signal: int
     message: str = ""
     run: int = 0
+    number: int = 0
+    restarts: int = 0
+    reason: str = ""
+    last: LastRun | None = None
 
 
 def parse_records(text: str) -> list[Record]:
@@ -39,15 +57,39 @@ def parse_records(text: str) -> list[Record]:
 
 
 # ten digits are a time that every part of this can express, until the year 2286
+_END = "[0-9]{1,10}%s[0-9]{1,10}%s[0-9]{1,3}%s[0-9]{1,3}"
 _LINE = re.compile(
     rf"v1 (\S+) (\S+) ({'|'.join(phase.value for phase in ContainerPhase)})"
-    r" ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,3}) ([0-9]{1,3})(?: run=([0-9]{1,6}))?(?: (.*))?"
+    rf" ({_END.replace('%s', ' ')})(?: run=([0-9]{{1,6}}))?"
+    rf"(?: record=([0-9]{{1,9}}) restarts=([0-9]{{1,6}})(?: reason=(\w+))?(?: last=({_END.replace('%s', ',')}))?)?"
+    r"(?: (.*))?"
 )
+_ESCAPED = re.compile(r"\\(.)")
+_ESCAPES = {"n": "\n", "t": "\t"}
 
 
 def _record(found: re.Match[str]) -> Record:
-    pod, container, phase, *numbers, run, message = found.groups(default="")
-    started, finished, exit_code, signal = (int(number) for number in numbers)
+    pod, container, phase, end, run, number, restarts, reason, last, message = found.groups(default="")
+    # messages were told as they are before there were numbers
+    told, _, told_last = message.partition("\t") if number else (message, "", "")
     return Record(
-        pod, container, ContainerPhase(phase), started, finished, exit_code, signal, message.strip(), int(run or 0)
+        pod,
+        container,
+        ContainerPhase(phase),
+        *_numbers(end, " "),
+        message=(_unescaped(told) if number else told).strip(),
+        run=int(run or 0),
+        number=int(number or 0),
+        restarts=int(restarts or 0),
+        reason=reason,
+        last=LastRun(*_numbers(last, ","), _unescaped(told_last)) if last else None,
     )
+
+
+def _numbers(text: str, separator: str) -> tuple[int, int, int, int]:
+    started, finished, exit_code, signal = (int(number) for number in text.split(separator))
+    return started, finished, exit_code, signal
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), text)

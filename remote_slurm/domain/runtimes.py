@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from remote_slurm.config import Config, ContainerRuntime
 from remote_slurm.domain.apptainer import Apptainer
 from remote_slurm.domain.enroot import Enroot
 from remote_slurm.domain.environment import odd_entries, shell_lines
+from remote_slurm.domain.messages import checked_path, message_file
 from remote_slurm.domain.podman import Podman
 from remote_slurm.domain.preparing import Spell, Variables
 from remote_slurm.domain.resources import gpu_vendor
 from remote_slurm.domain.shell import Variable
 from remote_slurm.domain.started import Command, Line, Runtime, Started
+from remote_slurm.domain.volumes import Mount
 from remote_slurm.errors import Rejected
 
 
@@ -61,10 +65,32 @@ def _said(start: Started, runtime: Runtime) -> Command:
         runtime.folders(start),
         runtime.working_directory(start),
         *runtime.environment(start),
-        *(runtime.bind(mount) for mount in start.prepared.mounts),
+        *(runtime.bind(mount) for mount in (*start.prepared.mounts, *message_mounts(start, runtime))),
         runtime.image(start),
         runtime.command(start),
     )
+
+
+def message_mounts(start: Started, runtime: Runtime | None) -> tuple[Mount, ...]:
+    """How the container gets at its termination message; nothing, where it cannot. Raises Rejected."""
+    checked_path(start.container)
+    return runtime.message(start.container, message_file(start.container)) if runtime else ()
+
+
+def world(start: Started, runtime: Runtime | None) -> Line:
+    """How a command comes into the container's world (job/world.sh): `joined` or `alike`, and the words before it."""
+    if runtime is None:
+        on_node: Command = (("on_node", start.prepared.env_file, start.container.working_dir), ())
+        return "alike", *_words(_with_odd_names(start, on_node))
+    if entering := runtime.entering(start):
+        return "alike", *entering
+    prepared = replace(start.prepared, container=start.container.model_copy(update={"command": ("",)}), init=True)
+    *lines, _ = _said(replace(start, prepared=prepared), runtime)
+    return "joined", *_words(_with_odd_names(start, (*lines, ())))
+
+
+def _words(lines: Command) -> Line:
+    return tuple(word for line in lines for word in line)
 
 
 def _with_odd_names(start: Started, lines: Command) -> Command:

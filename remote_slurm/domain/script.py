@@ -97,8 +97,7 @@ def _lines(calls: Iterable[Call]) -> str:
 
 
 def _call(container: ContainerPlan) -> str:
-    verb = "init_container" if container.init else "container"
-    lines = [f"{verb} {quote(container.name)}", *(f"    {words(line)}" for line in container.lines)]
+    lines = [f"{container.verb} {quote(container.name)}", *(f"    {words(line)}" for line in container.lines)]
     return "\n" + _lines(container.calls) + " \\\n".join(lines) + "\n"
 
 

@@ -80,6 +80,12 @@ class Runtime(Protocol):
     def command(self, start: Started) -> Line:
         """What runs inside; the image's own where the container names nothing."""
 
+    def entering(self, start: Started) -> Line:
+        """What a command stands behind to run in a container that is running; nothing, where its namespaces do."""
+
+    def message(self, container: Container, file: str) -> tuple[Mount, ...]:
+        """How the container gets at its terminationMessagePath, which is `file`; nothing, where it cannot."""
+
     def pull(self, image: Image) -> Line:
         """How pull.sh brings an image into the cache; `@` stands for the file to write."""
 

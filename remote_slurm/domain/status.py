@@ -13,7 +13,7 @@ from typing import Any
 
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.reasons import pending_sentence, reason_word
-from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.records import ContainerPhase, LastRun, Record
 from remote_slurm.domain.slurm import Job, JobState, Phase
 
 # What the shell reports for SIGKILL, and Kubernetes for a container that was killed
@@ -90,6 +90,7 @@ def _reported_init(pod: Pod) -> list[Container]:
 
 def _container(container: Container, view: PodView) -> dict[str, Any]:
     state = _state(container, view)
+    record = view.records.get(container.name)
     running = "running" in state
     return {
         "name": container.name,
@@ -97,9 +98,9 @@ def _container(container: Container, view: PodView) -> dict[str, Any]:
         "imageID": "",
         "ready": running,
         "started": running,
-        "restartCount": view.runs,
+        "restartCount": view.runs + (record.restarts if record else 0),
         "state": state,
-        "lastState": {},
+        "lastState": _last_state(record),
     }
 
 
@@ -113,12 +114,21 @@ def _state(container: Container, view: PodView) -> dict[str, Any]:
         # the job's exit code is the highest of its containers'
         succeeded = view.job is not None and view.job.state is JobState.COMPLETED
         return _terminated(0 if succeeded else KILLED, record, message=_lost_message(view))
+    if record is not None and record.phase is ContainerPhase.WAITING:
+        return {"waiting": {"reason": record.reason, "message": record.message}}
     if record is not None and not record.message.startswith("not started"):
         return {"running": {"startedAt": _time(record.started)}}
     return {"waiting": _waiting(view)}
 
 
-def _terminated(exit_code: int, record: Record | None, *, message: str) -> dict[str, Any]:
+def _last_state(record: Record | None) -> dict[str, Any]:
+    """How the run before the present one ended, where the runner has started the container again."""
+    if record is None or record.last is None:
+        return {}
+    return _terminated(record.last.exit_code, record.last, message=record.last.message)
+
+
+def _terminated(exit_code: int, record: Record | LastRun | None, *, message: str) -> dict[str, Any]:
     terminated: dict[str, Any] = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed"}
     if record is not None and record.started:
         terminated["startedAt"] = _time(record.started)

@@ -33,9 +33,10 @@ from remote_slurm.domain.projections import (
     secret_files,
 )
 from remote_slurm.domain.quantity import quantity, whole
+from remote_slurm.domain.shell import Word
 from remote_slurm.errors import Rejected
 
-Call = tuple[str, ...]
+Call = tuple[Word, ...]
 """A function of the runner and its arguments."""
 
 _HOST_PATH_TYPES = frozenset(
@@ -117,8 +118,8 @@ class Volumes:
         volume = self.collected[mount.name]
         sub = _sub_path(container, mount, known)
         source = f"{volume.source.rstrip('/')}/{sub}" if sub else volume.source
-        _refuse_bind_syntax(source, what)
-        _refuse_bind_syntax(mount.mount_path, what)
+        refuse_bind_syntax(source, what)
+        refuse_bind_syntax(mount.mount_path, what)
         return Mount(source, mount.mount_path, mount.read_only or volume.read_only)
 
 
@@ -143,7 +144,7 @@ def _travels(volume: Collected, sub: str) -> bool:
     return any(file.path == path or file.path.startswith(f"{path}/") for file in volume.files)
 
 
-def _refuse_bind_syntax(path: str, what: str) -> None:
+def refuse_bind_syntax(path: str, what: str) -> None:
     if any(character in path for character in ":,\\\n\0"):
         raise Rejected(f"{what}: the path '{path}' holds one of : , \\ or a newline, which --bind cannot express")
 

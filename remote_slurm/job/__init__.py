@@ -2,9 +2,11 @@
 
 from importlib.resources import files
 
-RUNNER = b"\n".join(
-    (files(__name__) / f"{name}.sh").read_bytes() for name in ("runner", "node", "annotations", "images")
-)
+_RUNNER = (
+    "runner", "node", "annotations", "images", "supervise", "restarts", "messages", "sidecars", "world", "actions",
+    "hooks", "probes",
+)  # fmt: skip
+RUNNER = b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in _RUNNER)
 RANK = (files(__name__) / "rank.sh").read_bytes()
 CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")
 PULL = (files(__name__) / "pull.sh").read_bytes()

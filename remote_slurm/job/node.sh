@@ -17,7 +17,7 @@ watchers=()   # process ids, one for each emptyDir with a limit
 
 # Whatever happens, secrets do not outlive the job, nor does what lies on the node.
 clean_up() {
-    local folders=(scratch "${leftovers[@]}")
+    local folders=(scratch .runner "${leftovers[@]}")
     may_run_again || folders+=(secret)
     close_storage
     ((${#watchers[@]})) && kill "${watchers[@]}" 2>/dev/null
@@ -105,6 +105,8 @@ why_stopped() {
         cat .evicted
     elif is_past_deadline; then
         deadline_message
+    elif is_near_time_limit; then
+        printf 'the job was about to reach its time limit\n'
     else
         printf '%s\n' "$stopped"
     fi

@@ -1,14 +1,17 @@
 #!/bin/bash
+# shellcheck disable=SC2034 # what follows this file uses its variables
 # Starts a pod's containers inside its Slurm job, and records what becomes of each. job.sh sources this file in the
 # pod's folder and then says what to run, one call after another:
 #
 #   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
 #   scratch, host_path, ...         what containers need of the node: see node.sh, which follows this text
 #   pre_exec, deadline, ...         what annotations bring: see annotations.sh, which follows that
-#   images, podman_image, ...       images, and what runtimes need beside them: see images.sh, which comes last
+#   images, podman_image, ...       images, and what runtimes need beside them: see images.sh, which comes next
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
+#
+# What holds for one container only is said right before it: see restarts.sh, messages.sh, world.sh, hooks.sh, probes.sh.
 #
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
 
@@ -22,6 +25,12 @@ failed=         # why no further container may start, in one sentence
 worst=0         # the highest exit code so far
 names=()        # containers that were started and may run
 supervisors=()  # the process id of what supervises each of them
+
+number=0      # of the last record of a container
+restarts=0    # of a container
+last=''       # how its last run ended, and what it said
+last_message=''
+reason=''     # the word for how it stands
 
 control=../.remote-slurm
 log_limit=1073741824  # bytes; job.sh says what the configuration says
@@ -52,7 +61,8 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
-    rm -f records/* .stopping .evicted  # of a run before Slurm requeued the job
+    rm -rf records/* .runner .stopping .evicted  # of a run before Slurm requeued the job
+    mkdir -p .runner
     began=$(now)
     attend
 }
@@ -71,14 +81,26 @@ end_if_deleted() {
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
-# record NAME running|terminated STARTED FINISHED EXIT_CODE SIGNAL [MESSAGE]; times in seconds since 1970, 0 is none.
-# Where Slurm has requeued the job, run=N says how often, so that records of earlier runs can be told apart.
+# record NAME waiting|running|terminated STARTED FINISHED EXIT_CODE SIGNAL [MESSAGE]; times in seconds since 1970, 0 is none.
+# Where Slurm has requeued the job, run=N says how often, so that records of earlier runs can be told apart. They are
+# numbered, since a reader may see them in any order. After the message, behind a tab, comes the one of the last run.
 # The one in the pod's folder is kept; the one in the spool is what the next poll takes with it.
 record() {
-    local line="v1 $pod ${*:1:6}${SLURM_RESTART_COUNT:+ run=$SLURM_RESTART_COUNT}${7:+ $7}"
-    line=${line//$'\n'/ }
+    number=$((number + 1))
+    local line="v1 $pod ${*:1:6}${SLURM_RESTART_COUNT:+ run=$SLURM_RESTART_COUNT} record=$number restarts=$restarts"
+    escape "${7-}"
+    line+="${reason:+ reason=$reason}${last:+ last=$last} $escaped"
+    escape "$last_message"
+    line+=$'\t'$escaped
     put "$line" records "$1"
     put "$line" "$control/spool" "$pod.$1"
+}
+
+# Sets `escaped`: no command substitution, since it runs in traps as well, where bash 5.2 may not be able to read one.
+escape() {
+    escaped=${1//\\/\\\\}
+    escaped=${escaped//$'\n'/\\n}
+    escaped=${escaped//$'\t'/\\t}
 }
 
 # a reader never sees half a record: it is written under a hidden name first
@@ -89,6 +111,7 @@ put() {
 # --- containers ------------------------------------------------------------------------------------------------------
 
 init_container() {
+    [[ $policy == Always ]] && policy=OnFailure  # it has to succeed once
     start "$@"
     [[ -n ${supervisors-} ]] || return
     await_containers
@@ -107,58 +130,15 @@ start() {
         time=$(now)
         say "container $1 is not started: $failed"
         record "$1" terminated "$time" "$time" 1 0 "not started: $failed"
-        return
+        number=0
+    else
+        supervise "$@" &
+        names+=("$1")
+        supervisors+=("$!")
+        # a stop that came just now has not seen it
+        [[ -n $failed ]] && kill -TERM "$!" 2>/dev/null
     fi
-    supervise "$@" &
-    names+=("$1")
-    supervisors+=("$!")
-    # a stop that came just now has not seen it
-    [[ -n $failed ]] && kill -TERM "$!" 2>/dev/null
-}
-
-# Runs in a process of its own, so that every container's end is seen when it happens and `wait -n` is not needed.
-supervise() {
-    local name=$1 began signal=0
-    shift
-    set -m  # the container becomes a process group: all of it can be signalled
-    stopping='' child='' killer='' noted=''
-    began=$(now)
-    trap stop_container TERM
-    # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
-    [[ -e .stopping ]] && exit 143
-    keep_previous_log "$name"
-    "$@" >>"logs/$name.log" 2>&1 </dev/null &
-    child=$!
-    watch_log "$name" &
-    watcher=$!
-    disown "$watcher"  # or bash writes into the job's output that it was killed
-    record "$name" running "$began" 0 0 0
-    [[ -n $stopping ]] && stop_container
-    await "$child"
-    # Slurm signals the processes of a job one after another: the SIGTERM for this one may still be on its way
-    ((code == 143)) && sleep 0.2
-    trap '' TERM
-    # what it left behind ends with it, as in Kubernetes, and so does what watched it
-    kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} 2>/dev/null
-    ((code == 137)) && end_podman "$name"
-    note_size "$name"
-    # Kubernetes would take 0 for success, and it was told to stop
-    [[ -n $stopping ]] && ((code == 0)) && code=143
-    ((code > 128 && code < 193)) && signal=$((code - 128))
-    record "$name" terminated "$began" "$(now)" "$code" "$signal" ${stopping:+"$(why_stopped)"}
-    exit "$code"
-}
-
-stop_container() {
-    interrupted=yes
-    stopping=yes
-    [[ -n $child && -z $killer ]] || return
-    # its first process only, as in Kubernetes; Apptainer passes it on, so all of the group would get it twice
-    kill -TERM "$child" 2>/dev/null
-    # Slurm may signal every process of the job: this one must outlast it
-    (trap '' TERM; sleep "$grace"; kill -KILL -- "-$child" 2>/dev/null) &
-    killer=$!
-    disown "$killer"
+    expect_nothing
 }
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -220,25 +200,31 @@ await_containers() {
 
 # A supervisor that was killed itself, by the kernel or by a stop that came before it could listen, has recorded no end.
 record_missing_end() {
-    local phase='' began='' signal=0
-    read -r _ _ _ phase began _ 2>/dev/null <"records/$1"
+    local phase='' began='' signal=0 line=''
+    read -r line 2>/dev/null <"records/$1"
+    read -r _ _ _ phase began _ <<<"$line"
     [[ $phase == terminated ]] && return
+    [[ $line =~ \ record=([0-9]+)\ restarts=([0-9]+) ]] && number=${BASH_REMATCH[1]} restarts=${BASH_REMATCH[2]}
     ((code > 128)) && signal=$((code - 128))
     record "$1" terminated "${began:-$(now)}" "$(now)" "$code" "$signal" "${failed:-what watched it was killed}"
+    number=0 restarts=0
 }
 
 terminate() {
     interrupted=yes
     : >.stopping
-    failed=$(why_stopped)
     local running
-    running=$(jobs -rp)  # not those that ended: their process ids may be somebody else's by now
-    # shellcheck disable=SC2086 # one word each
-    [[ -n $running ]] && kill -TERM $running 2>/dev/null
+    why_stopped >.runner/why
+    read -r failed <.runner/why
+    jobs -rp >.runner/jobs  # not those that ended: their process ids may be somebody else's by now
+    while read -r running; do
+        is_sidecar "$running" || kill -TERM "$running" 2>/dev/null
+    done <.runner/jobs
 }
 
 finish() {
     await_containers
+    end_sidecars
     [[ -n $failed ]] && ((worst == 0)) && worst=1
     rm -f .stopping
     exit "$worst"

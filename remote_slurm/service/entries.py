@@ -127,8 +127,8 @@ class Entry:
         return self.settled or bool(self.failure)
 
 
-def _order(record: Record) -> tuple[int, bool, int]:
-    return record.started, record.phase is ContainerPhase.TERMINATED, record.finished
+def _order(record: Record) -> tuple[int, int, bool, int]:
+    return record.number, record.started, record.phase is ContainerPhase.TERMINATED, record.finished
 
 
 class Entries:

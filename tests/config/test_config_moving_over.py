@@ -77,7 +77,7 @@ def test_a_file_of_the_reference_plugin_loads_unchanged(load: Load) -> None:
 
 def test_it_is_warned_of_what_comes_later(load: Load) -> None:
     named = [warning.partition(":")[0] for warning in load(REFERENCE_FILE).warnings]
-    assert named == ["EnableProbes", "SidecarURL"]
+    assert named == ["SidecarURL"]
 
 
 def test_a_plain_file_gives_no_warning(load: Load) -> None:
@@ -88,7 +88,6 @@ def test_a_plain_file_gives_no_warning(load: Load) -> None:
     ("text", "warning"),
     [
         ("Tsocks: true", "Tsocks: is accepted, but what it does comes with a later version: no tunnel is made, "),
-        ("EnableProbes: true", "EnableProbes: is accepted, but what it does comes with a later version: no probe "),
         ("SHARED_FS: false", "SHARED_FS: false comes with a later version: files still go into DataRootFolder"),
         ("CUSTOMKUBECONF: /k", "CUSTOMKUBECONF: is accepted, but what it does comes with a later version: the Kube"),
         ("InterlinkURL: x", "InterlinkURL: belongs to interLink's own configuration and has no effect here"),
@@ -106,7 +105,7 @@ def test_a_warning_names_the_key_and_what_happens_instead(load: Load, text: str,
     "text",
     [
         "Tsocks: false\nTsocksPath: /lib.so\nTsocksLoginNode: login01",
-        "EnableProbes: false",
+        "EnableProbes: true",
         "Flavors: {}",
         "EnrootPath: /opt/enroot\nEnrootPrefix: nice\nEnrootDefaultOptions: [--root]",
         "SHARED_FS: true",

@@ -14,7 +14,7 @@ tell_plans() {
         FNR == 1 { split(FILENAME, path, "/") }
         FNR == 2 { print ">name", path[2], $3 }
         /^pod [^ ]+ [0-9]+$/ { print ">grace", path[2], $3 }
-        /^init_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
+        /^(init|sidecar)_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
         /^container [A-Za-z0-9.-]+ \\$/ { print ">container", path[2], $2 }
     ' {} +
 }

@@ -8,9 +8,21 @@
 #   >nofolder         the pod has no folder
 # Following ends with the container; when the reader goes away, the session ends this script.
 
+# Which run of the container goes on, by its record; `over` between two of them, and after the last.
+current_run() {
+    # shellcheck disable=SC2016 # awk's own variables
+    awk 'NR == 1 {
+        for (i = 9; i <= 12; i++) if (split($i, word, "=") == 2) told[word[1]] = word[2]
+        print $4 == "terminated" || told["reason"] == "CrashLoopBackOff" ? "over" : told["restarts"] + 0
+    }' "$pod/records/$container" 2>/dev/null
+}
+
+# A log is that of one run: the next one has another file.
 ended() {
-    [ -n "$over" ] || [ ! -d "$pod" ] ||
-        grep -q '^v1 [^ ]* [^ ]* terminated ' "$pod/records/$container" 2>/dev/null
+    [ -n "$over" ] || [ ! -d "$pod" ] && return
+    run=$(current_run)
+    : "${first_run:=$run}"
+    [ "$run" = over ] || [ "$run" != "$first_run" ]
 }
 
 # what Slurm and the runner had to say, where no container ever could
@@ -97,6 +109,7 @@ follow_from() {
 }
 
 send_log() {
+    first_run=
     enter_root || return
     if [ ! -d "$pod" ]; then
         reply nofolder

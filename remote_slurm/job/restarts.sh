@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# Containers that run more than once. job.sh says before each container what holds for it, unless it runs once:
+#
+#   restart_policy Always|OnFailure      when it is started again
+#   restart_rule In|NotIn EXIT_CODE...   and also after these exit codes
+
+backoff_first=10   # seconds, as on a kubelet: at once, after 10 s, 20 s, 40 s, ... and never more than 300 s
+backoff_limit=300
+backoff_reset=600  # who ran so long starts over
+
+restart_policy() {
+    policy=$1
+}
+
+restart_rule() {
+    rules+=("$*")
+}
+
+# Whether the run that has just ended is followed by another one.
+is_restarted() {
+    [[ -z $stopping && -z $hopeless && ! -e .stopping ]] || return
+    matches_rule && return
+    case $policy in
+        Always) return 0 ;;
+        OnFailure) ((code != 0)) ;;
+        *) return 1 ;;
+    esac
+}
+
+matches_rule() {
+    local rule operator codes
+    for rule in "${rules[@]}"; do
+        read -r operator codes <<<"$rule"
+        case "$operator $(has_word "$code" "$codes")" in
+            'In yes' | 'NotIn no') return 0 ;;
+        esac
+    done
+    return 1
+}
+
+has_word() {
+    [[ " $2 " == *" $1 "* ]] && echo yes || echo no
+}
+
+# Returns when it is time for the next run, or fails when the job is told to stop before.
+await_restart() {
+    local delay
+    trap stop_container TERM
+    next_delay
+    last=$run_began,$run_ended,$code,$signal
+    last_message=$message
+    if ((delay > 0)); then
+        reason=CrashLoopBackOff
+        record "$name" waiting "$run_began" 0 0 0 "back-off ${delay}s restarting the container, whose exit code was $code"
+        sleep_unless_stopped "$delay"
+    fi
+    [[ -z $stopping && ! -e .stopping ]] || { stopping=yes; return 1; }
+    end_podman "$name"  # its name must be free again
+    restarts=$((restarts + 1))
+}
+
+next_delay() {
+    ((run_ended - run_began >= backoff_reset)) && backoff=0
+    delay=$backoff
+    backoff=$((backoff ? backoff * 2 : backoff_first))
+    ((backoff > backoff_limit)) && backoff=$backoff_limit
+}
+
+sleep_unless_stopped() {
+    local until=$((SECONDS + $1)) sleeper
+    while ((SECONDS < until)) && [[ -z $stopping && ! -e .stopping ]]; do
+        sleep $((until - SECONDS)) &
+        sleeper=$!
+        wait "$sleeper"
+        kill -KILL -- "-$sleeper" 2>/dev/null
+        disown "$sleeper" 2>/dev/null
+    done
+}

@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# The life of one container, from its first run to its last: a process of its own watches over it.
+
+# What job.sh says of a container, it says right before it.
+expect_nothing() {
+    policy=Never rules=()
+    message_file='' message_policy=File
+    joins='' world=()
+    post_start=() pre_stop=() stop_signal=TERM
+    startup_probe=() readiness_probe=() liveness_probe=()
+}
+
+expect_nothing
+
+# Runs in a process of its own, so that every container's end is seen when it happens and `wait -n` is not needed.
+supervise() {
+    local name=$1
+    shift
+    set -m  # the container becomes a process group: all of it can be signalled
+    supervisor=$BASHPID
+    stopping='' hopeless='' child='' killer='' backoff=0
+    trap stop_container TERM
+    trap heed USR1
+    # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
+    [[ -e .stopping ]] && exit 143
+    run_once "$@"
+    while is_restarted && await_restart; do
+        run_once "$@"
+    done
+    end_message
+    record "$name" terminated "$run_began" "$run_ended" "$code" "$signal" "$message"
+    exit "$code"
+}
+
+# Sets run_began, run_ended, code, signal and message.
+run_once() {
+    signal=0 killer='' stopper='' noted='' unhealthy='' told='' reason=''
+    life=.runner/$name.$restarts
+    trap stop_container TERM
+    keep_previous_log "$name"
+    begin_message
+    run_began=$(now)
+    born=$SECONDS
+    "$@" >>"logs/$name.log" 2>&1 </dev/null &
+    child=$!
+    watch_log "$name" &
+    watcher=$!
+    disown "$watcher"  # or bash writes into the job's output that it was killed
+    tell_begun
+    [[ -n $stopping ]] && stop_container
+    begin_attendants
+    await "$child" 2>/dev/null  # bash would write into the job's output that it was killed
+    # Slurm signals the processes of a job one after another: the SIGTERM for this one may still be on its way
+    ((code == 143)) && sleep 0.2
+    trap '' TERM
+    end_attendants
+    # what it left behind ends with it, as in Kubernetes, and so does what watched it
+    kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} ${stopper:+"-$stopper"} 2>/dev/null
+    ((code == 137)) && end_podman "$name"
+    child=''
+    note_size "$name"
+    run_ended=$(now)
+    read_message
+    # Kubernetes would take 0 for success, and it was told to stop
+    [[ -n $stopping$unhealthy ]] && ((code == 0)) && code=143
+    ((code > 128 && code < 193)) && signal=$((code - 128))
+    if [[ -n $unhealthy ]]; then
+        reason=Unhealthy
+        message=${message:+$message; }$unhealthy
+    fi
+}
+
+# Who waits to be started again is told to stop as well.
+end_message() {
+    [[ -n $stopping ]] || return
+    ((code == 0)) && code=143 && signal=15
+    message="${message:+$message; }$(why_stopped)"
+}
+
+stop_container() {
+    interrupted=yes
+    stopping=yes
+    end_container "$grace"
+}

@@ -1,0 +1,73 @@
+"""postStart and preStop, in the world of the running container, whatever ends it."""
+
+from typing import Any
+
+from pods import Json, request, sh
+from serving import Serving
+from shared_folder import execute, in_folder, until_in_folder, with_folder
+
+# A container that tells when it is asked to end, and says in its log what a hook has left in its /tmp
+ENDS = "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"
+# Only in the world of the container: its /tmp, its variables, and what it has written elsewhere
+LOOK = "cat /tmp/mine >>$DIR/order; echo hook of $WHO >>$DIR/order"
+
+
+def hooked(script: str, lifecycle: Json, **spec: Any) -> Json:
+    env = [{"name": "WHO", "value": "it's me"}]
+    return with_folder(sh("c", script, env=env, lifecycle=lifecycle), **spec)
+
+
+def test_post_start_runs_in_the_containers_own_world_and_ends_it_where_it_fails(served: Serving) -> None:
+    leave = execute("until [ -e $DIR/go ]; do sleep 0.1; done; echo by $WHO >$HOOKED")
+    script = "touch $DIR/go; until [ -s $HOOKED ]; do sleep 0.1; done; cat $HOOKED"
+    fine, bad = hooked(script, {"postStart": leave}), hooked("sleep 60", {"postStart": execute("echo oh; exit 3")})
+    place = {"name": "HOOKED", "value": f"/tmp/hooked-{fine['metadata']['uid']}"}
+    fine["spec"]["containers"][0]["env"].append(place)
+    left, failed = (served.vk.create(request(each)) for each in (fine, bad))
+    assert left.until_over().phase == "Succeeded"
+    assert left.log("c") == "by it's me\n"
+    assert failed.until_over().phase == "Failed"
+    assert failed.terminated("c")["message"] == "the postStart hook failed: oh"
+
+
+def test_a_hook_joins_the_container_that_runs(served24: Serving) -> None:
+    """Its processes, and what it has written to the root of its file system."""
+    end = execute("until [ -s /mine ]; do sleep 0.1; done; echo by the hook >/theirs; kill -USR1 $(cat /mine)")
+    script = "trap 'cat /theirs; exit 4' USR1; echo $$ >/mine; while :; do sleep 0.1; done"
+    joined = served24.vk.create(request(hooked(script, {"postStart": end}))).until_over()
+    assert joined.exit_code("c") == 4
+    assert joined.log("c") == "by the hook\n"
+
+
+def test_pre_stop_comes_before_the_signal_when_a_pod_is_deleted(served: Serving) -> None:
+    own = {"name": "MINE", "value": "/tmp/mine"}
+    a_pod = hooked(
+        f"echo left by $WHO >$MINE; touch $DIR/up; {ENDS}", {"preStop": execute(LOOK.replace("/tmp/mine", "$MINE"))}
+    )
+    own["value"] = f"/tmp/mine-{a_pod['metadata']['uid']}"
+    a_pod["spec"]["containers"][0]["env"].append(own)
+    deleted = served.vk.create(request(a_pod)).until_running("c")
+    until_in_folder(served, a_pod, "up")
+    deleted.delete()
+    served.until_gone(a_pod)
+    assert in_folder(served, a_pod, "order").splitlines() == ["left by it's me", "hook of it's me", "told"]
+
+
+def test_pre_stop_runs_ahead_of_the_time_limit(served: Serving) -> None:
+    """Slurm tells the job within a minute of its notice, so that one of a minute is told at once."""
+    a_pod = hooked(f"touch $DIR/up; {ENDS}", {"preStop": execute("echo hook >>$DIR/order")}, flags="-t 1")
+    limited = served.vk.create(request(a_pod)).until_over(seconds=100)
+    assert limited.phase == "Failed"
+    assert limited.exit_code("c") == 143
+    assert in_folder(served, a_pod, "order").split() == ["hook", "told"]
+    assert "time limit" in limited.terminated("c")["message"] or "told to stop" in limited.terminated("c")["message"]
+    assert served.jobs_of(a_pod) == ["FAILED"], "it has ended before Slurm had to end it"
+
+
+def test_pre_stop_may_sleep_and_has_the_grace_period_for_it(served: Serving) -> None:
+    a_pod = hooked(f"touch $DIR/up; {ENDS}", {"preStop": {"sleep": {"seconds": 300}}}, terminationGracePeriodSeconds=2)
+    slow = served.vk.create(request(a_pod)).until_running("c")
+    until_in_folder(served, a_pod, "up")
+    slow.delete()
+    served.until_gone(a_pod)
+    assert in_folder(served, a_pod, "order").split() == ["told"]

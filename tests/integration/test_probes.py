@@ -1,0 +1,158 @@
+"""Probes of all kinds, on pods at real sites."""
+
+import uuid
+from typing import Any
+
+import pytest
+from pods import Json, pod, request, sh
+from serving import Serve, Serving, wait_until
+from shared_folder import execute, folder_of, in_folder, until_in_folder, with_folder
+from sites import Site
+from vk import Watched
+
+OFTEN = {"periodSeconds": 1, "timeoutSeconds": 5}
+
+
+def free_port() -> int:
+    """The sites of all tests have one network."""
+    return 20000 + uuid.uuid4().int % 20000
+
+
+def web(port: int) -> str:
+    """A web server that has no page yet. The image's busybox knows how; the node's own may not."""
+    path = "[ ! -d /srv/images ] || PATH=/srv/images/busybox/bin:$PATH"
+    return f"{path}; mkdir -p $DIR/www; exec busybox httpd -f -p 127.0.0.1:{port} -h $DIR/www"
+
+
+def put(served: Serving, a_pod: Json, name: str) -> None:
+    served.site.exec(f"touch {folder_of(a_pod)}/{name}; chmod 666 {folder_of(a_pod)}/{name}")
+
+
+def restarts(watched: Watched) -> int:
+    assert watched.status
+    return int(watched.status["containers"][0]["restartCount"])
+
+
+def not_ready(watched: Watched) -> str:
+    waiting = watched.state("c").get("waiting", {})
+    return str(waiting["message"]) if waiting.get("reason") == "NotReady" else ""
+
+
+def test_a_container_waits_until_its_readiness_probe_succeeds_and_again_when_it_fails(served: Serving) -> None:
+    ready = execute("[ -e $DIR/ready ] || { echo no file; exit 1; }") | OFTEN | {"failureThreshold": 1}
+    a_pod = with_folder(sh("c", "exec sleep 600", readinessProbe=ready))
+    probed = served.vk.create(request(a_pod))
+    probed.until_true(lambda: not_ready(probed) == "its readiness probe failed: no file", "it says why it is not ready")
+    assert probed.phase == "Pending"
+    put(served, a_pod, "ready")
+    probed.until_running("c")
+    assert probed.phase == "Running"
+    served.site.exec(f"rm {folder_of(a_pod)}/ready")
+    probed.until_true(lambda: bool(not_ready(probed)), "it waits again")
+    probed.delete()
+    served.until_gone(a_pod)
+
+
+def test_http_and_tcp_probes_reach_the_container(served: Serving) -> None:
+    """By the name of its port, with a query and headers."""
+    port = free_port()
+    get = {"port": "web", "path": "/page?x=1", "httpHeaders": [{"name": "X-Probe", "value": "it's me"}]}
+    a_pod = with_folder(
+        sh(
+            "c",
+            web(port),
+            ports=[{"name": "web", "containerPort": port}],
+            startupProbe={"tcpSocket": {"port": port}, "failureThreshold": 60} | OFTEN,
+            readinessProbe={"httpGet": get} | OFTEN,
+        )
+    )
+    probed = served.vk.create(request(a_pod))
+    probed.until_true(lambda: "answers with status 404" in not_ready(probed), "there is no page yet")
+    put(served, a_pod, "www/page")
+    probed.until_running("c")
+    probed.delete()
+    served.until_gone(a_pod)
+
+
+def test_https_is_asked_with_what_the_node_has_and_whatever_the_certificate(served24: Serving) -> None:
+    port = free_port()
+    subject = "req -x509 -newkey rsa:2048 -nodes -subj /CN=nobody -days 1 -keyout key.pem -out cert.pem"
+    served24.site.exec(
+        f"mkdir -p /tmp/tls-{port}; cd /tmp/tls-{port}; openssl {subject} 2>/dev/null; "
+        f"setsid timeout 120 openssl s_server -www -accept 127.0.0.1:{port} -key key.pem -cert cert.pem "
+        ">/dev/null 2>&1 </dev/null &"
+    )
+    probe = {"httpGet": {"port": port, "scheme": "HTTPS"}} | OFTEN
+    yes = served24.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe)))).until_running("c")
+    yes.delete()
+    served24.until_gone(yes.pod)
+
+
+def test_https_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served22: Serving) -> None:
+    probe = {"httpGet": {"port": 1, "scheme": "HTTPS"}} | OFTEN
+    no = served22.vk.create(request(pod(sh("c", "exec sleep 600", livenessProbe=probe), restartPolicy="Always")))
+    no.until_over()
+    assert no.phase == "Failed"
+    assert "neither the node nor the image has one" in no.terminated("c")["message"]
+
+
+def test_grpc_is_asked_by_the_client_in_the_image_and_where_there_is_none_says_so(served: Serving) -> None:
+    probe = {"grpc": {"port": 50051, "service": "s"}} | OFTEN
+    no = served.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe), restartPolicy="Always")))
+    no.until_over()
+    assert no.phase == "Failed"
+    assert "neither the node nor the image has" in no.terminated("c")["message"]
+
+
+def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(served: Serving) -> None:
+    alive = (
+        execute("[ ! -e /tmp/ill ] && [ ! -e $DIR/ill ] || { echo unwell; exit 1; }") | OFTEN | {"failureThreshold": 2}
+    )
+    script = (
+        "rm -f $DIR/ill; echo run >>$DIR/order; trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"
+    )
+    hook = {"preStop": execute("echo hook >>$DIR/order")}
+    a_pod = with_folder(sh("c", script, livenessProbe=alive, lifecycle=hook), restartPolicy="OnFailure")
+    probed = served.vk.create(request(a_pod)).until_running("c")
+    until_in_folder(served, a_pod, "order")
+    put(served, a_pod, "ill")
+    probed.until_true(lambda: restarts(probed) == 1 and "running" in probed.state("c"), "it has been started again")
+    assert probed.status
+    last = probed.status["containers"][0]["lastState"]["terminated"]
+    assert (last["exitCode"], last["message"]) == (143, "the liveness probe failed: unwell")
+    wait_until(lambda: in_folder(served, a_pod, "order").split() == ["run", "hook", "told", "run"], "in this order")
+    probed.delete()
+    served.until_gone(a_pod)
+
+
+def test_a_startup_probe_gives_time_and_then_ends_the_container(served: Serving) -> None:
+    """A liveness probe that would fail at once does not begin before."""
+    never = execute("exit 1") | OFTEN | {"failureThreshold": 3}
+    at_once = execute("exit 1") | OFTEN | {"failureThreshold": 1}
+    a_pod = pod(sh("c", "exec sleep 600", startupProbe=never, livenessProbe=at_once))
+    probed = served.vk.create(request(a_pod)).until_over()
+    assert probed.phase == "Failed"
+    assert probed.terminated("c")["message"] == "the startup probe failed"
+
+
+def test_probes_can_be_turned_off(site: Site, serve: Serve) -> None:
+    served = serve(site, EnableProbes=False)
+    probe = execute("exit 1") | OFTEN
+    off = served.vk.create(request(pod(sh("c", "sleep 3", readinessProbe=probe, livenessProbe=probe))))
+    assert off.until_over().phase == "Succeeded"
+    assert "readinessProbe of container 'c' has no effect: EnableProbes is false" in served.sidecar.log
+
+
+@pytest.mark.parametrize(
+    ("probe", "sentence"),
+    [
+        ({}, "livenessProbe of container 'c' must have exactly one action, and has 0"),
+        ({"exec": {"command": []}}, "livenessProbe of container 'c' has no command to execute"),
+        ({"httpGet": {"port": "web"}}, "names the port 'web', which is not among the container's ports"),
+        ({"tcpSocket": {"port": 1}, "successThreshold": 2}, "has successThreshold 2: it must be 1"),
+    ],
+)
+def test_a_probe_that_is_none_is_refused(served24: Serving, probe: dict[str, Any], sentence: str) -> None:
+    answer = served24.vk.refused(request(pod(sh("c", "true", livenessProbe=probe))))
+    assert answer.status == 400
+    assert sentence in answer.text

@@ -1,0 +1,42 @@
+"""Native sidecars: init containers that stay."""
+
+from pods import request, sh
+from serving import Serving
+from shared_folder import in_folder, with_folder
+
+
+def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(served: Serving) -> None:
+    ends = "trap 'echo side ends >>$DIR/order; exit 0' TERM"
+    side = f"{ends}; echo side >>$DIR/order; touch $DIR/up; while :; do sleep 0.1; done"
+    a_pod = with_folder(
+        sh("main", "echo main >>$DIR/order; sleep 1; echo main ends >>$DIR/order"),
+        init=(
+            sh("before", "echo before >>$DIR/order"),
+            sh("side", side, restartPolicy="Always"),
+            sh("after", "until [ -e $DIR/up ]; do sleep 0.1; done; echo after >>$DIR/order"),
+        ),
+    )
+    done = served.vk.create(request(a_pod)).until_over()
+    assert done.phase == "Succeeded"
+    assert done.status
+    assert [each["name"] for each in done.status["initContainers"]] == ["before", "after"]
+    assert in_folder(served, a_pod, "order").splitlines() == [
+        "before",
+        "side",
+        "after",
+        "main",
+        "main ends",
+        "side ends",
+    ]
+    assert served.jobs_of(a_pod) == ["COMPLETED"], "how a sidecar ends is nobody's failure"
+
+
+def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(served: Serving) -> None:
+    ends = "trap 'sleep {1}; echo {0} >>$DIR/order; exit 0' TERM; touch $DIR/{0}; while :; do sleep 0.1; done"
+    a_pod = with_folder(
+        sh("main", ends.format("main", 1)), init=(sh("side", ends.format("side", 0), restartPolicy="Always"),)
+    )
+    deleted = served.vk.create(request(a_pod)).until_running("main")
+    deleted.delete()
+    served.until_gone(a_pod)
+    assert in_folder(served, a_pod, "order").split() == ["main", "side"]

@@ -1,0 +1,390 @@
+"""What runs beside a container: hooks, probes, and commands in its world."""
+
+import os
+import signal
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Self
+
+import pytest
+from node import BASH, Node, sh, until
+
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.shell import quote, words
+
+FOREVER = sh("exec sleep 300")
+NOW = "0 1 5"  # delay, period and timeout of a probe that comes at once and often
+
+
+def here(script: str) -> str:
+    """An action in the world of a container that runs on the node itself."""
+    return f"inside {sh(script)}"
+
+
+@pytest.fixture
+def answers() -> Iterator["Answers"]:
+    with Answers() as server:
+        yield server
+
+
+class Answers(ThreadingHTTPServer):
+    """An HTTP server whose status a test decides, and which remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def over_tls(self, folder: Path) -> None:
+        """With a certificate that nobody has reason to trust."""
+        key, certificate = folder / "key.pem", folder / "cert.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=nobody", "-days", "1",
+             "-keyout", key, "-out", certificate],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe that was killed hangs up."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Answers
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, dict(self.headers)))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def waiting(node: Node, name: str = "main") -> Record | None:
+    record = node.record(name)
+    return record if record and record.phase is ContainerPhase.WAITING else None
+
+
+# --- probes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node: Node) -> None:
+    calls = f"world alike\nprobe readiness {NOW} 1 1 '' {here('[ -e ready ] || { echo no file; exit 1; }')}\n"
+    job = node.start(f"{calls}container main {FOREVER}")
+    until(lambda: (record := waiting(node)) and record.message == "its readiness probe failed: no file")
+    assert waiting(node).reason == "NotReady"
+    (node.pod / "ready").touch()
+    until(lambda: node.is_running("main"))
+    (node.pod / "ready").unlink()
+    until(lambda: waiting(node))
+    job.term()
+    assert job.end().code == 143
+
+
+def test_successes_count_in_a_row(node: Node) -> None:
+    every_other = here("echo >>probes; [ -e steady ] || exit $(($(wc -l <probes) % 2))")
+    job = node.start(f"world alike\nprobe readiness {NOW} 2 9 '' {every_other}\ncontainer main {FOREVER}")
+    until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) == 4)
+    assert waiting(node)
+    (node.pod / "steady").touch()
+    until(lambda: node.is_running("main"))
+    job.term()
+    job.end()
+
+
+def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_by_policy(node: Node) -> None:
+    script = "echo run >>runs; trap 'echo told >>runs; exit 0' TERM; while :; do sleep 0.05; done"
+    alive = here("[ $(wc -l <runs) -gt 2 ] || { echo unwell; exit 1; }")
+    calls = f"restart_policy OnFailure\nworld alike\nprobe liveness {NOW} 1 2 '' {alive}\n"
+    job = node.start(f"{calls}container main {sh(script)}")
+    until(lambda: (record := node.record("main")) and record.restarts == 1)
+    assert (node.pod / "runs").read_text().split()[:2] == ["run", "told"]
+    last = node.record("main").last
+    assert (last.exit_code, last.message) == (143, "the liveness probe failed: unwell")
+    job.term()
+    assert job.end().code == 143
+
+
+def test_without_a_policy_it_has_failed(node: Node) -> None:
+    calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
+    assert node.run(f"{calls}container main {sh('trap exit TERM; while :; do sleep 0.05; done')}").code == 143
+    record = node.ended("main")
+    assert (record.exit_code, record.message, record.reason) == (143, "the liveness probe failed", "Unhealthy")
+
+
+def test_a_probe_has_a_grace_period_of_its_own(node: Node) -> None:
+    calls = f"world alike\nprobe liveness {NOW} 1 1 1 {here('exit 1')}\n"
+    assert node.run(f"{calls}container main {sh('trap : TERM; while :; do sleep 0.05; done')}").code == 137
+
+
+def test_no_other_probe_begins_before_the_startup_probe_has_succeeded(node: Node) -> None:
+    calls = [
+        "world alike",
+        f"probe startup {NOW} 1 9 '' {here('[ -e up ]')}",
+        f"probe readiness {NOW} 1 1 '' {here('[ -e up ] || touch early')}",
+        f"probe liveness {NOW} 1 1 '' {here('[ -e up ] || touch early')}",
+        f"container main {FOREVER}",
+    ]
+    job = node.start("\n".join(calls))
+    until(lambda: waiting(node))
+    assert waiting(node).message == "its startup probe has not succeeded yet"
+    time.sleep(1.5)
+    (node.pod / "up").touch()
+    until(lambda: node.is_running("main"))
+    assert not (node.pod / "early").exists()
+    job.term()
+    job.end()
+
+
+def test_a_startup_probe_that_fails_too_often_ends_the_container(node: Node) -> None:
+    calls = f"world alike\nprobe startup {NOW} 1 2 '' {here('echo >>probes; exit 1')}\n"
+    assert node.run(f"{calls}container main {FOREVER}").code == 143
+    assert node.ended("main").message == "the startup probe failed"
+    assert len((node.pod / "probes").read_text()) == 2
+
+
+def test_a_probe_that_takes_too_long_has_failed_and_all_of_it_is_gone(node: Node) -> None:
+    calls = f"world alike\nprobe liveness 0 1 1 1 1 '' {here('sleep 300 & sleep 300')}\n"
+    assert node.run(f"{calls}container main {FOREVER}").code == 143
+    assert node.ended("main").message == "the liveness probe failed: it took longer than 1 s"
+
+
+def test_the_first_probe_comes_after_its_delay(node: Node) -> None:
+    calls = f"world alike\nprobe liveness 2 1 5 1 1 '' {here('exit 1')}\n"
+    node.run(f"{calls}container main {FOREVER}")
+    record = node.ended("main")
+    assert record.finished - record.started >= 1
+
+
+def test_a_probe_that_hangs_ends_with_its_container(node: Node) -> None:
+    calls = f"world alike\nprobe readiness 0 1 300 1 1 '' {here('touch probed; sleep 300')}\n"
+    assert node.run(f"{calls}container main {sh('until [ -e probed ]; do sleep 0.05; done; exit 4')}").code == 4
+
+
+def test_every_word_of_a_probe_arrives_byte_for_byte(node: Node) -> None:
+    hostile = ["", " a  b", "$(touch x)", "`id`", "a'b", 'a"b', "a\nb", "*", "\\n", "-n", "ünï"]
+    command = words(
+        ["sh", "-c", 'for each; do printf "%s\\0" "$each"; done >words.new; mv words.new words', "sh", *hostile]
+    )
+    job = node.start(f"world alike\nprobe liveness {NOW} 1 1 '' inside {command}\ncontainer main {FOREVER}")
+    until((node.pod / "words").exists)
+    job.term()
+    job.end()
+    assert (node.pod / "words").read_text().split("\0")[:-1] == hostile
+
+
+# --- actions ----------------------------------------------------------------------------------------------------------
+
+
+def action(node: Node, call: str, path: str = "") -> tuple[int, str]:
+    """The exit code of a probe's action, and what it says."""
+    set_path = f"PATH={path}\n" if path else ""
+    ended = node.run(f"{set_path}{call}\nprintf 'exit %s\\n' $?")
+    said, _, code = ended.output.rpartition("exit ")
+    return int(code), said.strip()
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (204, 0), (302, 0), (399, 0), (400, 1), (503, 1)])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_http_get(node: Node, answers: Answers, scheme: str, status: int, code: int) -> None:
+    if scheme == "https":
+        answers.over_tls(node.root)
+    answers.status = status
+    headers = words(['X-One: it\'s "quoted" \\ $HOME', "Host: example.org"])
+    call = f"http_get {scheme} 127.0.0.1 {answers.server_port} '/a?b=c&d' {headers}"
+    said = f"{scheme}://127.0.0.1:{answers.server_port}/a?b=c&d answers with status {status}" if code else ""
+    assert action(node, call) == (code, said)
+    ((path, asked),) = answers.asked
+    assert path == "/a?b=c&d"
+    assert asked["Host"] == "example.org"
+    assert asked["X-One"] == 'it\'s "quoted" \\ $HOME'
+
+
+def tools(node: Node, *names: str) -> str:
+    """A PATH with these programs, and what the runner itself needs."""
+    folder = node.root / "bin"
+    folder.mkdir()
+    for name in (*names, *["sh", "cat", "sed", "head", "tail", "tr", "rm", "mkdir", "mv", "ln", "readlink", "sleep"]):
+        found = subprocess.run(["which", name], capture_output=True, text=True, check=False).stdout.strip()
+        assert found, f"{name} is not on this machine"
+        (folder / name).symlink_to(found)
+    return str(folder)
+
+
+@pytest.mark.parametrize("tool", ["openssl", "curl", "wget"])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_https_takes_whatever_the_node_has(node: Node, answers: Answers, tool: str, status: int, code: int) -> None:
+    answers.over_tls(node.root)
+    answers.status = status
+    path = tools(node, tool)
+    assert action(node, f"http_get https 127.0.0.1 {answers.server_port} /x 'A: b'", path)[0] == code
+    assert answers.asked[0][0] == "/x"
+    assert answers.asked[0][1]["A"] == "b"
+
+
+def test_https_without_any_client_says_so(node: Node) -> None:
+    said = "https needs curl, openssl or wget, and neither the node nor the image has one"
+    assert action(node, "http_get https 127.0.0.1 1 /", tools(node)) == (78, said)
+
+
+def test_tcp_socket(node: Node, answers: Answers) -> None:
+    assert action(node, f"tcp_socket 127.0.0.1 {answers.server_port}") == (0, "")
+    assert action(node, "tcp_socket 127.0.0.1 1") == (1, "no connection to 127.0.0.1 port 1")
+    assert action(node, "http_get http 127.0.0.1 1 /") == (1, "no answer from http://127.0.0.1:1/")
+
+
+def test_grpc_asks_the_client_of_the_node(node: Node) -> None:
+    client = node.root / "bin" / "grpc_health_probe"
+    client.parent.mkdir()
+    client.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
+    client.chmod(0o755)
+    said = "-addr=127.0.0.1:50051 -service=it's -connect-timeout=60s -rpc-timeout=60s"
+    path = f"{client.parent}:{os.environ['PATH']}"
+    assert action(node, 'grpc 50051 "it\'s"', path) == (3, said)
+
+
+@pytest.mark.parametrize("policy", ["Never", "Always"])
+def test_a_probe_that_nothing_can_carry_out_fails_the_container_for_good(node: Node, policy: str) -> None:
+    calls = f"restart_policy {policy}\nworld alike\nprobe readiness {NOW} 1 3 '' grpc 50051 ''\n"
+    assert node.run(f"{calls}container main {FOREVER}").code == 143
+    assert node.ended("main").message == (
+        "the readiness probe cannot be carried out: "
+        "a grpc probe needs grpc_health_probe, and neither the node nor the image has it"
+    )
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def test_post_start_runs_beside_the_container_which_waits_for_it(node: Node) -> None:
+    calls = f"world alike\npost_start {here('until [ -e go ]; do sleep 0.02; done; echo hooked >hook')}\n"
+    job = node.start(f"{calls}container main {sh('until [ -e hook ]; do sleep 0.02; done; exec sleep 300')}")
+    until(lambda: waiting(node))
+    assert waiting(node).message == "its postStart hook is running"
+    (node.pod / "go").touch()
+    until(lambda: node.is_running("main"))
+    job.term()
+    assert job.end().code == 143
+
+
+def test_a_post_start_that_fails_ends_the_container(node: Node) -> None:
+    calls = f"world alike\npost_start {here('echo oh; exit 3')}\n"
+    assert node.run(f"{calls}container main {FOREVER}").code == 143
+    assert node.ended("main").message == "the postStart hook failed: oh"
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1", "QUIT"])
+def test_pre_stop_comes_before_the_signal_and_sees_the_container_alive(node: Node, name: str) -> None:
+    script = f"trap 'echo told >>order; exit 6' {name}; echo ready; while :; do echo >alive; sleep 0.05; done"
+    hook = "rm alive; until [ -e alive ]; do sleep 0.02; done; echo hook >>order"
+    job = node.start(f"world alike\nstop_signal {name}\npre_stop {here(hook)}\ncontainer main {sh(script)}")
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 6
+    assert (node.pod / "order").read_text().split() == ["hook", "told"]
+
+
+def test_pre_stop_does_not_run_when_the_container_ends_by_itself(node: Node) -> None:
+    assert node.run(f"world alike\npre_stop {here('touch hooked')}\ncontainer main {sh('exit 3')}").code == 3
+    assert not (node.pod / "hooked").exists()
+
+
+def test_pre_stop_runs_when_a_liveness_probe_fails(node: Node) -> None:
+    calls = f"world alike\npre_stop {here('touch hooked')}\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
+    assert node.run(f"{calls}container main {FOREVER}").code == 143
+    assert (node.pod / "hooked").exists()
+
+
+def test_a_pre_stop_that_fails_is_told_and_the_container_ends_all_the_same(node: Node) -> None:
+    job = node.start(f"world alike\npre_stop {here('echo oh; exit 3')}\ncontainer main {FOREVER}")
+    until(lambda: node.is_running("main"))
+    job.term()
+    ended = job.end()
+    assert ended.code == 143
+    assert ended.output == "remote-slurm: the preStop hook of container main failed with exit code 3: oh\n"
+
+
+def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(node: Node) -> None:
+    script = "trap 'echo told; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
+    job = node.start(f"world alike\npre_stop sleep 300\ncontainer main {sh(script)}", grace=1)
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 6
+    assert node.log("main") == "ready\ntold\n"
+
+
+def test_a_hook_ends_with_its_container(node: Node) -> None:
+    script = "until [ -e hooking ]; do sleep 0.05; done; exit 4"
+    job = node.start(f"world alike\npre_stop {here('touch hooking; sleep 300')}\ncontainer main {sh(script)}")
+    until(lambda: node.is_running("main"))
+    job.term()
+    assert job.end().code == 4
+
+
+# --- the world of a container -----------------------------------------------------------------------------------------
+
+
+def namespaces() -> bool:
+    return subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], check=False).returncode == 0
+
+
+needs_namespaces = pytest.mark.skipif(not namespaces(), reason="this machine has no user namespaces")
+IN_NAMESPACE = "unshare --user --map-root-user --mount --pid --fork --mount-proc "
+
+
+@needs_namespaces
+def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(node: Node) -> None:
+    odd = {"a.b": "odd", "IFS": ",", "options": "o", "_rs": "r", "PATH": os.environ["PATH"], "V": "it's $HOME\n"}
+    become = words(["env", "-i", *(f"{name}={value}" for name, value in odd.items()), "sleep", "300"])
+    mount = quote('mount -t tmpfs none /mnt; echo mine >/mnt/file; exec "$@"')
+    look = "cat /mnt/file && cat /proc/$$/environ"
+    script = f"{{ {look}; }} >{node.pod}/seen.new && pgrep sleep && mv {node.pod}/seen.new {node.pod}/seen"
+    calls = f"world joined false\nprobe readiness {NOW} 1 1 '' inside sh -c {quote(script)}\n"
+    job = node.start(f"{calls}container main {IN_NAMESPACE} sh -c {mount} sh {become}", grace=1)
+    until((node.pod / "seen").exists)
+    job.term()
+    job.end()
+    mine, _, environment = (node.pod / "seen").read_text().partition("\n")
+    assert mine == "mine"
+    entries = dict(entry.split("=", 1) for entry in environment.split("\0")[:-1])
+    assert {name: value for name, value in entries.items() if name not in ("SHLVL", "_")} == odd, "bash adds those two"
+
+
+def test_what_cannot_be_joined_is_another_container_with_the_same_words(node: Node) -> None:
+    hook = "inside sh -c 'echo $WORLD >seen.new; mv seen.new seen'"
+    job = node.start(f"world alike env WORLD=alike\npost_start {hook}\ncontainer main {FOREVER}")
+    until((node.pod / "seen").exists)
+    assert (node.pod / "seen").read_text() == "alike\n"
+    job.term()
+    job.end()
+
+
+def test_signals_of_the_site_do_not_confuse_it(node: Node) -> None:
+    """SIGUSR1 is what its own processes send to a supervisor; without their files it means nothing."""
+    job = node.start(f"container main {sh('echo $PPID; exec sleep 300')}")
+    until(lambda: node.is_running("main") and node.log("main").endswith("\n"))
+    os.kill(int(node.log("main")), signal.SIGUSR1)
+    time.sleep(0.2)
+    assert node.is_running("main")
+    job.term()
+    assert job.end().code == 143
+
+
+def test_bash_reads_it(node: Node) -> None:
+    assert subprocess.run([BASH, "-n", node.pod / "runner.sh"], check=False).returncode == 0

@@ -1,0 +1,200 @@
+"""Containers over time: what is started again, and when; native sidecars; what a container says of its own end."""
+
+import os
+import time
+
+import pytest
+from node import BASH, Node, sh, until
+
+from remote_slurm.domain.records import ContainerPhase, LastRun
+from remote_slurm.domain.shell import quote
+
+QUICK = "backoff_first=1 backoff_limit=2\n"
+COUNT = "echo run >>runs; "
+
+
+def runs(node: Node) -> int:
+    path = node.pod / "runs"
+    return path.read_text().count("run\n") if path.exists() else 0
+
+
+# --- restart policy ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("calls", "code", "times"), [
+    ("", 3, 1),
+    ("restart_policy OnFailure\n", 0, 3),
+    ("restart_rule In 3 4\n", 0, 3),
+    ("restart_rule In 4\n", 3, 1),
+    ("restart_rule NotIn 0 4\n", 0, 3),
+    ("restart_rule NotIn 3\n", 3, 1),
+])  # fmt: skip
+def test_a_container_that_fails_is_started_again_by_policy(node: Node, calls: str, code: int, times: int) -> None:
+    script = sh(f"{COUNT} [ $(wc -l <runs) -ge 3 ] || exit 3")
+    assert node.run(f"{QUICK}{calls}container main {script}").code == code
+    assert runs(node) == times
+    record = node.ended("main")
+    assert (record.exit_code, record.restarts) == (code, times - 1)
+
+
+def test_it_says_how_the_last_run_ended_and_keeps_its_log(node: Node) -> None:
+    script = sh(f"{COUNT} echo of run $(wc -l <runs); [ $(wc -l <runs) -ge 2 ] || exit 3")
+    assert node.run(f"{QUICK}restart_policy OnFailure\ncontainer main {script}").code == 0
+    record = node.ended("main")
+    assert record.last == LastRun(record.last.started, record.last.finished, 3, 0)
+    assert record.last.started <= record.last.finished <= record.started
+    assert node.log("main") == "of run 2\n"
+    assert (node.pod / "logs" / "main.previous.log").read_text() == "of run 1\n"
+
+
+def test_the_first_restart_comes_at_once_and_later_ones_wait_and_say_so(node: Node) -> None:
+    job = node.start(f"backoff_first=30\nrestart_policy OnFailure\ncontainer main {sh(COUNT + 'exit 3')}")
+    until(lambda: (record := node.record("main")) and record.phase is ContainerPhase.WAITING)
+    record = node.record("main")
+    assert (runs(node), record.restarts, record.reason) == (2, 1, "CrashLoopBackOff")
+    assert record.message == "back-off 30s restarting the container, whose exit code was 3"
+    assert record.last.exit_code == 3
+    job.term()
+    assert job.end().code == 3
+    assert node.ended("main").message == "the job was told to stop"
+
+
+@pytest.mark.parametrize("ran", [599, 600])
+def test_the_delay_doubles_to_a_limit_and_starts_over_after_a_long_run(node: Node, ran: int) -> None:
+    script = (
+        "run_began=0 run_ended=1 backoff=0\n"
+        'for _ in 1 2 3 4 5 6 7 8; do next_delay; printf "%s " "$delay"; done\n'
+        f'run_ended={ran}; next_delay; printf "%s\\n" "$delay"'
+    )
+    assert node.run(script).output == f"0 10 20 40 80 160 300 300 {300 if ran < 600 else 0}\n"
+
+
+def test_always_restarts_success_too_and_a_stop_makes_it_none(node: Node) -> None:
+    job = node.start(f"{QUICK}restart_policy Always\ncontainer main {sh(COUNT)}")
+    until(lambda: runs(node) >= 2)
+    job.term()
+    assert job.end().code == 143
+    assert node.ended("main").exit_code == 143
+
+
+def test_an_init_container_has_to_succeed_once(node: Node) -> None:
+    script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
+    calls = f"restart_policy Always\ninit_container one {script}\ncontainer main {sh('echo main')}"
+    assert node.run(QUICK + calls).code == 0
+    assert node.ended("one").restarts == 1
+    assert node.log("main") == "main\n"
+
+
+def test_what_is_said_of_one_container_does_not_hold_for_the_next(node: Node) -> None:
+    calls = f"restart_policy OnFailure\ncontainer a {sh('exit 0')}\ncontainer b {sh('exit 3')}"
+    assert node.run(calls).code == 3
+    assert node.ended("b").restarts == 0
+
+
+def test_records_are_numbered_in_their_order(node: Node) -> None:
+    script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
+    node.run(f"restart_policy OnFailure\ncontainer main {script}")
+    assert node.ended("main").number == 3, "running, running again, terminated"
+
+
+def test_no_two_files_define_the_same_function(node: Node) -> None:
+    text = (node.pod / "runner.sh").read_text()
+    names = [line.partition("(")[0] for line in text.splitlines() if line.endswith("() {")]
+    assert len(names) > 50
+    assert sorted(names) == sorted(set(names))
+
+
+# --- native sidecars --------------------------------------------------------------------------------------------------
+
+
+def test_sidecars_run_beside_all_that_follows_and_end_last_in_reverse_order(node: Node) -> None:
+    side = "trap 'echo {0} ends >>order; exit 0' TERM; echo {0} >>order; touch {0}; while :; do sleep 0.05; done"
+    calls = [
+        f"sidecar_container one {sh(side.format('one'))}",
+        f"init_container init {sh('until [ -e one ]; do sleep 0.02; done; echo init >>order')}",
+        f"sidecar_container two {sh(side.format('two'))}",
+        f"container main {sh('until [ -e two ]; do sleep 0.02; done; echo main >>order')}",
+    ]
+    assert node.run("\n".join(calls)).code == 0
+    assert (node.pod / "order").read_text().split("\n")[:-1] == ["one", "init", "two", "main", "two ends", "one ends"]
+
+
+def test_a_sidecar_that_ends_is_started_again(node: Node) -> None:
+    calls = f"restart_policy Always\nsidecar_container side {sh(COUNT + 'exit 3')}\n"
+    calls += f"container main {sh('until [ $(wc -l <runs) -ge 2 ]; do sleep 0.05; done')}"
+    assert node.run(QUICK + calls).code == 0, "its failures are not the pod's"
+    assert node.ended("side").restarts >= 1
+
+
+def test_what_follows_a_sidecar_waits_for_its_startup_probe(node: Node) -> None:
+    calls = [
+        f"probe startup 0 1 5 1 9 '' {BASH} -c '[ -e up ]'",
+        f"sidecar_container side {sh('sleep 0.5; touch up; sleep 300')}",
+        f"container main {sh('[ -e up ]')}",
+    ]
+    assert node.run("\n".join(calls)).code == 0
+
+
+def test_sidecars_are_told_to_stop_once_the_containers_have(node: Node) -> None:
+    slow = "trap 'sleep 0.3; echo main >>order; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    side = "trap 'echo side >>order; exit 0' TERM; while :; do sleep 0.05; done"
+    job = node.start(f"sidecar_container side {sh(side)}\ncontainer main {sh(slow)}")
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 5
+    assert (node.pod / "order").read_text().split() == ["main", "side"]
+
+
+# --- what it says of its own end --------------------------------------------------------------------------------------
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("calls", "script", "message"),
+    [
+        ("termination_message messages/main File", r"printf 'a\tb\\n\nend\n' >messages/main; exit 3", "a\tb\\n\nend"),
+        ("termination_message messages/main File", "echo of success >messages/main", "of success"),
+        ("termination_message messages/main File", "echo log; exit 3", ""),
+        ("termination_message messages/main FallbackToLogsOnError", "echo log; exit 3", "log"),
+        ("termination_message messages/main FallbackToLogsOnError", "echo log", ""),
+        ("termination_message messages/main FallbackToLogsOnError", "echo log; echo m >messages/main; exit 3", "m"),
+        ("termination_message - FallbackToLogsOnError", "seq 1 100; exit 3", "\n".join(map(str, range(21, 101)))),
+        ("termination_message - FallbackToLogsOnError", f"echo {LONG}; exit 3", LONG[:2047]),
+        ("termination_message messages/main File", f"echo {LONG} >messages/main; exit 3", LONG[:4096]),
+        ("termination_message messages/main File", "rm messages/main; exit 3", ""),
+    ],
+)
+def test_the_termination_message(node: Node, calls: str, script: str, message: str) -> None:
+    node.run(f"{calls}\ncontainer main {sh(script)}")
+    assert node.ended("main").message == message
+
+
+def test_each_run_has_a_message_of_its_own(node: Node) -> None:
+    script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || {{ echo first >messages/main; exit 3; }}")
+    calls = "restart_policy OnFailure\ntermination_message messages/main File\n"
+    assert node.run(f"{QUICK}{calls}container main {script}").code == 0
+    record = node.ended("main")
+    assert (record.message, record.last.message) == ("", "first")
+
+
+def test_a_file_of_the_node_counts_if_it_was_written_since(node: Node) -> None:
+    old, new = node.root / "old", node.root / "new"
+    for path in (old, new):
+        path.write_text("stale")
+        os.utime(path, (time.time() - 60,) * 2)
+    calls = [
+        f"termination_message {quote(str(old))} File\ncontainer a {sh('exit 3')}",
+        f"termination_message {quote(str(new))} File\ncontainer b {sh(f'sleep 0.1; echo fresh >{new}; exit 3')}",
+    ]
+    node.run("\n".join(calls))
+    assert (node.ended("a").message, node.ended("b").message) == ("", "fresh")
+
+
+def test_who_was_stopped_says_both(node: Node) -> None:
+    script = "trap 'echo last words >messages/main; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    job = node.start(f"termination_message messages/main File\ncontainer main {sh(script)}")
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    job.end()
+    assert node.ended("main").message == "last words; the job was told to stop"

@@ -1,0 +1,37 @@
+"""Pods whose containers share a folder of the node, which outlives them, at the same path at both kinds of sites."""
+
+from typing import Any
+
+from pods import Json, key, pod
+from serving import Serving, wait_until
+
+
+def with_folder(*containers: Json, init: tuple[Json, ...] = (), **spec: Any) -> Json:
+    """Each container finds the folder in $DIR; what it is to the node, `folder_of` says."""
+    a_pod = pod(*containers, **spec)
+    folder = folder_of(a_pod)
+    a_pod["spec"]["volumes"] = [{"name": "dir", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}]
+    if init:
+        a_pod["spec"]["initContainers"] = list(init)
+    for each in (*init, *containers):
+        each["env"] = [*each.get("env", []), {"name": "DIR", "value": folder}]
+        each["volumeMounts"] = [{"name": "dir", "mountPath": folder}]
+    return a_pod
+
+
+def folder_of(a_pod: Json) -> str:
+    return f"/tmp/{key(a_pod)}"
+
+
+def in_folder(served: Serving, a_pod: Json, name: str) -> str:
+    """A file's content; empty where it is not there."""
+    return served.site.exec(f"cat {folder_of(a_pod)}/{name} 2>/dev/null || true")
+
+
+def until_in_folder(served: Serving, a_pod: Json, name: str) -> None:
+    wait_until(lambda: served.site.exec(f"ls {folder_of(a_pod)}/{name} 2>/dev/null || true"), f"{name} is there")
+
+
+def execute(script: str) -> Json:
+    """The exec action of a probe or a hook."""
+    return {"exec": {"command": ["/bin/sh", "-c", script]}}
