@@ -126,7 +126,7 @@ class _Standing(Collector):
         yield _gauge("last_poll_age_seconds", "Since the last look at the site that succeeded.", pods.poller.age)
         yield _gauge("site_clock_offset_seconds", "How far the site's clock is ahead.", pods.poller.clock_offset)
         yield _gauge("open_deletes", "Deletes that are accepted and not carried out yet.", len(pods.deletes))
-        yield _gauge("orphans", "Jobs below DataRootFolder that belong to no pod known here.", len(pods.orphans()))
+        yield _gauge("orphans", "Jobs whose pods Kubernetes does not ask for any more.", len(pods.unasked.found()))
         yield _counter("jobs_adopted", "Jobs that were found at the site at the start.", pods.adopted)
 
 

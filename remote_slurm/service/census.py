@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from remote_slurm.domain.reasons import pending_sentence
 from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm import Job, JobState, Phase
+from remote_slurm.domain.slurm import JobState, Phase
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.overview import state_and_reason
 
@@ -64,13 +63,3 @@ def _end(record: Record) -> str:
 def states(entries: Entries) -> Counter[str]:
     """State -> how many pods."""
     return Counter(standing(entry)[0] for entry in entries)
-
-
-def orphans(jobs: Iterable[Job], entries: Entries, deleted: Iterable[str]) -> list[Job]:
-    """Jobs below DataRootFolder that are not over and belong to no pod that is known here, nor to one being deleted."""
-    gone = set(deleted)
-    return [
-        job
-        for job in jobs
-        if job.pod not in gone and job.state.phase is not Phase.ENDED and entries.get(job.pod) is None
-    ]

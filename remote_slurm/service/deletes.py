@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from remote_slurm.errors import SiteError
 from remote_slurm.events import detail, event, warn
@@ -36,9 +36,6 @@ class Deletes:
 
     def __contains__(self, pod: str) -> bool:
         return pod in self._open
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._open))
 
     def __len__(self) -> int:
         return len(self._open)

@@ -22,6 +22,7 @@ from remote_slurm.remote.listing import Listed, listing
 from remote_slurm.remote.site import Site
 from remote_slurm.service import census
 from remote_slurm.service.entries import Entries, Entry
+from remote_slurm.service.orphans import SUSPICIOUS_SECONDS, Orphans
 from remote_slurm.service.overview import address, container_state
 from remote_slurm.service.poller import Poller
 
@@ -39,11 +40,12 @@ _ORDER = {"failed": 0, "waiting": 1, "running": 2, "ending": 3, "unknown": 4, "s
 class Lookout:
     """`view` is what there is to see."""
 
-    def __init__(self, site: Site, entries: Entries, poller: Poller, config: Config) -> None:
+    def __init__(self, site: Site, entries: Entries, poller: Poller, config: Config, orphans: Orphans) -> None:
         self._site = site
         self._entries = entries
         self._poller = poller
         self._config = config
+        self._orphans = orphans
         self._partitions = _Asked(self._ask_partitions)
         self._names = _Asked(self._ask_names)
         self._listed: dict[str, Listed] = {}
@@ -127,6 +129,7 @@ class Lookout:
         return self._since.get(entry.pod, entry.since)
 
     def _row(self, phase: str, entry: Entry) -> dict[str, Any]:
+        unasked = self._orphans.unasked_seconds(entry)
         listed = self._listed.get(entry.pod)
         return {
             "pod": entry.pod,
@@ -137,6 +140,7 @@ class Lookout:
             "reason": census.reason(entry),
             "startsAt": entry.job.start if entry.job and entry.job.state.phase is Phase.WAITING else None,
             "ageSeconds": max(0, int(time.time() - self._began(entry))),
+            "unaskedSeconds": int(unasked) if unasked >= SUSPICIOUS_SECONDS else None,
             "containers": [container_state(name, entry.records.get(name)) for name in self._containers(entry)],
         }
 

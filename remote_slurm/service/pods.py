@@ -69,7 +69,7 @@ class Pods:
         self.deletes = Deletes(site, self._entries, journal)
         self.unasked = Orphans(self._entries, self.deletes, config.orphan_grace_period)
         self.capacity = CapacityWatch(site, config)
-        self.lookout = Lookout(site, self._entries, self.poller, config)
+        self.lookout = Lookout(site, self._entries, self.poller, config, self.unasked)
 
     # --- life ---
 
@@ -294,10 +294,6 @@ class Pods:
     def states(self) -> Counter[str]:
         """How many pods stand how."""
         return census.states(self._entries)
-
-    def orphans(self) -> list[Job]:
-        """Jobs at the site that belong to no pod which is known here."""
-        return census.orphans(self.poller.jobs, self._entries, self.deletes)
 
     async def overview(self) -> dict[str, Any]:
         """All pods that have a folder at the site, for people; see overview.py. Raises SiteError."""

@@ -24,6 +24,7 @@ from remote_slurm.remote.convoy import SbatchFailed
 from remote_slurm.remote.observer import Observers
 from remote_slurm.remote.session import Result
 from remote_slurm.remote.site import Site
+from remote_slurm.service.orphans import SUSPICIOUS_SECONDS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "monitoring"
@@ -51,12 +52,11 @@ async def read(api: Api) -> Figures:
 
 async def test_pods_by_state_and_how_the_site_stands(serve: Serve) -> None:
     jobs = [Job("7", JobState.RUNNING, pod="ns-1"), Job("8", JobState.PENDING, "Priority", pod="ns-2")]
-    stranger = Job("9", JobState.RUNNING, pod="ns-3")
-    api: Api = await serve(FakeSite(jobs=[*jobs, stranger], known={"ns-1": "7", "ns-2": "8"}))
+    api: Api = await serve(FakeSite(jobs=jobs, known={"ns-1": "7", "ns-2": "8"}))
     await api.looked()
     found = await read(api)
     assert {state: of(found, "pods", state=state) for state in ("RUNNING", "PENDING")} == {"RUNNING": 1, "PENDING": 1}
-    assert [of(found, name) for name in ("jobs_adopted_total", "orphans", "open_deletes")] == [2, 1, 0]
+    assert [of(found, name) for name in ("jobs_adopted_total", "orphans", "open_deletes")] == [2, 0, 0]
     assert [of(found, name) for name in ("connected", "breaker_open", "sessions_in_use", "sessions_limit")] == [
         1,
         0,
@@ -68,11 +68,14 @@ async def test_pods_by_state_and_how_the_site_stands(serve: Serve) -> None:
     assert (of(found, "last_poll_age_seconds") or 0) < 60
 
 
-async def test_an_orphan_is_no_job_that_is_over_or_being_deleted(serve: Serve) -> None:
-    site = FakeSite(jobs=[Job("7", JobState.COMPLETED, pod="ns-1")])
-    api: Api = await serve(site)
+async def test_a_job_that_kubernetes_does_not_ask_for_while_it_asks_for_others_is_an_orphan(serve: Serve) -> None:
+    jobs = [Job(str(number), JobState.RUNNING, pod=f"ns-{number}") for number in (7, 8)]
+    api: Api = await serve(FakeSite(jobs=jobs, known={job.pod: job.id for job in jobs}))
     await api.looked()
     assert of(await read(api), "orphans") == 0
+    api.pods.unasked._now += SUSPICIOUS_SECONDS + 1
+    api.pods.unasked.asked(["ns-7"])
+    assert of(await read(api), "orphans") == 1
 
 
 async def test_creates_polls_and_what_was_refused(serve: Serve) -> None:

@@ -223,7 +223,8 @@ function updatePod(item, pod) {
   say(summary.querySelector(".name"), pod.name);
   say(summary.querySelector(".job"), pod.jobId);
   say(summary.querySelector(".age"), duration(pod.ageSeconds));
-  say(summary.querySelector(".reason"), pod.reason);
+  const unasked = pod.unaskedSeconds && `Kubernetes has not asked for it for ${duration(pod.unaskedSeconds)}`;
+  say(summary.querySelector(".reason"), [unasked, pod.reason].filter(Boolean).join("; "));
   if (item.querySelector("details").open) updateInside(item, pod);
 }
 
