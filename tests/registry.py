@@ -48,7 +48,11 @@ class Registry:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_port}"
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
 
     def push(self, name: str, *, entrypoint: list[str] | None = None, mark: str = "", **config: Any) -> str:
         """An image `name:tag` with `mark` in its file /mark; the URI to pull it by. A later push moves the tag."""

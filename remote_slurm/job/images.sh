@@ -21,15 +21,28 @@ images() {
     local retries=$1 seconds=10
     shift
     rm -f image.tries
+    waits ContainerCreating "images are being pulled on $(hostname)" "$@"
     until [[ -n $failed ]] || pull_images; do
         if ((retries-- == 0)); then
             failed="ErrImagePull: $(<image.failed)"
             return
         fi
         say "$(<image.failed); it is tried again in $seconds s"
+        waits ErrImagePull "$(<image.failed)" "$@"
         sleep "$seconds" &
         await "$!"
         seconds=$((seconds < 160 ? seconds * 2 : 300))
+    done
+}
+
+# waits REASON MESSAGE NAME...: these containers have not started, and why. Whatever comes of them is recorded later, which
+# the numbers of records tell: this one is 0.
+waits() {
+    local word=$1 message=$2 name time
+    time=$(now)
+    shift 2
+    for name; do
+        number=-1 reason=$word record "$name" waiting "$time" 0 0 0 "$message"
     done
 }
 
@@ -61,6 +74,15 @@ podman_storage() {
         >"$CONTAINERS_CONF_OVERRIDE"
     storage_conf "$folder/storage" "$driver" >"$CONTAINERS_STORAGE_CONF"
     "${podman[@]}" info >/dev/null 2>&1 || storage_conf "$folder/storage" vfs >"$CONTAINERS_STORAGE_CONF"
+    watch_podman
+}
+
+# Containers are no children of this shell: where Slurm tracks processes by their parents, they would outlive a job that
+# is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end together.
+watch_podman() {
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done; exec "$@"' "$$" \
+        "${podman[@]}" rm --all --force --time 0 </dev/null >/dev/null 2>&1 &)
 }
 
 storage_conf() {

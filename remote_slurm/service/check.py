@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from remote_slurm.config import Config, ContainerRuntime
+from remote_slurm.config import Config, ContainerRuntime, ImagePull
 from remote_slurm.errors import AuthenticationRefused, HostKeyRefused, RemoteFailed, SiteError, Unreachable
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.dial import Link
@@ -216,6 +216,11 @@ class Chain:
         if self._config.container_runtime is ContainerRuntime.NONE:
             return Holds("ContainerRuntime is none: commands run on the nodes themselves")
         answer = await self.site.look("check-runtime", {"runtime": self._config.runtime_path})
+        if answer.has("absent") and self._config.image_pull is ImagePull.LOGIN:
+            raise Breaks(
+                f"{answer.get('absent')} is not on the login node, and ImagePull is login",
+                f"set {self._config.runtime_key} to its full path there: CommandPrefix is for jobs only",
+            )
         if answer.has("absent"):
             return Holds(
                 f"{answer.get('absent')} is not on the login node",

@@ -162,6 +162,13 @@ def test_the_view_from_a_compute_node(program_at: ProgramAt, site: Site) -> None
     assert _pods_left(site, program) == []
 
 
+def test_a_login_node_that_is_to_pull_images_needs_the_runtime(program_at: ProgramAt, site: Site) -> None:
+    options = ("--set", "SingularityPath=/opt/apptainer", "--set", "ImagePull=login")
+    found = broken(program_at(site), "container runtime", *options)
+    assert "not on the login node, and ImagePull is login" in found["message"]
+    assert "set SingularityPath to its full path there" in found["remedy"]
+
+
 def test_a_node_without_the_runtime(program_at: ProgramAt, site: Site) -> None:
     found = findings(program_at(site), "--job", "--set", "SingularityPath=/opt/apptainer")
     assert found[NODE[0]]["ok"]

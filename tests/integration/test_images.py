@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,10 @@ from sidecar import Sidecar
 from sites import Site
 from vk import Watched
 
+from remote_slurm.cli.documents import read_documents
+from remote_slurm.cli.request import create_request
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 RUNTIMES = ("apptainer", "podman")
 
 
@@ -20,20 +25,13 @@ RUNTIMES = ("apptainer", "podman")
 def registry(site: Site) -> Iterator[Registry]:
     """Its images have the files of the site's own busybox."""
     registry = Registry(site.archive("/srv/images/busybox"))
-    site.write("registries.conf", f'[[registry]]\nlocation = "{registry.host}"\ninsecure = true\n')
+    site.write(registries_conf(registry), f'[[registry]]\nlocation = "{registry.host}"\ninsecure = true\n')
     yield registry
     registry.stop()
 
 
-def pulling(runtime: str, **keys: Any) -> Json:
-    insecure = {"APPTAINER_NOHTTPS": "1", "CONTAINERS_REGISTRIES_CONF": "/home/hpcuser/registries.conf"}
-    return {
-        "ContainerRuntime": runtime,
-        "ImagePrefix": "",
-        "ImagePullRetries": 0,
-        "RuntimeEnvironment": insecure,
-        **keys,
-    }
+def registries_conf(registry: Registry) -> str:
+    return f"/home/hpcuser/registries-{registry.port}.conf"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,17 @@ def _sharing(site: Site, registry: Registry, tmp_path_factory: pytest.TempPathFa
         folder = tmp_path_factory.mktemp(runtime)
         login = folder / "login.json"
         login.write_text(registry.docker_config())
-        config = site.config(folder, **pulling(runtime, ImagePullSecrets={"default/known": str(login)}))
+        keys = {
+            "ContainerRuntime": runtime,
+            "ImagePrefix": f"docker://{registry.host}/",
+            "ImagePullRetries": 0,
+            "ImagePullSecrets": {"default/known": str(login), "my-registry": str(login)},
+            "RuntimeEnvironment": {
+                "APPTAINER_NOHTTPS": "1",
+                "CONTAINERS_REGISTRIES_CONF": registries_conf(registry),
+            },
+        }
+        config = site.config(folder, **keys)
         served[runtime] = Serving(site, config, Sidecar(config))
     yield served
     for each in served.values():
@@ -143,3 +151,9 @@ def test_an_image_that_does_not_exist_fails_the_pod_with_the_runtimes_words(
     assert none.phase == "Failed"
     assert "manifest unknown" in none.terminated("c")["message"]
     assert none.exit_code("c") == 1
+
+
+def test_the_example_of_a_private_image_does_what_it_says(served: Serving, registry: Registry) -> None:
+    registry.push("private/example:1.0", mark="private\n")
+    example = served.vk.create(create_request(read_documents(EXAMPLES / "private-image.yaml"))).until_over()
+    assert example.log("main").endswith("private\n")

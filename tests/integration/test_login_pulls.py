@@ -95,7 +95,7 @@ def test_what_cannot_be_pulled_fails_the_pod_and_what_waits_can_be_deleted(
 
 
 def test_images_that_are_never_pulled_have_to_be_there(site: Site, serve: Serve, registry: Registry) -> None:
-    served = serve(site, **KEYS | {"ImagePull": "never", "ImageCacheFolder": "/home/hpcuser/kept"})
+    served = serve(site, **KEYS | {"ImagePull": "never", "ImageCacheFolder": f"/home/hpcuser/kept-{registry.port}"})
     uri = registry.push("login/kept:1", mark="kept")
     refused = served.vk.refused(marked(uri))
     assert "is not in the cache, and ImagePull is never" in refused.text

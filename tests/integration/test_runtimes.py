@@ -3,6 +3,7 @@
 Each sentence is one that test_containers.py and its neighbours say of Apptainer.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from hostile import HOSTILE, ODD
 from pods import Json, pod, request, sh
-from serving import Serving
+from serving import Serving, wait_until
 from sidecar import Sidecar
 from sites import Site
 
@@ -28,7 +29,8 @@ def shared(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sha
 
         def get(runtime: str) -> Serving:
             if runtime not in running:
-                config = site.config(tmp_path_factory.mktemp(runtime), **settings(site, runtime))
+                folder = tmp_path_factory.mktemp(runtime)
+                config = site.config(folder, **settings(site, runtime, folder))
                 running[runtime] = Serving(site, config, Sidecar(config))
                 stack.callback(running[runtime].sidecar.stop)
             return running[runtime]
@@ -36,17 +38,31 @@ def shared(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sha
         yield get
 
 
-def settings(site: Site, runtime: str) -> Json:
+def settings(site: Site, runtime: str, tmp_path: Path) -> Json:
     if runtime == "podman":
         return {"ContainerRuntime": "podman"}
-    folder = "/home/hpcuser/enroot"
+    folder = f"/home/hpcuser/enroot-{os.getpid()}"
     site.write(f"{folder}/bin/enroot", STANDIN.read_text(), "755")
-    rc = 'exec echo \\"entry point:\\" \\"$@\\"'
+    site.write(f"{folder}/etc/rc", 'exec echo "entry point:" "$@"\n')
     site.exec(
-        f"tar -C /srv/images/busybox --owner=0 --group=0 -cf {folder}/busybox . && mkdir -p {folder}/etc && "
-        f'echo "{rc}" >{folder}/etc/rc && tar -C {folder} --owner=0 --group=0 -rf {folder}/busybox ./etc/rc'
+        f"tar -C /srv/images/busybox --owner=0 --group=0 -cf {folder}/busybox . && "
+        f"tar -C {folder} --owner=0 --group=0 -rf {folder}/busybox ./etc/rc && "
+        f"mkdir -p {folder}/registry && cp {folder}/busybox '{folder}/registry/r.example.org:5000#private+app:1'"
     )
-    return {"ContainerRuntime": "enroot", "EnrootPath": f"{folder}/bin/enroot", "ImagePrefix": f"{folder}/"}
+    (login := tmp_path / "login.json").write_text(
+        '{"auths": {"r.example.org:5000": {"username": "puller", "password": "t0p-secret"}}}'
+    )
+    return {
+        "ContainerRuntime": "enroot",
+        "EnrootPath": f"{folder}/bin/enroot",
+        "ImagePrefix": f"{folder}/",
+        "ImagePullRetries": 0,
+        "ImagePullSecrets": {"*": str(login)},
+        "RuntimeEnvironment": {
+            "STANDIN_REGISTRY": f"{folder}/registry",
+            "STANDIN_LOGIN": "login puller password t0p-secret",
+        },
+    }
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -108,6 +124,14 @@ def test_a_container_that_does_not_stop_is_killed_and_nothing_is_left(runtime: S
     assert runtime.site.exec("pgrep -f 'sleep 5432[1]' || true") == ""
 
 
+def test_a_job_that_is_killed_at_once_leaves_no_container(runtime: Serving) -> None:
+    running = runtime.vk.create(request(pod(sh("c", "sleep 65432")))).until_running("c")
+    runtime.site.exec(f"scancel {running.job}")
+    wait_until(lambda: runtime.site.exec("pgrep -f 'sleep 6543[2]' || true") == "", "the container has ended")
+    running.delete()
+    runtime.until_gone(running.pod)
+
+
 def test_an_image_that_is_not_there_fails_the_pod_with_the_runtimes_words(runtime: Serving) -> None:
     none = runtime.vk.create(request(pod(sh("c", "true", image="no-such-image")))).until_over()
     assert none.phase == "Failed"
@@ -118,3 +142,22 @@ def test_a_command_that_is_not_there_fails_the_pod_and_says_so(runtime: Serving)
     none = runtime.vk.create(request(pod({"name": "c", "image": "busybox", "command": ["no-such-command"]})))
     assert none.until_over().exit_code("c") == 127
     assert "no-such-command" in none.log("c")
+
+
+def test_enroot_pulls_with_the_login_of_the_pod_and_runs_the_entry_point(shared: Shared) -> None:
+    """Podman's pulls are in test_images.py, at a registry."""
+    enroot = shared("enroot")
+    uri = "docker://r.example.org:5000/private/app:1"
+    a_pod = pod({"name": "c", "image": uri, "args": ["a", "b c"]}, sh("d", "echo $ENV", image=uri, env=env("its own")))
+    without = enroot.vk.create(request(a_pod)).until_over()
+    assert "401 Unauthorized" in without.terminated("c")["message"]
+    a_pod = pod(*a_pod["spec"]["containers"], imagePullSecrets=[{"name": "mine"}])
+    a_pod["metadata"]["annotations"]["slurm-job.vk.io/enroot-mounts"] = "/etc/hostname:/node:none:x-create=file,rbind"
+    with_login = enroot.vk.create(request(a_pod)).until_over()
+    assert with_login.phase == "Succeeded", with_login.log("c")
+    assert with_login.log("c") == "entry point: a b c\n"
+    assert with_login.log("d") == "its own\n"
+
+
+def env(value: str) -> list[Json]:
+    return [{"name": "ENV", "value": value}]

@@ -43,8 +43,13 @@ stop_job() {  # POD FORCE ID STATE
 remove_pod() {
     elsewhere=$(readlink "$1/workdir")
     case $elsewhere in
-        /*/"$1") rm -rf -- "$elsewhere" ;;
-    esac && rm -rf -- "./$1"
+        /*/"$1") remove "$elsewhere" ;;
+    esac && remove "./$1"
+}
+
+# A container may have taken its own folders' write permission away, and its job could not give it back if it was killed.
+remove() {
+    rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1" 2>/dev/null && rm -rf -- "$1"; }
 }
 
 cancel_pod() {  # POD FORCE
