@@ -13,7 +13,7 @@ README = Path(__file__).parent.parent / "README.md"
 _INCLUDE = re.compile(r"^\[[^\]]+\]\(\.\./README\.md#([a-z0-9-]+)\)$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")
 _OF_README = re.compile(r"\[([^\]]+)\]\((?!docs/|https?:)[^)]+\)")
-_HEADING = re.compile(r"^(#{2,3}) (.+)\n", re.MULTILINE)
+_SECTION = re.compile(r"^## (.+)\n", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -24,11 +24,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def section(text: str, anchor: str) -> str:
     """The section without its heading, with links as a page needs them. Raises KeyError where there is none."""
-    headings = {_anchor(found[2]): found for found in _HEADING.finditer(text)}
-    found = headings[anchor]
-    after = text[found.end() :]
-    following = re.search(rf"^#{{2,{len(found[1])}}} ", after, re.MULTILINE)
-    body = after[: following.start()] if following else after
+    _, *parts = _SECTION.split(text)
+    body = {_anchor(title): body for title, body in zip(parts[::2], parts[1::2], strict=True)}[anchor]
     return _OF_README.sub(_text_of_link, body).replace("](docs/", "](").strip()
 
 

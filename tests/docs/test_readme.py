@@ -47,7 +47,6 @@ def test_a_page_takes_over_a_section_of_the_readme() -> None:
     whole = section(README, "one")
     assert "[the page](page.md), a file and [elsewhere](https://example.org/)" in whole
     assert whole.endswith("### Part\ninside")
-    assert section(README, "part") == "inside"
     assert section(README, "two") == "of two"
 
 
