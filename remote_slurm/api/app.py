@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from remote_slurm.api.authentication import Tokens, authentication
-from remote_slurm.api.handlers import PODS, routes
+from remote_slurm.api.handlers import ACCOUNTS, routes
 from remote_slurm.api.health import health_routes
 from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
@@ -19,7 +19,7 @@ from remote_slurm.api.watching import Watching
 from remote_slurm.config import Config
 from remote_slurm.config.places import is_loopback
 from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.service.pods import Pods
+from remote_slurm.service.accounts import Accounts
 
 # A create answers within this; requests in flight may finish
 SHUTDOWN_SECONDS = 60.0
@@ -29,8 +29,8 @@ class CannotListen(RemoteSlurmError):
     """The configured port or socket cannot be used."""
 
 
-def build_app(pods: Pods, config: Config, watching: Watching | None = None) -> web.Application:
-    """All of interLink's endpoints, answered by `pods`, and those for people who watch. Raises BadTokenFile."""
+def build_app(accounts: Accounts, config: Config, watching: Watching | None = None) -> web.Application:
+    """All of interLink's endpoints, answered by `accounts`, and those for people who watch. Raises BadTokenFile."""
     watching = watching or Watching()
     private = config.socket is None and is_loopback(config.bind_address)
     let_in = authentication(Tokens(config.token_file) if config.token_file else None, private=private)
@@ -38,7 +38,7 @@ def build_app(pods: Pods, config: Config, watching: Watching | None = None) -> w
     app = web.Application(middlewares=steps, client_max_size=config.max_request_size)
     if watching.metrics:
         app.router.add_get("/metrics", watching.metrics.answer)
-    app[PODS] = pods
+    app[ACCOUNTS] = accounts
     app[RECENT] = watching.recent
     app.add_routes([*routes, *health_routes, *ui_routes])
     app.on_shutdown.append(_end_followers)
@@ -46,7 +46,7 @@ def build_app(pods: Pods, config: Config, watching: Watching | None = None) -> w
 
 
 async def _end_followers(app: web.Application) -> None:
-    app[PODS].end_followers()
+    app[ACCOUNTS].end_followers()
 
 
 @contextlib.asynccontextmanager

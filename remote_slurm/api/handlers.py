@@ -17,9 +17,9 @@ from remote_slurm.api.logs import parse_log_request
 from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
 from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError
 from remote_slurm.events import event
-from remote_slurm.service.pods import Pods
+from remote_slurm.service.accounts import Accounts
 
-PODS = web.AppKey("pods", Pods)
+ACCOUNTS = web.AppKey("accounts", Accounts)
 
 # interLink waits for response headers for 120 s
 FIRST_LOG_BYTES_SECONDS = 60.0
@@ -29,7 +29,7 @@ routes = web.RouteTableDef()
 
 @routes.post("/create")
 async def create(request: web.Request) -> web.Response:
-    created = await request.app[PODS].create(CreateRequest.parse(await _body(request)))
+    created = await request.app[ACCOUNTS].create(CreateRequest.parse(await _body(request)))
     return web.json_response({"PodUID": created.pod_uid, "PodJID": created.job_id})
 
 
@@ -38,22 +38,22 @@ async def status(request: web.Request) -> web.Response:
     """An empty list is the ping."""
     pods = parse_pods(await _body(request))
     if not pods:
-        return web.json_response(request.app[PODS].ping())
-    return web.json_response(request.app[PODS].status(pods))
+        return web.json_response(request.app[ACCOUNTS].ping())
+    return web.json_response(request.app[ACCOUNTS].status(pods))
 
 
 @routes.post("/delete")
 @routes.delete("/delete")
 async def delete(request: web.Request) -> web.Response:
     pod = parse_pod(await _body(request), "delete")
-    request.app[PODS].delete(pod)
+    request.app[ACCOUNTS].delete(pod)
     return web.Response(text=f"pod {pod.full_name} will be deleted")
 
 
 @routes.get("/getLogs")
 async def get_logs(request: web.Request) -> web.StreamResponse:
     what = parse_log_request(await _body(request))
-    chunks = request.app[PODS].log(what)
+    chunks = request.app[ACCOUNTS].log(what)
     async with aclosing(chunks):
         first = await _first(chunks)
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
@@ -78,13 +78,13 @@ async def _copy(first: bytes, chunks: AsyncIterator[bytes], response: web.Stream
 
 @routes.get("/system-info")
 async def system_info(request: web.Request) -> web.Response:
-    return web.json_response(await request.app[PODS].system_info())
+    return web.json_response(await request.app[ACCOUNTS].system_info())
 
 
 @routes.get("/pods")
 async def pods(request: web.Request) -> web.Response:
     """All pods at the site. Not interLink's: our own command line asks."""
-    return web.json_response(await request.app[PODS].overview())
+    return web.json_response(await request.app[ACCOUNTS].overview())
 
 
 async def _body(request: web.Request) -> Any:

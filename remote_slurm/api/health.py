@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from remote_slurm.api.handlers import PODS
+from remote_slurm.api.handlers import ACCOUNTS
 
 health_routes = web.RouteTableDef()
 
@@ -17,7 +17,7 @@ health_routes = web.RouteTableDef()
 @health_routes.get("/healthz")
 async def healthz(request: web.Request) -> web.Response:
     """503 once the look at the site is long overdue, whether it would succeed or fail."""
-    seconds = request.app[PODS].poller.overdue
+    seconds = request.app[ACCOUNTS].overdue
     if seconds:
         raise web.HTTPServiceUnavailable(reason=f"the next look at the site is overdue by {seconds:.0f} s: restart it")
     return web.Response(text="ok\n")
@@ -26,8 +26,8 @@ async def healthz(request: web.Request) -> web.Response:
 @health_routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
     """503 until the site was reached for the first time, and its pods are known; and once a newer sidecar has them."""
-    if not request.app[PODS].recovered:
+    if not request.app[ACCOUNTS].recovered:
         raise web.HTTPServiceUnavailable(reason="the site's pods are not known yet")
-    if request.app[PODS].superseded:
+    if request.app[ACCOUNTS].superseded:
         raise web.HTTPServiceUnavailable(reason="a newer sidecar has the site's pods now")
     return web.Response(text="ok\n")

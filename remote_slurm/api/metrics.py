@@ -6,8 +6,9 @@ The table of docs/watching.md says what each figure means; a test holds the two 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -21,6 +22,7 @@ from remote_slurm.api.tls import CannotEncrypt, certificate
 from remote_slurm.config import TLS
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line
+from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.pods import Pods
 
 _PREFIX = "remote_slurm"
@@ -48,9 +50,9 @@ class Metrics(Observer):
         self._retries = self._counter("retries_total", "What was asked again, since nothing of it had run.", "what")
         self._slurm_errors = self._counter("slurm_errors_total", "Commands of Slurm that said no.", "command")
 
-    def read(self, pods: Pods, tls: TLS) -> None:
+    def read(self, accounts: Accounts, tls: TLS) -> None:
         """Tell how these stand, too."""
-        self.registry.register(_Standing(pods, tls))
+        self.registry.register(_Standing(accounts, tls))
 
     # --- as it happens ---
 
@@ -100,54 +102,86 @@ class Metrics(Observer):
 
 
 class _Standing(Collector):
-    """How the pods and the way to the site stand at this moment."""
+    """How the pods and the way to the site stand at this moment, for each account at the site."""
 
-    def __init__(self, pods: Pods, tls: TLS) -> None:
-        self._pods = pods
+    def __init__(self, accounts: Accounts, tls: TLS) -> None:
+        self._accounts = accounts
         self._tls = tls
 
     def collect(self) -> Iterable[Metric]:
-        yield _gauge("info", "Which version this is.", 1, version=__version__)
-        yield from self._of_pods()
-        yield from _of_line(self._pods.line)
+        info = GaugeMetricFamily(f"{_PREFIX}_info", "Which version this is.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        yield from _of_pods(self._accounts)
+        yield from _of_lines(self._accounts)
         if self._tls.enabled:
             with suppress(CannotEncrypt):  # the log has said so
                 expires = certificate(self._tls).not_valid_after_utc.timestamp()
-                yield _gauge("certificate_expiry_timestamp_seconds", "When TLS.CertFile expires.", expires)
+                name = f"{_PREFIX}_certificate_expiry_timestamp_seconds"
+                yield GaugeMetricFamily(name, "When TLS.CertFile expires.", expires)
 
-    def _of_pods(self) -> Iterable[Metric]:
-        pods = self._pods
-        states = GaugeMetricFamily(
-            f"{_PREFIX}_pods", "Pods that are known, by the state of their jobs.", labels=["state"]
-        )
+
+def _of_pods(accounts: Accounts) -> Iterable[Metric]:
+    states = GaugeMetricFamily(
+        f"{_PREFIX}_pods", "Pods that are known, by the state of their jobs.", labels=["account", "state"]
+    )
+    for account, pods in accounts.labelled:
         for state, count in pods.states().items():
-            states.add_metric([state], count)
-        yield states
-        yield _gauge("last_poll_age_seconds", "Since the last look at the site that succeeded.", pods.poller.age)
-        yield _gauge("site_clock_offset_seconds", "How far the site's clock is ahead.", pods.poller.clock_offset)
-        yield _gauge("open_deletes", "Deletes that are accepted and not carried out yet.", len(pods.deletes))
-        yield _gauge("orphans", "Jobs whose pods Kubernetes does not ask for any more.", len(pods.unasked.found()))
-        yield _counter("jobs_adopted", "Jobs that were found at the site at the start.", pods.adopted)
+            states.add_metric([account, state], count)
+    yield states
+    tell = _Table(accounts)
+    yield tell.gauge("last_poll_age_seconds", "Since the last look at the site that succeeded.", lambda p: p.poller.age)
+    yield tell.gauge("site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset)
+    yield tell.gauge("open_deletes", "Deletes that are accepted and not carried out yet.", lambda p: len(p.deletes))
+    yield tell.gauge(
+        "orphans", "Jobs whose pods Kubernetes does not ask for any more.", lambda p: len(p.unasked.found())
+    )
+    yield tell.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.adopted)
 
 
-def _of_line(line: Line) -> Iterable[Metric]:
-    connection = line.connection
-    yield _gauge("connected", "1 while there is a connection to the site.", int(connection.connected))
-    yield _counter("ssh_connects", "SSH connections that were made.", connection.connects)
-    yield _counter("ssh_connect_failures", "SSH connections that could not be made.", connection.failures)
-    yield _gauge("breaker_open", "1 while no connection is tried, after failures.", int(connection.retry_in > 0))
-    yield _gauge("breaker_seconds_left", "How long none will be tried, unless a key changes.", connection.retry_in)
-    yield _gauge("sessions_in_use", "SSH sessions that do something.", line.sessions_in_use)
-    yield _gauge("sessions_limit", "SSH sessions that the site allows at once.", line.sessions_limit)
-    if line.round_trip is not None:
-        yield _gauge("round_trip_seconds", "From a script to the first of its answer, the last time.", line.round_trip)
+def _of_lines(accounts: Accounts) -> Iterable[Metric]:
+    lines = {id(pods): pods.line for pods in accounts}
+    tell = _Table(accounts)
+
+    def of(read: Callable[[Line], float | None]) -> Callable[[Pods], float | None]:
+        return lambda pods: read(lines[id(pods)])
+
+    yield tell.gauge("connected", "1 while there is a connection to the site.", of(lambda x: x.connection.connected))
+    yield tell.counter("ssh_connects", "SSH connections that were made.", of(lambda x: x.connection.connects))
+    yield tell.counter(
+        "ssh_connect_failures", "SSH connections that could not be made.", of(lambda x: x.connection.failures)
+    )
+    yield tell.gauge(
+        "breaker_open", "1 while no connection is tried, after failures.", of(lambda x: x.connection.retry_in > 0)
+    )
+    yield tell.gauge(
+        "breaker_seconds_left",
+        "How long none will be tried, unless a key changes.",
+        of(lambda x: x.connection.retry_in),
+    )
+    yield tell.gauge("sessions_in_use", "SSH sessions that do something.", of(lambda x: x.sessions_in_use))
+    yield tell.gauge("sessions_limit", "SSH sessions that the site allows at once.", of(lambda x: x.sessions_limit))
+    yield tell.gauge(
+        "round_trip_seconds", "From a script to the first of its answer, the last time.", of(lambda x: x.round_trip)
+    )
 
 
-def _gauge(name: str, text: str, value: float, **labels: str) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=list(labels))
-    family.add_metric(list(labels.values()), value)
-    return family
+class _Table:
+    """One figure of each account; those that have none yet are left out."""
 
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
 
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(f"{_PREFIX}_{name}", text, value)
+    def gauge(self, name: str, text: str, read: Callable[[Pods], float | None]) -> Metric:
+        return self._filled(GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=["account"]), read)
+
+    def counter(self, name: str, text: str, read: Callable[[Pods], float | None]) -> Metric:
+        return self._filled(CounterMetricFamily(f"{_PREFIX}_{name}", text, labels=["account"]), read)
+
+    def _filled(self, family: Any, read: Callable[[Pods], float | None]) -> Metric:
+        for account, pods in self._accounts.labelled:
+            value = read(pods)
+            if value is not None:
+                family.add_metric([account], float(value))
+        found: Metric = family
+        return found

@@ -13,7 +13,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from remote_slurm import __version__
-from remote_slurm.api.handlers import PODS
+from remote_slurm.api.handlers import ACCOUNTS
 from remote_slurm.domain.logs import LogSlice
 from remote_slurm.errors import Rejected
 from remote_slurm.events import Recent
@@ -56,7 +56,7 @@ async def part(request: web.Request) -> web.Response:
 @ui_routes.get("/ui/state")
 async def state(request: web.Request) -> web.Response:
     """The site, its partitions, the pods, and what failed lately. Answered from memory."""
-    view = await request.app[PODS].lookout.view()
+    view = await request.app[ACCOUNTS].view()
     troubles = [
         {"time": each.time, "level": each.level, "message": each.message, **each.fields}
         for each in request.app[RECENT].troubles
@@ -70,9 +70,9 @@ async def state(request: web.Request) -> web.Response:
 async def log(request: web.Request) -> web.Response:
     """The last lines of a container's log, as text."""
     pod, container = request.query.get("pod", ""), request.query.get("container", "")
-    if not request.app[PODS].lookout.knows(pod, container):
+    if not request.app[ACCOUNTS].shows(pod, container):
         raise Rejected("there is no such pod and container: the page names those that there are")
-    chunks = request.app[PODS].log(LogSlice(pod, container, lines=TAIL_LINES))
+    chunks = request.app[ACCOUNTS].log(LogSlice(pod, container, lines=TAIL_LINES))
     async with aclosing(chunks):
         body = await _end_of(chunks)
     return web.Response(body=body, headers=_HEADERS | {"Content-Type": "text/plain; charset=utf-8"})

@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from remote_slurm.cli.options import add_config_options, add_output_option, configured, seconds
 from remote_slurm.cli.screen import Colour, Screen
@@ -63,8 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> list[Finding]:
     screen = Screen(sys.stdout) if arguments.output == "text" else Screen(sys.stderr)
     found: list[Finding] = []
-    names = iter([CONFIGURATION, *WAY, *SITE, *((JOB, *NODE) if arguments.job else ())])
-    async with aclosing(_findings(arguments)) as findings:
+    config, first = _configuration(arguments)
+    accounts = len(config.accounts) if config else 1
+    names = iter([CONFIGURATION, *_steps(arguments) * accounts])
+    async with aclosing(_findings(arguments, config, first)) as findings:
         while True:
             async with screen.waiting(next(names, "leaving the site as it was")):
                 finding = await anext(findings, None)
@@ -75,13 +77,26 @@ async def _check(arguments: argparse.Namespace) -> list[Finding]:
                 _show(finding, screen)
 
 
-async def _findings(arguments: argparse.Namespace) -> AsyncGenerator[Finding, None]:
-    config, finding = _configuration(arguments)
-    yield finding
+def _steps(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return (*WAY, *SITE, *((JOB, *NODE) if arguments.job else ()))
+
+
+async def _findings(
+    arguments: argparse.Namespace, config: Config | None, first: Finding
+) -> AsyncGenerator[Finding, None]:
+    """`first` is of the configuration; the others are of each account at the site, one account after another."""
+    yield first
     if config is None:
-        for name in (*WAY, *SITE, *((JOB, *NODE) if arguments.job else ())):
+        for name in _steps(arguments):
             yield Finding(name, None, f"not checked: needs {CONFIGURATION}")
         return
+    for name, own in config.accounts.items():
+        async with aclosing(_of_account(own, arguments)) as findings:
+            async for each in findings:
+                yield replace(each, check=f"{name}: {each.check}" if name else each.check)
+
+
+async def _of_account(config: Config, arguments: argparse.Namespace) -> AsyncGenerator[Finding, None]:
     chain = Chain(config)
     try:
         whole = True

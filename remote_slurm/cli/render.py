@@ -12,6 +12,7 @@ from remote_slurm.cli.documents import read_documents
 from remote_slurm.cli.options import add_config_options, add_output_option, configured
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
+from remote_slurm.domain.identities import identity_of
 from remote_slurm.domain.plan import JobPlan, plan_job
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.script import CONTAINERS, job_files
@@ -42,7 +43,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
     documents = read_documents(arguments.pod)
-    request = with_pull_secrets(parsed(create_request(documents), documents.source), config)
+    request = parsed(create_request(documents), documents.source)
+    config = config.accounts[identity_of(request.pod, config)]
+    request = with_pull_secrets(request, config)
     plan = plan_job(request, config)
     files = job_files(plan, SCRIPTS)
     if arguments.output == "json":

@@ -23,6 +23,7 @@ from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Sessions
 from remote_slurm.remote.site import Site
+from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 
@@ -87,35 +88,42 @@ async def _serve(config: Config, watching: Watching, ready_file: Path | None) ->
     stopped = _stop_signal()
     async with (
         contextlib.AsyncExitStack() as stack,
-        running(config, watching.observer, owner=True) as pods,
-        serving(build_app(pods, config, watching), config) as url,
+        running(config, watching.observer, owner=True) as accounts,
+        serving(build_app(accounts, config, watching), config) as url,
     ):
         if watching.tracing:
             stack.push_async_callback(watching.tracing.close)
         if watching.metrics:
-            watching.metrics.read(pods, config.tls)
-        event(f"listening on {url}", site=",".join(config.ssh.host_names), user=config.ssh.user)
+            watching.metrics.read(accounts, config.tls)
+        event(
+            f"listening on {url}", site=",".join(config.ssh.host_names), user=",".join(each.user for each in accounts)
+        )
         with _told(ready_file, url):
             await stopped.wait()
         event("stopping: requests in flight finish, jobs go on")
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config, observer: Observer | None = None, *, owner: bool = False) -> AsyncIterator[Pods]:
+async def running(config: Config, observer: Observer | None = None, *, owner: bool = False) -> AsyncIterator[Accounts]:
     """The pods of the configured site, looked after until the context ends; an `owner` takes over from others.
 
     The observer is told what happens at the site.
     """
+    async with contextlib.AsyncExitStack() as stack:
+        pods = {name: _connected(own, observer, stack, owner=owner) for name, own in config.accounts.items()}
+        accounts = Accounts(pods, config)
+        stack.push_async_callback(accounts.stop)
+        accounts.start()
+        yield accounts
+
+
+def _connected(config: Config, observer: Observer | None, stack: contextlib.AsyncExitStack, *, owner: bool) -> Pods:
+    """The pods of one account; what they need is closed with the stack."""
     connection = Connection(config.ssh)
     sessions = Sessions(connection, observer=observer)
-    pods = Pods(Site(sessions, config, observer, owner=owner), config, Journal(config.state_folder))
-    pods.start()
-    try:
-        yield pods
-    finally:
-        await pods.stop()
-        await sessions.close()
-        await connection.close()
+    stack.push_async_callback(connection.close)
+    stack.push_async_callback(sessions.close)
+    return Pods(Site(sessions, config, observer, owner=owner), config, Journal(config.state_folder))
 
 
 @contextlib.contextmanager

@@ -30,8 +30,8 @@ from remote_slurm.cli.options import configured
 from remote_slurm.cli.serve import running
 from remote_slurm.config import Config
 from remote_slurm.errors import RemoteSlurmError, Unreachable
+from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.overview import address
-from remote_slurm.service.pods import Pods
 
 _NONE = Credentials()
 _CREATE_SECONDS = 120  # as interLink
@@ -188,16 +188,20 @@ async def inside(config: Config) -> AsyncIterator[Sidecar]:
     with tempfile.TemporaryDirectory(prefix="remote-slurm-") as folder:
         alone = {"socket": Path(folder) / "socket", "socket_mode": "0600", "token_file": None}
         private = config.model_copy(update=alone)
-        async with running(config) as pods, serving(build_app(pods, private), private) as url, at(url) as sidecar:
+        async with (
+            running(config) as accounts,
+            serving(build_app(accounts, private), private) as url,
+            at(url) as sidecar,
+        ):
             await sidecar.reach()
             yield sidecar
-            await _carried_out(sidecar.deleted, pods)
+            await _carried_out(sidecar.deleted, accounts)
 
 
-async def _carried_out(deleted: set[str], pods: Pods) -> None:
+async def _carried_out(deleted: set[str], accounts: Accounts) -> None:
     """With this process its sidecar ends, so what it has promised to delete comes first."""
     until = time.monotonic() + _LAST_DELETES_SECONDS
-    while not pods.poller.error and any(pod in pods.deletes for pod in deleted):
+    while any(not pods.poller.error and pod in pods.deletes for pods in accounts for pod in deleted):
         if time.monotonic() > until:
             return
         await asyncio.sleep(0.05)
@@ -227,7 +231,7 @@ async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> S
         found = await sidecar.pods()
     except RemoteSlurmError:
         return None
-    return sidecar if found.get("site") == address(config) else None
+    return sidecar if found.get("site") in [address(each) for each in config.accounts.values()] else None
 
 
 def listening_at(config: Config) -> str:

@@ -10,6 +10,7 @@ Nothing here looks at the files that a configuration names, at the network or at
 `remote-slurm check` is for.
 """
 
+from remote_slurm.config.identity import Identity, OwnSSH
 from remote_slurm.config.load import load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
 from remote_slurm.config.policy import Policy
@@ -24,9 +25,11 @@ __all__ = [
     "Config",
     "ContainerRuntime",
     "Flavor",
+    "Identity",
     "ImagePull",
     "JumpHost",
     "LogFormat",
+    "OwnSSH",
     "Policy",
     "Resources",
     "Taint",

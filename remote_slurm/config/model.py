@@ -5,12 +5,13 @@ A check that looks at two keys belongs to the one that is declared later, and so
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from remote_slurm.config.block import Block, setting
+from remote_slurm.config.identity import Identity
 from remote_slurm.config.machine import Machine, default_state_folder
 from remote_slurm.config.places import (
     AbsoluteSitePath,
@@ -41,6 +42,7 @@ from remote_slurm.config.values import (
     FlavorMemory,
     Format,
     ImagePull,
+    Label,
     Line,
     LogFormat,
     MemoryOrNone,
@@ -181,6 +183,16 @@ class Config(Block):
     # What pods may ask for
     policy: Policy = Field(
         default_factory=Policy, description="Rules for pods; who breaks one is refused with its name."
+    )
+
+    identities: Mapping[Label, Identity] = setting(
+        {},
+        "Accounts at the site for pods of different owners, by a name: Namespaces, ServiceAccounts, SSH, "
+        "DataRootFolder, Account, QOS, Partition. Each has a connection of its own. A pod that none is for is refused; "
+        "without any, all pods run as SSH.User.",
+    )
+    identity_annotation: Line = setting(
+        "", "The annotation by which a pod names one of the Identities that are for it, in place of the first of them."
     )
 
     # Volumes, at the site
@@ -391,6 +403,41 @@ class Config(Block):
             and getattr(self, name) != field.default
         )
         return tuple(f"{key}: {sentence}" for key, sentence in later)
+
+    def of_identity(self, name: str) -> Self:
+        """The configuration that pods of one of the Identities have."""
+        identity = self.identities[name]
+        policy = {"forced_flags": (*self.policy.forced_flags, *identity.forced_flags)}
+        return self.model_copy(
+            update={
+                "ssh": identity.ssh.over(self.ssh),
+                "data_root_folder": identity.data_root_folder or self.data_root_folder,
+                "state_folder": self.state_folder / "identities" / name,
+                "policy": self.policy.model_copy(update=policy),
+            }
+        )
+
+    @property
+    def accounts(self) -> dict[str, Self]:
+        """The configuration of each account at the site, by the names of Identities; this one, where there are none."""
+        return {name: self.of_identity(name) for name in self.identities} or {"": self}
+
+    @field_validator("identities")
+    @classmethod
+    def _each_has_its_own_folder(cls, identities: Mapping[str, Identity], info: ValidationInfo) -> Any:
+        """Two connections that poll the same folder would take it from each other."""
+        ssh, folder = info.data.get("ssh"), info.data.get("data_root_folder")
+        seen: dict[tuple[str, str], str] = {}
+        for name, identity in identities.items():
+            user = identity.ssh.user or (ssh.user if ssh else "")
+            place = user, identity.data_root_folder or folder or ""
+            if place in seen:
+                raise ValueError(
+                    f"{seen[place]} and {name} have the same account and folder at the site ({user}, {place[1]}): give "
+                    "one of them another SSH.User or DataRootFolder, or make them one"
+                )
+            seen[place] = name
+        return identities
 
     @field_validator("tls")
     @classmethod

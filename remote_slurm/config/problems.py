@@ -52,14 +52,17 @@ def _sentence(detail: ErrorDetails, model: type[Block]) -> str:
 
 def _unknown(key: str, block: type[Block]) -> str:
     known = block.keys()
-    nearest = _nearest(key, known)
-    if nearest:
-        return f"is not a known key: did you mean {nearest}?"
-    for name, field in block.model_fields.items():
-        inner = _block_in(field.annotation)
-        nearest = _nearest(key, inner.keys()) if inner else None
-        if nearest:
-            return f"is not a known key: did you mean {nearest} inside {field.alias or name}?"
+    blocks = {
+        field.alias or name: inner.keys()
+        for name, field in block.model_fields.items()
+        if (inner := _block_in(field.annotation))
+    }
+    inside = [f"{key} inside {name}" for name, keys in blocks.items() if key in keys]
+    near = [nearest] if (nearest := _nearest(key, known)) else []
+    nearly = [f"{nearest} inside {name}" for name, keys in blocks.items() if (nearest := _nearest(key, keys))]
+    meant = next(iter([*inside, *near, *nearly]), "")
+    if meant:
+        return f"is not a known key: did you mean {meant}?"
     if len(known) <= _A_FEW:
         return f"is not a known key: known are {', '.join(known)}"
     return "is not a known key: examples/config/SlurmConfig.yaml has all of them"

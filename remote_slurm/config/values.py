@@ -258,6 +258,14 @@ def resource_flags(value: object) -> str:
     return options
 
 
+def label(value: object) -> str:
+    """Accept a name that may stand in a path and in a log."""
+    name = line_of_text(value).strip()
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        raise ValueError(f"must be named by letters, digits, '.', '_' and '-', not {shown(value)}")
+    return name
+
+
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -283,6 +291,7 @@ Bytes = Annotated[int, BeforeValidator(positive_bytes)]
 MemoryOrNone = Annotated[int | None, BeforeValidator(memory_or_none)]
 FlavorMemory = Annotated[int, BeforeValidator(flavor_memory)]
 Quantity = Annotated[str, BeforeValidator(quantity_text)]
+Label = Annotated[str, BeforeValidator(label)]
 Namespace = Annotated[str, BeforeValidator(namespace)]
 SlurmFlag = Annotated[str, BeforeValidator(slurm_flag)]
 ResourceFlag = Annotated[str, BeforeValidator(resource_flags)]

@@ -284,7 +284,16 @@ class Pods:
             "orphans": [{"pod": pod, "unaskedSeconds": int(each)} for pod, each in self.unasked.found().items()],
         }
 
+    def knows(self, key: str) -> bool:
+        """Whether the pod of this folder is here, or is being deleted here."""
+        return self._entries.get(key) is not None or key in self.deletes
+
     # --- for those who watch ---
+
+    @property
+    def user(self) -> str:
+        """The account at the site."""
+        return self._config.ssh.user
 
     @property
     def line(self) -> Line:

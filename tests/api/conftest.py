@@ -15,6 +15,7 @@ from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
 from remote_slurm.config import load_config
 from remote_slurm.events import Recent
+from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 
@@ -35,9 +36,10 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             site = site or FakeSite()
             site.observer = metrics
             pods = Pods(site, config, Journal(config.state_folder))  # type: ignore[arg-type]
-            metrics.read(pods, config.tls)
+            accounts = Accounts({"": pods}, config)
+            metrics.read(accounts, config.tls)
             stack.push_async_callback(pods.stop)
-            app = build_app(pods, config, Watching(recent or Recent(), metrics))
+            app = build_app(accounts, config, Watching(recent or Recent(), metrics))
             url = await stack.enter_async_context(serving(app, config))
             return Api(url, pods)
 

@@ -43,7 +43,9 @@ def figures(text: str) -> Figures:
 
 
 def of(found: Figures, name: str, **labels: str) -> float | None:
-    return found.get((name, frozenset(labels.items())))
+    """The figure with these labels; those of an account are of the only one where none is named."""
+    own = frozenset(labels.items())
+    return found.get((name, own | {("account", "hpcuser")}), found.get((name, own)))
 
 
 async def read(api: Api) -> Figures:

@@ -12,8 +12,10 @@ from remote_slurm.config import (
     Config,
     ContainerRuntime,
     Flavor,
+    Identity,
     ImagePull,
     LogFormat,
+    OwnSSH,
     Policy,
     Resources,
     Taint,
@@ -118,6 +120,28 @@ RIGHT = [
             forbidden_flags=("-w", "--uid"),
         ),
     ),
+    (
+        "Identities",
+        (
+            "{physics: {Namespaces: [physics-*], ServiceAccounts: [lab/batch], "
+            "SSH: {User: alice, IdentityFile: ~/alice}, DataRootFolder: /scratch/alice, "
+            "Account: phys, QOS: long, Partition: gpu}, rest: {Namespaces: ['*']}}"
+        ),
+        "identities",
+        {
+            "physics": Identity(
+                namespaces=("physics-*",),
+                service_accounts=("lab/batch",),
+                ssh=OwnSSH(user="alice", identity_file=Path("/home/me/alice")),
+                data_root_folder="/scratch/alice",
+                account="phys",
+                qos="long",
+                partition="gpu",
+            ),
+            "rest": Identity(namespaces=("*",)),
+        },
+    ),
+    ("IdentityAnnotation", "example.org/identity", "identity_annotation", "example.org/identity"),
     ("AllowedHostPaths", "[/scratch, /data/shared/]", "allowed_host_paths", ("/scratch", "/data/shared")),
     (
         "PersistentVolumeClaims",
@@ -225,6 +249,9 @@ WRONG = [
     ("TLS", "{KeyFile: /k}", "goes with TLS.CertFile"),
     ("TLS", "{ClientCAFile: /ca}", "needs TLS.CertFile and TLS.KeyFile"),
     ("TLS", "{Certfile: /c}", "is not a known key: did you mean CertFile?"),
+    ("Identities", "{a: {}, b: {}}", "a and b have the same account and folder at the site (hpcuser, .interlink/jobs)"),
+    ("Identities", "{'a/b': {}}", "must be named by letters, digits"),
+    ("Identities", "{a: {ServiceAccounts: [lab]}}", "must be namespace/name of a service account"),
     ("Policy", "{ForbiddenFlags: [--qos=x]}", "must be the name of an option of sbatch, such as qos or -p"),
     ("Policy", "{ForcedFlags: [qos]}", "must be an option of sbatch"),
     ("TLS", "true", "must be a block of keys, not 'true'"),
