@@ -61,9 +61,9 @@ def _said(start: Started, runtime: Runtime) -> Command:
     return (
         *before,
         (*opening, *runtime.gpu(gpu_vendor(container))),
-        runtime.annotated(start.annotations),
         runtime.folders(start),
         runtime.working_directory(start),
+        runtime.annotated(start.annotations),  # of two words for the same thing, the later one counts
         *runtime.environment(start),
         *(runtime.bind(mount) for mount in (*start.prepared.mounts, *message_mounts(start, runtime))),
         runtime.image(start),

@@ -55,9 +55,16 @@ ANNOTATED = pod(
         "interlink.eu/pod-ip": "10.7.0.2",
     },
 )
+GPUS = pod(
+    container("nvidia", resources={"limits": {"nvidia.com/gpu": "2"}}),
+    container("none", resources={"limits": {"nvidia.com/gpu": 0}}),
+    # the image's own entry point, behind a name that no shell can hold
+    container("entry", args=["--help"], env=[{"name": "a.b", "value": "c"}]) | {"command": None},
+)
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": (PLAIN, {}),
     "volumes": (VOLUMES, {"PersistentVolumeClaims": {"*": "/claims/{namespace}/{claim}"}, "DefaultMemory": "1Gi"}),
+    "gpus": (GPUS, {"DefaultMemory": "none", "ContainerRuntime": "apptainer"}),
     "annotated": (ANNOTATED, {"DefaultMemory": "none", "CommandPrefix": "module load apptainer"}),
     "podman": (VOLUMES, {"PersistentVolumeClaims": {"*": "/claims/{claim}"}, "ContainerRuntime": "podman"}),
     "enroot": (
@@ -89,6 +96,13 @@ def test_the_scripts_are_these(case: str) -> None:
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
+    text = render_job(plan(pod(container("a", resources={"limits": {"amd.com/gpu": 1}}), container("b"))))
+    assert text.count("--rocm") == 1
+    assert "--nv" not in text
+    assert "#SBATCH --gres=gpu:1\n" in text
 
 
 @pytest.mark.parametrize(
