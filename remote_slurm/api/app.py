@@ -6,8 +6,10 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from remote_slurm.api.authentication import Tokens, authentication
 from remote_slurm.api.handlers import ACCOUNTS, routes
@@ -16,7 +18,7 @@ from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
 from remote_slurm.api.ui import RECENT, ui_routes
 from remote_slurm.api.watching import Watching
-from remote_slurm.config import Config
+from remote_slurm.config import TLS, Config, Watch
 from remote_slurm.config.places import is_loopback
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.accounts import Accounts
@@ -31,18 +33,32 @@ class CannotListen(RemoteSlurmError):
 
 def build_app(accounts: Accounts, config: Config, watching: Watching | None = None) -> web.Application:
     """All of interLink's endpoints, answered by `accounts`, and those for people who watch. Raises BadTokenFile."""
-    watching = watching or Watching()
     private = config.socket is None and is_loopback(config.bind_address)
-    let_in = authentication(Tokens(config.token_file) if config.token_file else None, private=private)
-    steps = [*watching.middlewares, session, sentences, let_in]
-    app = web.Application(middlewares=steps, client_max_size=config.max_request_size)
+    let_in = authentication(_tokens("TokenFile", config.token_file), private=private)
+    app = _app(accounts, watching or Watching(), let_in, client_max_size=config.max_request_size)
+    app.add_routes(routes)
+    app.on_shutdown.append(_end_followers)
+    return app
+
+
+def build_watch_app(accounts: Accounts, watch: Watch, watching: Watching) -> web.Application:
+    """What people and Prometheus ask, and nothing that changes anything. Raises BadTokenFile."""
+    tokens = _tokens("Watch.TokenFile", watch.token_file)
+    return _app(accounts, watching, authentication(tokens, private=is_loopback(watch.bind_address)))
+
+
+def _app(accounts: Accounts, watching: Watching, let_in: Middleware, **options: Any) -> web.Application:
+    app = web.Application(middlewares=[*watching.middlewares, session, sentences, let_in], **options)
     if watching.metrics:
         app.router.add_get("/metrics", watching.metrics.answer)
     app[ACCOUNTS] = accounts
     app[RECENT] = watching.recent
-    app.add_routes([*routes, *health_routes, *ui_routes])
-    app.on_shutdown.append(_end_followers)
+    app.add_routes([*health_routes, *ui_routes])
     return app
+
+
+def _tokens(key: str, path: Path | None) -> Tokens | None:
+    return Tokens(path, key) if path else None
 
 
 async def _end_followers(app: web.Application) -> None:
@@ -55,23 +71,39 @@ async def serving(app: web.Application, config: Config) -> AsyncIterator[str]:
 
     Raises CannotListen, or CannotEncrypt where the files of TLS are not right.
     """
+    async with _running(app) as runner:
+        if config.socket:
+            yield await _on_socket(runner, config)
+        else:
+            yield await _on_port(runner, config.bind_address, config.sidecar_port, config.tls)
+
+
+@contextlib.asynccontextmanager
+async def serving_watchers(app: web.Application, watch: Watch) -> AsyncIterator[str]:
+    """The same at Watch.Port."""
+    async with _running(app) as runner:
+        yield await _on_port(runner, watch.bind_address, watch.port or 0, watch.tls, "Watch.")
+
+
+@contextlib.asynccontextmanager
+async def _running(app: web.Application) -> AsyncIterator[web.AppRunner]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        yield await (_on_socket(runner, config) if config.socket else _on_port(runner, config))
+        yield runner
     finally:
         await runner.cleanup()
 
 
-async def _on_port(runner: web.AppRunner, config: Config) -> str:
-    address, port = config.bind_address, config.sidecar_port
-    context = Certificates(config.tls).context if config.tls.enabled else None
+async def _on_port(runner: web.AppRunner, address: str, port: int, tls: TLS, block: str = "") -> str:
+    """`block` is where the keys stand, for the sentences."""
+    context = Certificates(tls, block).context if tls.enabled else None
     try:
         await web.TCPSite(runner, address, port, ssl_context=context).start()
     except OSError as error:
         raise CannotListen(
-            f"cannot listen on {address} port {port}: {error.strerror or error}; "
-            "choose another SidecarPort or BindAddress, or end what listens there"
+            f"cannot listen on {address} port {port}: {error.strerror or error}; choose another "
+            f"{block or 'Sidecar'}Port or {block}BindAddress, or end what listens there"
         ) from error
     taken = runner.addresses[0][1]
     scheme = "https" if context else "http"

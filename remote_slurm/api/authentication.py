@@ -38,9 +38,10 @@ class BadTokenFile(RemoteSlurmError):
 class Tokens:
     """The tokens of a file, one a line: with two of them one can be replaced while clients still show the other."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises BadTokenFile."""
+    def __init__(self, path: Path, key: str = "TokenFile") -> None:
+        """`key` is where the file is named. Raises BadTokenFile."""
         self._path = path
+        self.key = key
         self._stamp = _stamp(path)
         self._digests = self._read()
 
@@ -61,22 +62,22 @@ class Tokens:
             self._digests = ()
             warn(f"nobody is let in: {error}")
         else:
-            event("TokenFile was read again", tokens=len(self._digests))
+            event(f"{self.key} was read again", tokens=len(self._digests))
 
     def _read(self) -> tuple[bytes, ...]:
         try:
             mode = self._path.stat().st_mode
             lines = self._path.read_text(encoding="ascii").split("\n")
         except OSError as error:
-            raise BadTokenFile(f"TokenFile {self._path} cannot be read: {error.strerror}") from error
+            raise BadTokenFile(f"{self.key} {self._path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise BadTokenFile(f"TokenFile {self._path} must be ASCII text, one token a line") from error
+            raise BadTokenFile(f"{self.key} {self._path} must be ASCII text, one token a line") from error
         tokens = [line.strip() for line in lines if line.strip()]
         if mode & _WRITABLE_BY_OTHERS:
-            raise BadTokenFile(f"everybody may write to TokenFile {self._path}: take that away with chmod o-w")
+            raise BadTokenFile(f"everybody may write to {self.key} {self._path}: take that away with chmod o-w")
         if not tokens or any(len(token) < _SHORTEST or len(token.split()) > 1 for token in tokens):
             raise BadTokenFile(
-                f"TokenFile {self._path} must hold a token a line, each a word of {_SHORTEST} signs or more, as "
+                f"{self.key} {self._path} must hold a token a line, each a word of {_SHORTEST} signs or more, as "
                 "`openssl rand -hex 32` prints it"
             )
         return tuple(_digest(token) for token in tokens)
@@ -98,7 +99,8 @@ def authentication(tokens: Tokens | None, *, private: bool = False) -> Middlewar
             return await handler(request)
         scheme = 'Basic realm="remote-slurm: any name, and the token as password"' if _is_page(request) else "Bearer"
         raise web.HTTPUnauthorized(
-            reason="show a token of TokenFile, as `Authorization: Bearer <token>`", headers={"WWW-Authenticate": scheme}
+            reason=f"show a token of {tokens.key}, as `Authorization: Bearer <token>`",
+            headers={"WWW-Authenticate": scheme},
         )
 
     return authenticated

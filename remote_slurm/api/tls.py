@@ -26,12 +26,13 @@ class CannotEncrypt(RemoteSlurmError):
 class Certificates:
     """`context` is for the server."""
 
-    def __init__(self, settings: TLS) -> None:
-        """Raises CannotEncrypt."""
+    def __init__(self, settings: TLS, block: str = "") -> None:
+        """`block` is where TLS stands. Raises CannotEncrypt."""
         self._settings = settings
+        self._block = block
         self._paths = [path for path in (settings.cert_file, settings.key_file, settings.client_ca_file) if path]
         self._stamps = self._look()
-        self.context = self._current = _context(settings)
+        self.context = self._current = self._context()
         # called at the start of each handshake, also where a client names no host
         self.context.sni_callback = self._choose
 
@@ -45,11 +46,17 @@ class Certificates:
             return
         self._stamps = stamps
         try:
-            self._current = _context(self._settings)
+            self._current = self._context()
         except CannotEncrypt as error:
             warn(f"the certificate from before stays: {error}")
         else:
             event("the certificate was renewed")
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return _context(self._settings)
+        except CannotEncrypt as error:
+            raise CannotEncrypt(f"{self._block}{error}") from error
 
     def _look(self) -> _Stamps:
         return tuple(_stamp(path) for path in self._paths)

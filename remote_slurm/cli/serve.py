@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remote_slurm import events
-from remote_slurm.api.app import build_app, serving
+from remote_slurm.api.app import build_app, build_watch_app, serving, serving_watchers
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
 from remote_slurm.cli.options import add_config_options, configured
@@ -90,6 +90,7 @@ async def _serve(config: Config, watching: Watching, ready_file: Path | None) ->
         contextlib.AsyncExitStack() as stack,
         running(config, watching.observer, owner=True) as accounts,
         serving(build_app(accounts, config, watching), config) as url,
+        _watch_port(accounts, config, watching),
     ):
         if watching.tracing:
             stack.push_async_callback(watching.tracing.close)
@@ -101,6 +102,16 @@ async def _serve(config: Config, watching: Watching, ready_file: Path | None) ->
         with _told(ready_file, url):
             await stopped.wait()
         event("stopping: requests in flight finish, jobs go on")
+
+
+@contextlib.asynccontextmanager
+async def _watch_port(accounts: Accounts, config: Config, watching: Watching) -> AsyncIterator[None]:
+    if config.watch.port is None:
+        yield
+        return
+    async with serving_watchers(build_watch_app(accounts, config.watch, watching), config.watch) as url:
+        event(f"people and Prometheus find an answer at {url}")
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ Nothing here looks at the files that a configuration names, at the network or at
 `remote-slurm check` is for.
 """
 
+from remote_slurm.config.exposure import Watch
 from remote_slurm.config.identity import Identity, OwnSSH
 from remote_slurm.config.load import load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
@@ -34,5 +35,6 @@ __all__ = [
     "Resources",
     "Taint",
     "TaintEffect",
+    "Watch",
     "load_config",
 ]

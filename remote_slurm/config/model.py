@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 from pydantic.alias_generators import to_camel
 
 from remote_slurm.config.block import Block, setting
+from remote_slurm.config.exposure import Watch, keeps_strangers_out
 from remote_slurm.config.identity import Identity
 from remote_slurm.config.machine import Machine, default_state_folder
 from remote_slurm.config.places import (
@@ -152,6 +153,9 @@ class Config(Block):
         "127.0.0.1",
         "The address to listen on. One that other machines can reach needs a TokenFile, TLS.ClientCAFile or "
         "AllowUnauthenticated: true.",
+    )
+    watch: Watch = Field(
+        default_factory=Watch, description="A second TCP port, for people and Prometheus: Port, BindAddress and more."
     )
     max_request_size: Bytes = setting(
         64 << 20,
@@ -449,7 +453,7 @@ class Config(Block):
     @field_validator("socket_mode")
     @classmethod
     def _not_for_everybody(cls, mode: str, info: ValidationInfo) -> str:
-        if not int(mode, 8) & 0o002 or _keeps_strangers_out(info):
+        if not int(mode, 8) & 0o002 or keeps_strangers_out(info):
             return mode
         raise ValueError(
             f"{mode} lets everybody on this machine run shell at the site as SSH.User: use 0660 and a group, or set "
@@ -478,7 +482,7 @@ class Config(Block):
     @field_validator("bind_address")
     @classmethod
     def _only_this_machine(cls, address: str, info: ValidationInfo) -> str:
-        if info.data.get("socket", "wrong") or is_loopback(address) or _keeps_strangers_out(info):
+        if info.data.get("socket", "wrong") or is_loopback(address) or keeps_strangers_out(info):
             return address
         raise ValueError(
             f"{address} can be reached from other machines, and whoever reaches the port can run shell at "
@@ -519,10 +523,3 @@ class Config(Block):
         if name and flavors and name not in flavors:
             raise ValueError(f"must be one of Flavors ({', '.join(flavors)}), not {name!r}")
         return name
-
-
-def _keeps_strangers_out(info: ValidationInfo) -> bool:
-    """Whether something does, is said to, or is wrong and so was named already."""
-    tls = info.data.get("tls")
-    allowed = info.data.get("allow_unauthenticated", "wrong")
-    return bool(allowed or info.data.get("token_file", "wrong") or tls is None or tls.client_ca_file)

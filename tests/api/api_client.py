@@ -26,6 +26,12 @@ class Api:
 
     url: str
     pods: Pods
+    watch_url: str = ""
+
+    @property
+    def watched(self) -> "Api":
+        """The port of those who watch."""
+        return Api(self.watch_url, self.pods)
 
     async def looked(self) -> None:
         """Begin to look at the site, and return once it was seen."""

@@ -10,7 +10,7 @@ import yaml
 from api_client import Api
 from fake_site import FakeSite
 
-from remote_slurm.api.app import build_app, serving
+from remote_slurm.api.app import build_app, build_watch_app, serving, serving_watchers
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
 from remote_slurm.config import load_config
@@ -39,8 +39,12 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             accounts = Accounts({"": pods}, config)
             metrics.read(accounts, config.tls)
             stack.push_async_callback(pods.stop)
-            app = build_app(accounts, config, Watching(recent or Recent(), metrics))
-            url = await stack.enter_async_context(serving(app, config))
-            return Api(url, pods)
+            watching = Watching(recent or Recent(), metrics)
+            app = build_app(accounts, config, watching)
+            api = Api(await stack.enter_async_context(serving(app, config)), pods)
+            if config.watch.port is not None:
+                watch_app = build_watch_app(accounts, config.watch, watching)
+                api.watch_url = await stack.enter_async_context(serving_watchers(watch_app, config.watch))
+            return api
 
         yield start

@@ -1,5 +1,6 @@
 """`serve --ready-file`: whoever waits for it finds a whole URL in it, and nothing after the end."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -25,3 +26,20 @@ def test_a_ready_file_that_cannot_be_written(program_at: ProgramAt, site: Site) 
     done = program_at(site)("serve", "--ready-file", "/nonexistent/url")
     assert done.returncode == 1
     assert "--ready-file /nonexistent/url cannot be written" in done.stderr
+
+
+def test_each_line_of_a_log_for_machines_is_json(program_at: ProgramAt, site: Site, tmp_path: Path) -> None:
+    """Also those of libraries, here of one that finds no collector."""
+    ready = tmp_path / "url"
+    program = program_at(site, LogFormat="json", ENABLE_TRACING="1", TELEMETRY_ENDPOINT="127.0.0.1:1")
+    process = program.start("serve", "--ready-file", ready)
+    until = time.monotonic() + 20
+    while not ready.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=40)
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert all({"time", "level", "message"} <= set(line) for line in lines)
+    (listening,) = [line for line in lines if line["message"].startswith("listening on ")]
+    assert listening["user"] == site.user

@@ -20,6 +20,7 @@ from remote_slurm.config import (
     Resources,
     Taint,
     TaintEffect,
+    Watch,
 )
 from remote_slurm.config.machine import default_state_folder
 from remote_slurm.errors import Problem
@@ -38,6 +39,17 @@ RIGHT = [
         "{CertFile: /etc/tls.crt, KeyFile: ~/tls.key, ClientCAFile: /etc/ca.crt}",
         "tls",
         TLS(cert_file=Path("/etc/tls.crt"), key_file=Path("/home/me/tls.key"), client_ca_file=Path("/etc/ca.crt")),
+    ),
+    (
+        "Watch",
+        "{Port: 0, BindAddress: 192.0.2.7, TokenFile: /etc/token, TLS: {CertFile: /c, KeyFile: /k}}",
+        "watch",
+        Watch(
+            port=0,
+            bind_address="192.0.2.7",
+            token_file=Path("/etc/token"),
+            tls=TLS(cert_file=Path("/c"), key_file=Path("/k")),
+        ),
     ),
     ("TokenFile", "/etc/interlink/token", "token_file", Path("/etc/interlink/token")),
     ("SbatchPath", "/usr/bin/sbatch", "sbatch_path", "/usr/bin/sbatch"),
@@ -245,6 +257,9 @@ WRONG = [
     ("SocketMode", "rw-rw----", A_MODE),
     ("SocketMode", "0400", A_MODE),
     ("SocketMode", "0666", "lets everybody on this machine run shell at the site"),
+    ("Watch", "{Port: 70000}", A_PORT),
+    ("Watch", "{BindAddress: 192.0.2.7}", "whoever reaches the port can read the logs of all pods"),
+    ("Watch", "{Tokenfile: /t}", "is not a known key: did you mean TokenFile?"),
     ("TLS", "{CertFile: /c}", "goes with TLS.CertFile"),
     ("TLS", "{KeyFile: /k}", "goes with TLS.CertFile"),
     ("TLS", "{ClientCAFile: /ca}", "needs TLS.CertFile and TLS.KeyFile"),

@@ -7,7 +7,7 @@ from collector import collecting
 from pods import pod, request, sh
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Serving, wait_until
-from sidecar import Sidecar
+from sidecar import Client, Sidecar
 from sites import Site
 
 
@@ -44,6 +44,16 @@ def test_what_slurm_refuses_is_counted(served24: Serving) -> None:
 
 def test_a_kubelet_finds_it_well(served24: Serving) -> None:
     assert [served24.client.ask("GET", path, None).text for path in ("/healthz", "/readyz")] == ["ok\n", "ok\n"]
+
+
+def test_prometheus_has_a_port_of_its_own(site: Site, sidecar: Callable[..., Sidecar], tmp_path: Path) -> None:
+    started = sidecar(site.config(tmp_path, Watch={"Port": 0}))
+    told = "people and Prometheus find an answer at "
+    wait_until(lambda: told in started.log, "the port is told")
+    watch = Client(started.log.partition(told)[2].split()[0])
+    assert "remote_slurm_info" in watch.ask("GET", "/metrics", None).text
+    assert watch.ask("GET", "/status", []).status == 404
+    assert started.stop() == 0
 
 
 def test_a_create_and_what_it_did_at_the_site_are_one_trace(
