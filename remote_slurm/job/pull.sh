@@ -102,8 +102,16 @@ is_stale() {
 }
 
 release() {  # NAME
-    kill "$beat" 2>/dev/null
+    end_tree "$beat"
     rm -rf ".$1.claim".*
+}
+
+# A process with what it has started.
+end_tree() {
+    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null || ps -o pid= --ppid "$1" 2>/dev/null); do
+        (end_tree "$child")
+    done
+    kill "$1" 2>/dev/null
 }
 
 # --- pulling ---------------------------------------------------------------------------------------------------------
@@ -131,7 +139,7 @@ pull() {
 }
 
 end_pull() {
-    [ -z "${puller-}" ] || kill "$puller" 2>/dev/null
+    [ -z "${puller-}" ] || end_tree "$puller"
     rm -rf "$part" "$log" "$part".*
     release "$key"
 }
@@ -263,6 +271,7 @@ ask() {
     said=
     image() { ask_for "$@"; }
     images
+    [ -n "$said" ] || rm -rf "$pod/secret/pull"  # which nobody needs any more
     echo "${said:-ready}"
 }
 

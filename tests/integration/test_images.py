@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pods import Json, pod, request, sh
 from registry import Registry
-from serving import Serving, wait_until
+from serving import Serve, Serving, wait_until
 from sidecar import Sidecar
 from sites import Site
 from vk import Watched
@@ -70,7 +70,8 @@ def marked(uri: str, policy: str = "", **spec: Any) -> Json:
 
 
 def waits_for_images(watched: Watched) -> bool:
-    return watched.state("c").get("waiting", {}).get("reason") == "ContainerCreating"
+    waiting = watched.state("c").get("waiting", {})
+    return waiting.get("reason") == "ContainerCreating" and "images are being pulled" in waiting["message"]
 
 
 def test_pods_that_start_together_pull_an_image_once_and_later_ones_not_at_all(
@@ -151,6 +152,20 @@ def test_an_image_that_does_not_exist_fails_the_pod_with_the_runtimes_words(
     assert none.phase == "Failed"
     assert "manifest unknown" in none.terminated("c")["message"]
     assert none.exit_code("c") == 1
+
+
+def test_a_pull_that_fails_is_tried_again_and_says_so_meanwhile(site: Site, serve: Serve, registry: Registry) -> None:
+    keys = {"ImagePullRetries": 1, "RuntimeEnvironment": {"APPTAINER_NOHTTPS": "1"}}
+    served = serve(site, **keys)
+    uri = registry.push("again/app:1", mark="again")
+    registry.fails = "out of order"
+    try:
+        again = served.vk.create(marked(uri))
+        again.until_true(lambda: again.state("c").get("waiting", {}).get("reason") == "ErrImagePull", "its pull failed")
+        assert "out of order" in again.state("c")["waiting"]["message"]
+    finally:
+        registry.fails = ""
+    assert again.until_over().log("c").endswith("again")
 
 
 def test_the_example_of_a_private_image_does_what_it_says(served: Serving, registry: Registry) -> None:

@@ -14,10 +14,12 @@ from remote_slurm.remote.convoy import (
     Attempted,
     Convoy,
     Deleted,
+    Pulling,
     SbatchFailed,
     Stored,
     Submission,
     Submitted,
+    Unpullable,
 )
 
 
@@ -187,6 +189,9 @@ async def test_a_large_pod_travels_alone(convoy: Convoy, site: FakeSend) -> None
         (b"> \nnoise\xff\n>attempted ns-1\n", Attempted()),
         (b">deleted ns-1\n", Deleted()),
         (b">stored ns-1\n", Stored()),
+        (b">pulling ns-1 docker://a:1\n", Pulling(image="docker://a:1")),
+        (b">failing ns-1 FATAL: no\n", Pulling(failure="FATAL: no")),
+        (b">unpullable ns-1 FATAL: no\n", Unpullable("FATAL: no")),
     ],
 )
 def test_answers_are_the_same_however_they_are_cut(output: bytes, outcome: Submission) -> None:

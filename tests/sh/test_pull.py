@@ -51,6 +51,7 @@ class Site:
         ]
         (folder / "images").write_text("\n".join([*lines, "images() {", *calls, "}", ""]))
         (folder / "runtime.sh").write_text("")
+        (folder / "secret/pull").mkdir(parents=True)
         (folder / "pull.sh").write_bytes(SCRIPTS["pull.sh"])
         return folder
 
@@ -176,7 +177,9 @@ def test_a_login_node_pulls_in_a_nice_process_of_its_own_one_image_at_a_time(sit
     time.sleep(0.5)
     assert [call.split() for call in site.calls()] == [["pull", "19"]]
     site.hold.unlink()
+    assert all((pod / "secret/pull").exists() for pod in pods)
     until(lambda: [site.ask(pod) for pod in pods] == ["ready"] * 3)
+    assert not any((pod / "secret/pull").exists() for pod in pods)  # nobody needs them any more
     assert len(site.calls()) == 2
     until(lambda: site.left() == [])
     assert [(pod / "image" / f"{name}.sif").read_text() for pod, name in zip(pods, "aba", strict=True)] == [
