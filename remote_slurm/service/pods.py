@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
@@ -51,11 +52,18 @@ class Created:
 class Pods:
     """All pods of one site."""
 
-    def __init__(self, site: Site, config: Config, journal: Journal, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: Config,
+        journal: Journal,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._site = site
         self._config = config
         self._entries = Entries()
-        self._submitter = Submitter(site, patience)
+        self._submitter = Submitter(site, patience, clock)
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._background: list[asyncio.Task[None]] = []
         self.recovered = False  # whether the site's pods are known
@@ -65,9 +73,9 @@ class Pods:
         self._uid: int | None = None  # the account's own
         self.adopted = 0  # jobs that were found at the site at the start
         self._logs = Logs(site, self._entries)
-        self.poller = Poller(site, self._entries, config.poll_interval)
-        self.deletes = Deletes(site, self._entries, journal)
-        self.unasked = Orphans(self._entries, self.deletes, config.orphan_grace_period)
+        self.poller = Poller(site, self._entries, config.poll_interval, clock)
+        self.deletes = Deletes(site, self._entries, journal, clock)
+        self.unasked = Orphans(self._entries, self.deletes, config.orphan_grace_period, clock)
         self.capacity = CapacityWatch(site, config)
         self.lookout = Lookout(site, self._entries, self.poller, config, self.unasked)
 

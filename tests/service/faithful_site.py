@@ -1,0 +1,266 @@
+"""A site in memory that does what the real one does: claims, attempts, tombstones, a fence, and a network before it.
+
+The `Account` is what lies at the site, and outlives sidecars. A `Line` is one sidecar's way to it. A remote script goes
+on, once it has arrived, whatever becomes of the connection.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.slurm import Capacity, Job, JobState, Phase
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed, Superseded, Unreachable
+from remote_slurm.remote.convoy import Attempted, Deleted, SbatchFailed, Submission, Submitted
+from remote_slurm.remote.observer import Observer
+from remote_slurm.remote.site import Queue, Recovery, Settled
+
+ROUND_TRIP = 0.05
+SBATCH = 0.2
+TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+FOR_NOW = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
+FOR_GOOD = "sbatch: error: invalid partition specified: gold"
+CONTAINER = "c"
+
+Script = Callable[[], Coroutine[Any, Any, Any]]
+
+
+@dataclass
+class SlurmJob:
+    id: str
+    pod: str
+    state: JobState = JobState.PENDING
+    ended: float = 0.0
+
+
+@dataclass
+class Account:
+    """What lies at the site, and its Slurm; `now` is its clock."""
+
+    now: Callable[[], float]
+    folders: dict[str, dict[str, Record]] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    attempts: set[str] = field(default_factory=set)
+    claims: dict[str, str] = field(default_factory=dict)
+    tombstones: set[str] = field(default_factory=set)
+    spool: list[Record] = field(default_factory=list)
+    jobs: dict[str, SlurmJob] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, int] = field(default_factory=dict)  # what containers really ended with
+    moods: deque[str] = field(default_factory=deque)
+    owner: int = 0
+
+    # --- Slurm and the runner ---
+
+    def start(self, job: SlurmJob) -> None:
+        """The job's first act is to claim the pod; only then containers run."""
+        job.state = JobState.RUNNING
+        if job.pod in self.tombstones or self.claims.setdefault(job.pod, job.id) != job.id:
+            self.end(job, JobState.FAILED)
+            return
+        self.runs[job.pod] = self.runs.get(job.pod, 0) + 1
+        self.record(job.pod, ContainerPhase.RUNNING, 0)
+
+    def finish(self, job: SlurmJob, code: int) -> None:
+        self.codes[job.pod] = code
+        self.record(job.pod, ContainerPhase.TERMINATED, code)
+        self.end(job, JobState.FAILED if code else JobState.COMPLETED)
+
+    def record(self, pod: str, phase: ContainerPhase, code: int) -> None:
+        moment = int(time.time())
+        ended = moment if phase is ContainerPhase.TERMINATED else 0
+        record = Record(pod, CONTAINER, phase, moment, ended, code, 0)
+        if pod in self.folders:
+            self.folders[pod][CONTAINER] = record
+        self.spool.append(record)
+
+    def end(self, job: SlurmJob, state: JobState) -> None:
+        job.state, job.ended = state, self.now()
+
+    def active(self, pod: str) -> list[SlurmJob]:
+        return [job for job in self.jobs.values() if job.pod == pod and job.state.phase is not Phase.ENDED]
+
+    # --- the remote scripts ---
+
+    def job_id(self, pod: str) -> str:
+        claim = self.claims.get(pod, "")
+        return claim if claim.isdigit() else self.ids.get(pod, "")
+
+    async def submit(self, pod: str, payload: bytes, epoch: int) -> Submission:
+        if pod in self.tombstones:
+            return Deleted()
+        if self.job_id(pod):
+            return Submitted(self.job_id(pod))
+        if pod in self.attempts:
+            return await self.told(pod)
+        if epoch < self.owner:
+            raise Superseded("a newer sidecar has the site")
+        if pod not in self.folders:
+            if not payload:
+                raise RemoteFailed("the pod's files could not be written at the site")
+            self.folders[pod] = {}
+        return await self.attempt(pod)
+
+    async def told(self, pod: str) -> Submission:
+        if pod in self.failed:
+            return SbatchFailed(self.failed[pod])
+        await asyncio.sleep(3)
+        return Submitted(self.job_id(pod)) if self.job_id(pod) else Attempted()
+
+    async def attempt(self, pod: str) -> Submission:
+        self.attempts.add(pod)
+        mood = self.moods.popleft() if self.moods else "well"
+        if mood == "killed before sbatch":
+            raise OutcomeUnknown("the session was killed")
+        await asyncio.sleep(SBATCH)
+        if mood in (FOR_NOW, FOR_GOOD):
+            self.failed[pod] = mood
+            return SbatchFailed(mood)
+        job = SlurmJob(str(101 + len(self.jobs)), pod)
+        self.jobs[job.id] = job
+        if mood == "killed after sbatch":
+            raise OutcomeUnknown("the session was killed")
+        if mood == TIMED_OUT:
+            self.failed[pod] = mood
+            return SbatchFailed(mood)
+        if pod in self.folders:
+            self.ids[pod] = job.id
+        self.again.discard(pod)
+        if pod in self.tombstones and job.state is JobState.PENDING:
+            self.end(job, JobState.CANCELLED)
+        return Submitted(job.id)
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        self.failed.pop(pod, None)
+        if keep_folder:
+            self.again.add(pod)
+        else:
+            self.remove(pod)
+        self.attempts.discard(pod)
+
+    async def void(self, pod: str) -> str:
+        claim = self.claims.setdefault(pod, "void")
+        return claim if claim.isdigit() else ""
+
+    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+        for pod in pods:
+            self.tombstones.add(pod)
+            self.claims.setdefault(pod, "deleted")
+        return {pod: self.cancel_one(pod, force=force) for pod, force in pods.items()}
+
+    def cancel_one(self, pod: str, *, force: bool) -> bool:
+        """Whether it is gone; a container that was told to stop takes a second."""
+        for job in self.active(pod):
+            if job.state is JobState.PENDING or force:
+                self.end(job, JobState.CANCELLED)
+            else:
+                asyncio.get_running_loop().call_later(1, self.stopped, job)
+        if self.active(pod):
+            return False
+        self.remove(pod)
+        self.attempts.discard(pod)
+        return True
+
+    def stopped(self, job: SlurmJob) -> None:
+        if job.state is JobState.RUNNING:
+            self.finish(job, 143)
+
+    def remove(self, pod: str) -> None:
+        self.folders.pop(pod, None)
+        self.ids.pop(pod, None)
+        self.failed.pop(pod, None)
+        self.again.discard(pod)
+
+    async def queue(self) -> Queue:
+        """squeue remembers what ended for five minutes."""
+        seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or self.now() < job.ended + 300)
+        return Queue(tuple(Job(job.id, job.state, "None", job.pod) for job in seen), 0.0)
+
+    async def records(self, epoch: int) -> list[Record]:
+        if epoch < self.owner:
+            raise Superseded("a newer sidecar has the site")
+        return list(self.spool)
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        known = [record for pod in pods for record in self.folders.get(pod, {}).values()]
+        return Settled(tuple(known), frozenset(pod for pod in pods if pod not in self.folders))
+
+    async def recover(self) -> Recovery:
+        ids = self.ids | {pod: claim for pod, claim in self.claims.items() if claim.isdigit()}
+        records = tuple(record for kept in self.folders.values() for record in kept.values())
+        unfinished = frozenset(self.again | self.attempts)
+        return Recovery(frozenset(self.folders), ids, frozenset(self.tombstones), unfinished, records)
+
+
+@dataclass
+class Line:
+    """One sidecar's way to the account; `fates` come to the next calls, one each."""
+
+    account: Account
+    fates: deque[str] = field(default_factory=deque)
+    down: bool = False
+    observer: Observer = field(default_factory=Observer)
+    epoch: int = 0
+
+    async def submit(self, pod: str, payload: bytes) -> Submission:
+        return await self._run(partial(self.account.submit, pod, payload, self.epoch), 30)
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        await self._run(partial(self.account.withdraw, pod, keep_folder=keep_folder), 30)
+
+    async def void(self, pod: str) -> str:
+        return await self._run(partial(self.account.void, pod), 30)
+
+    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+        return await self._run(partial(self.account.cancel, pods), 90)
+
+    async def queue(self) -> Queue:
+        return await self._run(self.account.queue, 75)
+
+    async def records(self) -> list[Record]:
+        records = await self._run(partial(self.account.records, self.epoch), 30)
+        del self.account.spool[: len(records)]
+        return records
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        return await self._run(partial(self.account.settle, list(pods)), 30)
+
+    async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
+        assert list(job_ids)
+        raise RemoteFailed("sacct failed: Slurm accounting storage is disabled")
+
+    async def recover(self) -> Recovery:
+        known = await self._run(self.account.recover, 120)
+        self.account.owner += 1
+        self.epoch = self.account.owner
+        return known
+
+    async def capacity(self) -> Capacity:
+        return Capacity(nodes=1, cpus=8, memory_mib=1000)
+
+    async def _run(self, script: Script, deadline: float) -> Any:
+        fate = self.fates.popleft() if self.fates else "well"
+        if self.down or fate == "not sent":
+            raise Unreachable("it is down")
+        await asyncio.sleep(ROUND_TRIP / 2)
+        if fate == "cut before":
+            raise OutcomeUnknown("the connection was cut")
+        running = asyncio.ensure_future(self._later(script) if fate == "frozen" else script())
+        if fate in ("cut after", "frozen"):
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.sleep(deadline if fate == "frozen" else ROUND_TRIP / 2)
+            raise OutcomeUnknown("no answer came")
+        answer = await asyncio.shield(running)
+        await asyncio.sleep(ROUND_TRIP / 2)
+        return answer
+
+    async def _later(self, script: Script) -> Any:
+        """What was in a buffer when the network froze may arrive when nobody waits for it any more."""
+        await asyncio.sleep(40)
+        return await script()
