@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pytest
 from pods import Json
 from sidecar import Answer, Client
 
@@ -254,3 +255,8 @@ def assert_sentence(answer: Answer) -> None:
     assert answer.text, answer
     assert "\n" not in answer.text.strip(), answer
     assert "Traceback" not in answer.text, answer
+
+
+def of(name: str) -> pytest.MarkDecorator:
+    """Which of the pods that run side by side a test is about: see the fixture `over`."""
+    return pytest.mark.parametrize("over", [name], indirect=True)

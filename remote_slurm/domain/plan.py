@@ -66,7 +66,6 @@ class JobPlan:
     deadline_seconds: int | None
     user: WantedUser | None
     annotations: Annotations
-    job_script: bool
     pulls: bool
     log_limit: int
     command_prefix: str
@@ -129,7 +128,6 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
         deadline_seconds=pod.spec.active_deadline_seconds,
         user=_wanted_user(pod, flavor, config),
         annotations=annotations,
-        job_script=bool(request.job_script),
         pulls=images.pulls,
         log_limit=config.max_log_size,
         command_prefix=config.command_prefix,

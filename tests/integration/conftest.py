@@ -11,6 +11,7 @@ from pods import pod, request, sh
 from serving import Serve, Serving
 from sidecar import Sidecar
 from sites import Site
+from vk import Watched
 
 
 @pytest.fixture
@@ -58,6 +59,12 @@ def served24(site: Site, _sharing: Callable[[Site], Serving]) -> Serving:
 def served22(site22: Site, _sharing: Callable[[Site], Serving]) -> Serving:
     """The shared sidecar at the site with Slurm 22.05 and no container runtime."""
     return _sharing(site22)
+
+
+@pytest.fixture
+def over(running: dict[str, Watched], request: pytest.FixtureRequest) -> Watched:
+    """The pod that a test is marked `of`, once it has ended: its module's `running` has started all of them."""
+    return running[request.param].until_over()
 
 
 Through = Callable[..., tuple[FaultProxy, Serving]]

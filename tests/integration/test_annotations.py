@@ -6,7 +6,7 @@ import pytest
 from pods import Json, key, pod, request, sh
 from serving import Serve, Serving
 from sites import Site
-from vk import Watched
+from vk import Watched, of
 
 pytestmark = pytest.mark.xdist_group("annotations")  # its pods run once, side by side
 
@@ -97,16 +97,6 @@ def pods() -> dict[str, Json]:
 def running(pods: dict[str, Json], site: Site, _sharing: Any) -> dict[str, Watched]:
     served = _sharing(site)
     return {name: served.vk.create(body) for name, body in pods.items()}
-
-
-@pytest.fixture
-def over(running: dict[str, Watched], request: pytest.FixtureRequest) -> Watched:
-    """The pod that the test is marked with, once it has ended."""
-    return running[request.param].until_over()
-
-
-def of(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("over", [name], indirect=True)
 
 
 @of("greeted")

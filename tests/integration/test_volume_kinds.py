@@ -7,7 +7,7 @@ import pytest
 from pods import Json, pod, request, sh
 from serving import Serve, Serving
 from sites import Site
-from vk import Watched
+from vk import Watched, of
 
 pytestmark = pytest.mark.xdist_group("volume_kinds")  # its pods run once, side by side
 
@@ -85,15 +85,6 @@ def running(site: Site, _sharing: Any) -> dict[str, Watched]:
     served = _sharing(site)
     site.exec(f"perl -MSocket -e '{LISTEN}'")
     return {name: served.vk.create(request(body, **SENT.get(name, {}))) for name, body in PODS.items()}
-
-
-@pytest.fixture
-def over(running: dict[str, Watched], request: pytest.FixtureRequest) -> Watched:
-    return running[request.param].until_over()
-
-
-def of(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("over", [name], indirect=True)
 
 
 @of("paths")
