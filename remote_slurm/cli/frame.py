@@ -72,6 +72,9 @@ class Frame:
         ]
         late = age is not None and age > _LATE_INTERVALS * site["pollIntervalSeconds"]
         yield self._line("   ".join(figures), Colour.WARNING if late else None)
+        for account in state.get("accounts", []):
+            words = "reachable" if account["reachable"] else account["error"]
+            yield self._line(plain(f"  {account['name']}: {words}"), None if account["reachable"] else Colour.BAD)
 
     def _partitions(self, state: Json) -> Iterator[str]:
         if not state["partitions"]:

@@ -17,6 +17,7 @@ from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.errors import Rejected, SiteError
 from remote_slurm.events import event
+from remote_slurm.service.lookout import most_urgent
 from remote_slurm.service.pods import Created, Pods
 
 
@@ -102,14 +103,15 @@ class Accounts:
     async def view(self) -> dict[str, Any]:
         """See Lookout.view: of all accounts together, and the site as the one sees it that has most to say."""
         views = await asyncio.gather(*(each.lookout.view() for each in self))
+        named = list(zip(self._pods, views, strict=True))
         told = next((each for each in views if not each["site"]["reachable"]), views[0])
         counts: Counter[str] = sum((Counter(each["counts"]) for each in views), Counter())
         return {
             **told,
             "partitions": next((each["partitions"] for each in views if each["partitions"]), None),
             "counts": dict(counts),
-            "pods": [row for each in views for row in each["pods"]],
-            "accounts": [{"name": name, **view["site"]} for name, view in zip(self._pods, views, strict=True) if name],
+            "pods": most_urgent({**row, "account": name} for name, view in named for row in view["pods"]),
+            "accounts": [{"name": name, **view["site"]} for name, view in named if name],
         }
 
     def shows(self, pod: str, container: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from remote_slurm.config import Config
@@ -159,6 +159,11 @@ class Lookout:
         listed, now = await listing(self._site), time.time()
         self._listed = {each.pod: each for each in listed}
         self._since = {each.pod: now - each.age for each in listed if each.age is not None}
+
+
+def most_urgent(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of several views together, in the same order, and no more than of one."""
+    return sorted(rows, key=lambda row: (_ORDER[row["phase"]], row["ageSeconds"], row["name"]))[:MOST_PODS]
 
 
 def _started(record: Record | None) -> float:

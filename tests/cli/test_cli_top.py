@@ -74,6 +74,12 @@ def test_a_site_that_cannot_be_reached() -> None:
     assert "what failed lately" not in text
 
 
+def test_each_account_and_whether_it_is_reachable() -> None:
+    accounts = [SITE | {"name": "anna"}, SITE | {"name": "ben", "reachable": False, "error": "the key is refused"}]
+    text = drawn(state(row(7), accounts=accounts))
+    assert "  anna: reachable\n  ben: the key is refused\n" in text
+
+
 def test_a_frame_fits_its_terminal() -> None:
     told = state(*(row(number, reason="x" * 500) for number in range(1, 200)))
     for size in (Size(80, 24), Size(40, 12), Size(200, 60)):

@@ -23,7 +23,11 @@ function say(node, text) {
 
 // Children of `parent`, one for each item: those that there are stay, in the order of the items
 function keep(parent, items, keyOf, make, update) {
-  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const old = new Map();
+  for (const child of [...parent.children]) {
+    if (old.has(child.dataset.key)) child.remove();
+    else old.set(child.dataset.key, child);
+  }
   items.forEach((item, index) => {
     const key = String(keyOf(item));
     let child = old.get(key);
@@ -102,6 +106,22 @@ function makeFigure([name]) {
   return box;
 }
 
+function showAccounts(accounts) {
+  at("accounts-section").hidden = accounts.length === 0;
+  keep(at("accounts"), accounts, (each) => each.name, makeAccount, (item, each) => {
+    item.classList.toggle("away", !each.reachable);
+    say(item.querySelector("small"), each.reachable ? "reachable" : each.error);
+  });
+}
+
+function makeAccount(account) {
+  const item = element("li");
+  const light = element("span", "light");
+  light.setAttribute("aria-hidden", "true");
+  item.append(light, element("b", "", account.name), " ", element("small"));
+  return item;
+}
+
 function showPartitions(partitions) {
   keep(at("partitions"), partitions || [], (each) => each.name, makePartition, (item, each) => {
     say(item.querySelector(".name"), each.name + (each.default ? " (default)" : ""));
@@ -129,7 +149,7 @@ function makePartition() {
 function showTroubles(troubles) {
   at("troubles-section").hidden = troubles.length === 0;
   const some = shown.allTroubles ? troubles : troubles.slice(0, FEW_TROUBLES);
-  const keyOf = (each) => JSON.stringify([each.message, each.pod, each.job, each.state]);
+  const keyOf = (each) => JSON.stringify({ ...each, time: 0 }); // one that is said again moves up
   keep(at("troubles"), some, keyOf, makeTrouble, (item, each) => {
     say(item.querySelector("time"), clock(each.time));
     say(item.querySelector("b"), each.pod ? `${each.pod}: ` : "");
@@ -176,7 +196,7 @@ function showPods(state) {
 
 function isWanted(pod) {
   if (shown.phase && pod.phase !== shown.phase) return false;
-  const text = `${pod.name} ${pod.pod} ${pod.jobId} ${pod.state} ${pod.reason}`.toLowerCase();
+  const text = `${pod.name} ${pod.pod} ${pod.jobId} ${pod.state} ${pod.reason} ${pod.account}`.toLowerCase();
   return shown.words.split(/\s+/).every((word) => text.includes(word));
 }
 
@@ -229,7 +249,7 @@ function updatePod(item, pod) {
 }
 
 function updateInside(item, pod) {
-  const facts = [`folder ${pod.pod}`, pod.startsAt && `expected to start at ${clock(pod.startsAt)}`];
+  const facts = [pod.account && `account ${pod.account}`, `folder ${pod.pod}`, pod.startsAt && `expected to start at ${clock(pod.startsAt)}`];
   say(item.querySelector(".facts"), facts.filter(Boolean).join(" · "));
   if (!pod.containers.some((each) => each.name === item.container)) item.container = chosen(pod);
   keep(item.querySelector(".containers"), pod.containers, (each) => each.name, makeContainer, (button, each) => {
@@ -308,6 +328,7 @@ async function look() {
 function show(state) {
   shown.state = state;
   showSite(state);
+  showAccounts(state.accounts);
   showPartitions(state.partitions);
   showTroubles(state.troubles);
   showPods(state);
