@@ -164,8 +164,10 @@ def test_a_container_that_runs_out_of_memory_says_so(strict: Strict) -> None:
 
 def test_a_requeued_pod_waits_again_runs_again_and_only_then_ends(strict: Strict) -> None:
     """With its secrets; containers that had ended run again too, and init containers come first again."""
-    read = "cat /secret/token >> /mark/log"
-    a_pod, container = second_run_ends(before=read, volumes=[{"name": "s", "secret": {"secretName": "s"}}])
+    read = "cat /secret/token >> /mark/log; echo begins"
+    a_pod, container = second_run_ends(
+        "echo again; exit 0", before=read, volumes=[{"name": "s", "secret": {"secretName": "s"}}]
+    )
     container["volumeMounts"].append({"name": "s", "mountPath": "/secret"})
     mark = container["volumeMounts"][0]
     note = "echo {} >> /mark/log"
@@ -183,6 +185,8 @@ def test_a_requeued_pod_waits_again_runs_again_and_only_then_ends(strict: Strict
     assert again.phase == "Succeeded"
     assert [again.exit_code(name) for name in ("i", "c", "quick")] == [0, 0, 0]
     assert restarts(again) == 1
+    assert again.log("c") == "begins\nagain\n"
+    assert strict.client.logs(again.pod, "c", Previous=True).text == "begins\n"
     assert sorted(strict.slurm(log).split()) == ["init", "init", "quick", "quick", "token", "token"]
     assert "token" not in " ".join(strict.site.files(strict.root))
 

@@ -147,10 +147,15 @@ def test_secrets_lie_where_nobody_else_can_read_and_go_with_the_job(serve: Serve
     secret = f"{served.root}/{key(held.pod)}/secret"
     assert site.exec(f"find {served.root} -path '*/token' -printf '%P\\n' | wc -l") == "2\n"
     assert site.exec(f"stat -c '%a %U' {secret} {served.root}/{key(held.pod)}") == "700 hpcuser\n700 hpcuser\n"
+    # what containers see has the modes that they expect, in a folder that nobody else may enter
+    ours = "! -path '*/volumes/*' ! -path '*/scratch/*'"
+    open_to_others = f"find {served.root} -perm /077 ! -type l {ours}"
+    assert site.exec(open_to_others) == ""
     assert SECRET not in site.exec("cat /proc/*/cmdline | tr '\\0' ' '")
     site.exec(f"touch {path}/go-on")
     held.until_over()
     assert held.phase == "Succeeded"
+    assert site.exec(open_to_others) == ""
     assert site.exec(f"grep -rlE '{SECRET}|{SECRET_BASE64}' {served.root} || true") == ""
     assert SECRET not in served.sidecar.log
     assert SECRET_BASE64 not in served.sidecar.log
