@@ -150,15 +150,24 @@ def _reason_follows(record: Record, view: PodView) -> bool:
     if view.settled or view.failure:
         return False
     told = record.message.endswith(STOPPED) and record.started > 0
-    return told or (record.signal == SIGKILL and not record.message)
+    return told or _was_killed(record)
 
 
 def _end_message(record: Record, view: PodView) -> str:
+    """With Slurm's reason behind what the container said itself."""
     job = view.job
-    if job is None or job.state not in _END or (record.signal != SIGKILL and not record.message):
+    if job is None or job.state not in _END:
         return record.message
     reason = f"{_END[job.state]} (job {job.id})"
-    return record.message.replace(STOPPED, reason) if record.message else reason
+    if _was_killed(record):
+        return f"{record.message}; {reason}" if record.message else reason
+    return record.message.replace(STOPPED, reason)
+
+
+def _was_killed(record: Record) -> bool:
+    """By Slurm or the kernel, as far as is known: who kills for a reason of its own, such as the runner, tells it."""
+    told = bool(record.reason) if record.number else bool(record.message)
+    return record.signal == SIGKILL and not told and not record.message.endswith(STOPPED)
 
 
 def _lost_message(view: PodView) -> str:

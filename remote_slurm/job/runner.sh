@@ -212,7 +212,7 @@ record_missing_end() {
 
 terminate() {
     interrupted=yes
-    : >.stopping
+    printf '%(%s)T\n' -1 >.stopping
     local running
     why_stopped >.runner/why
     read -r failed <.runner/why

@@ -145,6 +145,19 @@ def test_sidecars_are_told_to_stop_once_the_containers_have(node: Node) -> None:
     assert (node.pod / "order").read_text().split() == ["main", "side"]
 
 
+def test_a_sidecar_has_what_the_containers_left_of_the_grace_period(node: Node) -> None:
+    slow = "trap 'sleep 2; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    job = node.start(
+        f"sidecar_container side {sh('trap : TERM; while :; do sleep 0.05; done')}\ncontainer main {sh(slow)}", grace=4
+    )
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 5
+    side = node.ended("side")
+    assert side.exit_code == 137
+    assert side.finished - node.ended("main").finished <= 3
+
+
 # --- what it says of its own end --------------------------------------------------------------------------------------
 
 LONG = "x" * 5000

@@ -1,0 +1,115 @@
+"""Containers that run more than once, and those that are not ready: what their status says."""
+
+from typing import Any
+
+import pytest
+from podspec import UID, container, pod
+
+from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.records import ContainerPhase, LastRun, Record, parse_records
+from remote_slurm.domain.slurm import Job, JobState
+from remote_slurm.domain.status import STOPPED, PodView, pod_status
+from remote_slurm.service.entries import Entry
+
+POD = parse_pod(pod(container("c")), "status")
+KEY = f"default-{UID}"
+LAST = LastRun(100, 110, 3, 0, "of the last run")
+
+
+def record(phase: ContainerPhase, **fields: Any) -> Record:
+    told = {"started": 120, "finished": 0, "exit_code": 0, "signal": 0, "number": 5, "restarts": 2, "last": LAST}
+    return Record(KEY, "c", phase, **(told | fields))
+
+
+def status(told: Record, state: JobState = JobState.RUNNING, **view: Any) -> dict[str, Any]:
+    found: dict[str, Any] = pod_status(POD, PodView(Job("7", state), {"c": told}, **view))["containers"][0]
+    return found
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("v1 ns-1 c running 120 0 0 0 record=1 restarts=0 \t",
+         Record("ns-1", "c", ContainerPhase.RUNNING, 120, 0, 0, 0, number=1)),
+        ("v1 ns-1 c waiting 120 0 0 0 record=4 restarts=1 reason=CrashLoopBackOff last=100,110,3,0 10s\\tof\\n",
+         Record("ns-1", "c", ContainerPhase.WAITING, 120, 0, 0, 0, "10s\tof", number=4, restarts=1,
+                reason="CrashLoopBackOff", last=LastRun(100, 110, 3, 0))),
+        ("v1 ns-1 c terminated 120 130 0 0 run=1 record=9 restarts=2 last=100,110,137,9 a\\\\b\\nc\td\\te",
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 120, 130, 0, 0, "a\\b\nc", run=1, number=9, restarts=2,
+                last=LastRun(100, 110, 137, 9, "d\te"))),
+        ("v1 ns-1 c terminated 1 2 3 0 record=1 restarts=0 record=9 restarts=9\t",
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "record=9 restarts=9", number=1)),
+        ("v1 ns-1 c terminated 1 2 3 0 of an earlier runner: a\\nb",
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\\nb")),
+    ],
+)  # fmt: skip
+def test_a_record_of_a_container_that_runs_more_than_once(line: str, expected: Record) -> None:
+    assert parse_records(f"{line}\n") == [expected]
+
+
+def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> None:
+    waits = record(ContainerPhase.WAITING, number=4, reason="NotReady")
+    for order in ((waits, record(ContainerPhase.RUNNING)), (record(ContainerPhase.RUNNING), waits)):
+        entry = Entry(KEY)
+        for each in order:
+            entry.take(each)
+        assert entry.records["c"].phase is ContainerPhase.RUNNING
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_container_that_waits_says_why_and_how_its_last_run_ended() -> None:
+    told = status(record(ContainerPhase.WAITING, reason="CrashLoopBackOff", message="back-off 10s"))
+    assert told["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    assert (told["ready"], told["started"], told["restartCount"]) == (False, False, 2)
+    assert told["lastState"] == {
+        "terminated": {
+            "exitCode": 3,
+            "reason": "Error",
+            "startedAt": "1970-01-01T00:01:40Z",
+            "finishedAt": "1970-01-01T00:01:50Z",
+            "message": "of the last run",
+        }
+    }
+
+
+def test_restarts_add_to_the_earlier_runs_of_the_job() -> None:
+    assert status(record(ContainerPhase.RUNNING), runs=3)["restartCount"] == 5
+
+
+@pytest.mark.parametrize("state", [JobState.TIMEOUT, JobState.NODE_FAIL, JobState.FAILED])
+def test_a_container_that_waited_when_its_job_was_lost_was_killed(state: JobState) -> None:
+    ended = status(record(ContainerPhase.WAITING, reason="NotReady"), state, settled=True)["state"]["terminated"]
+    assert ended["exitCode"] == 137
+
+
+# --- why it was killed -----------------------------------------------------------------------------------------------
+
+
+def killed(**fields: Any) -> Record:
+    return record(ContainerPhase.TERMINATED, exit_code=137, signal=9, finished=130, **fields)
+
+
+def test_a_killed_container_waits_for_slurms_reason_whatever_it_said_itself() -> None:
+    said = killed(message="its last words")
+    assert "running" in status(said)["state"]
+    ended = status(said, JobState.OUT_OF_MEMORY, settled=True)["state"]["terminated"]
+    assert ended["message"] == "its last words; the job ran out of memory (job 7)"
+
+
+def test_whom_a_probe_has_killed_is_not_slurms() -> None:
+    unhealthy = killed(reason="Unhealthy", message="the liveness probe failed")
+    for view in ({}, {"settled": True}):
+        ended = status(unhealthy, JobState.CANCELLED if view else JobState.RUNNING, **view)["state"]["terminated"]
+        assert ended["message"] == "the liveness probe failed"
+
+
+def test_who_was_stopped_says_its_own_words_and_slurms_reason() -> None:
+    stopped = killed(message=f"last words; {STOPPED}")
+    assert "running" in status(stopped)["state"]
+    ended = status(stopped, JobState.TIMEOUT, settled=True)["state"]["terminated"]
+    assert ended["message"] == "last words; the job reached its time limit (job 7)"

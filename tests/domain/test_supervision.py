@@ -1,0 +1,184 @@
+"""What the runner is told of a container before it starts it, and which probes and hooks are refused."""
+
+from typing import Any
+
+import pytest
+from podspec import container, flag_lines, plan, pod
+
+from remote_slurm.errors import Rejected
+
+ON = {"EnableProbes": True}
+NONE = {**ON, "ContainerRuntime": "none"}
+EXEC = {"exec": {"command": ["check", "$(NAME)", "$(OTHER)", "it's"]}}
+ENV = [{"name": "NAME", "value": "a  value"}]
+
+
+def told(fields: dict[str, Any], settings: dict[str, Any] | None = None, **spec: Any) -> list[tuple[Any, ...]]:
+    """The calls before container `main`, without the one for its message."""
+    planned = plan(pod(container("main", **fields), **spec), settings=settings or NONE)
+    return [call for call in planned.containers[-1].calls if call[0] != "termination_message"]
+
+
+# --- probes ----------------------------------------------------------------------------------------------------------
+
+WORLD = ("world", "alike", "on_node", "secret/env/main", "")
+
+
+@pytest.mark.parametrize(
+    ("probe", "call"),
+    [
+        (EXEC, ("0", "10", "1", "1", "3", "", "inside", "check", "a  value", "$(OTHER)", "it's")),
+        ({"tcpSocket": {"port": 80}, "initialDelaySeconds": 5, "periodSeconds": 2, "timeoutSeconds": 3,
+          "failureThreshold": 7, "terminationGracePeriodSeconds": 9},
+         ("5", "2", "3", "1", "7", "9", "tcp_socket", "127.0.0.1", "80")),
+        ({"tcpSocket": {"port": "web", "host": "other.example.org"}},
+         ("0", "10", "1", "1", "3", "", "tcp_socket", "other.example.org", "8080")),
+        ({"httpGet": {"port": 80}}, ("0", "10", "1", "1", "3", "", "http_get", "http", "127.0.0.1", "80", "/")),
+        ({"httpGet": {"port": "web", "path": "a b?x=ü#part", "httpHeaders": [{"name": "A", "value": "it's: b"}]}},
+         ("0", "10", "1", "1", "3", "", "http_get", "http", "127.0.0.1", "8080", "/a%20b?x=%C3%BC", "A: it's: b")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
+def test_a_probe_is_one_call(kind: str, probe: dict[str, Any], call: tuple[str, ...]) -> None:
+    fields = {f"{kind}Probe": probe, "env": ENV, "ports": [{"name": "web", "containerPort": 8080}]}
+    expected = [*([WORLD] if "exec" in probe else []), ("probe", kind, *call)]
+    assert told(fields) == expected
+
+
+@pytest.mark.parametrize("probe", [{"grpc": {"port": 1}}, {"httpGet": {"port": 1, "scheme": "HTTPS"}}])
+def test_what_may_need_the_image_is_told_how_to_get_in(probe: dict[str, Any]) -> None:
+    assert told({"livenessProbe": probe})[0] == WORLD
+
+
+HOOK_ONLY = {"sleep": {"seconds": 1}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"livenessProbe": {}}, "livenessProbe of container 'main' must have exactly one action, and has 0"),
+        ({"livenessProbe": EXEC | {"tcpSocket": {"port": 1}}}, "must have exactly one action, and has 2"),
+        ({"livenessProbe": {"exec": {}}}, "has no command to execute"),
+        ({"livenessProbe": HOOK_ONLY}, "must be exec, httpGet, tcpSocket or grpc"),
+        ({"startupProbe": EXEC | {"successThreshold": 2}}, "startupProbe of container 'main' has successThreshold 2"),
+        ({"readinessProbe": {"tcpSocket": {"port": "no"}}}, "names the port 'no', which is not among"),
+        ({"readinessProbe": {"tcpSocket": {"port": 0}}}, "readinessProbe.tcpSocket.port"),
+        ({"readinessProbe": {"tcpSocket": {"port": 1, "host": "a b"}}}, "names a host that is none: 'a b'"),
+        ({"readinessProbe": {"httpGet": {"port": 1, "httpHeaders": [{"name": "A B"}]}}}, "a header that HTTP does not"),
+        ({"readinessProbe": {"httpGet": {"port": 1, "httpHeaders": [{"name": "A", "value": "x\r\nB: y"}]}}},
+         "a header that HTTP does not know: 'A'"),
+        ({"readinessProbe": {"httpGet": {"port": 1, "scheme": "FTP"}}}, "readinessProbe.httpGet.scheme"),
+        ({"readinessProbe": EXEC | {"periodSeconds": 0}}, "readinessProbe.periodSeconds"),
+        ({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}, "preStop of container 'main' must be exec, httpGet"),
+        ({"lifecycle": {"postStart": {}}}, "postStart of container 'main' must have exactly one action, and has 0"),
+        ({"lifecycle": {"stopSignal": "TERM; id"}}, "lifecycle.stopSignal"),
+        ({"restartPolicyRules": [{"action": "RestartAllContainers"}]}, "only Restart, by exitCodes, can be carried"),
+        ({"terminationMessagePath": "message"}, "is 'message', which is not absolute"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_carried_out_is_refused(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        told(fields)
+    assert sentence in str(refused.value)
+
+
+def test_probes_that_are_turned_off_are_warned_of() -> None:
+    planned = plan(pod(container("main", livenessProbe=EXEC)))
+    assert not [call for call in planned.containers[0].calls if call[0] in ("probe", "world")]
+    (warning,) = [each for each in planned.warnings if "Probe" in each]
+    assert warning == (
+        "livenessProbe of container 'main' has no effect: EnableProbes is false in the sidecar's configuration"
+    )
+
+
+# --- hooks -----------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_are_calls_and_their_words_are_not_expanded() -> None:
+    hooks = {"postStart": EXEC, "preStop": {"sleep": {"seconds": 5}}, "stopSignal": "SIGUSR1"}
+    assert told({"lifecycle": hooks, "env": ENV}) == [
+        WORLD,
+        ("stop_signal", "USR1"),
+        ("post_start", "inside", "check", "$(NAME)", "$(OTHER)", "it's"),
+        ("pre_stop", "sleep", "5"),
+    ]
+
+
+def test_a_pod_with_a_pre_stop_is_told_ahead_of_its_time_limit() -> None:
+    hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
+    assert "--signal=B:TERM@45" in flag_lines(pod(hooked))
+    assert not [line for line in flag_lines(pod(container("main"))) if "signal" in line]
+    own = pod(hooked, annotations={"slurm-job.vk.io/flags": "--signal=B:USR1@60"})
+    assert [line for line in flag_lines(own) if "signal" in line] == ["--signal=B:USR1@60"]
+
+
+# --- the world of a container ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("runtime", "words"),
+    [
+        ("none", ("alike", "on_node", "secret/env/main", "")),
+        ("podman", ("alike", "podman", "exec", "main")),
+    ],
+)
+def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:
+    calls = told({"lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
+    assert calls[0] == ("world", *words)
+
+
+def test_singularity_joins_or_starts_another_container_by_the_same_words() -> None:
+    image = {"image": "/images/own.sif", "command": None, "args": ["x"]}
+    (_, way, *words), _ = told({**image, "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": "apptainer"})
+    assert way == "joined"
+    assert words[:2] == ["apptainer", "exec"], "not `run`, though the container has no command"
+    assert words[-1] == "/images/own.sif"
+    assert "--workdir" in words
+
+
+def test_where_there_is_no_single_container_to_get_into_it_is_refused() -> None:
+    with pytest.raises(Rejected, match="runs inside it, which cannot be done with podman-hpc"):
+        told({"lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": "podman-hpc"})
+
+
+# --- restarts, sidecars and messages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_container", "calls"),
+    [
+        ("Never", {}, []),
+        ("OnFailure", {}, [("restart_policy", "OnFailure")]),
+        ("Always", {"restartPolicy": "Never"}, []),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules":
+                   [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42, 43]}}]},
+         [("restart_rule", "In", "42", "43")]),
+    ],
+)  # fmt: skip
+def test_the_restart_policy(of_pod: str, of_container: dict[str, Any], calls: list[tuple[str, ...]]) -> None:
+    assert told(of_container, restartPolicy=of_pod) == calls
+
+
+def test_a_native_sidecar_is_started_as_one() -> None:
+    planned = plan(pod(initContainers=[container("first"), container("side", restartPolicy="Always")]))
+    assert [each.verb for each in planned.containers] == ["init_container", "sidecar_container", "container"]
+    assert ("restart_policy", "Always") in planned.containers[1].calls
+
+
+@pytest.mark.parametrize(
+    ("runtime", "path", "file"),
+    [
+        ("apptainer", "/dev/termination-log", "messages/main"),
+        ("podman", "/dev/termination-log", "messages/main"),
+        ("enroot", "/dev/termination-log", "-"),
+        ("enroot", "/tmp/message", "messages/main"),
+        ("none", "/dev/termination-log", "-"),
+        ("none", "/tmp/message", "/tmp/message"),
+    ],
+)
+def test_where_the_message_is_read(runtime: str, path: str, file: str) -> None:
+    fields = {"terminationMessagePath": path, "terminationMessagePolicy": "FallbackToLogsOnError"}
+    planned = plan(pod(container("main", **fields)), settings={"ContainerRuntime": runtime})
+    assert ("termination_message", file, "FallbackToLogsOnError") in planned.containers[0].calls
+    links = [each.path for each in planned.files if each.path.startswith("messages/")]
+    assert links == (["messages/links/main.sh"] if runtime == "apptainer" else [])
