@@ -78,12 +78,12 @@ def message_mounts(start: Started, runtime: Runtime | None) -> tuple[Mount, ...]
 
 
 def world(start: Started, runtime: Runtime | None) -> Line:
-    """How a command comes into the container's world (job/world.sh): `joined` or `alike`, and the words before it."""
+    """How a command comes into the container's world (job/world.sh), and the words before it."""
     if runtime is None:
         on_node: Command = (("on_node", start.prepared.env_file, start.container.working_dir), ())
         return "alike", *_words(_with_odd_names(start, on_node))
     if entering := runtime.entering(start):
-        return "alike", *entering
+        return "entered", *entering
     prepared = replace(start.prepared, container=start.container.model_copy(update={"command": ("",)}), init=True)
     *lines, _ = _said(replace(start, prepared=prepared), runtime)
     return "joined", *_words(_with_odd_names(start, (*lines, ())))

@@ -62,9 +62,9 @@ tls_answer() {
         status=$(http_request "$@" | openssl s_client -quiet -connect "$host:$port" 2>/dev/null | status_of)
     elif type -P wget >/dev/null; then
         status=$(wget_answer "$@")
-    elif [[ $joins == joined ]] && inside curl --version >/dev/null 2>&1; then
+    elif ((${#world[@]})) && inside curl --version >/dev/null 2>&1; then
         status=$(curl_config "$@" | inside curl --config -)
-    elif [[ $joins == joined ]] && inside openssl version >/dev/null 2>&1; then
+    elif ((${#world[@]})) && inside openssl version >/dev/null 2>&1; then
         status=$(http_request "$@" | inside openssl s_client -quiet -connect "$host:$port" 2>/dev/null | status_of)
     else
         echo "https needs curl, openssl or wget, and neither the node nor the image has one"

@@ -17,9 +17,15 @@ restart_rule() {
     rules+=("$*")
 }
 
-# Whether the run that has just ended is followed by another one.
+# Whether the run that has just ended is followed by another one. Who would be started again, and is not since the job
+# was told to stop, was stopped.
 is_restarted() {
-    [[ -z $stopping && -z $hopeless && ! -e .stopping ]] || return
+    [[ -z $hopeless ]] && wants_restart || return
+    [[ ! -e .stopping ]] || stopping=yes
+    [[ -z $stopping ]]
+}
+
+wants_restart() {
     matches_rule && return
     case $policy in
         Always) return 0 ;;

@@ -2,9 +2,9 @@
 # shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
 # Commands in the world of a running container: its files, processes, volumes and environment.
 #
-#   world joined|alike WORD...   for the next container: WORD... in front of a command runs it in another container of
-#                                the same image, /tmp, volumes and environment; `joined` tries to join the one that
-#                                runs first
+#   world joined|entered|alike WORD...   for the next container: WORD... in front of a command runs it in the one that
+#                                        runs (`entered`: podman exec), or in another one of the same image, /tmp, volumes
+#                                        and environment; `joined` tries to join the one that runs first
 #   inside COMMAND...            what probes and hooks call
 #
 # Measured with Apptainer 1.4: joining by nsenter takes 30 ms, another container 180 ms, and `apptainer instance` does
@@ -28,20 +28,29 @@ inside() {
 # A runtime takes its time until the container's own command runs; there is nothing to join before.
 await_world() {
     local until=$((SECONDS + 300))
-    [[ $joins == joined ]] || return
-    until first_process "$child" >/dev/null || ((SECONDS >= until)); do
+    [[ $joins == joined || $joins == entered ]] || return
+    until is_there || ((SECONDS >= until)); do
         sleep 0.1
     done
+    sleep 0.3  # a shell of the runtime's may stand there first, which has not read the variables yet
 }
 
-# The first below PID that has a file system of its own, and is neither the runtime nor a file system itself.
+is_there() {
+    if [[ $joins == entered ]]; then
+        [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$name" 2>/dev/null) == true ]]
+    else
+        first_process "$child" >/dev/null
+    fi
+}
+
+# The first below PID that has a root of its own, and is neither the runtime nor a file system itself.
 first_process() {
     local pid program
     for pid in $(children_of "$1"); do
         program=$(readlink "/proc/$pid/exe")
         case ${program##*/} in
             '' | starter* | apptainer | singularity | squashfuse* | fuse* | gocryptfs) ;;
-            *) has_own mnt "$pid" && echo "$pid" && return ;;
+            *) has_own mnt "$pid" && ! [[ /proc/$pid/root/. -ef /. ]] && echo "$pid" && return ;;
         esac
         first_process "$pid" && return
     done

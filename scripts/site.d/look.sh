@@ -70,7 +70,7 @@ json_document() {
 END
 }
 
-partitions() { [[ $PREEMPTION = true ]] && echo '["main", "short", "urgent"]' || echo '["main", "short"]'; }
+partitions() { [[ $PREEMPTION = true ]] && echo '["main", "short", "urgent", "graceful"]' || echo '["main", "short"]'; }
 
 sif_image() { [[ $(runtime) = none ]] && echo null || echo '"/srv/images/busybox.sif"'; }
 

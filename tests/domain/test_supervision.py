@@ -119,7 +119,7 @@ def test_a_pod_with_a_pre_stop_is_told_ahead_of_its_time_limit() -> None:
     ("runtime", "words"),
     [
         ("none", ("alike", "on_node", "secret/env/main", "")),
-        ("podman", ("alike", "podman", "exec", "main")),
+        ("podman", ("entered", "podman", "exec", "main")),
     ],
 )
 def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:

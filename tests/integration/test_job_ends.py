@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pods import Json, key, pod, request, sh
 from serving import Serve, Serving, wait_until
+from shared_folder import execute, in_folder, until_in_folder, with_folder
 from sidecar import Sidecar
 from sites import Site
 from vk import Watched
@@ -225,6 +226,18 @@ def test_a_preempted_pod_says_so_and_one_that_may_run_again_waits(strict: Strict
     assert again.phase == "Failed"
     assert again.exit_code("c") == 5
     assert not again.terminated("c").get("message")
+
+
+def test_pre_stop_runs_when_a_pod_is_preempted_with_grace(strict: Strict) -> None:
+    ends = "trap 'echo told >>$DIR/order; exit 0' TERM; touch $DIR/up; while :; do sleep 0.1; done"
+    hook = {"preStop": execute("echo hook >>$DIR/order")}
+    a_pod = with_folder(sh("c", ends, lifecycle=hook), flags="--mem=200M -p graceful -c 40")
+    pushed = strict.vk.create(request(a_pod)).until_running("c")
+    until_in_folder(strict, a_pod, "up")
+    strict.slurm("su hpcuser -c 'sbatch --parsable -p urgent -c 60 -o /dev/null --wrap \"sleep 1\"'")
+    pushed.until_over()
+    assert in_folder(strict, a_pod, "order").split() == ["hook", "told"]
+    assert pushed.exit_code("c") == 143
 
 
 # --- launch ----------------------------------------------------------------------------------------------------------

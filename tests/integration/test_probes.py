@@ -96,7 +96,22 @@ def test_https_without_a_client_on_node_and_image_fails_the_pod_and_says_so(serv
     assert "neither the node nor the image has one" in no.terminated("c")["message"]
 
 
-def test_grpc_is_asked_by_the_client_in_the_image_and_where_there_is_none_says_so(served: Serving) -> None:
+def test_grpc_is_asked_by_the_client_in_the_image(served24: Serving) -> None:
+    """A stand-in that takes the options of the real one, and tells what it was asked."""
+    client = '#!/bin/sh\n[ "$1" = -version ] && exit; echo "$@" >/tmp/asked; [ -e /tmp/healthy ]\n'
+    config_map = {"metadata": {"name": "client", "namespace": "default"}, "data": {"grpc_health_probe": client}}
+    volume = {"name": "client", "configMap": {"name": "client", "defaultMode": 0o755}}
+    mount = {"name": "client", "mountPath": "/usr/bin/grpc_health_probe", "subPath": "grpc_health_probe"}
+    script = "until [ -s /tmp/asked ]; do sleep 0.1; done; cat /tmp/asked; touch /tmp/healthy; exec sleep 600"
+    probe = {"grpc": {"port": 50051, "service": "its.service"}} | OFTEN
+    a_pod = pod(sh("c", script, readinessProbe=probe, volumeMounts=[mount]), volumes=[volume])
+    probed = served24.vk.create(request(a_pod, configMaps=[config_map])).until_running("c")
+    assert probed.log("c").startswith("-addr=127.0.0.1:50051 -service=its.service ")
+    probed.delete()
+    served24.until_gone(a_pod)
+
+
+def test_grpc_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served: Serving) -> None:
     probe = {"grpc": {"port": 50051, "service": "s"}} | OFTEN
     no = served.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe), restartPolicy="Always")))
     no.until_over()

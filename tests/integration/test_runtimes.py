@@ -161,3 +161,32 @@ def test_enroot_pulls_with_the_login_of_the_pod_and_runs_the_entry_point(shared:
 
 def env(value: str) -> list[Json]:
     return [{"name": "ENV", "value": value}]
+
+
+def test_hooks_restarts_and_last_words(runtime: Serving) -> None:
+    """A hook and a probe see the container's own /tmp and variables, also in the second run."""
+    look = {
+        "exec": {"command": ["/bin/sh", "-c", "until [ -e /tmp/mine ]; do sleep 0.1; done; echo by $WHO >/tmp/theirs"]}
+    }
+    ready = {"exec": {"command": ["/bin/sh", "-c", "[ -s /tmp/theirs ]"]}, "periodSeconds": 1, "timeoutSeconds": 5}
+    script = (
+        "touch /tmp/mine; until [ -s /tmp/theirs ]; do sleep 0.1; done; echo run >>/work/runs; cat /tmp/theirs; "
+        "[ $(wc -l </work/runs) -ge 2 ] || { echo last words >$MESSAGE; exit 3; }"
+    )
+    container = sh(
+        "c",
+        script,
+        env=[{"name": "WHO", "value": "it's me"}, {"name": "MESSAGE", "value": "/mnt/message"}],
+        lifecycle={"postStart": look},
+        readinessProbe=ready,
+        terminationMessagePath="/mnt/message",
+        volumeMounts=[{"name": "work", "mountPath": "/work"}],
+    )
+    again = runtime.vk.create(
+        request(pod(container, volumes=[{"name": "work", "emptyDir": {}}], restartPolicy="OnFailure"))
+    ).until_over()
+    assert again.phase == "Succeeded"
+    assert again.log("c") == "by it's me\n"
+    assert again.status
+    last = again.status["containers"][0]["lastState"]["terminated"]
+    assert (last["exitCode"], last["message"]) == (3, "last words")

@@ -345,6 +345,14 @@ def namespaces() -> bool:
 
 
 needs_namespaces = pytest.mark.skipif(not namespaces(), reason="this machine has no user namespaces")
+# What the machine has, below a root that it does not have
+OWN_ROOT = """
+mount -t tmpfs none /mnt; echo mine >/mnt/file
+for each in bin usr lib lib64 etc proc dev tmp; do
+    [ -e /$each ] && mkdir /mnt/$each && mount --rbind /$each /mnt/$each
+done
+exec chroot /mnt "$@"
+"""
 IN_NAMESPACE = "unshare --user --map-root-user --mount --pid --fork --mount-proc "
 
 
@@ -352,8 +360,8 @@ IN_NAMESPACE = "unshare --user --map-root-user --mount --pid --fork --mount-proc
 def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(node: Node) -> None:
     odd = {"a.b": "odd", "IFS": ",", "options": "o", "_rs": "r", "PATH": os.environ["PATH"], "V": "it's $HOME\n"}
     become = words(["env", "-i", *(f"{name}={value}" for name, value in odd.items()), "sleep", "300"])
-    mount = quote('mount -t tmpfs none /mnt; echo mine >/mnt/file; exec "$@"')
-    look = "cat /mnt/file && cat /proc/$$/environ"
+    mount = quote(OWN_ROOT)
+    look = "cat /file && cat /proc/$$/environ"
     script = f"{{ {look}; }} >{node.pod}/seen.new && pgrep sleep && mv {node.pod}/seen.new {node.pod}/seen"
     calls = f"world joined false\nprobe readiness {NOW} 1 1 '' inside sh -c {quote(script)}\n"
     job = node.start(f"{calls}container main {IN_NAMESPACE} sh -c {mount} sh {become}", grace=1)
