@@ -19,6 +19,7 @@ FIXTURES = {
     "each_site": ("trixie", "bookworm"),
     "strict_site": ("strict",),
     "fragile_site": ("fragile",),
+    "apart_site": ("apart",),
 }
 
 # What is done there to daemons and nodes would disturb other tests at the same time
@@ -90,6 +91,12 @@ def strict_site(request: pytest.FixtureRequest) -> Site:
 def fragile_site(request: pytest.FixtureRequest) -> Site:
     """Like `site`; its daemons may be stopped, as long as they run again at the end of the test."""
     return request.config.stash[_sites].get("fragile")
+
+
+@pytest.fixture(scope="session")
+def apart_site(request: pytest.FixtureRequest) -> Site:
+    """Like `site`, but its node sees no file of the login node."""
+    return request.config.stash[_sites].get("apart")
 
 
 @pytest.fixture(scope="session", params=["trixie", "bookworm"], ids=["slurm-24.11-apptainer", "slurm-22.05-none"])

@@ -26,6 +26,8 @@ _KINDS = {
     "strict": ("--suite", "trixie", "--enforce-memory", "--preemption"),
     # its daemons are stopped and its nodes taken down, so that nothing else may run there at the same time
     "fragile": ("--suite", "trixie"),
+    # login and compute nodes share no file system
+    "apart": ("--suite", "trixie", "--no-shared-fs"),
 }
 
 _numbers = itertools.count(1)

@@ -179,6 +179,25 @@ class Config(Block):
         "The folder on this machine for deletes that the site has not seen yet. Default: "
         "$XDG_STATE_HOME/remote-slurm; for root /var/lib/remote-slurm, else ~/.local/state/remote-slurm.",
     )
+    shared_fs: Flag = setting(
+        default=True,
+        description="Compute nodes see DataRootFolder. If false, each batch script carries all files to its node, "
+        "states come back in the job's comment, and logs by srun.",
+        key="SHARED_FS",
+        environment="SHARED_FS",
+    )
+    secrets_in_script: Flag = setting(
+        default=False,
+        description="With SHARED_FS: false, let Secrets travel in batch scripts, which lie in Slurm's own state.",
+    )
+    max_script_size: Bytes = setting(
+        4 << 20,
+        "With SHARED_FS: false, the longest batch script that Slurm takes there, as a quantity: max_script_size in "
+        "slurm.conf.",
+    )
+    fetch_seconds: Annotated[float, BeforeValidator(seconds(0))] = setting(
+        60.0, "With SHARED_FS: false, for how long an ended job waits on its node until its logs were fetched."
+    )
     export_pod_data: Flag = setting(
         default=True,
         description="Send ConfigMaps and Secrets to the site; if false, pods that need one are refused.",
@@ -218,6 +237,8 @@ class Config(Block):
     scancel_path: Command = setting("scancel", "scancel at the site.", environment="SCANCELPATH")
     squeue_path: Command = setting("squeue", "squeue at the site.", environment="SQUEUEPATH")
     sinfo_path: Command = setting("sinfo", "sinfo at the site.", environment="SINFOPATH")
+    scontrol_path: Command = setting("scontrol", "scontrol at the site, where SHARED_FS is false.")
+    srun_path: Command = setting("srun", "srun at the site, where SHARED_FS is false.")
     bash_path: Shebang = setting("/bin/bash", "bash on the nodes: the first line of each job script.")
     command_prefix: Text = setting("", "Shell that each batch script begins with, before anything of ours.")
     default_cpu: Count = setting(1, "CPUs of a pod that asks for none.")
@@ -365,14 +386,6 @@ class Config(Block):
     )
 
     # What comes with later versions
-    shared_fs: Flag = setting(
-        default=True,
-        description="Login and compute nodes share the file system of DataRootFolder.",
-        key="SHARED_FS",
-        environment="SHARED_FS",
-        later="false comes with a later version: files still go into DataRootFolder, and a job fails on a "
-        "node that cannot see it",
-    )
     custom_kubeconf: LocalPath | None = setting(
         None,
         "The kubeconfig of a service account.",
@@ -508,6 +521,13 @@ class Config(Block):
     def _podman_or_podman_hpc(cls, path: Any, info: ValidationInfo) -> Any:
         is_hpc = info.data.get("container_runtime") is ContainerRuntime.PODMAN_HPC
         return path or ("podman-hpc" if is_hpc else "podman")
+
+    @field_validator("image_pull")
+    @classmethod
+    def _where_nodes_see_it(cls, place: ImagePull, info: ValidationInfo) -> ImagePull:
+        if place is ImagePull.LOGIN and info.data.get("shared_fs") is False:
+            raise ValueError("login needs SHARED_FS: true, since nodes would not see the images: use node or never")
+        return place
 
     @field_validator("errors_only_logging")
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations, read_annotations
+from remote_slurm.domain.apart import Apart, plan_apart, refuse_logins
 from remote_slurm.domain.flags import Flag
 from remote_slurm.domain.flavors import Chosen, choose_flavor
 from remote_slurm.domain.messages import link_scripts
@@ -70,6 +71,7 @@ class JobPlan:
     log_limit: int
     command_prefix: str
     bash_path: str
+    apart: Apart | None = None
 
     def refuse_other_user(self, uid: int | None) -> None:
         """Raises Rejected where the pod is to run as somebody else than the account, whose user id is `uid`."""
@@ -96,6 +98,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     containers = prepare(pod, volumes, variables_of(runtime))
     images = plan_images(request, annotations, runtime, config)
     check_images(pod, (image.name for image in images.of.values() if image.name), config.policy)
+    refuse_logins(images.files, config)
     starts = [Started(each, annotations, images.of[each.container.name]) for each in containers]
     return JobPlan(
         pod=pod.key,
@@ -132,6 +135,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
         log_limit=config.max_log_size,
         command_prefix=config.command_prefix,
         bash_path=config.bash_path,
+        apart=plan_apart(pod, flags, config),
     )
 
 

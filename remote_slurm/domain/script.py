@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from remote_slurm import __version__
+from remote_slurm.config import Config
+from remote_slurm.domain.apart import carry
 from remote_slurm.domain.plan import ContainerPlan, JobPlan
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.shell import quote, words
@@ -34,13 +36,37 @@ cd "$SLURM_SUBMIT_DIR" || exit 1
 pod {pod} {grace}
 {calls}"""
 
+# `$0` is the copy of the script that Slurm keeps on the node as long as the job lives
+_BEGIN_APART = """
+# Login and compute nodes share no file system (SHARED_FS: false): the pod's folder lies at the end of this script, and
+# is made anew on the node, for as long as the job lasts.
+umask 077
+export REMOTE_SLURM_SHELL=$$
+place=${{TMPDIR-}}
+[ -d "$place" ] && [ -w "$place" ] || place=/tmp
+if ! {{ folder=$(mktemp -d "$place/remote-slurm-$SLURM_JOB_ID-XXXXXX") && cd "$folder" &&
+    mkdir -p .remote-slurm/claims .remote-slurm/spool &&
+    sed '1,/^# --- files/d' "$0" | base64 -d | tar -xpzf - && cd {pod}; }}; then
+    {scontrol} update "JobId=$SLURM_JOB_ID" "Comment=failed=no folder can be made in $place on node $(hostname)|"
+    rm -rf "$folder"
+    exit 1
+fi
+exec >"job-$SLURM_JOB_ID.out" 2>&1
+# shellcheck source=/dev/null
+. ./runner.sh
+# shellcheck source=/dev/null
+. ./apart.sh
+pod {pod} {grace}
+leftovers+=("$folder")
+{calls}"""
+
 _RESUME = """\
 #!{bash}
 # The containers of pod {pod}: job.sh goes on here once the pod's own shell, of its annotations, has run.
 
 # shellcheck source=/dev/null
 . ./runner.sh
-resume {key} {grace}
+{apart}resume {key} {grace}
 """
 
 _CONTAINERS = """\
@@ -53,6 +79,7 @@ CONTAINERS = "containers.sh"
 _OF_THE_RUNNER = {"runner.sh"}
 _OF_MPI = {"rank.sh"}
 _OF_IMAGES = {"pull.sh"}
+_OF_NODES_APART = {"apart.sh"}
 
 
 def render_job(plan: JobPlan) -> str:
@@ -64,13 +91,24 @@ def render_job(plan: JobPlan) -> str:
         flags="\n".join(flag.line() for flag in plan.flags),
     )
     prefix = _PREFIX.format(prefix=plan.command_prefix.rstrip("\n")) if plan.command_prefix.strip() else ""
-    begin = _BEGIN.format(pod=quote(plan.pod), grace=plan.grace_seconds, calls=_lines(_first_calls(plan)))
+    begin = (_BEGIN_APART if plan.apart else _BEGIN).format(
+        pod=quote(plan.pod),
+        grace=plan.grace_seconds,
+        calls=_lines(_first_calls(plan)),
+        scontrol=quote(plan.apart.scontrol) if plan.apart else "",
+    )
     return header + prefix + begin + ("" if plan.annotations.pre_exec else _containers(plan))
 
 
 def render_containers(plan: JobPlan) -> str:
     """What follows the pod's own shell, in a script of its own."""
-    head = _RESUME.format(bash=plan.bash_path, pod=plan.full_name, key=quote(plan.pod), grace=plan.grace_seconds)
+    head = _RESUME.format(
+        bash=plan.bash_path,
+        pod=plan.full_name,
+        key=quote(plan.pod),
+        grace=plan.grace_seconds,
+        apart="# shellcheck source=/dev/null\n. ./apart.sh\n" if plan.apart else "",
+    )
     return head + _containers(plan)
 
 
@@ -84,10 +122,11 @@ def _first_calls(plan: JobPlan) -> Iterator[Call]:
 
 
 def _containers(plan: JobPlan) -> str:
+    apart = (plan.apart.call(),) if plan.apart else ()
     deadline = () if plan.deadline_seconds is None else (("deadline", str(plan.deadline_seconds)),)
     return _CONTAINERS.format(
         log_limit=plan.log_limit,
-        calls=_lines((*deadline, *plan.calls)),
+        calls=_lines((*apart, *deadline, *plan.calls)),
         containers="".join(_call(container) for container in plan.containers),
     )
 
@@ -106,10 +145,23 @@ def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
     files = [File("job.sh", render_job(plan).encode(), 0o700)]
     if plan.annotations.pre_exec:
         files.append(File(CONTAINERS, render_containers(plan).encode(), 0o700))
-    used = _OF_THE_RUNNER | (_OF_IMAGES if plan.pulls else set())
+    used = _OF_THE_RUNNER | (_OF_IMAGES if plan.pulls else set()) | (_OF_NODES_APART if plan.apart else set())
     if plan.annotations.mpi_flags is not None:
         used |= _OF_MPI
     return [*files, *(File(name, text, 0o600) for name, text in scripts.items() if name in used), *plan.files]
+
+
+def payload(plan: JobPlan, scripts: Mapping[str, bytes], config: Config) -> bytes:
+    """What travels to the site: the pod's folder as an archive. Raises Rejected where it is too much for the job.
+
+    Where no file system is shared, the batch script is all of it, and carries the others to the node.
+    """
+    files = job_files(plan, scripts)
+    if plan.apart:
+        script, *others = files
+        carried = carry((script.content or b"").decode(), archive(plan.pod, others), config)
+        files = [replace(script, content=carried)]
+    return archive(plan.pod, files)
 
 
 def archive(pod: str, files: Iterable[File]) -> bytes:

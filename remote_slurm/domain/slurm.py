@@ -7,7 +7,7 @@ the batch script is what identifies a pod's job: users' flags can change its nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, Self
@@ -90,6 +90,7 @@ class Job:
     reason: str = ""
     pod: str = ""
     start: int | None = None
+    comment: str = ""
 
 
 class _Field(NamedTuple):
@@ -107,10 +108,15 @@ _QUEUE = (
 )
 
 
-def queue_command(squeue: str) -> str:
+def queue_command(squeue: str, *, comments: bool = False) -> str:
     """All jobs of this account, ended ones too for as long as slurmctld remembers them (MinJobAge)."""
-    form = SEPARATOR.join(field.code for field in _QUEUE)
+    form = SEPARATOR.join(field.code for field in (*_QUEUE, *([_COMMENT] if comments else [])))
     return words([squeue, "--me", "--noheader", "--states=all", f"--format={form}"])
+
+
+# Behind the command, which ends with the name of our script
+_COMMENT = _Field("%k", "comment")
+_BEFORE_COMMENT = f"/job.sh{SEPARATOR}"
 
 
 def active_command(squeue: str) -> str:
@@ -123,9 +129,12 @@ def parse_job(line: str, root: str) -> Job | None:
     row = line.split(SEPARATOR, len(_QUEUE) - 1)
     if len(row) != len(_QUEUE):
         return None
-    job_id, state, reason, start, command = row
-    pod = pod_of_script(command, root)
-    return Job(job_id, JobState.parse(state), reason, pod, _seconds(start)) if job_id.isdigit() and pod else None
+    job_id, state, reason, start, rest = row
+    command, script, comment = rest.partition(_BEFORE_COMMENT)
+    pod = pod_of_script(command + script.removesuffix(SEPARATOR), root)
+    if not job_id.isdigit() or not pod:
+        return None
+    return Job(job_id, JobState.parse(state), reason, pod, _seconds(start), comment)
 
 
 def parse_queue(text: str, root: str) -> list[Job]:
@@ -155,6 +164,16 @@ def parse_accounting(text: str) -> list[Job]:
     """Job id and state only: the accounting does not know the pod."""
     rows = (line.split(SEPARATOR) for line in text.split("\n"))
     return [Job(row[0], JobState.parse(row[1])) for row in rows if len(row) == 2 and row[0].isdigit()]  # noqa: PLR2004
+
+
+def step_command(srun: str, job_id: str) -> str:
+    """What runs a line of shell, which is to follow as one word, beside what runs in the job (--overlap: 20.11).
+
+    On the batch host, where its folder is, with nothing of its own. What it prints comes as it is: --unbuffered would
+    give it a terminal.
+    """
+    options = ["--overlap", "--quiet", "--nodes=1", "--ntasks=1", "--relative=0", "--mem=0"]
+    return words([srun, f"--jobid={job_id}", *options, "--gres=none", "--chdir=/", "sh", "-c"])
 
 
 # --- sbatch ----------------------------------------------------------------------------------------------------------

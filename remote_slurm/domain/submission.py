@@ -38,6 +38,8 @@ def job_flags(
 def _defaults(pod: Pod, flavor: Chosen, config: Config) -> Iterator[Flag]:
     yield Flag("job-name", pod.metadata.name)
     yield Flag("no-requeue")
+    if not config.shared_fs:
+        yield Flag("chdir", "/")  # the folder of the login node is not there
     yield Flag("cpus-per-task", str(flavor.cpus or config.default_cpu))
     memory = flavor.memory_bytes or config.default_memory
     if memory:

@@ -158,7 +158,7 @@ def plan_volumes(request: CreateRequest, config: Config) -> Volumes:
 
 
 def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collected:
-    if projection := _projection(volume, request, export=config.export_pod_data):
+    if projection := _projection(volume, request, config):
         return Collected(projection.folder, projection.files, read_only=True, warnings=projection.warnings)
     if volume.host_path is not None:
         return _host_path(volume, volume.host_path, config.allowed_host_paths)
@@ -172,22 +172,37 @@ def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collecte
     )
 
 
-def _projection(volume: Volume, request: CreateRequest, *, export: bool) -> Projection | None:
+def _projection(volume: Volume, request: CreateRequest, config: Config) -> Projection | None:
+    export = config.export_pod_data
     if volume.config_map is not None:
         _refuse_unless(export, volume, f"ConfigMap '{volume.config_map.name}'")
         return config_map_files(volume, volume.config_map, request)
     if volume.secret is not None:
         _refuse_unless(export, volume, f"Secret '{volume.secret.secret_name}'")
+        _refuse_in_script(volume, config)
         return secret_files(volume, volume.secret, request)
     if volume.downward_api is not None:
         return downward_files(volume, volume.downward_api, request)
     if volume.projected is None:
         return None
-    if export:
+    if export and _may_carry_secrets(config):
         return projected_files(volume, volume.projected, request)
+    why = "SecretsInScript is false, and it may hold a token" if export else "ExportPodData is false"
     empty = Projection(f"secret/volumes/{volume.name}")
-    empty.warnings.append(f"projected volume '{volume.name}' stays empty, since ExportPodData is false")
+    empty.warnings.append(f"projected volume '{volume.name}' stays empty, since {why}")
     return empty
+
+
+def _may_carry_secrets(config: Config) -> bool:
+    return config.shared_fs or config.secrets_in_script
+
+
+def _refuse_in_script(volume: Volume, config: Config) -> None:
+    if not _may_carry_secrets(config):
+        raise Rejected(
+            f"volume '{volume.name}' is a Secret, and with SHARED_FS: false it would travel in the batch script, which "
+            "lies in Slurm's own state: SecretsInScript: true in the sidecar's configuration allows that"
+        )
 
 
 def _refuse_unless(export: bool, volume: Volume, what: str) -> None:  # noqa: FBT001 - reads as a sentence where it is called

@@ -1,4 +1,7 @@
-"""What runs in jobs, and nowhere else: `runner.sh` with what follows it, sent with every pod, and `check-node.sh`."""
+"""What runs in jobs, and nowhere else: `runner.sh` with what follows it, sent with every pod, and `check-node.sh`.
+
+`apart.sh` goes along where nodes share no file system with the login node.
+"""
 
 from importlib.resources import files
 
@@ -8,6 +11,7 @@ _RUNNER = (
 )  # fmt: skip
 RUNNER = b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in _RUNNER)
 RANK = (files(__name__) / "rank.sh").read_bytes()
+APART = (files(__name__) / "apart.sh").read_bytes()
 CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")
 PULL = (files(__name__) / "pull.sh").read_bytes()
-SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK, "pull.sh": PULL}
+SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK, "pull.sh": PULL, "apart.sh": APART}

@@ -32,6 +32,7 @@ last=''       # how its last run ended, and what it said
 last_message=''
 reason=''     # the word for how it stands
 
+apart=''      # the folder on the node, where no file system is shared: see apart.sh
 control=../.remote-slurm
 log_limit=1073741824  # bytes; job.sh says what the configuration says
 
@@ -226,6 +227,7 @@ finish() {
     await_containers
     end_sidecars
     [[ -n $failed ]] && ((worst == 0)) && worst=1
+    [[ -z $apart ]] || hand_over
     rm -f .stopping
     exit "$worst"
 }

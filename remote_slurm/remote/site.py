@@ -20,7 +20,7 @@ from remote_slurm.config import Config
 from remote_slurm.domain.logs import LogSlice, Noted, parse_notes
 from remote_slurm.domain.partitions import Partition, parse_partitions, partitions_command
 from remote_slurm.domain.records import Record, parse_records
-from remote_slurm.domain.shell import assignments
+from remote_slurm.domain.shell import assignments, quote
 from remote_slurm.domain.slurm import (
     Capacity,
     Job,
@@ -31,6 +31,7 @@ from remote_slurm.domain.slurm import (
     parse_job,
     parse_nodes,
     queue_command,
+    step_command,
 )
 from remote_slurm.errors import RemoteFailed, Superseded
 from remote_slurm.remote.convoy import Convoy, SbatchFailed, Submission
@@ -102,8 +103,16 @@ class OpenLog:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job that shares no file system with the login node has its folders."""
+
+    job_id: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoLog:
-    """There is none: `waiting` to start, `noprevious` run, or `nofolder`."""
+    """There is none: `waiting` to start, `noprevious` run, `nofolder`, or it `stayed` on a node."""
 
     reason: str
 
@@ -126,6 +135,11 @@ class Site:
         self._asked: list[str] = []
 
     @property
+    def shared_fs(self) -> bool:
+        """Whether nodes see DataRootFolder."""
+        return self._config.shared_fs
+
+    @property
     def line(self) -> Line:
         """How the way to the site stands now; never waits."""
         return self._shells.line
@@ -143,6 +157,7 @@ class Site:
             "pods": " ".join(payloads),
             "sbatch": self._config.sbatch_path,
             "scancel": self._config.scancel_path,
+            "scontrol": "" if self.shared_fs else self._config.scontrol_path,
             "incoming": f".remote-slurm/incoming/{next(iter(payloads))}.{secrets.token_hex(6)}",
             "seconds": str(_TURN_SECONDS),
             "wait_seconds": str(_ID_SECONDS),
@@ -150,6 +165,27 @@ class Site:
         script, payload = self._script("submit", values), b"".join(payloads.values())
         result = await self._shells.run(script, payload, deadline=_SUBMIT_SECONDS, heard=heard)
         Answer.parse("submit", result.output.decode(errors="replace"))
+
+    async def release(self, jobs: Iterable[tuple[str, str]]) -> set[str]:
+        """Let the jobs of (pod, id) start that the pods' claims name, and cancel the others; all of them are held.
+
+        Returns the ids of those for which that is done, or was before.
+        """
+        values = {"scontrol": self._config.scontrol_path, "scancel": self._config.scancel_path}
+        answer = await self._ask("release", values, "".join(f"{pod} {job_id}\n" for pod, job_id in jobs).encode())
+        return {line.rpartition(" ")[2] for line in (*answer.all("released"), *answer.all("cancelled"))}
+
+    async def fetch(self, pod: str, job_id: str, folder: str) -> None:
+        """Bring an ended pod's logs and records from its node. Raises RemoteFailed where they could not be had."""
+        values = {
+            "pod": pod,
+            "incoming": f".remote-slurm/incoming/{pod}.fetch.{secrets.token_hex(6)}",
+            "step": step_command(self._config.srun_path, job_id),
+            "quoted_at": quote(f"{folder}/{pod}"),
+        }
+        answer = await self._ask("fetch", values, seconds=700)
+        if not answer.has("nofolder"):
+            answer.require("fetched")
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         """Undo the attempt after sbatch said no for certain."""
@@ -166,7 +202,9 @@ class Site:
 
     async def queue(self) -> Queue:
         """One squeue. Raises RemoteFailed with its words where it failed: that is not an empty queue."""
-        answer = await self._ask("queue", {"squeue": queue_command(self._config.squeue_path)}, seconds=75)
+        comments = not self.shared_fs
+        command = queue_command(self._config.squeue_path, comments=comments)
+        answer = await self._ask("queue", {"squeue": command}, seconds=75)
         code, _, clock = answer.require("queue").partition(" ")
         if code != "0":
             raise self._slurm_failed("squeue", f"squeue failed with exit code {code}: {answer.messages}")
@@ -247,8 +285,11 @@ class Site:
         """What the script `name` finds out at the site, for callers that read its answer themselves."""
         return await self._ask(name, values or {}, seconds=seconds)
 
-    async def open_log(self, what: LogSlice, *, over: bool) -> OpenLog | NoLog:
-        """The log and where it begins; `over`: nothing of the pod will start any more, so Slurm's words are its log."""
+    async def open_log(self, what: LogSlice, *, over: bool, at: Place | None = None) -> OpenLog | NoLog:
+        """The log and where it begins; `over`: nothing of the pod will start any more, so Slurm's words are its log.
+
+        `at` is where it lies on a node that shares no file system.
+        """
         values = {
             "pod": what.pod,
             "container": what.container,
@@ -259,9 +300,15 @@ class Site:
             "notes": "yes" if what.timestamps else "",
             "previous": "yes" if what.previous else "",
             "over": "yes" if over else "",
+            "apart": "" if self.shared_fs or at else "yes",
             "follow": "yes" if what.follow else "",
         }
-        chunks = self._shells.stream(self._script("log", values))
+        script = self._script("log", values)
+        if at is not None:
+            there = f"[ -d {quote(at.folder)} ] || exit 1\n"
+            on_node = there + self._script("log", values | {"root": at.folder})
+            script = f"{step_command(self._config.srun_path, at.job_id)} {quote(on_node)} </dev/null"
+        chunks = self._shells.stream(script)
         try:
             with self.observer.operation("log", what.pod):
                 return await _opened(chunks)
@@ -352,7 +399,7 @@ def _recorded(messages: str) -> Iterable[tuple[str, str]]:
 
 
 _LOG_BEGINS = re.compile(rb"(?:^|\n)>log ([0-9]+)\n")
-_NO_LOG = re.compile(rb"(?:^|\n)>(waiting|noprevious|nofolder|unusable[^\n]*)\n")
+_NO_LOG = re.compile(rb"(?:^|\n)>(waiting|noprevious|nofolder|stayed|unusable[^\n]*)\n")
 
 
 async def _opened(chunks: AsyncGenerator[bytes, None]) -> OpenLog | NoLog:

@@ -124,7 +124,7 @@ def _findings(outcome: _Outcome, config: Config) -> list[Finding]:
     ran = Finding(
         JOB, ok=True, message=f"ran on node {answer.get('node')}, in {outcome.seconds:.0f} s from start to end"
     )
-    return [ran, _folder(answer), _runtime(answer, config), _user_namespaces(answer, config)]
+    return [ran, _folder(answer, config), _runtime(answer, config), _user_namespaces(answer, config)]
 
 
 def _silent(outcome: _Outcome) -> Finding:
@@ -137,8 +137,10 @@ def _silent(outcome: _Outcome) -> Finding:
     )
 
 
-def _folder(answer: Answer) -> Finding:
+def _folder(answer: Answer, config: Config) -> Finding:
     name = NODE[0]
+    if not config.shared_fs:
+        return Finding(name, ok=True, message="it sees no DataRootFolder, and need not: SHARED_FS is false")
     if answer.has("folder"):
         return Finding(name, ok=True, message="the node sees DataRootFolder, and can write there")
     return Finding(

@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from remote_slurm.domain.apart import Standing, parse_comment
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState, Phase
 from remote_slurm.domain.status import SUBMITTING, PodView
+from remote_slurm.remote.site import Place
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +38,8 @@ class Entry:
     missing_since: float | None = None  # when a good squeue first lacked its job
     missing_polls: int = 0
     ended_since: float | None = None  # when its job was first seen ended
+    standing: Standing | None = None  # what its job's comment tells, where no file system is shared
+    fetched: bool = False  # its logs were brought from the node
     since: float = field(default_factory=time.time)  # when this process first heard of it
     _over: asyncio.Event | None = None
 
@@ -66,6 +70,14 @@ class Entry:
     def job_id(self) -> str:
         return self.job.id if self.job else ""
 
+    @property
+    def on_node(self) -> Place | None:
+        """Where its logs lie, as long as no file system at the login node has them."""
+        running = self.job is not None and self.job.state.phase is Phase.RUNNING
+        if self.standing is None or not self.standing.folder or self.fetched or not running:
+            return None
+        return Place(self.job_id, self.standing.folder)
+
     def has_job(self, job_id: str) -> None:
         """Note the job's id; how it stands, the next poll tells."""
         if self.job_id != job_id:
@@ -84,6 +96,12 @@ class Entry:
         if job.state.phase is Phase.UNKNOWN and self.job is not None:
             return
         before, self.job = self.job, job
+        if standing := parse_comment(self.pod, job.comment):
+            self.standing = standing
+            for record in standing.records:
+                self.take(record)
+            if standing.failure:
+                self.fail(f"job {job.id}: {standing.failure}")
         if job.state.phase is not Phase.ENDED:
             self.ended_since = None
         if job.state.phase is not Phase.WAITING:
@@ -104,6 +122,7 @@ class Entry:
     def begin_run(self, run: int) -> None:
         """What was recorded of earlier runs does not count any more."""
         self.run = run
+        self.fetched = False
         self.records.clear()
 
     def fail(self, reason: str) -> None:

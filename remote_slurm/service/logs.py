@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from remote_slurm.domain.logs import LogSlice, Stamper
-from remote_slurm.errors import Rejected, SiteError
+from remote_slurm.errors import Rejected, RemoteFailed, SiteError
 from remote_slurm.remote.site import NoLog, OpenLog, Site
 from remote_slurm.service.entries import Entries, Entry
 
@@ -105,7 +105,15 @@ class Logs:
 
     async def _open(self, what: LogSlice) -> OpenLog:
         entry = self._entries.get(what.pod)
-        log = await self._site.open_log(what, over=entry is not None and entry.is_over)
+        over = entry is not None and entry.is_over
+        log: OpenLog | NoLog
+        try:
+            log = await self._site.open_log(what, over=over, at=entry.on_node if entry else None)
+        except RemoteFailed:
+            if entry is None or entry.on_node is None:
+                raise
+            # the job ended just now
+            log = await self._site.open_log(what, over=over)
         if isinstance(log, NoLog):
             raise Rejected(_why_not(log, what, entry))
         return log
@@ -202,6 +210,8 @@ def _why_not(log: NoLog, what: LogSlice, entry: Entry | None) -> str:
     if log.reason == "waiting":
         why = entry.job.reason if entry is not None and entry.job is not None else ""
         return f"{container} is waiting to start{f': {why}' if why not in ('', 'None') else ''}"
+    if log.reason == "stayed":
+        return f"the log of {container} stayed on its node: the job ended before it was fetched"
     return f"there is no log of {container}: its pod has no folder at the site"
 
 

@@ -15,7 +15,7 @@ from remote_slurm.config import Config
 from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.plan import plan_job
 from remote_slurm.domain.pod import CreateRequest, Pod
-from remote_slurm.domain.script import archive, job_files
+from remote_slurm.domain.script import payload
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.domain.status import pod_status, reported_names
@@ -104,6 +104,7 @@ class Pods:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.lookout.stop()
+        await self.poller.fetching.stop()
 
     async def _recover_then_poll(self) -> None:
         while not self.recovered:
@@ -204,7 +205,7 @@ class Pods:
         plan.refuse_other_user(self._uid)
         for warning in plan.warnings:
             warn(warning, pod=plan.full_name)
-        return archive(plan.pod, job_files(plan, SCRIPTS))
+        return payload(plan, SCRIPTS, self._config)
 
     def _submit(self, entry: Entry, payload: bytes) -> tuple[Submitting, asyncio.Task[None]]:
         submitting = Submitting(entry, payload)

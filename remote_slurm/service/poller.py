@@ -12,6 +12,7 @@ from remote_slurm.events import detail, event, warn
 from remote_slurm.remote.site import Queue, Site
 from remote_slurm.remote.unhurried import unhurried
 from remote_slurm.service.entries import Entries, Entry
+from remote_slurm.service.fetching import Fetching
 
 # A node's last record may reach the login node late, by a cached directory of a shared file system
 RECORD_GRACE_SECONDS = 15
@@ -42,6 +43,8 @@ class Poller:
         self._interval = interval
         self._clock = clock
         self._no_accounting = False
+        self._released: set[str] = set()  # held jobs that were let go before, and are held again by somebody
+        self.fetching = Fetching(site)
         self._early = asyncio.Event()
         self.error = NOT_YET
         self.last_success: float | None = None
@@ -90,6 +93,9 @@ class Poller:
             self.clock_offset = queue.clock_offset
             self.jobs = queue.jobs
             await self._apply(queue.jobs)
+            unreleased = await self._release(queue.jobs)
+            problem = problem or unreleased
+            self.fetching.begin(self._entries)
             self._notice_requeues(begun, time.time() + queue.clock_offset)
             try:
                 await self._settle()
@@ -130,6 +136,21 @@ class Poller:
                 await self._records()
             except SiteError as error:
                 self._note(error)
+
+    async def _release(self, jobs: Iterable[Job]) -> SiteError | None:
+        """Jobs whose submission broke off before their release, and second jobs of a pod, which must not start."""
+        if self._site.shared_fs:
+            return None
+        held = [job for job in jobs if job.reason == "JobHeldUser" and job.state.phase is Phase.WAITING]
+        known = [(job, entry) for job in held if (entry := self._entries.get(job.pod)) and job.id not in self._released]
+        known.sort(key=lambda each: each[0].id != each[1].job_id)  # its own first: the claim goes to it
+        self._released &= {job.id for job in held}
+        try:
+            if known:
+                self._released |= await self._site.release((job.pod, job.id) for job, _ in known)
+        except SiteError as error:
+            return error
+        return None
 
     async def _apply(self, jobs: Iterable[Job]) -> None:
         by_pod: dict[str, list[Job]] = {}
@@ -194,9 +215,11 @@ class Poller:
         if job is None:
             return
         now = self._clock()
+        # a job's comment is Slurm's own, and is not late
+        grace = RECORD_GRACE_SECONDS if self._site.shared_fs else 0
         if job.state.phase is Phase.ENDED:
             entry.ended_since = entry.ended_since or now
-            if entry.is_complete or now - entry.ended_since >= RECORD_GRACE_SECONDS:
+            if entry.is_complete or now - entry.ended_since >= grace:
                 self._end(entry)
         elif entry.missing_since is not None and entry.is_complete:
             self._end(entry)

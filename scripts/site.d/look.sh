@@ -64,6 +64,7 @@ json_document() {
   "min_job_age_s": $MIN_JOB_AGE,
   "enforce_memory": $ENFORCE_MEMORY,
   "preemption": $PREEMPTION,
+  "no_shared_fs": $NO_SHARED_FS,
   "pid": $(fact pid),
   "state_folder": $(json_string "$state")
 }

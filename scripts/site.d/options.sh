@@ -3,11 +3,11 @@
 # The command line, parsed once into the globals below; nothing later looks at "$@".
 
 NAME=site SUITE=trixie RTT=0 SBATCH_LATENCY=0 ACCOUNTING=false MIN_JOB_AGE=300 ENFORCE_MEMORY=false PREEMPTION=false
-OUTPUT=text LOGIN=hpcuser
+NO_SHARED_FS=false OUTPUT=text LOGIN=hpcuser
 COMMAND=()
 
 # The options that make one site different from another: what `up` compares with a site that is running already.
-SITE_OPTIONS=(SUITE RTT SBATCH_LATENCY ACCOUNTING MIN_JOB_AGE ENFORCE_MEMORY PREEMPTION)
+SITE_OPTIONS=(SUITE RTT SBATCH_LATENCY ACCOUNTING MIN_JOB_AGE ENFORCE_MEMORY PREEMPTION NO_SHARED_FS)
 
 parse_options() {
     local command=$1
@@ -18,6 +18,7 @@ parse_options() {
         -h | --help) show_help --help ;;
         --accounting) allow "$command" "$1" up && ACCOUNTING=true && shift ;;
         --enforce-memory) allow "$command" "$1" up && ENFORCE_MEMORY=true && shift ;;
+        --no-shared-fs) allow "$command" "$1" up && NO_SHARED_FS=true && shift ;;
         --preemption) allow "$command" "$1" up && PREEMPTION=true && shift ;;
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
         --*) set_option "$command" "$1" "${2-}" && shift $(($# > 1 ? 2 : 1)) ;;

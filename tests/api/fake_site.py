@@ -30,6 +30,7 @@ class FakeSite:
     asked: list[str] = field(default_factory=list)
     observer: Observer = field(default_factory=Observer)
     line: Line = LINE
+    shared_fs: bool = True
 
     async def recover(self) -> Recovery:
         self._answer()

@@ -76,6 +76,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "ImageCacheFolder": "/scratch/images",
         },
     ),
+    "apart": (PLAIN, {"SHARED_FS": False}),
     "on-the-node": (ANNOTATED, {"DefaultMemory": "none", "ContainerRuntime": "none", "BashPath": "/usr/bin/bash"}),
 }
 
@@ -109,13 +110,15 @@ def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
     ("case", "names"),
     [
         ("plain", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
+        ("apart", ["job.sh", "runner.sh", "pull.sh", "apart.sh", "runtime.sh", "images"]),
         ("enroot", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
         ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"]),
     ],
 )
 def test_what_travels_with_them(case: str, names: list[str]) -> None:
     body, settings = CASES[case]
-    files = job_files(plan(body, settings=settings), {"runner.sh": b"r", "rank.sh": b"m", "pull.sh": b"p"})
+    scripts = {"runner.sh": b"r", "rank.sh": b"m", "pull.sh": b"p", "apart.sh": b"a"}
+    files = job_files(plan(body, settings=settings), scripts)
     assert [file.path for file in files if "/" not in file.path] == names
 
 

@@ -32,6 +32,7 @@ class FakeSite:
     state: JobState = JobState.PENDING
     fresh: list[Record] = field(default_factory=list)
     offset: float = 0
+    shared_fs: bool = True
 
     async def queue(self) -> Queue:
         return Queue((Job("7", self.state, pod=POD),), self.offset)

@@ -21,8 +21,8 @@ from remote_slurm.remote.site import Answer, Site
 SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
 _SCRIPTS = files("remote_slurm.remote") / "sh"
 
-# A job is a folder below $SLURM/jobs with the files state, command and folder; a file named after a stand-in changes
-# what it does next.
+# A job is a folder below $SLURM/jobs with the files state, command and folder, and held where it is; a file named after
+# a stand-in changes what it does next.
 _SBATCH = """\
 unset DIES_AT
 echo "sbatch" >>"$SLURM/calls"
@@ -31,6 +31,7 @@ if [ -e "$SLURM/sbatch.refuses" ]; then cat "$SLURM/sbatch.refuses" >&2; exit "$
 if [ -e "$SLURM/sbatch.slow" ]; then sleep "$(cat "$SLURM/sbatch.slow")"; fi
 id=101
 until mkdir "$SLURM/jobs/$id" 2>/dev/null; do id=$((id + 1)); done
+case " $* " in *" --hold "*) : >"$SLURM/jobs/$id/held" ;; esac
 printf '%s' PENDING >"$SLURM/jobs/$id/state"
 printf '%s' "$script" >"$SLURM/jobs/$id/command"
 printf '%s\\n' "$@" >"$SLURM/jobs/$id/arguments"
@@ -55,9 +56,16 @@ for job in "$SLURM"/jobs/*; do
     case $all$state in COMPLETED | FAILED | CANCELLED) continue ;; esac
     command=$(cat "$job/command")
     id=${job##*/}
+    reason=None
+    if [ -e "$job/held" ]; then reason=JobHeldUser; fi
     case $form in
         '%A|%T|%o') printf '%s|%s|%s\\n' "$id" "$state" "$command" ;;
-        '%A|%T|%r|%S|%o') printf '%s|%s|%s|%s|%s\\n' "$id" "$state" None "$start" "$command" ;;
+        %A) printf '%s\\n' "$id" ;;
+        '%A|%T|%r|%S|%o') printf '%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" "$command" ;;
+        '%A|%T|%r|%S|%o|%k')
+            comment=$(cat "$job/comment" 2>/dev/null)
+            printf '%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" "$command" "$comment"
+            ;;
         *) echo "squeue: no such format: $form" >&2; exit 1 ;;
     esac
 done
@@ -68,6 +76,27 @@ cat >/dev/null
 if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
 for id; do :; done
 case $* in *--signal*) ;; *) echo CANCELLED >"$SLURM/jobs/$id/state" ;; esac
+"""
+_SCONTROL = """\
+echo "scontrol $*" >>"$SLURM/calls"
+case $1 in
+    release) rm -f "$SLURM/jobs/$2/held" ;;
+    update)
+        for word; do
+            case $word in
+                JobId=*) job=$SLURM/jobs/${word#JobId=} ;;
+                Comment=*) printf '%s' "${word#Comment=}" >"$job/.comment" && mv "$job/.comment" "$job/comment" ;;
+            esac
+        done
+        ;;
+    *) exit 1 ;;
+esac
+"""
+# What is run beside a job: it has the same files, since all of it is played here
+_SRUN = """\
+echo "srun $*" >>"$SLURM/calls"
+for line; do :; done
+exec sh -c "$line"
 """
 # Every command that a mortal session calls is a step: right before the one that is named all in it is killed, or
 # right after it where its number is negative.
@@ -97,9 +126,10 @@ cat "$SLURM/sacct.says"
 class Account:
     """Everything that a test asks of, or does to, one account."""
 
-    def __init__(self, home: Path, shell: list[str], root: str = "jobs") -> None:
+    def __init__(self, home: Path, shell: list[str], root: str = "jobs", *, shared_fs: bool = True) -> None:
         self.home = home
         self.shell = shell
+        self.shared_fs = shared_fs
         self.root_setting = root
         self.root = home / root
         self.in_front = ""  # shell that each script begins with
@@ -108,7 +138,14 @@ class Account:
         self.bin = home / "bin"
         (self.slurm / "jobs").mkdir(parents=True)
         self.bin.mkdir()
-        for name, text in (("sbatch", _SBATCH), ("squeue", _SQUEUE), ("scancel", _SCANCEL), ("sacct", _SACCT)):
+        for name, text in (
+            ("sbatch", _SBATCH),
+            ("squeue", _SQUEUE),
+            ("scancel", _SCANCEL),
+            ("sacct", _SACCT),
+            ("scontrol", _SCONTROL),
+            ("srun", _SRUN),
+        ):
             self.command(name, text)
         self.environment = {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
@@ -124,8 +161,9 @@ class Account:
         """Make it possible that a script dies at one of them; not in busybox, which runs its own commands."""
         for name in _STEPS:
             self.command(name, _STEP.format(command=shutil.which(name)))
-        (self.bin / "sbatch").rename(self.bin / "real-sbatch")
-        self.command("sbatch", _STEP.format(command=self.bin / "real-sbatch"))
+        for name in ("sbatch", "scontrol"):
+            (self.bin / name).rename(self.bin / f"real-{name}")
+            self.command(name, _STEP.format(command=self.bin / f"real-{name}"))
 
     @property
     def steps(self) -> int:
@@ -158,9 +196,13 @@ class Account:
         """Run each job that waits, one after another, as a node would."""
         for job in sorted((self.slurm / "jobs").iterdir()):
             state = job / "state"
-            if not state.exists() or state.read_text() != "PENDING":
+            if not state.exists() or state.read_text() != "PENDING" or (job / "held").exists():
                 continue
             environment = {"SLURM_JOB_ID": job.name, "SLURM_SUBMIT_DIR": (job / "folder").read_text().strip()}
+            if not self.shared_fs:
+                node = self.home / "node"
+                node.mkdir(exist_ok=True)
+                environment = self.environment | {"SLURM_JOB_ID": job.name, "TMPDIR": str(node)}
             state.write_text("RUNNING")
             ended = subprocess.run(
                 ["bash", (job / "command").read_text()],
@@ -181,7 +223,14 @@ class Account:
     def config(self) -> Config:
         keys = {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
         return Config.model_validate(
-            {**keys, "DataRootFolder": self.root_setting, "ContainerRuntime": "none", "PollInterval": 1}
+            {
+                **keys,
+                "DataRootFolder": self.root_setting,
+                "ContainerRuntime": "none",
+                "PollInterval": 1,
+                "SHARED_FS": self.shared_fs,
+                "FetchSeconds": 1,
+            }
         )
 
     @property

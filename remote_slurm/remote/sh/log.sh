@@ -1,11 +1,12 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, container, lines, bytes, since, offset, notes, previous, over and follow are set in front
+# shellcheck disable=SC2154 # pod, container, lines, bytes, since, offset, notes, previous, over, apart and follow are set in front
 # The log of one container. Only the bytes that were asked for cross the wire, however long the log is.
 #   >noted TIME SIZE  what the runner noted of its length, where `notes` asks for it
 #   >log START        the bytes from START on follow, raw
 #   >waiting          the container has not started
 #   >noprevious       it has no run before this one
 #   >nofolder         the pod has no folder
+#   >stayed           on a node that shares no file system: it was not fetched before its job ended
 # Following ends with the container; when the reader goes away, the session ends this script.
 
 # Which run of the container goes on, by its record; `over` between two of them, and after the last.
@@ -37,6 +38,10 @@ choose_log() {
         sizes=/dev/null
         if ! ended; then
             reply waiting
+            return 1
+        fi
+        if [ -n "$apart" ] && [ ! -e "$pod/fetched" ]; then
+            reply stayed
             return 1
         fi
         for log in "$pod"/job-*.out; do

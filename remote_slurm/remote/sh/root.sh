@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # root, sidecar and epoch are set in front of this text
+# shellcheck disable=SC2154 # root, sidecar and epoch are set in front of this text; pod, id and scontrol by who calls release_job
 # Goes in front of every other script here: enters DataRootFolder and spells it as the file system does.
 # An answer is a line that starts with '>'; whatever else comes is a message of some command.
 
@@ -59,6 +59,18 @@ expire() {
         rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop"
     done
     find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
+}
+
+# Where nodes see none of this, a job waits held until the claim has decided that it is the pod's. Once only: whoever
+# holds it later has reasons.
+release_job() {
+    ln -s "$id" ".remote-slurm/claims/$pod.job" 2>/dev/null
+    owns_claim || return
+    [ -e "$pod/released" ] || { "$scontrol" release "$id" </dev/null && : >"$pod/released"; }
+}
+
+owns_claim() {
+    [ "$(readlink ".remote-slurm/claims/$pod.job")" = "$id" ]
 }
 
 make_root() {

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pods, sbatch, scancel, incoming, seconds and wait_seconds are set in front of this text, payload_* by the session
+# shellcheck disable=SC2154 # pods, sbatch, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, payload_* by the session
 # Creates the jobs of some pods, one after another. It can be sent again at any time, by anybody, in whatever company: it
 # answers what became of the first time. Each answer is told as soon as it is known.
 #   >submitted POD ID     the pod has a job
@@ -80,11 +80,13 @@ output_name() {
     case $root/$pod in
         *%*) output=$(printf '%s\n' "$root/$pod" | sed 's/%/%%/g')/job-%j.out ;;
     esac
+    # a node that shares nothing has no such folder, and the job opens a file of its own
+    [ -z "$scontrol" ] || output=/dev/null
 }
 
 call_sbatch() {
     output_name
-    out=$(cd "$pod" && exec "$sbatch" --parsable --output="$output" "$root/$pod/job.sh" 2>"$err" </dev/null)
+    out=$(cd "$pod" && exec "$sbatch" --parsable ${scontrol:+--hold} --output="$output" "$root/$pod/job.sh" 2>"$err" </dev/null)
     code=$?
     id=$out
     case $id in
@@ -120,6 +122,11 @@ tell_failure() {
 take_id() {
     printf '%s\n' "$id" >"$pod/job.id"  # half an id, on a full disk, has no end of line
     [ ! -e "$pod/again" ] || rm -f "$pod/again"
+    # it is the claimed one that is released, now or by the next poll
+    if [ -n "$scontrol" ] && ! release_job >/dev/null 2>&1 && ! owns_claim; then
+        "$scancel" "$id" </dev/null
+        find_id
+    fi
     # a delete that came meanwhile saw no job in the queue
     [ -e "$claims/$pod.deleted" ] && "$scancel" "$id" </dev/null
     reply "submitted $pod $id"

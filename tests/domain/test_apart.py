@@ -1,0 +1,103 @@
+"""Where nodes share no file system with the login node: what is refused, what travels, and what the comment tells."""
+
+import base64
+from typing import Any
+
+import pytest
+from podspec import config, container, flag_lines, plan, pod, request
+
+from remote_slurm.domain.apart import FILES, Standing, carry, parse_comment
+from remote_slurm.domain.plan import plan_job
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.errors import Rejected
+
+POD = "default-1"
+APART = {"SHARED_FS": False}
+RUNNING = Record(POD, "main", ContainerPhase.RUNNING, 5, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("comment", "standing"),
+    [
+        ("", None),
+        ("somebody's own | with a bar", None),
+        ("at=relative;|", None),
+        ("at=/tmp/a", None),  # cut off
+        ("at=/tmp/a;|", Standing("/tmp/a")),
+        ("at=/tmp/a;main running 5 0 0 0;|user's; own", Standing("/tmp/a", (RUNNING,))),
+        (
+            "at=/tmp/a;main running 5 0 0 0;nonsense;main walking 5 0 0 0;over;|",
+            Standing("/tmp/a", (RUNNING,), over=True),
+        ),
+        (
+            "at=/tmp/a;main terminated 5 6 1 0 50%25 %3B %7C done;|",
+            Standing("/tmp/a", (Record(POD, "main", ContainerPhase.TERMINATED, 5, 6, 1, 0, "50% ; | done"),)),
+        ),
+        (
+            "failed=no folder can be made in /tmp on node n1|",
+            Standing(failure="no folder can be made in /tmp on node n1"),
+        ),
+    ],
+)
+def test_what_a_comment_tells(comment: str, standing: Standing | None) -> None:
+    assert parse_comment(POD, comment) == standing
+
+
+def test_the_files_stand_behind_the_script_as_lines_of_base64() -> None:
+    archive = bytes(range(256)) * 10
+    script, files = carry("#!/bin/bash\nexit\n", archive, config(**APART)).decode().split(FILES)
+    assert script == "#!/bin/bash\nexit\n"
+    assert base64.b64decode(files) == archive
+    assert max(map(len, files.splitlines())) < 80
+
+
+def test_a_script_that_slurm_would_not_take_is_refused() -> None:
+    with pytest.raises(Rejected, match=r"a batch script of \d+ bytes, and MaxScriptSize is 1000"):
+        carry("#!/bin/bash\n", bytes(1000), config(**APART, MaxScriptSize=1000))
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (pod(annotations={"slurm-job.vk.io/flags": "--hold"}), "--hold cannot be kept with SHARED_FS: false"),
+        (pod(*(container(f"container-{n}") for n in range(20))), "has 20 containers, and with SHARED_FS: false"),
+        (
+            pod(
+                container(volumeMounts=[{"name": "keys", "mountPath": "/k"}]),
+                volumes=[{"name": "keys", "secret": {"secretName": "keys"}}],
+            ),
+            "volume 'keys' is a Secret, and with SHARED_FS: false .* SecretsInScript: true",
+        ),
+    ],
+)
+def test_what_is_refused_there_and_nowhere_else(body: dict[str, Any], sentence: str) -> None:
+    secrets = [{"metadata": {"name": "keys"}, "data": {"token": "dDBw"}}]
+    with pytest.raises(Rejected, match=sentence):
+        plan(body, settings=APART, secrets=secrets)
+    assert plan(body, secrets=secrets).apart is None
+
+
+def test_a_secret_travels_where_the_configuration_allows_it() -> None:
+    body = pod(
+        container(volumeMounts=[{"name": "keys", "mountPath": "/k"}]),
+        volumes=[{"name": "keys", "secret": {"secretName": "keys"}}],
+    )
+    secrets = [{"metadata": {"name": "keys"}, "data": {"token": "dDBw"}}]
+    files = plan(body, settings=APART | {"SecretsInScript": True}, secrets=secrets).files
+    assert [file.content for file in files if file.path == "secret/volumes/keys/token"] == [b"t0p"]
+
+
+def test_a_projected_volume_stays_empty_with_a_warning_since_every_pod_has_one_with_a_token() -> None:
+    volume = {"name": "access", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    body = pod(container(volumeMounts=[{"name": "access", "mountPath": "/a"}]), volumes=[volume])
+    planned = plan_job(
+        request(body, projectedvolumemaps=[{"metadata": {"name": "access"}, "data": {"token": "t0p"}}]), config(**APART)
+    )
+    assert "projected volume 'access' stays empty, since SecretsInScript is false" in " ".join(planned.warnings)
+    assert not [file for file in planned.files if file.content and b"t0p" in file.content]
+
+
+def test_jobs_begin_in_a_folder_that_every_node_has_unless_the_pod_names_one() -> None:
+    assert "--chdir=/" in flag_lines(pod(), **APART)
+    own = pod(annotations={"slurm-job.vk.io/flags": "--chdir=/opt"})
+    assert [line for line in flag_lines(own, **APART) if "chdir" in line] == ["--chdir=/opt"]

@@ -1,0 +1,131 @@
+"""SHARED_FS: false, at a site whose node sees nothing of the login node's file systems."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from pods import Json, key, pod, request, sh
+from serving import Serve, Serving, wait_until
+from sidecar import Sidecar
+from sites import Site
+from vk import assert_sentence
+
+# What a shell on the node has to begin with: the node's own mounts
+ON_NODE = "nsenter --mount --target $(cat /run/slurmd.pid) -- sh -c"
+
+AS_USER = "setpriv --reuid hpcuser --regid hpcuser --clear-groups"
+
+
+@pytest.fixture(scope="module")
+def apart(apart_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One sidecar for all tests here."""
+    config = apart_site.config(tmp_path_factory.mktemp("apart"), SHARED_FS=False, MaxScriptSize="1Mi")
+    served = Serving(apart_site, config, Sidecar(config))
+    yield served
+    print(served.sidecar.log)
+    assert served.sidecar.stop() == 0
+    assert "Traceback" not in served.sidecar.log
+
+
+def left_on_node(site: Site) -> list[str]:
+    return site.exec(f"{ON_NODE} 'ls -d /tmp/remote-slurm-* /home/hpcuser/.interlink 2>/dev/null; true'").split()
+
+
+def settings(**data: str) -> list[Json]:
+    return [{"metadata": {"name": "settings"}, "data": data}]
+
+
+def with_settings(*containers: Json, **spec: object) -> Json:
+    mounts = [{"name": "settings", "mountPath": "/settings"}]
+    return pod(
+        *({**each, "volumeMounts": mounts} for each in containers),
+        volumes=[{"name": "settings", "configMap": {"name": "settings"}}],
+        **spec,
+    )
+
+
+def test_files_reach_the_node_and_states_exit_codes_and_logs_come_back(apart: Serving) -> None:
+    body = with_settings(
+        sh("good", 'cat /settings/greeting; echo "and $NAME"', env=[{"name": "NAME", "value": "it's $HOME; `id`"}]),
+        sh("bad", "sleep 1; echo sorry; exit 7"),
+        initContainers=[sh("first", "echo first")],
+        flags='--comment="it\'s | mine;"',
+    )
+    watched = apart.vk.create(request(body, configMaps=settings(greeting="hello\n"))).until_over()
+    assert {name: watched.exit_code(name) for name in ("first", "good", "bad")} == {"first": 0, "good": 0, "bad": 7}
+    assert watched.log("good") == "hello\nand it's $HOME; `id`\n"
+    wait_until(lambda: apart.jobs_of(body) == ["FAILED"], "the job has ended, once its logs were fetched")
+    assert watched.log("first") == "first\n"
+    assert watched.log("bad", Tail=1) == "sorry\n"
+    assert apart.site.exec("squeue --noheader --states=all --format=%k | tail -n 1").endswith("|it's | mine;\n")
+    assert left_on_node(apart.site) == []
+    watched.delete()
+    apart.until_gone(body)
+
+
+def test_a_log_is_followed_while_the_container_runs(apart: Serving) -> None:
+    body = pod(sh("main", "echo one; sleep 2; until [ -e /tmp/go ]; do sleep 0.2; done; echo two"))
+    watched = apart.vk.create(request(body)).until_running("main")
+    with apart.client.follow(body, "main") as follower:
+        assert follower.line() == "one\n"
+        at_node = f"for each in /tmp/remote-slurm-*/{key(body)}/scratch/main/tmp; do : >$each/go; done"
+        apart.site.exec(f"{ON_NODE} '{at_node}'")
+        assert follower.rest() == "two\n"
+    watched.until_over()
+    assert watched.phase == "Succeeded"
+
+
+def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> None:
+    waiting = apart.vk.create(request(pod(sh("main", "sleep 600"), flags="--begin=now+1hour")))
+    running = apart.vk.create(request(pod(sh("main", "sleep 600")))).until_running("main")
+    for each in (waiting, running):
+        each.delete()
+    for each in (waiting, running):
+        apart.until_gone(each.pod)
+    assert left_on_node(apart.site) == []
+
+
+def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_the_next_job(apart: Serving) -> None:
+    watched = apart.vk.create(request(pod(sh("main", "echo begun; sleep 600")))).until_running("main")
+    apart.site.exec(f"scancel --signal=KILL --full {watched.job}")
+    watched.until_over()
+    assert watched.exit_code("main") == 137
+    answer = apart.client.logs(watched.pod, "main")
+    assert_sentence(answer)
+    assert "stayed on its node" in answer.text
+    assert left_on_node(apart.site) != []
+    apart.vk.create(request(pod(sh("main", "true")))).until_over()
+    wait_until(lambda: not left_on_node(apart.site), "what the killed job has left is gone")
+
+
+def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(apart: Serving) -> None:
+    body = pod(sh("main", "echo ran"), flags="--begin=now+5")
+    watched = apart.vk.create(request(body))
+    apart.site.exec(
+        f"cd '{apart.root}/{key(body)}' && rm released && {AS_USER} scontrol hold {watched.job} && "
+        f"{AS_USER} sbatch --hold --output=/dev/null $PWD/job.sh"
+    )
+    watched.until_over()
+    assert watched.log("main") == "ran\n"
+    wait_until(lambda: sorted(apart.jobs_of(body)) == ["CANCELLED", "COMPLETED"], "one of them ran")
+
+
+def test_what_must_not_lie_in_slurms_state_is_refused_unless_the_configuration_allows_it(
+    apart: Serving, serve: Serve, apart_site: Site
+) -> None:
+    mount = {"volumeMounts": [{"name": "keys", "mountPath": "/keys"}]}
+    body = pod(sh("main", "cat /keys/token", **mount), volumes=[{"name": "keys", "secret": {"secretName": "keys"}}])
+    secrets = [{"metadata": {"name": "keys"}, "data": {"token": "dDBw"}}]
+    assert "SecretsInScript" in apart.vk.refused(request(body, secrets=secrets)).text
+    allowed = serve(apart_site, SHARED_FS=False, SecretsInScript=True)
+    watched = allowed.vk.create(request(body, secrets=secrets)).until_over()
+    assert watched.log("main") == "t0p"
+
+
+def test_what_slurm_would_not_take_as_a_script_is_refused_with_a_sentence(apart: Serving) -> None:
+    text = os.urandom(900_000).hex()  # which cannot be packed much
+    body = with_settings(sh("main", "wc -c </settings/large"))
+    fits = apart.vk.create(request(body, configMaps=settings(large=text[:700_000])))
+    refused = with_settings(sh("main", "true"))
+    assert "MaxScriptSize" in apart.vk.refused(request(refused, configMaps=settings(large=text))).text
+    assert fits.until_over().log("main") == "700000\n"

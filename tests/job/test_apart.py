@@ -1,0 +1,139 @@
+"""apart.sh: what a job tells through its comment where no file system is shared, and how it waits for its logs."""
+
+from pathlib import Path
+
+import pytest
+from node import POD, Job, Node, sh, until
+
+from remote_slurm.domain.apart import Standing, parse_comment
+
+_SCONTROL = """\
+#!/bin/sh
+[ ! -e "{folder}/broken" ] || exit 1
+for word; do
+    case $word in Comment=*) printf '%s' "${{word#Comment=}}" >"{folder}/.comment" ;; esac
+done
+mv "{folder}/.comment" "{folder}/comment"
+"""
+
+
+class Apart:
+    """A node with Slurm's commands as far as a job calls them; other jobs of the account are `active`."""
+
+    def __init__(self, node: Node, active: str = "7") -> None:
+        self.node = node
+        self.folder = node.root / "slurm"
+        self.folder.mkdir()
+        self._command("scontrol", _SCONTROL.format(folder=self.folder))
+        self._command("squeue", f"#!/bin/sh\nprintf '%s\\n' {active}\n")
+
+    def _command(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+        (self.folder / name).chmod(0o755)
+
+    def start(self, calls: str, *, patience: int = 60, comment: str = "") -> Job:
+        first = f". ./apart.sh\napart {self.folder}/scontrol {self.folder}/squeue {patience} '{comment}'\n"
+        return self.node.start(first + calls)
+
+    @property
+    def comment(self) -> str:
+        path = self.folder / "comment"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def standing(self) -> Standing:
+        return parse_comment(POD, self.comment) or Standing()
+
+    def fetched(self) -> None:
+        (self.node.root / "fetched").touch()
+
+
+@pytest.fixture
+def apart(node: Node) -> Apart:
+    return Apart(node)
+
+
+def test_the_comment_has_all_records_and_the_pods_own_comment(apart: Apart) -> None:
+    job = apart.start(
+        f"init_container first true\ncontainer main {sh('exit 3')}\ncontainer side sleep 1", comment="mine | it"
+    )
+    until(lambda: apart.standing.over)
+    apart.fetched()
+    assert job.end().code == 3
+    assert {record.container: record.exit_code for record in apart.standing.records} == {
+        "first": 0,
+        "main": 3,
+        "side": 0,
+    }
+    assert apart.standing.folder == str(apart.node.root)
+    assert apart.comment.endswith("|mine | it")
+
+
+def test_an_ended_job_waits_until_its_logs_were_fetched_and_no_longer_than_it_may(apart: Apart) -> None:
+    job = apart.start("container main true", patience=60)
+    until(lambda: apart.standing.over)
+    assert job.process.poll() is None
+    apart.fetched()
+    assert job.end().code == 0
+    (apart.node.root / "fetched").unlink()
+    assert apart.start("container main true", patience=0).end().code == 0
+
+
+def test_who_is_fetching_is_waited_for(apart: Apart) -> None:
+    (apart.node.root / "fetching").touch()
+    job = apart.start("container main true", patience=0)
+    until(lambda: apart.standing.over)
+    assert job.process.poll() is None
+    (apart.node.root / "fetching").unlink()
+    assert job.end().code == 0
+
+
+def test_a_stop_while_it_waits_ends_it_with_the_exit_code_of_its_containers(apart: Apart) -> None:
+    job = apart.start(f"container main {sh('exit 4')}")
+    until(lambda: apart.standing.over)
+    job.term()
+    assert job.end().code == 4
+
+
+def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a_container(apart: Apart) -> None:
+    names = [f"container-{number}" for number in range(8)]
+    apart.start(
+        f"failed='{'long words; ' * 200}'\n" + "\n".join(f"container {name} true" for name in names), patience=0
+    ).end()
+    assert len(apart.comment) <= 1000
+    assert [record.container for record in apart.standing.records] == names
+    assert all(record.message.startswith("not started") for record in apart.standing.records)
+
+
+def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:
+    (apart.folder / "broken").touch()
+    job = apart.start("container main sleep 2", patience=5)
+    until(lambda: apart.node.is_running("main"))
+    assert apart.comment == ""
+    (apart.folder / "broken").unlink()
+    until(lambda: apart.standing.over)
+    apart.fetched()
+    assert job.end().code == 0
+
+
+def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tmp_path: Path) -> None:
+    tmp = tmp_path
+    node = Node(tmp / "remote-slurm-7-aaaaaa")
+    for name in ("remote-slurm-6-bbbbbb", "remote-slurm-8-cccccc", "remote-slurm-x", "other"):
+        (tmp / name).mkdir()
+    (tmp / "remote-slurm-9-dddddd").symlink_to(tmp / "other")
+    job = Apart(node, active="7 8").start("container main sleep 1")
+    until(lambda: not (tmp / "remote-slurm-6-bbbbbb").exists())
+    (node.root / "fetched").touch()
+    assert job.end().code == 0
+    assert _names(tmp) == [
+        "other",
+        "remote-slurm-7-aaaaaa",
+        "remote-slurm-8-cccccc",
+        "remote-slurm-9-dddddd",
+        "remote-slurm-x",
+    ]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

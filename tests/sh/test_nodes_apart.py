@@ -1,0 +1,105 @@
+"""Jobs that are submitted held where nodes see no fence: the claim decides which one is released; and their logs."""
+
+from pathlib import Path
+
+import pytest
+from account import SHELLS, Account
+
+from remote_slurm.domain.projections import File
+from remote_slurm.domain.script import archive
+from remote_slurm.errors import RemoteFailed
+
+POD = "ns-a"
+PACKED = archive(POD, [File("job.sh", b"# ns-a\n", 0o700)])
+
+
+@pytest.fixture(params=SHELLS, ids=" ".join)
+def account(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
+    return Account(tmp_path, request.param, shared_fs=False)
+
+
+def submit(account: Account) -> list[str]:
+    answer = account.submit(POD, PACKED, scontrol="scontrol")
+    return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
+
+
+def release(account: Account, *jobs: str) -> list[str]:
+    lines = "".join(f"{POD} {job}\n" for job in jobs).encode()
+    answer = account.ask("release", lines, scontrol="scontrol", scancel="scancel")
+    return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
+
+
+def is_held(account: Account, job: str) -> bool:
+    return (account.slurm / "jobs" / job / "held").exists()
+
+
+def test_a_job_is_submitted_held_claimed_and_then_released(account: Account) -> None:
+    assert submit(account) == ["submitted ns-a 101"]
+    assert "--hold" in (account.slurm / "jobs/101/arguments").read_text().splitlines()
+    assert "--output=/dev/null" in (account.slurm / "jobs/101/arguments").read_text().splitlines()
+    assert (account.claims / "ns-a.job").readlink() == Path("101")
+    assert account.calls("scontrol") == ["scontrol release 101"]
+
+
+def test_one_whose_release_failed_is_released_later_once(account: Account) -> None:
+    account.command("scontrol", "exit 1")
+    assert submit(account) == ["submitted ns-a 101"]
+    assert is_held(account, "101")
+    account.command("scontrol", 'echo "scontrol $*" >>"$SLURM/calls"')
+    assert release(account, "101") == ["released ns-a 101"]
+    assert release(account, "101") == ["released ns-a 101"]
+    assert account.calls("scontrol") == ["scontrol release 101"]
+
+
+def test_a_second_job_of_the_pod_is_cancelled_and_never_released(account: Account) -> None:
+    submit(account)
+    account.job("102", "PENDING", account.root / POD / "job.sh")
+    assert release(account, "101", "102") == ["released ns-a 101", "cancelled ns-a 102"]
+    assert account.calls("scancel") == ["scancel 102"]
+
+
+def test_a_job_that_comes_after_another_one_has_the_claim_gives_way_to_it(account: Account) -> None:
+    account.command("sbatch", f'ln -s 77 "{account.claims}/ns-a.job"; echo 101')
+    assert submit(account) == ["submitted ns-a 77"]
+    assert account.calls("scontrol") == []
+    assert account.calls("scancel") == ["scancel 101"]
+
+
+def test_a_pod_that_is_deleted_meanwhile_is_not_released(account: Account) -> None:
+    account.command(
+        "sbatch", f'touch "{account.claims}/ns-a.deleted"; ln -s deleted "{account.claims}/ns-a.job"; echo 101'
+    )
+    (account.slurm / "jobs/101").mkdir()
+    submit(account)
+    assert account.calls("scontrol") == []
+    assert set(account.calls("scancel")) == {"scancel 101"}
+    assert release(account, "101") == ["cancelled ns-a 101"]
+
+
+async def test_logs_and_records_are_fetched_and_the_job_is_told_so(account: Account) -> None:
+    submit(account)
+    place = account.home / "it's a node" / POD
+    for name in ("logs", "records"):
+        (place / name).mkdir(parents=True)
+        (place / name / "main").write_text(name)
+    (place / "job-101.out").write_text("words")
+    await account.site.fetch(POD, "101", str(place.parent))
+    assert {name: (account.root / POD / name).read_text() for name in ("logs/main", "records/main", "job-101.out")} == {
+        "logs/main": "logs",
+        "records/main": "records",
+        "job-101.out": "words",
+    }
+    assert (place.parent / "fetched").exists()
+    assert not (place.parent / "fetching").exists()
+
+
+async def test_what_could_not_be_fetched_whole_is_not_kept_and_the_job_not_told(account: Account) -> None:
+    submit(account)
+    place = account.home / "node" / POD
+    (place / "logs").mkdir(parents=True)
+    account.command("srun", 'for line; do :; done; sh -c "$line" | head -c 100; exit 1')
+    with pytest.raises(RemoteFailed):
+        await account.site.fetch(POD, "101", str(place.parent))
+    assert not (account.root / POD / "logs").exists()
+    assert not (place.parent / "fetched").exists()
+    assert not list((account.root / ".remote-slurm/incoming").iterdir())
