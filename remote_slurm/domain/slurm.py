@@ -7,7 +7,7 @@ the batch script is what identifies a pod's job: users' flags can change its nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, Self

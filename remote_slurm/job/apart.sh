@@ -71,7 +71,7 @@ tell_slurm() {
 standing() {
     local most record over=''
     [[ -e .over ]] && over='over;'
-    for most in 400 200 0; do
+    for most in 400 200 110 0; do
         text="at=$apart;"
         for record in records/*; do
             [[ -e $record ]] && add_record "$record" "$most"
@@ -86,12 +86,10 @@ add_record() {
     local line=''
     IFS= read -r line <"$1" || return
     line=${line#v1 * }
-    if (($2)); then
-        line=${line:0:$2}
+    if [[ $line =~ ^[^\ ]+\ [a-z]+(\ [a-z]*=?[0-9]+)+ ]] && ((${#BASH_REMATCH[0]} > $2)); then
+        line=${BASH_REMATCH[0]}
     else
-        line=${line%% reason=*}
-        line=${line%% last=*}
-        [[ $line =~ ^[^\ ]+\ [a-z]+(\ [a-z]*=?[0-9]+)+ ]] && line=${BASH_REMATCH[0]}
+        line=${line:0:$2}
     fi
     line=${line//'%'/%25}
     line=${line//';'/%3B}
