@@ -57,7 +57,8 @@ def test_files_reach_the_node_and_states_exit_codes_and_logs_come_back(apart: Se
     wait_until(lambda: apart.jobs_of(body) == ["FAILED"], "the job has ended, once its logs were fetched")
     assert watched.log("first") == "first\n"
     assert watched.log("bad", Tail=1) == "sorry\n"
-    assert apart.site.exec("squeue --noheader --states=all --format=%k | tail -n 1").endswith("|it's | mine;\n")
+    comment = apart.site.exec(f"squeue --noheader --states=all --jobs={watched.job} --format=%k")
+    assert comment.endswith("|it's | mine;\n")
     assert left_on_node(apart.site) == []
     watched.delete()
     apart.until_gone(body)
