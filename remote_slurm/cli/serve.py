@@ -8,6 +8,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,14 @@ from remote_slurm.cli.options import add_config_options, configured
 from remote_slurm.config import Config, LogFormat
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.events import event, warn
+from remote_slurm.remote.cluster import Cluster
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Sessions
 from remote_slurm.remote.site import Site
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.journal import Journal
+from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.pods import Pods
 
 if TYPE_CHECKING:
@@ -120,21 +123,35 @@ async def running(config: Config, observer: Observer | None = None, *, owner: bo
 
     The observer is told what happens at the site.
     """
+    # pods of a file, on the command line, are not in Kubernetes
+    cluster = Cluster(config.custom_kubeconf) if owner and config.custom_kubeconf else None
     async with contextlib.AsyncExitStack() as stack:
-        pods = {name: _connected(own, observer, stack, owner=owner) for name, own in config.accounts.items()}
+        pods = {
+            name: _connected(own, Parts(stack, cluster, observer), owner=owner) for name, own in config.accounts.items()
+        }
         accounts = Accounts(pods, config)
         stack.push_async_callback(accounts.stop)
         accounts.start()
         yield accounts
 
 
-def _connected(config: Config, observer: Observer | None, stack: contextlib.AsyncExitStack, *, owner: bool) -> Pods:
-    """The pods of one account; what they need is closed with the stack."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the accounts of one sidecar share; what each of them has for itself is closed with the stack."""
+
+    stack: contextlib.AsyncExitStack
+    cluster: Cluster | None
+    observer: Observer | None
+
+
+def _connected(config: Config, parts: Parts, *, owner: bool) -> Pods:
+    """The pods of one account."""
     connection = Connection(config.ssh)
-    sessions = Sessions(connection, observer=observer)
-    stack.push_async_callback(connection.close)
-    stack.push_async_callback(sessions.close)
-    return Pods(Site(sessions, config, observer, owner=owner), config, Journal(config.state_folder))
+    sessions = Sessions(connection, observer=parts.observer)
+    parts.stack.push_async_callback(connection.close)
+    parts.stack.push_async_callback(sessions.close)
+    site = Site(sessions, config, parts.observer, owner=owner)
+    return Pods(site, config, Journal(config.state_folder), kubernetes=Kubernetes(parts.cluster))
 
 
 @contextlib.contextmanager

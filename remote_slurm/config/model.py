@@ -22,6 +22,7 @@ from remote_slurm.config.places import (
     Collector,
     Command,
     ImageFolder,
+    Kubeconfig,
     ListenPort,
     LocalPath,
     Shebang,
@@ -386,12 +387,12 @@ class Config(Block):
     )
 
     # What comes with later versions
-    custom_kubeconf: LocalPath | None = setting(
+    custom_kubeconf: Kubeconfig | None = setting(
         None,
-        "The kubeconfig of a service account.",
+        "The kubeconfig of a service account, on this machine, or `in-cluster`: Events tell what becomes of pods, "
+        "ConfigMaps and Secrets that did not come with a pod are fetched, and a pod that is gone is not submitted.",
         key="CUSTOMKUBECONF",
         environment="CUSTOMKUBECONF",
-        later=f"{_NOT_YET}: the Kubernetes API is not asked",
     )
     tsocks: Flag = setting(
         default=False,

@@ -11,6 +11,7 @@ from remote_slurm.config.machine import Machine
 from remote_slurm.config.values import line_of_text, number, shown
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,253}")
+IN_CLUSTER = "in-cluster"  # in place of a kubeconfig: the service account of the pod that the sidecar runs in
 _SOCKET_PATH_LIMIT = 107  # sun_path in unix(7) holds 108 bytes, the last one NUL
 
 
@@ -93,6 +94,11 @@ def collector(value: object) -> str:
             f"must be HOST:PORT of a collector that takes gRPC, such as localhost:4317, not {shown(value)}"
         )
     return where
+
+
+def kubeconfig(value: object, info: ValidationInfo) -> Path:
+    """Read the path of a kubeconfig, or the word in-cluster."""
+    return Path(IN_CLUSTER) if str(value).strip() == IN_CLUSTER else local_path(value, info)
 
 
 def command(value: object) -> str:
@@ -178,6 +184,7 @@ SocketPath = Annotated[Path, BeforeValidator(socket_path)]
 SocketMode = Annotated[str, BeforeValidator(socket_mode)]
 Collector = Annotated[str, BeforeValidator(collector)]
 LocalPath = Annotated[Path, BeforeValidator(local_path)]
+Kubeconfig = Annotated[Path, BeforeValidator(kubeconfig)]
 Command = Annotated[str, BeforeValidator(command)]
 Shebang = Annotated[str, BeforeValidator(shebang)]
 SitePath = Annotated[str, BeforeValidator(site_path)]

@@ -91,6 +91,7 @@ class Job:
     pod: str = ""
     start: int | None = None
     comment: str = ""
+    node: str = ""
 
 
 class _Field(NamedTuple):
@@ -104,6 +105,7 @@ _QUEUE = (
     _Field("%T", "state"),
     _Field("%r", "reason"),
     _Field("%S", "start"),
+    _Field("%B", "node"),
     _Field("%o", "command"),
 )
 
@@ -129,12 +131,13 @@ def parse_job(line: str, root: str) -> Job | None:
     row = line.split(SEPARATOR, len(_QUEUE) - 1)
     if len(row) != len(_QUEUE):
         return None
-    job_id, state, reason, start, rest = row
+    job_id, state, reason, start, node, rest = row
     command, script, comment = rest.partition(_BEFORE_COMMENT)
     pod = pod_of_script(command + script.removesuffix(SEPARATOR), root)
     if not job_id.isdigit() or not pod:
         return None
-    return Job(job_id, JobState.parse(state), reason, pod, _seconds(start), comment)
+    node = "" if node == "n/a" else node
+    return Job(job_id, JobState.parse(state), reason, pod, _seconds(start), comment, node)
 
 
 def parse_queue(text: str, root: str) -> list[Job]:

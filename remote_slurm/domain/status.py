@@ -153,12 +153,17 @@ def _reason_follows(record: Record, view: PodView) -> bool:
     return told or _was_killed(record)
 
 
+def end_sentence(job: Job) -> str:
+    """How it ended, where it did not end well."""
+    return _END.get(job.state, f"the job ended as {job.state.value}")
+
+
 def _end_message(record: Record, view: PodView) -> str:
     """With Slurm's reason behind what the container said itself."""
     job = view.job
     if job is None or job.state not in _END:
         return record.message
-    reason = f"{_END[job.state]} (job {job.id})"
+    reason = f"{end_sentence(job)} (job {job.id})"
     if _was_killed(record):
         return f"{record.message}; {reason}" if record.message else reason
     return record.message.replace(STOPPED, reason)
@@ -173,7 +178,7 @@ def _was_killed(record: Record) -> bool:
 def _lost_message(view: PodView) -> str:
     if view.job is None or view.job.state is JobState.UNKNOWN:
         return "the job was not found again, neither in the queue nor in the accounting, and left no record"
-    reason = _END.get(view.job.state, f"the job ended as {view.job.state.value}")
+    reason = end_sentence(view.job)
     recorded = "the container's end was recorded" if view.records else "any container started: its log may say more"
     return f"{reason} (job {view.job.id}) before {recorded}"
 
@@ -183,7 +188,7 @@ def _waiting(view: PodView) -> dict[str, str]:
     if job is None:
         return {"reason": view.waiting_reason, "message": view.waiting or "the job is being submitted"}
     if job.state.phase is Phase.WAITING:
-        return {"reason": reason_word(job) or "Pending", "message": _pending(job)}
+        return {"reason": reason_word(job) or "Pending", "message": pending_message(job)}
     if view.records:
         return {
             "reason": "PodInitializing",
@@ -192,7 +197,8 @@ def _waiting(view: PodView) -> dict[str, str]:
     return {"reason": "ContainerCreating", "message": f"job {job.id} is {job.state.value.lower()}"}
 
 
-def _pending(job: Job) -> str:
+def pending_message(job: Job) -> str:
+    """Why it waits, and until when as far as Slurm can say."""
     why = pending_sentence(job)
     expected = f"; expected to start at {_time(job.start)}" if job.start else ""
     return f"job {job.id} is {job.state.value.lower()} in Slurm{': ' if why else ''}{why}{expected}"

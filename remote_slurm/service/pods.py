@@ -30,6 +30,7 @@ from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete, Journal
+from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.lookout import Lookout
 from remote_slurm.service.orphans import LOOK_SECONDS, Orphans
@@ -59,8 +60,10 @@ class Pods:
         journal: Journal,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
+        kubernetes: Kubernetes | None = None,
     ) -> None:
         self._site = site
+        self._kubernetes = kubernetes or Kubernetes(None)
         self._config = config
         self._entries = Entries()
         self._submitter = Submitter(site, patience, clock)
@@ -90,6 +93,8 @@ class Pods:
                 ("deletes", self.deletes.run),
                 ("orphans", self._watch_orphans),
                 ("capacity", self.capacity.run),
+                ("events", self._kubernetes.run),
+                ("news", self._watch_news),
             )
         ]
 
@@ -125,6 +130,11 @@ class Pods:
         except SiteError as error:
             return error
         return None
+
+    async def _watch_news(self) -> None:
+        while True:
+            self._kubernetes.notice(self._entries)
+            await asyncio.sleep(self._config.poll_interval)
 
     async def _watch_orphans(self) -> None:
         while self.superseded is None:  # a newer sidecar is the one that is asked
@@ -165,6 +175,8 @@ class Pods:
         """
         pod = request.pod
         until = asyncio.get_running_loop().time() + self._submitter.patience.create
+        if self._entries.get(pod.key) is None:
+            request = await self._kubernetes.completed(request, export=self._config.export_pod_data)
         if not self.recovered:
             self._payload(request)  # what is wrong with the pod itself, no site needs to tell
             await self._until_recovered(pod, until)

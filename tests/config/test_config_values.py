@@ -228,6 +228,7 @@ RIGHT = [
     ("ScontrolPath", "/opt/slurm/bin/scontrol", "scontrol_path", "/opt/slurm/bin/scontrol"),
     ("SrunPath", "/opt/slurm/bin/srun", "srun_path", "/opt/slurm/bin/srun"),
     ("CUSTOMKUBECONF", "/etc/kube.conf", "custom_kubeconf", Path("/etc/kube.conf")),
+    ("CUSTOMKUBECONF", "in-cluster", "custom_kubeconf", Path("in-cluster")),
     ("InterlinkURL", "http://interlink", "interlink_url", "http://interlink"),
     ("InterlinkPort", '"3000"', "interlink_port", "3000"),
     ("SidecarURL", "http://0.0.0.0", "sidecar_url", "http://0.0.0.0"),

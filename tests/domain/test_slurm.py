@@ -70,39 +70,39 @@ QUEUE_OUTPUT = f"""\
 *** Welcome to the cluster! ***
   Maintenance: Monday | 8 to 12 | all partitions | no jobs | sorry
 
-101|RUNNING|None|1795478290|{ROOT}/{POD}/job.sh
-102|PENDING|Resources|1795480000|{ROOT}/team-a-1/job.sh
-103|PENDING|Priority|N/A|{ROOT}/team-a-2/job.sh
-104|COMPLETED|None|1795470000|{ROOT}/team-a-3/job.sh
-105|RUNNING|None|1795478290|/home/hpcuser/simulation.sh
-106|RUNNING|None|1795478290|/home/hpcuser/.interlink/jobs-of-another/team-a-4/job.sh
-107|RUNNING|None|1795478290|{ROOT}/team-a-5/other.sh
-108|RUNNING|None|1795478290|{ROOT}/deep/team-a-6/job.sh
-109|RUNNING|None|1795478290|(null)
-110|LEARNED_NEXT_YEAR|None|N/A|{ROOT}/team-a-7/job.sh
+101|RUNNING|None|1795478290|n1|{ROOT}/{POD}/job.sh
+102|PENDING|Resources|1795480000|n/a|{ROOT}/team-a-1/job.sh
+103|PENDING|Priority|N/A|n/a|{ROOT}/team-a-2/job.sh
+104|COMPLETED|None|1795470000|n1|{ROOT}/team-a-3/job.sh
+105|RUNNING|None|1795478290|n1|/home/hpcuser/simulation.sh
+106|RUNNING|None|1795478290|n1|/home/hpcuser/.interlink/jobs-of-another/team-a-4/job.sh
+107|RUNNING|None|1795478290|n1|{ROOT}/team-a-5/other.sh
+108|RUNNING|None|1795478290|n1|{ROOT}/deep/team-a-6/job.sh
+109|RUNNING|None|1795478290|n1|(null)
+110|LEARNED_NEXT_YEAR|None|N/A|n1|{ROOT}/team-a-7/job.sh
 111|RUNNING|None
-112_5|RUNNING|None|N/A|{ROOT}/team-a-8/job.sh
-x|RUNNING|None|N/A|{ROOT}/team-a-9/job.sh
-113|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]|2026-11-24T00:00:00|{ROOT}/team-a-10/job.sh
+112_5|RUNNING|None|N/A|n1|{ROOT}/team-a-8/job.sh
+x|RUNNING|None|N/A|n1|{ROOT}/team-a-9/job.sh
+113|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]|2026-11-24T00:00:00|n/a|{ROOT}/team-a-10/job.sh
 squeue: warning: something that the site's plugin says
 """
 
 
 def test_the_queue_shows_our_jobs_and_only_ours() -> None:
     assert parse_queue(QUEUE_OUTPUT, ROOT) == [
-        Job("101", JobState.RUNNING, "None", POD, 1795478290),
+        Job("101", JobState.RUNNING, "None", POD, 1795478290, node="n1"),
         Job("102", JobState.PENDING, "Resources", "team-a-1", 1795480000),
         Job("103", JobState.PENDING, "Priority", "team-a-2"),
-        Job("104", JobState.COMPLETED, "None", "team-a-3", 1795470000),
-        Job("110", JobState.UNKNOWN, "None", "team-a-7"),
+        Job("104", JobState.COMPLETED, "None", "team-a-3", 1795470000, node="n1"),
+        Job("110", JobState.UNKNOWN, "None", "team-a-7", node="n1"),
         Job("113", JobState.PENDING, "ReqNodeNotAvail, UnavailableNodes:n[1-2]", "team-a-10"),
     ]
 
 
 @pytest.mark.parametrize("root", ["/a|b", "/a|RUNNING|b", "/with blank", "/it's", "/100%", "/ünï", "/"])
 def test_a_path_may_hold_anything(root: str) -> None:
-    line = f"7|RUNNING|None|N/A|{root.rstrip('/')}/ns-1/job.sh"
-    assert parse_queue(line, root.rstrip("/")) == [Job("7", JobState.RUNNING, "None", "ns-1")]
+    line = f"7|RUNNING|None|N/A|n1|{root.rstrip('/')}/ns-1/job.sh"
+    assert parse_queue(line, root.rstrip("/")) == [Job("7", JobState.RUNNING, "None", "ns-1", node="n1")]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "slurm_load_jobs error: Unable to contact slurm controller"])
@@ -132,7 +132,7 @@ def test_only_the_whole_path_of_the_script_counts(path: str, pod: str) -> None:
 def test_the_command_asks_for_what_the_parser_reads() -> None:
     words = shlex.split(queue_command("/opt/slurm bin/squeue"))
     assert words[:4] == ["/opt/slurm bin/squeue", "--me", "--noheader", "--states=all"]
-    assert words[4] == "--format=%A|%T|%r|%S|%o"
+    assert words[4] == "--format=%A|%T|%r|%S|%B|%o"
     assert shlex.split(active_command("squeue")) == ["squeue", "--me", "--noheader", "--format=%A|%T|%o"]
 
 

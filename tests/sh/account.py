@@ -61,10 +61,10 @@ for job in "$SLURM"/jobs/*; do
     case $form in
         '%A|%T|%o') printf '%s|%s|%s\\n' "$id" "$state" "$command" ;;
         %A) printf '%s\\n' "$id" ;;
-        '%A|%T|%r|%S|%o') printf '%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" "$command" ;;
-        '%A|%T|%r|%S|%o|%k')
+        '%A|%T|%r|%S|%B|%o') printf '%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$command" ;;
+        '%A|%T|%r|%S|%B|%o|%k')
             comment=$(cat "$job/comment" 2>/dev/null)
-            printf '%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" "$command" "$comment"
+            printf '%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$command" "$comment"
             ;;
         *) echo "squeue: no such format: $form" >&2; exit 1 ;;
     esac

@@ -9,11 +9,14 @@ from kubernetes import client
 Json = dict[str, Any]
 
 _KINDS = {
+    "ClusterRole": client.V1ClusterRole,
+    "ClusterRoleBinding": client.V1ClusterRoleBinding,
     "ConfigMap": client.V1ConfigMap,
     "Deployment": client.V1Deployment,
     "NetworkPolicy": client.V1NetworkPolicy,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
     "Service": client.V1Service,
+    "ServiceAccount": client.V1ServiceAccount,
 }
 _COLLECTION = re.compile(r"(?:[Ll]ist\[|[Dd]ict[\[(]str, )(?P<of>.+)[\])]")
 

@@ -134,6 +134,17 @@ def test_only_the_virtual_kubelet_of_the_chart_gets_through(manifests: dict[str,
     assert rule["from"] == [{"podSelector": {"matchLabels": {"app": values()["nodeName"]}}}]
 
 
+def test_the_rights_are_those_that_the_sidecar_uses() -> None:
+    """And no more: it creates Events, and gets the rest by name."""
+    found = {each["kind"]: each for each in objects((EXAMPLES / "kubernetes" / "rbac.yaml").read_text())}
+    rules = found["ClusterRole"]["rules"]
+    granted = {resource: rule["verbs"] for rule in rules for resource in rule["resources"]}
+    assert granted == {"events": ["create"], "pods": ["get"], "configmaps": ["get"], "secrets": ["get"]}
+    account = found["ServiceAccount"]["metadata"]
+    assert found["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **account}]
+    assert found["ClusterRoleBinding"]["roleRef"]["name"] == found["ClusterRole"]["metadata"]["name"]
+
+
 def test_what_is_no_field_of_kubernetes_is_found() -> None:
     wrong = {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"prot": 1}]}}
     with pytest.raises(AssertionError, match=r"Service.spec.ports has no field prot"):

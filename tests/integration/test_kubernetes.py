@@ -1,0 +1,86 @@
+"""With credentials for Kubernetes: Events tell the story, what is lacking is fetched, and what is gone is not run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kube_api import KubeApi, kube_api
+from pods import Json, pod, request, sh
+from serving import Serve, Serving, wait_until
+from sites import Site
+
+
+@pytest.fixture
+def api() -> Iterator[KubeApi]:
+    with kube_api() as api:
+        yield api
+
+
+@pytest.fixture
+def told(site: Site, serve: Serve, api: KubeApi, tmp_path: Path) -> Serving:
+    return serve(site, CUSTOMKUBECONF=str(api.kubeconfig(tmp_path)))
+
+
+def known(api: KubeApi, a_pod: Json) -> Json:
+    """The pod, which Kubernetes has as well."""
+    api.add("pods", {"metadata": a_pod["metadata"]})
+    return a_pod
+
+
+def reasons(api: KubeApi, a_pod: Json) -> list[str]:
+    return [reason for reason, _ in api.of(a_pod)]
+
+
+def test_events_tell_what_becomes_of_a_pod(told: Serving, api: KubeApi) -> None:
+    ends = told.vk.create(request(known(api, pod(sh("c", "sleep 3; exit 3")))))
+    waits = told.vk.create(request(known(api, pod(sh("c", "true"), flags="--begin=now+1hour"))))
+    ends.until_over()
+    wait_until(lambda: reasons(api, ends.pod)[-1:] == ["Failed"], "the end is told")
+    wait_until(lambda: reasons(api, waits.pod)[-1:] == ["Pending"], "why it waits is told")
+    node = told.site.exec("hostname").strip()
+    assert api.of(ends.pod)[0] == ("Submitted", f"submitted to Slurm as job {ends.job}")
+    assert ("Started", f"job {ends.job} has started on node {node}") in api.of(ends.pod)
+    assert "BeginTime: its earliest start time has not come; expected to start at" in api.of(waits.pod)[-1][1]
+    assert {each["type"] for each in api.events if each["reason"] == "Failed"} == {"Warning"}
+    before = len(api.events)
+    told.sidecar.kill()
+    again = Serving(told.site, told.config, type(told.sidecar)(told.config))
+    waits.client = again.client
+    path = "POST /api/v1/namespaces/default/events"
+    wait_until(lambda: waits.poll() == "Pending" and api.asked.count(path) > before, "it tells again")
+    again.sidecar.kill()
+    assert len(api.events) == before  # and each thing is there once
+
+
+def test_config_maps_and_secrets_that_a_request_lacks_are_fetched(told: Serving, api: KubeApi) -> None:
+    api.add("configmaps", {"metadata": {"name": "cm"}, "data": {"a": "from Kubernetes"}})
+    api.add("secrets", {"metadata": {"name": "s"}, "data": {"b": "c2VjcmV0"}})
+    volumes = [{"name": "v", "configMap": {"name": "cm"}}, {"name": "w", "secret": {"secretName": "s"}}]
+    mounts = [{"name": "v", "mountPath": "/v"}, {"name": "w", "mountPath": "/w"}]
+    a_pod = known(api, pod(sh("c", "cat /v/a; echo; cat /w/b", volumeMounts=mounts), volumes=volumes))
+    shown = told.vk.create(request(a_pod)).until_over()
+    assert shown.log("c") == "from Kubernetes\nsecret"
+
+
+def test_a_pod_that_is_gone_is_not_submitted(told: Serving, api: KubeApi) -> None:
+    gone = pod(sh("c", "true"))
+    refused = told.vk.refused(request(gone))
+    assert (refused.status, "is not in Kubernetes any more" in refused.text) == (400, True)
+    successor = known(api, pod(sh("c", "true"), name=gone["metadata"]["name"]))
+    assert told.vk.refused(request(gone)).status == 400  # another pod has its name now
+    assert told.vk.create(request(successor)).until_over().phase == "Succeeded"
+
+
+def test_what_the_api_does_not_allow_is_said_once_and_stops_nothing(told: Serving, api: KubeApi) -> None:
+    api.forbidden = {"pods", "events", "configmaps"}
+    for _ in range(2):
+        assert told.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
+    assert told.sidecar.log.count("WARNING looking up pods failed at the Kubernetes API") == 1
+    assert "403 Forbidden" in told.sidecar.log
+
+
+def test_credentials_that_cannot_be_used_end_the_start_with_a_sentence(
+    site: Site, serve: Serve, tmp_path: Path
+) -> None:
+    with pytest.raises(AssertionError, match=r"CUSTOMKUBECONF .*absent cannot be used.*in-cluster"):
+        serve(site, CUSTOMKUBECONF=str(tmp_path / "absent"))
