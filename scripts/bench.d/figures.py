@@ -42,6 +42,7 @@ class Measured:
     figures: list[Figure] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     load: float | None = field(default_factory=lambda: os.getloadavg()[0])
+    nice: int = field(default_factory=lambda: os.nice(0))
     taken: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
 
     def row(self, what: str, measured: str, target: str = "", *, met: bool | None = None) -> None:
@@ -59,7 +60,7 @@ def kept(part: str) -> Measured | None:
     path = KEPT / f"{part}.json"
     if not path.exists():
         return None
-    data = {"load": None} | json.loads(path.read_text())
+    data = {"load": None, "nice": 0} | json.loads(path.read_text())
     data["figures"] = [Figure(**each) for each in data["figures"]]
     data["curves"] = [Curve(**each) for each in data["curves"]]
     return Measured(**data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import statistics
 import time
@@ -34,7 +35,8 @@ def measure() -> Measured:
     measured = Measured(
         "As the work grows",
         f"Over {RTT_MS} ms, polling every {POLL_SECONDS} s; pods with held jobs are added up to {STEPS[-1]:,}, "
-        f"all through POST /create, {TOGETHER:,} at once at most. Each step starts a sidecar with an empty disk.",
+        f"all through POST /create, {TOGETHER:,} at once at most. Each step starts a sidecar with an empty disk. "
+        "While status is asked for, the sidecar and its client have priority over all else that runs.",
     )
     lines: dict[str, list[tuple[float, float]]] = {}
     bodies: list[Json] = []
@@ -61,6 +63,17 @@ def _sidecar(here: Place) -> contextlib.AbstractContextManager[Serving]:
     return here.sidecar(DataRootFolder=".interlink/growth", PollInterval=POLL_SECONDS)
 
 
+@contextlib.contextmanager
+def _first(serving: Serving) -> Iterator[None]:
+    """The sidecar's event loop and its client before all else that runs: milliseconds are measured."""
+    before = os.nice(0)
+    for pid in (serving.pid, os.getpid()):
+        os.setpriority(os.PRIO_PROCESS, pid, -15)
+    yield
+    for pid in (serving.pid, os.getpid()):
+        os.setpriority(os.PRIO_PROCESS, pid, before)
+
+
 def _known(serving: Serving, bodies: list[Json]) -> None:
     while not serving.client.status(bodies[-1]["pod"]).json:
         time.sleep(0.02)
@@ -75,7 +88,8 @@ def _grow(here: Place, bodies: list[Json], step: int) -> Iterator[tuple[str, flo
             taken += create_all(serving.process.url, fresh[first : first + TOGETHER])[0]
         yield "create", taken / len(fresh) * 1000
         time.sleep(POLL_SECONDS)
-        latencies, empty = asyncio.run(_ask_status(serving.process.url, bodies))
+        with _first(serving):
+            latencies, empty = asyncio.run(_ask_status(serving.process.url, bodies))
         yield "empty", quantile(empty, 0.99) * 1000
         yield "p99", quantile(latencies, 0.99) * 1000
         yield "p50", statistics.median(latencies) * 1000

@@ -63,6 +63,7 @@ def _machine() -> str:
 def _section(measured: Measured) -> str:
     plots = "".join(f"![{curve.title}](benchmarks/{_plot(curve)})\n" for curve in measured.curves)
     load = "" if measured.load is None else f" Before it began, what else ran had made a load of {measured.load:.1f}."
+    load += f" Everything measured had priority over that (nice {measured.nice})." if measured.nice else ""
     return (
         f"## {measured.title}\n\n{measured.about} Taken {measured.taken}.{load}\n\n"
         "| What | Measured | Promised | |\n|---|---|---|---|\n"
