@@ -64,10 +64,19 @@ def test_what_is_known_is_answered_and_the_others_are_submitted(account: Account
 
 def test_a_payload_that_is_cut_anywhere_starts_nothing_and_is_taken_whole_the_next_time(account: Account) -> None:
     pods, payload = convoy("ns-a", "ns-b")
-    for cut in (0, 1, len(payload) // 2, len(payload) - 1):
+    for cut in (0, 1, len(payload) // 3, 2 * len(payload) // 3, len(payload) - 1):
         account.submit(pods, payload, cut=cut)
         assert account.calls("sbatch") == []
         assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
+    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+
+
+def test_a_pod_that_came_whole_before_the_cut_is_whole(account: Account) -> None:
+    pods, payload = convoy("ns-a", "ns-b")
+    account.submit(pods, payload, cut=len(packed("ns-a")))
+    until((account.root / "ns-a/job.id").exists)
+    assert account.jobs() == ["101"]
+    assert not (account.root / "ns-b").exists()
     assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 

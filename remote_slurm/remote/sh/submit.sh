@@ -57,16 +57,13 @@ missing_files() {
     [ -n "$missing" ] && [ "$payload_size" -gt 0 ]
 }
 
+# One archive after another, each with its length and its checksum, which are gzip's: a payload that was cut off is no
+# archive, and pods that came whole before the cut are whole.
 unpack() {
-    mkdir "$incoming" "$incoming/pods" || return
-    head -c "$payload_size" >"$incoming/payload" || return
-    arrived=$(sha256sum <"$incoming/payload") || return
-    [ "${arrived%% *}" = "$payload_sha256" ] || return
-    # one archive after another, each with the end of its own
-    tar -xpzif "$incoming/payload" -C "$incoming/pods" || return
+    mkdir "$incoming" && tar -xpzi -C "$incoming" -f - || return
     set --
     for pod in $missing; do
-        [ -e "$incoming/pods/$pod/job.sh" ] && set -- "$@" "$incoming/pods/$pod"
+        [ -e "$incoming/$pod/job.sh" ] && set -- "$@" "$incoming/$pod"
     done
     # onto a folder with something in it this fails: somebody else's payload came first, whole
     [ $# -eq 0 ] || mv -t . -- "$@" 2>/dev/null || :
