@@ -11,17 +11,19 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, replace
 
+from remote_slurm.api.files import try_files
 from remote_slurm.cli.options import add_config_options, add_output_option, configured, seconds
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import Config
-from remote_slurm.errors import ConfigError
+from remote_slurm.errors import ConfigError, RemoteSlurmError
 from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain, Finding
 from remote_slurm.service.check_job import JOB, NODE, JobOptions, look_from_a_node
 
 _HELP = """\
-Try each link of the chain to the site in order: configuration, address, host key, login, shell, Slurm, container
-runtime, DataRootFolder, clock, round trip. For what breaks, say what to do. With --job, a small job looks from a
-compute node, and is removed again. The exit code is 0 if everything holds, else 1.
+Try each link of the chain to the site in order: configuration, the files of TLS and TokenFile where it names some,
+address, host key, login, shell, Slurm, container runtime, DataRootFolder, clock, round trip. For what breaks, say what
+to do. With --job, a small job looks from a compute node, and is removed again. The exit code is 0 if everything holds,
+else 1.
 """
 
 _EXAMPLES = """\
@@ -31,6 +33,8 @@ examples:
   remote-slurm check --config SlurmConfig.yaml --job --flags='--partition=short --account=physics'
   remote-slurm check --config SlurmConfig.yaml --output json | jq '.[] | select(.ok == false)'
 """
+
+LISTENING = "who may ask"
 
 _MARKS = {True: ("✓", Colour.GOOD), False: ("✗", Colour.BAD), None: ("-", Colour.QUIET)}
 
@@ -65,7 +69,8 @@ async def _check(arguments: argparse.Namespace) -> list[Finding]:
     found: list[Finding] = []
     config, first = _configuration(arguments)
     accounts = len(config.accounts) if config else 1
-    names = iter([CONFIGURATION, *_steps(arguments) * accounts])
+    listening = [LISTENING] if config and _has_files(config) else []
+    names = iter([CONFIGURATION, *listening, *_steps(arguments) * accounts])
     async with aclosing(_findings(arguments, config, first)) as findings:
         while True:
             async with screen.waiting(next(names, "leaving the site as it was")):
@@ -86,6 +91,8 @@ async def _findings(
 ) -> AsyncGenerator[Finding, None]:
     """`first` is of the configuration; the others are of each account at the site, one account after another."""
     yield first
+    for finding in _listening(config):
+        yield finding
     if config is None:
         for name in _steps(arguments):
             yield Finding(name, None, f"not checked: needs {CONFIGURATION}")
@@ -123,6 +130,21 @@ async def _job(
     ) as findings:
         async for finding in findings:
             yield finding
+
+
+def _listening(config: Config | None) -> list[Finding]:
+    """One, where the configuration names files for that; its remedy is in the sentence."""
+    if config is None or not _has_files(config):
+        return []
+    try:
+        return [Finding(LISTENING, ok=True, message=f"{try_files(config)} can be used")]
+    except RemoteSlurmError as error:
+        return [Finding(LISTENING, ok=False, message=str(error))]
+
+
+def _has_files(config: Config) -> bool:
+    watch = config.watch
+    return bool(config.tls.enabled or config.token_file or watch.tls.enabled or watch.token_file)
 
 
 def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Finding]:

@@ -1,9 +1,11 @@
 """`--url` at a sidecar that wants to see a token or a certificate, and what is said where they are not right."""
 
+import json
 import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from certificates import Authority
 from program import Program, ProgramAt
 from serving import wait_until
@@ -79,6 +81,30 @@ def test_files_that_are_not_right(program: Program, options: list[str], sentence
     assert done.returncode == 1
     assert done.stderr.startswith(f"remote-slurm: {sentence}")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_tries_the_files_that_say_who_may_ask(program: Program, tmp_path: Path) -> None:
+    pair, token = Authority(tmp_path).pair("sidecar"), tmp_path / "token"
+    token.write_text(TOKEN)
+    program.config = tmp_path / "SlurmConfig.yaml"
+    keys = {"SSH": {"HostName": "127.0.0.1", "Port": 1, "User": "me", "IdentityFile": "/absent"}}
+    tls = {"CertFile": str(pair.cert), "KeyFile": str(pair.key)}
+
+    def found(**more: object) -> dict[str, object]:
+        assert program.config
+        program.config.write_text(yaml.safe_dump(keys | more))
+        findings = json.loads(program("check", "--output", "json").stdout)
+        return {each["check"]: (each["ok"], each["message"]) for each in findings}
+
+    assert "who may ask" not in found()
+    ok, message = found(TLS=tls, Watch={"TokenFile": str(token)})["who may ask"]
+    assert ok
+    assert message.startswith("TLS (until 20")
+    assert message.endswith("), Watch.TokenFile can be used")
+    assert found(TokenFile="/absent")["who may ask"] == (
+        False,
+        "TokenFile /absent cannot be read: No such file or directory",
+    )
 
 
 def test_a_sidecar_whose_certificate_is_not_there_does_not_start(program_at: ProgramAt, site: Site) -> None:

@@ -1,0 +1,25 @@
+"""The files that say who may ask: tried as `serve` would use them, without listening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from remote_slurm.api.authentication import Tokens
+from remote_slurm.api.tls import Certificates, certificate
+from remote_slurm.config import Config
+
+
+def try_files(config: Config) -> str:
+    """Which there are and can be used; empty where none is named. Raises CannotEncrypt or BadTokenFile."""
+    return ", ".join(_each(config))
+
+
+def _each(config: Config) -> Iterator[str]:
+    watch = config.watch
+    for block, tls, token_file in (("", config.tls, config.token_file), ("Watch.", watch.tls, watch.token_file)):
+        if tls.enabled:
+            Certificates(tls, block)
+            yield f"{block}TLS (until {certificate(tls).not_valid_after_utc:%Y-%m-%d})"
+        if token_file:
+            Tokens(token_file, f"{block}TokenFile")
+            yield f"{block}TokenFile"
