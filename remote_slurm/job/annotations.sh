@@ -51,6 +51,8 @@ job_workdir() {
         return
     fi
     chmod 700 "$workdir"
+    # nobody else reaches a node that shares no file system
+    [[ -n $apart && -z $keep ]] && leftovers+=("$workdir")
     for name; do
         mkdir -p "$workdir/$name"
         rm -rf "volumes/$name"

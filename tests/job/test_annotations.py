@@ -278,6 +278,15 @@ def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: No
     assert node.run(calls + look).code == 0, "a requeued job finds it there"
 
 
+def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node) -> None:
+    base = node.root / "base"
+    calls = f"apart=/somewhere\njob_workdir {base} {{}}\ncontainer main true"
+    assert node.run(calls.format("keep")).code == 0
+    assert (base / POD).exists()
+    assert node.run(calls.format("''")).code == 0
+    assert not (base / POD).exists()
+
+
 def test_a_work_folder_that_cannot_be_made_is_told(node: Node) -> None:
     (node.root / "file").touch()
     calls = f"job_workdir {node.root}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
