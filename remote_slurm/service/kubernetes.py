@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from remote_slurm.domain.bulletins import Bulletin, bulletins
-from remote_slurm.domain.pod import ContainerData, CreateRequest, Metadata, Pod
+from remote_slurm.domain.pod import ConfigMap, ContainerData, CreateRequest, Metadata, Pod, Secret
 from remote_slurm.errors import Rejected
 from remote_slurm.remote.cluster import Cluster
 from remote_slurm.service.entries import Entry
@@ -38,11 +38,13 @@ class Kubernetes:
         """
         if self._cluster is None:
             return request
-        pod = request.pod.metadata
+        pod, sent = request.pod.metadata, request.container
+        map_names = _missing(_config_maps(request.pod), (each for data in sent for each in data.config_maps))
+        secret_names = _missing(_secrets(request.pod), (each for data in sent for each in data.secrets))
         there, maps, secrets = await asyncio.gather(
             self._cluster.has(pod),
-            asyncio.gather(*(self._cluster.config_map(name, pod.namespace) for name in _missing_maps(request, export))),
-            asyncio.gather(*(self._cluster.secret(name, pod.namespace) for name in _missing_secrets(request, export))),
+            asyncio.gather(*(self._cluster.config_map(name, pod.namespace) for name in map_names if export)),
+            asyncio.gather(*(self._cluster.secret(name, pod.namespace) for name in secret_names if export)),
         )
         if not there:
             raise Rejected(f"pod {request.pod.full_name} is not in Kubernetes any more, so its job is not submitted")
@@ -90,16 +92,10 @@ def _metadata(entry: Entry) -> Metadata | None:
     return Metadata(name=name, namespace=namespace, uid=uid) if slash and uid != entry.pod else None
 
 
-def _missing_maps(request: CreateRequest, export: bool) -> Iterator[str]:  # noqa: FBT001 - as where it is called
-    sent = {each.metadata.name for data in request.container for each in data.config_maps}
-    wanted = (name for name in _config_maps(request.pod) if name not in sent)
-    yield from dict.fromkeys(wanted) if export else ()
-
-
-def _missing_secrets(request: CreateRequest, export: bool) -> Iterator[str]:  # noqa: FBT001 - as where it is called
-    sent = {each.metadata.name for data in request.container for each in data.secrets}
-    wanted = (name for name in _secrets(request.pod) if name not in sent)
-    yield from dict.fromkeys(wanted) if export else ()
+def _missing(wanted: Iterable[str], sent: Iterable[ConfigMap] | Iterable[Secret]) -> list[str]:
+    """Each once, in order."""
+    there = {each.metadata.name for each in sent}
+    return [name for name in dict.fromkeys(wanted) if name not in there]
 
 
 def _config_maps(pod: Pod) -> Iterator[str]:
