@@ -30,6 +30,7 @@ class Watch:
         self._said: dict[str, str] = {}
         self._log: asyncio.Task[None] | None = None
         self._printed = 0
+        self._run = 0
         self.status: Json | None = None
 
     @property
@@ -104,12 +105,14 @@ class Watch:
             self._screen.line(f"{self._screen.paint(f'{who}:', Colour.QUIET)} {text}")
 
     async def _follow(self, container: Json) -> None:
-        """Begin with the log when there can be one; when its container has ended, wait for the last lines of it."""
+        """Begin with the log of a run when there can be one; when its container has ended, wait for the last lines."""
         if self._quiet or "waiting" in container["state"]:
             return
-        if self._log is None:
+        run = int(container["restartCount"])
+        if self._log is None or (self._log.done() and run > self._run):
             if "running" in container["state"]:
                 self._say(container["name"], "running")
+            self._run, self._printed = run, 0  # each run has a log of its own
             self._log = asyncio.create_task(self._print_log())
         if self._log.done():
             self._log.result()  # a reader that has gone away ends the run

@@ -63,7 +63,15 @@ await_restart() {
     fi
     [[ -z $stopping && ! -e .stopping ]] || { stopping=yes; return 1; }
     end_podman "$name"  # its name must be free again
+    empty_scratch "$name"
     restarts=$((restarts + 1))
+}
+
+# What a container wrote into no volume does not outlive it, as on a kubelet.
+empty_scratch() {
+    [[ -d scratch/$1 ]] || return
+    rm -rf "scratch/$1" 2>/dev/null || { chmod -R u+rwX "scratch/$1"; rm -rf "scratch/$1"; }
+    mkdir "scratch/$1"
 }
 
 next_delay() {

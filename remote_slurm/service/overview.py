@@ -89,6 +89,10 @@ def container_state(name: str, record: Record | None) -> dict[str, Any]:
     if record is None:
         return {"name": name, "state": "waiting"}
     state: dict[str, Any] = {"name": name, "state": record.phase.value, "startedAt": record.started}
+    if record.restarts:
+        state["restarts"] = record.restarts
+    if record.phase is ContainerPhase.WAITING:
+        state |= {"reason": record.reason, "message": record.message}
     if record.phase is ContainerPhase.TERMINATED:
         state |= {"exitCode": record.exit_code, "finishedAt": record.finished, "message": record.message}
     return state

@@ -67,6 +67,24 @@ def test_by_a_sidecar_that_is_running(program_at: ProgramAt, site: Site, sidecar
     assert (done.returncode, done.stdout) == (5, "hi\n")
 
 
+def test_each_run_of_a_container_that_is_restarted_is_shown(program_at: ProgramAt, site: Site, tmp_path: Path) -> None:
+    script = (
+        "echo run >>/work/runs; echo of run $(wc -l </work/runs); sleep 3; [ $(wc -l </work/runs) -ge 2 ] || exit 3"
+    )
+    container = {
+        "name": "c",
+        "image": "busybox",
+        "command": ["/bin/sh", "-c", script],
+        "resources": {"limits": {"memory": "10Mi"}},
+        "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+    }
+    spec = {"containers": [container], "volumes": [{"name": "work", "emptyDir": {}}], "restartPolicy": "OnFailure"}
+    path = tmp_path / "pod.yaml"
+    path.write_text(json.dumps({"kind": "Pod", "metadata": {"name": "again"}, "spec": spec}))
+    done = program_at(site)("run", path)
+    assert (done.returncode, done.stdout) == (0, "of run 1\nof run 2\n")
+
+
 def test_slurms_own_words_where_it_refuses(program_at: ProgramAt, site: Site, tmp_path: Path) -> None:
     path = tmp_path / "pod.yaml"
     annotations = {"slurm-job.vk.io/flags": "--partition=nope"}

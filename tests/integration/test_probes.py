@@ -38,22 +38,20 @@ def not_ready(watched: Watched) -> str:
     return str(waiting["message"]) if waiting.get("reason") == "NotReady" else ""
 
 
-def test_a_container_waits_until_its_readiness_probe_succeeds_and_again_when_it_fails(served: Serving) -> None:
+def test_a_container_waits_until_its_readiness_probe_succeeds_and_again_when_it_fails(served22: Serving) -> None:
     ready = execute("[ -e $DIR/ready ] || { echo no file; exit 1; }") | OFTEN | {"failureThreshold": 1}
     a_pod = with_folder(sh("c", "exec sleep 600", readinessProbe=ready))
-    probed = served.vk.create(request(a_pod))
+    probed = served22.vk.create(request(a_pod))
     probed.until_true(lambda: not_ready(probed) == "its readiness probe failed: no file", "it says why it is not ready")
     assert probed.phase == "Pending"
-    put(served, a_pod, "ready")
+    put(served22, a_pod, "ready")
     probed.until_running("c")
     assert probed.phase == "Running"
-    served.site.exec(f"rm {folder_of(a_pod)}/ready")
+    served22.site.exec(f"rm {folder_of(a_pod)}/ready")
     probed.until_true(lambda: bool(not_ready(probed)), "it waits again")
-    probed.delete()
-    served.until_gone(a_pod)
 
 
-def test_http_and_tcp_probes_reach_the_container(served: Serving) -> None:
+def test_http_and_tcp_probes_reach_the_container(served24: Serving) -> None:
     """By the name of its port, with a query and headers."""
     port = free_port()
     get = {"port": "web", "path": "/page?x=1", "httpHeaders": [{"name": "X-Probe", "value": "it's me"}]}
@@ -66,12 +64,10 @@ def test_http_and_tcp_probes_reach_the_container(served: Serving) -> None:
             readinessProbe={"httpGet": get} | OFTEN,
         )
     )
-    probed = served.vk.create(request(a_pod))
+    probed = served24.vk.create(request(a_pod))
     probed.until_true(lambda: "answers with status 404" in not_ready(probed), "there is no page yet")
-    put(served, a_pod, "www/page")
+    put(served24, a_pod, "www/page")
     probed.until_running("c")
-    probed.delete()
-    served.until_gone(a_pod)
 
 
 def test_https_is_asked_with_what_the_node_has_and_whatever_the_certificate(served24: Serving) -> None:
@@ -83,9 +79,7 @@ def test_https_is_asked_with_what_the_node_has_and_whatever_the_certificate(serv
         ">/dev/null 2>&1 </dev/null &"
     )
     probe = {"httpGet": {"port": port, "scheme": "HTTPS"}} | OFTEN
-    yes = served24.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe)))).until_running("c")
-    yes.delete()
-    served24.until_gone(yes.pod)
+    served24.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe)))).until_running("c")
 
 
 def test_https_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served22: Serving) -> None:
@@ -107,19 +101,17 @@ def test_grpc_is_asked_by_the_client_in_the_image(served24: Serving) -> None:
     a_pod = pod(sh("c", script, readinessProbe=probe, volumeMounts=[mount]), volumes=[volume])
     probed = served24.vk.create(request(a_pod, configMaps=[config_map])).until_running("c")
     assert probed.log("c").startswith("-addr=127.0.0.1:50051 -service=its.service ")
-    probed.delete()
-    served24.until_gone(a_pod)
 
 
-def test_grpc_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served: Serving) -> None:
+def test_grpc_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served24: Serving) -> None:
     probe = {"grpc": {"port": 50051, "service": "s"}} | OFTEN
-    no = served.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe), restartPolicy="Always")))
+    no = served24.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe), restartPolicy="Always")))
     no.until_over()
     assert no.phase == "Failed"
     assert "neither the node nor the image has" in no.terminated("c")["message"]
 
 
-def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(served: Serving) -> None:
+def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(served24: Serving) -> None:
     alive = (
         execute("[ ! -e /tmp/ill ] && [ ! -e $DIR/ill ] || { echo unwell; exit 1; }") | OFTEN | {"failureThreshold": 2}
     )
@@ -128,24 +120,22 @@ def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(s
     )
     hook = {"preStop": execute("echo hook >>$DIR/order")}
     a_pod = with_folder(sh("c", script, livenessProbe=alive, lifecycle=hook), restartPolicy="OnFailure")
-    probed = served.vk.create(request(a_pod)).until_running("c")
-    until_in_folder(served, a_pod, "order")
-    put(served, a_pod, "ill")
+    probed = served24.vk.create(request(a_pod)).until_running("c")
+    until_in_folder(served24, a_pod, "order")
+    put(served24, a_pod, "ill")
     probed.until_true(lambda: restarts(probed) == 1 and "running" in probed.state("c"), "it has been started again")
     assert probed.status
     last = probed.status["containers"][0]["lastState"]["terminated"]
     assert (last["exitCode"], last["message"]) == (143, "the liveness probe failed: unwell")
-    wait_until(lambda: in_folder(served, a_pod, "order").split() == ["run", "hook", "told", "run"], "in this order")
-    probed.delete()
-    served.until_gone(a_pod)
+    wait_until(lambda: in_folder(served24, a_pod, "order").split() == ["run", "hook", "told", "run"], "in this order")
 
 
-def test_a_startup_probe_gives_time_and_then_ends_the_container(served: Serving) -> None:
+def test_a_startup_probe_gives_time_and_then_ends_the_container(served22: Serving) -> None:
     """A liveness probe that would fail at once does not begin before."""
     never = execute("exit 1") | OFTEN | {"failureThreshold": 3}
     at_once = execute("exit 1") | OFTEN | {"failureThreshold": 1}
     a_pod = pod(sh("c", "exec sleep 600", startupProbe=never, livenessProbe=at_once))
-    probed = served.vk.create(request(a_pod)).until_over()
+    probed = served22.vk.create(request(a_pod)).until_over()
     assert probed.phase == "Failed"
     assert probed.terminated("c")["message"] == "the startup probe failed"
 
@@ -153,7 +143,7 @@ def test_a_startup_probe_gives_time_and_then_ends_the_container(served: Serving)
 def test_probes_can_be_turned_off(site: Site, serve: Serve) -> None:
     served = serve(site, EnableProbes=False)
     probe = execute("exit 1") | OFTEN
-    off = served.vk.create(request(pod(sh("c", "sleep 3", readinessProbe=probe, livenessProbe=probe))))
+    off = served.vk.create(request(pod(sh("c", "sleep 2", readinessProbe=probe, livenessProbe=probe))))
     assert off.until_over().phase == "Succeeded"
     assert "readinessProbe of container 'c' has no effect: EnableProbes is false" in served.sidecar.log
 

@@ -14,10 +14,10 @@ def status_of(watched: Watched, container: str) -> dict[str, object]:
     return found
 
 
-def test_a_container_that_fails_is_started_again_until_it_succeeds(served: Serving) -> None:
+def test_a_container_that_fails_is_started_again_until_it_succeeds(served22: Serving) -> None:
     """At once, and then after ten seconds; it says how often, why it waits, and how its last run ended."""
     script = COUNT + "[ $(wc -l <$DIR/runs) -ge 3 ] || exit 3"
-    again = served.vk.create(request(with_folder(sh("c", script), sh("once", "exit 0"), restartPolicy="OnFailure")))
+    again = served22.vk.create(request(with_folder(sh("c", script), sh("once", "exit 0"), restartPolicy="OnFailure")))
     again.until_true(lambda: again.state("c").get("waiting", {}).get("reason") == "CrashLoopBackOff", "it backs off")
     assert again.state("c")["waiting"]["message"].startswith("back-off 10s restarting the container")
     assert status_of(again, "c")["restartCount"] == 1
@@ -28,24 +28,22 @@ def test_a_container_that_fails_is_started_again_until_it_succeeds(served: Servi
     assert again.phase == "Succeeded"
     assert (status_of(again, "c")["restartCount"], status_of(again, "once")["restartCount"]) == (2, 0)
     assert again.log("c") == "of run 3\n"
-    assert len(served.jobs_of(again.pod)) == 1
+    assert len(served22.jobs_of(again.pod)) == 1
 
 
-def test_a_follower_sees_the_end_of_a_run_and_not_the_next_one(served: Serving) -> None:
-    script = COUNT + "[ $(wc -l <$DIR/runs) -ge 2 ] && exec sleep 600; sleep 4; exit 3"
-    again = served.vk.create(request(with_folder(sh("c", script), restartPolicy="Always"))).until_running("c")
-    with served.sidecar.client.follow(again.pod, "c") as follower:
+def test_a_follower_sees_the_end_of_a_run_and_not_the_next_one(served22: Serving) -> None:
+    script = COUNT + "[ $(wc -l <$DIR/runs) -ge 2 ] && exec sleep 600; sleep 3; exit 3"
+    again = served22.vk.create(request(with_folder(sh("c", script), restartPolicy="Always"))).until_running("c")
+    with served22.sidecar.client.follow(again.pod, "c") as follower:
         assert follower.rest() == "of run 1\n"
     again.until_true(lambda: status_of(again, "c")["restartCount"] == 1, "it has been started again")
-    again.delete()
-    served.until_gone(again.pod)
 
 
-def test_a_container_that_is_always_restarted_runs_until_it_is_deleted(served: Serving) -> None:
+def test_a_container_that_is_always_restarted_runs_until_it_is_deleted(served24: Serving) -> None:
     always = with_folder(sh("c", COUNT), init=(sh("i", "exit 0"),), restartPolicy="Always")
-    endless = served.vk.create(request(always))
-    wait_until(lambda: in_folder(served, always, "runs").count("run") >= 2, "it has been started again")
+    endless = served24.vk.create(request(always))
+    wait_until(lambda: in_folder(served24, always, "runs").count("run") >= 2, "it has been started again")
     endless.until_true(lambda: status_of(endless, "c")["restartCount"] == 1, "the status says so")
     assert endless.exit_code("i") == 0
     endless.delete()
-    served.until_gone(always)
+    served24.until_gone(always)

@@ -31,12 +31,12 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
     assert served.jobs_of(a_pod) == ["COMPLETED"], "how a sidecar ends is nobody's failure"
 
 
-def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(served: Serving) -> None:
+def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(served22: Serving) -> None:
     ends = "trap 'sleep {1}; echo {0} >>$DIR/order; exit 0' TERM; touch $DIR/{0}; while :; do sleep 0.1; done"
     a_pod = with_folder(
         sh("main", ends.format("main", 1)), init=(sh("side", ends.format("side", 0), restartPolicy="Always"),)
     )
-    deleted = served.vk.create(request(a_pod)).until_running("main")
+    deleted = served22.vk.create(request(a_pod)).until_running("main")
     deleted.delete()
-    served.until_gone(a_pod)
-    assert in_folder(served, a_pod, "order").split() == ["main", "side"]
+    served22.until_gone(a_pod)
+    assert in_folder(served22, a_pod, "order").split() == ["main", "side"]

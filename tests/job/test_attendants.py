@@ -1,6 +1,7 @@
 """What runs beside a container: hooks, probes, and commands in its world."""
 
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -32,6 +33,19 @@ def answers() -> Iterator["Answers"]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that nobody has reason to trust, and its key."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=nobody", "-days", "1", "-keyout", path, "-out", path.with_suffix(".crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
 class Answers(ThreadingHTTPServer):
     """An HTTP server whose status a test decides, and which remembers what it was asked."""
 
@@ -48,16 +62,9 @@ class Answers(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def over_tls(self, folder: Path) -> None:
-        """With a certificate that nobody has reason to trust."""
-        key, certificate = folder / "key.pem", folder / "cert.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=nobody", "-days", "1",
-             "-keyout", key, "-out", certificate],
-            check=True, capture_output=True,
-        )  # fmt: skip
+    def over_tls(self, certificate: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate)
         self.socket = context.wrap_socket(self.socket, server_side=True)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -200,11 +207,11 @@ def action(node: Node, call: str, path: str = "") -> tuple[int, str]:
     return int(code), said.strip()
 
 
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (204, 0), (302, 0), (399, 0), (400, 1), (503, 1)])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (399, 0), (400, 1), (503, 1)])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_http_get(node: Node, answers: Answers, scheme: str, status: int, code: int) -> None:
+def test_http_get(node: Node, answers: Answers, certificate: Path, scheme: str, status: int, code: int) -> None:
     if scheme == "https":
-        answers.over_tls(node.root)
+        answers.over_tls(certificate)
     answers.status = status
     headers = words(['X-One: it\'s "quoted" \\ $HOME', "Host: example.org"])
     call = f"http_get {scheme} 127.0.0.1 {answers.server_port} '/a?b=c&d' {headers}"
@@ -229,8 +236,12 @@ def tools(node: Node, *names: str) -> str:
 
 @pytest.mark.parametrize("tool", ["openssl", "curl", "wget"])
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_https_takes_whatever_the_node_has(node: Node, answers: Answers, tool: str, status: int, code: int) -> None:
-    answers.over_tls(node.root)
+def test_https_takes_whatever_the_node_has(
+    node: Node, answers: Answers, certificate: Path, tool: str, status: int, code: int
+) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not on this machine")
+    answers.over_tls(certificate)
     answers.status = status
     path = tools(node, tool)
     assert action(node, f"http_get https 127.0.0.1 {answers.server_port} /x 'A: b'", path)[0] == code

@@ -77,6 +77,13 @@ def test_always_restarts_success_too_and_a_stop_makes_it_none(node: Node) -> Non
     assert node.ended("main").exit_code == 143
 
 
+def test_its_own_folders_are_empty_again(node: Node) -> None:
+    script = sh(
+        f'{COUNT} [ -z "$(ls -A scratch/main)" ] || exit 5; touch scratch/main/left; [ $(wc -l <runs) -ge 2 ] || exit 3'
+    )
+    assert node.run(f"scratch main\nrestart_policy OnFailure\ncontainer main {script}").code == 0
+
+
 def test_an_init_container_has_to_succeed_once(node: Node) -> None:
     script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
     calls = f"restart_policy Always\ninit_container one {script}\ncontainer main {sh('echo main')}"
