@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_pascal
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.exposure import Watch, keeps_strangers_out
@@ -65,7 +65,6 @@ from remote_slurm.config.values import (
 )
 
 _INTERLINKS_OWN = "belongs to interLink's own configuration and has no effect here"
-_NOT_YET = "is accepted, but what it does comes with a later version"
 
 
 class Accelerator(Block):
@@ -334,6 +333,21 @@ class Config(Block):
         "such key, pods that have some get a warning, and a container counts as ready once it runs.",
     )
 
+    tsocks_path: Line = setting(
+        "",
+        "libtsocks.so on the nodes; variables that jobs have there, such as $WORK, may stand in it.",
+        environment="TSOCKSPATH",
+    )
+    tsocks_login_node: Line = setting(
+        "",
+        "The host that nodes reach by ssh, with the account's own key there, and that has network: user@host or host.",
+    )
+    tsocks: Flag = setting(
+        default=False,
+        description="Give containers network through a SOCKS tunnel from the node to TsocksLoginNode.",
+        environment="TSOCKS",
+    )
+
     max_log_size: Bytes = setting(
         1 << 30,
         "How long the log of a container may become at the site, as a quantity: one that passes it begins anew, and "
@@ -394,14 +408,6 @@ class Config(Block):
         key="CUSTOMKUBECONF",
         environment="CUSTOMKUBECONF",
     )
-    tsocks: Flag = setting(
-        default=False,
-        description="Give containers network through a SOCKS tunnel.",
-        environment="TSOCKS",
-        later=f"{_NOT_YET}: no tunnel is made, and TsocksPath and TsocksLoginNode are not used",
-    )
-    tsocks_path: Line = setting("", "libtsocks.so on the nodes.", environment="TSOCKSPATH")
-    tsocks_login_node: Line = setting("", "The host that the tunnel leads to.")
     # Keys that stand in many files of the reference plugin, which ignores them
     interlink_url: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
     interlink_port: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
@@ -522,6 +528,14 @@ class Config(Block):
     def _podman_or_podman_hpc(cls, path: Any, info: ValidationInfo) -> Any:
         is_hpc = info.data.get("container_runtime") is ContainerRuntime.PODMAN_HPC
         return path or ("podman-hpc" if is_hpc else "podman")
+
+    @field_validator("tsocks")
+    @classmethod
+    def _with_all_it_needs(cls, tsocks: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's form
+        missing = [key for key in ("tsocks_path", "tsocks_login_node") if not info.data.get(key, "wrong")]
+        if tsocks and missing:
+            raise ValueError(f"needs {' and '.join(to_pascal(key) for key in missing)} as well")
+        return tsocks
 
     @field_validator("image_pull")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations, read_annotations
@@ -27,8 +27,11 @@ from remote_slurm.domain.supervision import (
     supervision_warnings,
     time_limit_notice,
 )
-from remote_slurm.domain.volumes import Call, Volumes, plan_volumes
+from remote_slurm.domain.volumes import Call, Mount, Volumes, plan_volumes
 from remote_slurm.errors import Rejected
+
+# Where containers find libtsocks.so and its configuration
+_TSOCKS = "/.tsocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     notice = time_limit_notice(pod, flags)
     volumes = plan_volumes(request, config)
     runtime = runtime_of(config)
-    containers = prepare(pod, volumes, variables_of(runtime))
+    containers = [_with_tsocks(each, config) for each in prepare(pod, volumes, variables_of(runtime))]
     images = plan_images(request, annotations, runtime, config)
     check_images(pod, (image.name for image in images.of.values() if image.name), config.policy)
     refuse_logins(images.files, config)
@@ -113,6 +116,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
             *_annotation_files(annotations, request.job_script),
         ),
         calls=(
+            *_tsocks_calls(runtime, config),
             *_workdir_calls(annotations, volumes),
             *first_calls(pod, volumes, config),
             *images.calls,
@@ -161,6 +165,19 @@ def _of_job_script(prepared: Prepared, pod: Pod) -> Command:
     names = [each.name for each in pod.spec.containers]
     name = prepared.container.name
     return (("job_script", *names) if name == names[0] else ("with_job_script", name),)
+
+
+def _with_tsocks(prepared: Prepared, config: Config) -> Prepared:
+    if not config.tsocks:
+        return prepared
+    return replace(prepared, mounts=[*prepared.mounts, Mount("tsocks", _TSOCKS, read_only=True)])
+
+
+def _tsocks_calls(runtime: Runtime | None, config: Config) -> tuple[Call, ...]:
+    """What runs on the node itself finds the folder where it is."""
+    if not config.tsocks:
+        return ()
+    return (("tsocks", config.tsocks_login_node, config.tsocks_path, *([_TSOCKS] if runtime else [])),)
 
 
 def _workdir_calls(annotations: Annotations, volumes: Volumes) -> tuple[Call, ...]:

@@ -28,7 +28,7 @@ ENVIRONMENT = [
     ("TELEMETRY_CA_CRT_FILEPATH", "/b", "TELEMETRY_CA_CRT_FILEPATH: /a", "telemetry_ca", Path("/b")),
     ("TELEMETRY_CLIENT_KEY_FILEPATH", "/b", "TELEMETRY_CLIENT_KEY_FILEPATH: /a", "telemetry_client_key", Path("/b")),
     ("TELEMETRY_CLIENT_CRT_FILEPATH", "/b", "TELEMETRY_CLIENT_CRT_FILEPATH: /a", "telemetry_client_cert", Path("/b")),
-    ("TSOCKS", "false", "Tsocks: true", "tsocks", False),
+    ("TSOCKS", "false", "Tsocks: true\nTsocksPath: /l.so\nTsocksLoginNode: h", "tsocks", False),
     ("TSOCKSPATH", "/b/lib.so", "TsocksPath: /a/lib.so", "tsocks_path", "/b/lib.so"),
 ]
 

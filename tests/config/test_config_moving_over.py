@@ -87,7 +87,6 @@ def test_a_plain_file_gives_no_warning(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("Tsocks: true", "Tsocks: is accepted, but what it does comes with a later version: no tunnel is made, "),
         ("InterlinkURL: x", "InterlinkURL: belongs to interLink's own configuration and has no effect here"),
         ("InterlinkPort: 1", "InterlinkPort: belongs to interLink's own configuration and has no effect here"),
         ("SidecarURL: x", "SidecarURL: belongs to interLink's own configuration and has no effect here: BindAddress"),
