@@ -76,7 +76,7 @@ POD_SPEC = (
     Field(
         "imagePullSecrets",
         _ALMOST,
-        "the Virtual Kubelet does not send them: ImagePullSecrets names their files, or a volume brings them along",
+        "the Virtual Kubelet does not send them: CUSTOMKUBECONF fetches them, or ImagePullSecrets names their files",
         "integration/test_images.py::test_a_private_image_needs_a_login_which_stands_in_no_argument",
     ),
     Field(

@@ -110,7 +110,7 @@ def logins(
         if not contents:
             warnings.append(
                 f"imagePullSecrets '{name}' does not come with the pod, and ImagePullSecrets names no file for it: "
-                "images are pulled without it"
+                "images are pulled without it (see CUSTOMKUBECONF, too)"
             )
     return {image.key: _matching(image, known) for image in images}, warnings
 
