@@ -205,8 +205,8 @@ class Poller:
             )
             return
         for job in jobs:
-            entry = ids[job.id]
-            if job.state.phase is Phase.ENDED:
+            entry = ids.get(job.id)
+            if entry is not None and job.state.phase is Phase.ENDED:
                 entry.job = Job(job.id, job.state, pod=entry.pod)
 
     def _judge(self, entry: Entry) -> None:

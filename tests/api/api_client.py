@@ -41,6 +41,15 @@ class Api:
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.ask("GET", path, **options)
 
+    async def send(self, method: str, path: str, body: bytes) -> Reply:
+        """A body as it is, whatever it is."""
+        headers = {"Content-Type": "application/json"}
+        async with (
+            aiohttp.ClientSession(self.url) as session,
+            session.request(method, path, data=body, headers=headers) as response,
+        ):
+            return Reply(response.status, await response.text(), dict(response.headers))
+
     async def ask(
         self, method: str, path: str, *, tls: ssl.SSLContext | None = None, json: Any = None, **headers: str
     ) -> Reply:

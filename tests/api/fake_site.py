@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.partitions import Partition
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm import Capacity, Job
@@ -11,7 +12,7 @@ from remote_slurm.remote.connection import ConnectionState
 from remote_slurm.remote.convoy import Submission, Submitted
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line
-from remote_slurm.remote.site import Answer, Queue, Recovery, Settled
+from remote_slurm.remote.site import Answer, NoLog, Queue, Recovery, Settled
 
 CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
 LINE = Line(CONNECTION, round_trip=0.05, sessions_in_use=1, sessions_limit=8)
@@ -78,6 +79,12 @@ class FakeSite:
         self.asked.append(name)
         self._answer()
         return Answer.parse(name, self.listed)
+
+    async def open_log(self, what: LogSlice, *, over: bool) -> NoLog:
+        assert what.pod
+        assert over in (True, False)
+        self._answer()
+        return NoLog("nofolder")
 
     async def capacity(self) -> Capacity:
         self._answer()

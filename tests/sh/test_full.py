@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from account import Account
+from effort import SOAK
 from local import Counted, ended, nodes, sidecar
 from payloads import POD, packed
 
@@ -19,7 +20,7 @@ from remote_slurm.job import SCRIPTS
 from remote_slurm.remote.convoy import Deleted, Submitted
 
 PAGE = 4096
-ROOM = range(0, 26, 1 if os.environ.get("SOAK") else 5)
+ROOM = range(0, 26, 1 if SOAK else 5)
 
 
 @dataclass

@@ -1,17 +1,17 @@
 """Submissions that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
 from account import Account
+from effort import SOAK
 from local import Counted, created, ended, nodes, sidecar
 
 from remote_slurm.errors import RemoteSlurmError
 
 # The last of its eight steps is sbatch. It dies right before a step, or (the negative ones) right after it.
-STEPS = [*range(1, 12), *range(-11, 0)] if os.environ.get("SOAK") else [2, 5, 7, 8, -7, -8]
+STEPS = [*range(1, 12), *range(-11, 0)] if SOAK else [2, 5, 7, 8, -7, -8]
 
 
 async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) -> tuple[int, str]:

@@ -1,0 +1,81 @@
+"""Bodies of every wrong shape to every endpoint: a 4xx with one sentence, never a 500, never a traceback."""
+
+from typing import Any
+
+import pods as kubernetes
+import pytest
+from api_client import Api
+from effort import SOAK
+from wrong_shapes import WRONG, places, replaced
+
+STEP = 1 if SOAK else 3
+
+
+def a_pod() -> Any:
+    secret = {"name": "s", "secret": {"secretName": "s", "items": [{"key": "k", "path": "p", "mode": 256}]}}
+    return kubernetes.pod(
+        kubernetes.sh(
+            "c",
+            "true",
+            env=[{"name": "A", "value": "b"}, {"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            resources={"limits": {"cpu": "500m", "memory": "1Gi", "nvidia.com/gpu": "1"}},
+            volumeMounts=[{"name": "s", "mountPath": "/s", "subPath": "k"}, {"name": "h", "mountPath": "/h"}],
+            securityContext={"runAsUser": 0},
+            livenessProbe={"exec": {"command": ["true"]}},
+        ),
+        volumes=[
+            secret,
+            {"name": "h", "hostPath": {"path": "/tmp", "type": "Directory"}},
+            {"name": "e", "emptyDir": {}},
+        ],
+        initContainers=[kubernetes.sh("i", "true")],
+        tolerations=[{"key": "k", "operator": "Exists"}],
+        activeDeadlineSeconds=60,
+    )
+
+
+def a_create() -> Any:
+    secret = {"metadata": {"name": "s", "namespace": "default"}, "data": {"k": "dg=="}, "type": "Opaque"}
+    body = kubernetes.request(a_pod(), secrets=[secret])
+    return {**body, "jobConfig": {"a": "b"}, "jobScript": ""}
+
+
+def a_log_request() -> Any:
+    zero = {"Tail": 1, "Bytes": 1, "Timestamps": True, "Follow": False, "Previous": False, "SinceSeconds": 1}
+    options = zero | {"SinceTime": "2026-07-14T09:46:00Z"}
+    return {"Namespace": "default", "PodUID": "1", "PodName": "p", "ContainerName": "c", "Opts": options}
+
+
+ENDPOINTS = [
+    ("POST", "/create", a_create()),
+    ("GET", "/status", [a_pod()]),
+    ("POST", "/delete", a_pod()),
+    ("DELETE", "/delete", a_pod()),
+    ("GET", "/getLogs", a_log_request()),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "right"), ENDPOINTS, ids=[f"{each[0]} {each[1]}" for each in ENDPOINTS])
+async def test_each_place_with_each_wrong_value(serve: Any, method: str, path: str, right: Any) -> None:
+    api: Api = await serve()
+    await api.looked()
+    wrong = [(place, value) for place in places(right) for value in WRONG][::STEP]
+    for place, value in wrong:
+        reply = await api.ask(method, path, json=replaced(right, place, value))
+        assert reply.status < 500 or (path == "/getLogs" and reply.status == 503), (place, value, reply)
+        assert "Traceback" not in reply.text
+        if reply.status != 200:
+            assert "\n" not in reply.text
+            assert len(reply.text) > 10
+
+
+@pytest.mark.parametrize("path", ["/create", "/status", "/delete", "/getLogs"])
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'{"a": "\\ud800"}', b"[" * 100_000, b"nan", b"null", b"7"])
+async def test_what_is_no_json_or_no_object(serve: Any, path: str, raw: bytes) -> None:
+    api: Api = await serve()
+    reply = await api.send("GET" if path in ("/status", "/getLogs") else "POST", path, raw)
+    if (path, raw) == ("/status", b"null"):
+        assert reply.status == 200  # an empty list, as Go spells it: the ping
+        return
+    assert 400 <= reply.status < 500, reply
+    assert len(reply.text.splitlines()) == 1
