@@ -21,11 +21,11 @@ from remote_slurm.remote.site import Answer
 
 ROOT = "/scratch/hpcuser/interlink"
 QUEUE = (
-    f"101|RUNNING|None|1795478290|{ROOT}/ns-1/job.sh\n"
-    f"102|PENDING|Resources|N/A|{ROOT}/ns-2/job.sh\n"
-    f"103|CANCELLED|None|1795478291|{ROOT}/ns-3/job.sh\n"
-    "104|COMPLETED|None|1795478291|/home/hpcuser/ns-4/job.sh\n"
-    f"105|REQUEUE_HOLD|launch failed requeued held|N/A|{ROOT}/ns-5/job.sh\n"
+    f"101|RUNNING|None|1795478290|n1|{ROOT}/ns-1/job.sh\n"
+    f"102|PENDING|Resources|N/A|n/a|{ROOT}/ns-2/job.sh\n"
+    f"103|CANCELLED|None|1795478291|n1|{ROOT}/ns-3/job.sh\n"
+    "104|COMPLETED|None|1795478291|n1|/home/hpcuser/ns-4/job.sh\n"
+    f"105|REQUEUE_HOLD|launch failed requeued held|N/A|n/a|{ROOT}/ns-5/job.sh\n"
 )
 ACCOUNTING = "101|COMPLETED\n102|CANCELLED by 1000\n103|OUT_OF_MEMORY\n104|RUNNING\n"
 RECORDS = (
