@@ -12,10 +12,10 @@ from sites import Site
 
 
 def metrics(served: Serving) -> dict[tuple[str, str], float]:
-    """By name and first label."""
+    """By name and first label but the account, of which there is one."""
     families = text_string_to_metric_families(served.client.ask("GET", "/metrics", None).text)
     return {
-        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        (sample.name, next((value for label, value in sample.labels.items() if label != "account"), "")): sample.value
         for family in families
         for sample in family.samples
     }
