@@ -196,4 +196,5 @@ def _request(config: Config, options: JobOptions) -> CreateRequest:
         "command": ["/bin/sh", "-c", script],
         "resources": {"limits": {"cpu": "1", "memory": "100Mi"}},
     }
-    return CreateRequest.parse({"pod": {"metadata": metadata, "spec": {"containers": [container]}}})
+    spec = {"restartPolicy": "Never", "containers": [container]}
+    return CreateRequest.parse({"pod": {"metadata": metadata, "spec": spec}})
