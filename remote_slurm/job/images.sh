@@ -81,7 +81,8 @@ podman_storage() {
 # is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end together.
 watch_podman() {
     # shellcheck disable=SC2016 # the inner shell's own variables
-    (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done; exec "$@"' "$$" \
+    (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done
+        [ ! -s "$CONTAINERS_STORAGE_CONF" ] || exec "$@"' "$$" \
         "${podman[@]}" rm --all --force --time 0 </dev/null >/dev/null 2>&1 &)
 }
 
@@ -107,7 +108,8 @@ unpack_for_podman() {
 
 # A container outlives the podman that was killed.
 end_podman() {
-    ((${#podman[@]})) || return
+    # without a storage of its own, podman would look into the account's
+    ((${#podman[@]})) && [[ -s $CONTAINERS_STORAGE_CONF ]] || return
     "${podman[@]}" rm --force --time 0 --ignore "$@" >/dev/null 2>&1
 }
 
