@@ -23,6 +23,7 @@ from remote_slurm.domain.submission import warnings as resource_warnings
 from remote_slurm.domain.supervision import (
     is_sidecar,
     notice_flags,
+    notice_warnings,
     supervision_calls,
     supervision_warnings,
     time_limit_notice,
@@ -129,6 +130,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
             *images.warnings,
             *resource_warnings(resources, flags, config),
             *supervision_warnings(pod, config),
+            *notice_warnings(notice, flags),
             *_warnings(annotations, volumes, config),
         ),
         grace_seconds=pod.spec.termination_grace_period_seconds,

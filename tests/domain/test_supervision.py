@@ -112,6 +112,21 @@ def test_a_pod_with_a_pre_stop_is_told_ahead_of_its_time_limit() -> None:
     assert [line for line in flag_lines(own) if "signal" in line] == ["--signal=B:USR1@60"]
 
 
+def test_a_time_limit_that_is_hardly_longer_than_the_notice_is_warned_of() -> None:
+    hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
+    short, long = (plan(pod(hooked, annotations={"slurm-job.vk.io/flags": f"-t {minutes}"})) for minutes in (1, 10))
+    assert [each for each in short.warnings if each.startswith("the time limit is 60 s, and Slurm tells the job 45 s")]
+    assert not [each for each in long.warnings if "Slurm tells" in each]
+
+
+def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
+    """The time limit that Slurm has for it would have it told far too early."""
+    hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
+    assert not [line for line in flag_lines(pod(hooked, activeDeadlineSeconds=90)) if "signal" in line]
+    shorter = pod(hooked, activeDeadlineSeconds=6000, annotations={"slurm-job.vk.io/flags": "-t 10"})
+    assert "--signal=B:TERM@45" in flag_lines(shorter)
+
+
 # --- the world of a container ----------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from node import GRACE, POD, Ended, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import quote, words
+from remote_slurm.job import SCRIPTS
 
 # --- one container ----------------------------------------------------------------------------------------------------
 
@@ -75,14 +76,7 @@ def test_every_argument_arrives_byte_for_byte(node: Node) -> None:
     command = words(["sh", "-c", 'for each; do printf "%s\\0" "$each"; done', "sh", *HOSTILE])
     assert node.run(f"container main {command}").code == 0
     assert node.log("main").split("\0")[:-1] == HOSTILE
-    assert sorted(path.name for path in node.pod.iterdir()) == [
-        "job.sh",
-        "logs",
-        "pull.sh",
-        "rank.sh",
-        "records",
-        "runner.sh",
-    ]
+    assert sorted(path.name for path in node.pod.iterdir()) == sorted(["job.sh", "logs", "records", *SCRIPTS])
 
 
 # --- several ----------------------------------------------------------------------------------------------------------
