@@ -110,6 +110,9 @@ class Flavor(Block):
     slurm_flags: tuple[SlurmFlag, ...] = setting((), "Options of sbatch.")
 
 
+KeepFinished = Annotated[float, BeforeValidator(seconds(0, most=366 * 86_400))]
+
+
 class Config(Block):
     """The whole configuration, validated: whoever holds one may trust it."""
 
@@ -178,6 +181,11 @@ class Config(Block):
         "",
         "The folder on this machine for deletes that the site has not seen yet. Default: "
         "$XDG_STATE_HOME/remote-slurm; for root /var/lib/remote-slurm, else ~/.local/state/remote-slurm.",
+    )
+    keep_finished: KeepFinished = setting(
+        0.0,
+        "Seconds for which the folder of a finished pod stays at the site with its logs; 0: until the pod is deleted "
+        "in Kubernetes.",
     )
     shared_fs: Flag = setting(
         default=True,

@@ -131,16 +131,14 @@ def number(least: int, most: int) -> Callable[[object], int]:
     return parse
 
 
-def seconds(least: int) -> Callable[[object], float]:
-    """Make a parser for a time in seconds, of at most a day."""
+def seconds(least: int, *, most: int = _ONE_DAY) -> Callable[[object], float]:
+    """Make a parser for a time in seconds, of at most a day unless `most` says otherwise."""
 
     def parse(value: object) -> float:
         decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", value.strip())
         result = float(str(value)) if decimal or isinstance(value, float) else _integer(value)
-        if result is None or not least <= result <= _ONE_DAY:
-            raise ValueError(
-                f"must be a number of seconds from {least} to {_ONE_DAY}, without a unit, not {shown(value)}"
-            )
+        if result is None or not least <= result <= most:
+            raise ValueError(f"must be a number of seconds from {least} to {most}, without a unit, not {shown(value)}")
         return float(result)
 
     return parse

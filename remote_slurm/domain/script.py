@@ -76,6 +76,8 @@ finish
 """
 
 CONTAINERS = "containers.sh"
+# Twice a day: purges count in weeks, and most jobs are over before the first time
+_FRESH_SECONDS = "43200"
 _OF_THE_RUNNER = {"runner.sh"}
 _OF_MPI = {"rank.sh"}
 _OF_IMAGES = {"pull.sh"}
@@ -126,7 +128,7 @@ def _containers(plan: JobPlan) -> str:
     deadline = () if plan.deadline_seconds is None else (("deadline", str(plan.deadline_seconds)),)
     return _CONTAINERS.format(
         log_limit=plan.log_limit,
-        calls=_lines((*apart, *deadline, *plan.calls)),
+        calls=_lines((*apart, ("keep_fresh", _FRESH_SECONDS), *deadline, *plan.calls)),
         containers="".join(_call(container) for container in plan.containers),
     )
 

@@ -6,8 +6,8 @@
 from importlib.resources import files
 
 _RUNNER = (
-    "runner", "node", "annotations", "images", "tsocks", "supervise", "restarts", "messages", "sidecars", "world",
-    "actions", "hooks", "probes",
+    "runner", "node", "annotations", "images", "tsocks", "fresh", "supervise", "restarts", "messages",
+    "sidecars", "world", "actions", "hooks", "probes",
 )  # fmt: skip
 RUNNER = b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in _RUNNER)
 RANK = (files(__name__) / "rank.sh").read_bytes()

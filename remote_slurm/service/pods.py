@@ -37,6 +37,7 @@ from remote_slurm.service.orphans import LOOK_SECONDS, Orphans
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
+from remote_slurm.service.retention import Retention
 from remote_slurm.service.submission import Patience, Submitter, Submitting, passes
 
 RECOVERY_RETRY_SECONDS = 5.0
@@ -78,6 +79,7 @@ class Pods:
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval, clock)
         self.deletes = Deletes(site, self._entries, journal, clock)
+        self._retention = Retention(self._entries, self.deletes, config.keep_finished)
         self.unasked = Orphans(self._entries, self.deletes, config.orphan_grace_period, clock)
         self.capacity = CapacityWatch(site, config)
         self.lookout = Lookout(site, self._entries, self.poller, config, self.unasked)
@@ -93,6 +95,7 @@ class Pods:
                 ("deletes", self.deletes.run),
                 ("orphans", self._watch_orphans),
                 ("capacity", self.capacity.run),
+                ("retention", self._retention.run),
                 ("events", self._kubernetes.run),
                 ("news", self._watch_news),
             )

@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
+# Sites purge files of scratch file systems that nobody has used for some weeks. What a long job still needs would be among
+# them: what it was sent with, its records, and its claim. Files of the pod's own are left as they are.
+#
+#   keep_fresh SECONDS          touch them as often
+
+keep_fresh() {
+    find . -type f ! -path './logs/*' ! -path './records/*' -print0 >.fresh
+    refresh "$1" &
+    disown "$!"
+    watchers+=("$!")
+}
+
+refresh() {
+    local every=$1 sleeper=''
+    trap 'kill "$sleeper" 2>/dev/null; exit' TERM
+    while :; do
+        sleep "$every" &
+        sleeper=$!
+        wait "$sleeper"
+        # without -c, a file that is gone would come back empty
+        xargs -0 -r touch -c -- <.fresh 2>/dev/null
+        # a container that has long said nothing still has its log open
+        find logs -exec touch -c {} + 2>/dev/null
+        touch -c .fresh . records records/* "$control" "$control/claims" "$control/spool" 2>/dev/null
+        touch -c -h "$control/claims/$pod.job" "$control/claims/$pod.attempt" 2>/dev/null
+    done
+}

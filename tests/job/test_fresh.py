@@ -1,0 +1,45 @@
+"""Jobs outlast a purge of old files: what they need is touched now and then, and the pod's own files are not."""
+
+import os
+import subprocess
+import time
+
+from node import POD, Node, sh, until
+
+_DAYS = 40 * 86_400
+
+
+def age(node: Node) -> None:
+    """As if nobody had used anything for weeks."""
+    old = time.time() - _DAYS
+    for path in node.root.rglob("*"):
+        os.utime(path, (old, old), follow_symlinks=False)
+
+
+def purge(node: Node) -> None:
+    """What sites run: whatever was not changed for three weeks goes, links included."""
+    subprocess.run(["find", node.root, "-mindepth", "1", "(", "-type", "f", "-o", "-type", "l", ")",
+                    "-mtime", "+21", "-delete"], check=True)  # fmt: skip
+
+
+def is_fresh(node: Node, *names: str) -> bool:
+    """The claim is the last that is touched."""
+    paths = [*(node.pod / name for name in names), node.control / "claims" / f"{POD}.job"]
+    return all(path.lstat().st_mtime > time.time() - 86_400 for path in paths)
+
+
+def test_what_a_running_job_needs_survives_a_purge_and_what_a_container_wrote_is_as_old_as_it_was(node: Node) -> None:
+    (node.pod / "volumes").mkdir()
+    (node.pod / "volumes" / "setting").write_text("kept")
+    script = "echo own >volumes/own; until [ -e go ]; do sleep 0.1; done; cat volumes/setting secret/token"
+    job = node.start(f"keep_fresh 2\ncontainer main {sh(script)}")
+    until((node.pod / "volumes" / "own").exists)
+    until(lambda: node.is_running("main"))
+    age(node)
+    until(lambda: is_fresh(node, "volumes/setting", "secret/token", "records/main", "runner.sh"))
+    purge(node)
+    assert not (node.pod / "volumes" / "own").exists()
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+    assert node.ended("main").exit_code == 0
+    assert node.log("main") == "keptt0p"
