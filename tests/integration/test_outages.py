@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from effort import SOAK
 from pods import Json, pod, request, sh
 from runs import counting, ran_once
 from serving import Serving, wait_until
@@ -15,6 +16,12 @@ from vk import Watched, assert_sentence
 # So few looks at the site that the bytes on the wire are those of the create
 QUIET = {"PollInterval": 30}
 BYTES = random.Random(1).randbytes(60_000)  # noqa: S311 - nothing that can be compressed
+
+
+SAMPLE = [1, 2_000, 30_000, 60_000, 65_000], [1, 100, 200, 300]
+UP, DOWN = (range(1, 66_000, 500), range(1, 330, 8)) if SOAK else SAMPLE
+CUTS = [*((size, "up") for size in UP), *((size, "down") for size in DOWN)]
+DELETE_CUTS = [(size, "up") for size in UP if size < 4_000] + [(size, "down") for size in DOWN if size < 200]
 
 
 def with_data() -> tuple[Json, str]:
@@ -39,20 +46,7 @@ def created_once(served: Serving, body: Json, job: str, out: str) -> None:
     assert watched.poll() in ("Pending", "Running", "Succeeded")
 
 
-@pytest.mark.parametrize(
-    ("size", "direction"),
-    [
-        (1, "up"),
-        (2_000, "up"),
-        (30_000, "up"),
-        (60_000, "up"),
-        (65_000, "up"),
-        (1, "down"),
-        (100, "down"),
-        (200, "down"),
-        (300, "down"),
-    ],
-)
+@pytest.mark.parametrize(("size", "direction"), CUTS)
 def test_a_connection_that_breaks_within_create_costs_nothing(
     site: Site, through: Any, size: int, direction: Any
 ) -> None:
@@ -64,6 +58,16 @@ def test_a_connection_that_breaks_within_create_costs_nothing(
     created = served.vk.create(body)
     wait_until(lambda: proxy.connections > before, "the connection was cut, and there is another one")
     created_once(served, body, created.job, out)
+
+
+def test_connections_that_break_within_deletes_lose_none(site: Site, through: Any) -> None:
+    proxy, served = through(site, **QUIET)
+    connected(served)
+    for size, direction in DELETE_CUTS:
+        created = served.vk.create(request(pod(sh("c", "true"), flags="--begin=now+1hour")))
+        proxy.cut_after(size, direction)
+        created.delete()
+        served.until_gone(created.pod)
 
 
 @pytest.mark.parametrize(("size", "direction"), [(1, "up"), (30_000, "up"), (1, "down"), (200, "down")])

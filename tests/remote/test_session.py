@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from effort import SOAK
 from faults import FaultProxy
 from ssh_server import Sshd, StartSshd, eventually, ssh_threads
 from tenacity import wait_fixed
@@ -258,13 +259,13 @@ async def test_a_script_that_is_not_taken_whole_was_not_sent(sshd: Sshd, proxy: 
             await sessions.run("true " + "x" * 8_000_000, deadline=0.5)
 
 
-async def test_twenty_freezes_leave_nothing_behind(sshd: Sshd, proxy: FaultProxy) -> None:
+async def test_freezes_leave_nothing_behind(sshd: Sshd, proxy: FaultProxy) -> None:
     """Threads, descriptors and patience: every call returns by its deadline."""
     async with sessions_at(sshd, proxy.port, PoolSize(patience=0.2)) as sessions:
         await sessions.run("true", deadline=SECONDS)
         await asyncio.sleep(0.5)
         threads, descriptors = len(ssh_threads()), _descriptors()
-        for _ in range(20):
+        for _ in range(100 if SOAK else 20):
             proxy.freeze()
             calls = (sessions.run("true", deadline=0.2) for _ in range(3))
             started = time.monotonic()
