@@ -35,7 +35,9 @@ _TAIL = """\
   on a local disk. A busy one is played by a slower sbatch.
 - **The file system is local.** On NFS or Lustre each file costs more, and a record or a log line may be seen late.
 - **Everything shares one machine's memory and disk**, and its processors with whatever else runs there. Times are
-  medians where not said otherwise; absolute ones say more about the machine than the ratios do.
+  medians where not said otherwise; absolute ones say more about the machine than the ratios do. A promise of
+  milliseconds that is missed under a load of several times the processors says nothing of an idle machine: what stands
+  beside it, an empty answer or the quickest of all rounds, says how much of it is the machine's.
 """
 
 
