@@ -64,6 +64,8 @@ pod() {
     mkdir -p logs records
     rm -rf records/* .runner .stopping .evicted  # of a run before Slurm requeued the job
     mkdir -p .runner
+    # room for the last records, should the pod fill its file system
+    head -c 65536 /dev/urandom >.runner/reserve
     began=$(now)
     attend
 }
@@ -88,13 +90,23 @@ end_if_deleted() {
 # The one in the pod's folder is kept; the one in the spool is what the next poll takes with it.
 record() {
     number=$((number + 1))
+    write_record "$@" && return
+    # what was put aside makes room for how the pod ends
+    rm -f .runner/reserve
+    write_record "$@"
+}
+
+write_record() {
+    local message=${7-}
+    if [[ ! -e .runner/reserve && $message != "not started"* ]]; then
+        message="nothing more could be written where the pod's folder lies (no space, or no quota)${message:+; $message}"
+    fi
     local line="v1 $pod ${*:1:6}${SLURM_RESTART_COUNT:+ run=$SLURM_RESTART_COUNT} record=$number restarts=$restarts"
-    escape "${7-}"
+    escape "$message"
     line+="${reason:+ reason=$reason}${last:+ last=$last} $escaped"
     escape "$last_message"
     line+=$'\t'$escaped
-    put "$line" records "$1"
-    put "$line" "$control/spool" "$pod.$1"
+    put "$line" records "$1" && put "$line" "$control/spool" "$pod.$1"
 }
 
 # Sets `escaped`: no command substitution, since it runs in traps as well, where bash 5.2 may not be able to read one.
@@ -106,7 +118,9 @@ escape() {
 
 # a reader never sees half a record: it is written under a hidden name first
 put() {
-    printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"
+    { printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return
+    rm -f "$2/.$3.$BASHPID"
+    return 1
 }
 
 # --- containers ------------------------------------------------------------------------------------------------------

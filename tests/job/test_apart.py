@@ -96,7 +96,7 @@ def test_a_stop_while_it_waits_ends_it_with_the_exit_code_of_its_containers(apar
 
 
 def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a_container(apart: Apart) -> None:
-    names = [f"container-{number}" for number in range(8)]
+    names = [f"container-{number}" for number in range(6)]
     apart.start(
         f"failed='{'long words; ' * 200}'\n" + "\n".join(f"container {name} true" for name in names), patience=0
     ).end()
