@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -38,6 +40,8 @@ from remote_slurm.remote.convoy import (
 )
 from remote_slurm.remote.site import Site
 from remote_slurm.service.entries import Entry
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Submitter:
             case Pulling():
                 return self._pulling(entry, outcome)
             case Unpullable(message):
-                await self._site.withdraw(entry.pod, keep_folder=False)
+                await self._withdraw(entry, keep_folder=False)
                 raise SubmissionRefused(f"ErrImagePull: {message}")
         return 0
 
@@ -142,7 +146,7 @@ class Submitter:
             await self._look(submitting, words)
             return 0
         entry.stored = refusal is Refusal.FOR_NOW
-        await self._site.withdraw(entry.pod, keep_folder=entry.stored)
+        await self._withdraw(entry, keep_folder=entry.stored)
         if refusal is Refusal.FOR_GOOD:
             raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}")
         entry.waits("Submitting", f"Slurm refuses the job for now and is asked again: {words}")
@@ -151,21 +155,32 @@ class Submitter:
 
     async def _ask(self, entry: Entry, payload: bytes) -> Submission:
         """Send the submission until an answer comes back: the remote script is safe to send again."""
+        return await self._answered(entry, partial(self._site.submit, entry.pod, payload))
+
+    async def _withdraw(self, entry: Entry, *, keep_folder: bool) -> None:
+        await self._answered(entry, partial(self._site.withdraw, entry.pod, keep_folder=keep_folder))
+
+    async def _answered(self, entry: Entry, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """What `ask` answers, however often it has to be called: it must be safe to call again.
+
+        Once the pod's files are stored it is accepted, and may have a job: then a refused key is an outage like any
+        other, and no reason to report an end.
+        """
         stop: stop_base = stop_never if entry.stored else stop_after_delay(self.patience.create)
         async for attempt in AsyncRetrying(
             stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=10),
-            retry=retry_if_exception(passes),
+            retry=retry_if_exception(_is_an_outage if entry.stored else passes),
             before_sleep=lambda _: self._site.observer.retried("submit"),
             reraise=True,
         ):
             with attempt:
-                return await self._noted(entry, payload)
+                return await self._noted(entry, ask)
         raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
 
-    async def _noted(self, entry: Entry, payload: bytes) -> Submission:
+    async def _noted(self, entry: Entry, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            return await self._site.submit(entry.pod, payload)
+            return await ask()
         except SiteError as error:
             entry.waiting = str(error)
             detail(f"the submission is sent again: {error}", pod=entry.name)
@@ -191,7 +206,7 @@ class Submitter:
         event("submitted", pod=entry.name, job=entry.job_id)
 
     async def _give_up(self, entry: Entry, why: str) -> None:
-        job_id = await self._site.void(entry.pod)
+        job_id = await self._answered(entry, partial(self._site.void, entry.pod))
         if not job_id:
             raise SubmissionRefused(f"Slurm never showed a job for pod {entry.name}: {why}")
         entry.has_job(job_id)
@@ -199,5 +214,9 @@ class Submitter:
 
 def passes(error: BaseException) -> bool:
     """Whether asking again can help before a person has looked."""
-    hopeless = HostKeyRefused | AuthenticationRefused | Superseded
-    return isinstance(error, SiteError) and not isinstance(error, hopeless)
+    return _is_an_outage(error) and not isinstance(error, HostKeyRefused | AuthenticationRefused)
+
+
+def _is_an_outage(error: BaseException) -> bool:
+    """Whether asking again can help at all."""
+    return isinstance(error, SiteError) and not isinstance(error, Superseded)

@@ -14,7 +14,7 @@ from typing import Any
 
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Capacity, Job, JobState, Phase
-from remote_slurm.errors import OutcomeUnknown, RemoteFailed, Superseded, Unreachable
+from remote_slurm.errors import AuthenticationRefused, OutcomeUnknown, RemoteFailed, Superseded, Unreachable
 from remote_slurm.remote.convoy import Attempted, Deleted, SbatchFailed, Submission, Submitted
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.site import Queue, Recovery, Settled
@@ -248,6 +248,8 @@ class Line:
         fate = self.fates.popleft() if self.fates else "well"
         if self.down or fate == "not sent":
             raise Unreachable("it is down")
+        if fate == "refused":
+            raise AuthenticationRefused("the certificate has expired")
         await asyncio.sleep(ROUND_TRIP / 2)
         if fate == "cut before":
             raise OutcomeUnknown("the connection was cut")

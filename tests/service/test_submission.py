@@ -1,0 +1,89 @@
+"""A pod that is accepted, and a site that fails at the worst moment: nothing is reported as over that may go on."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from faithful_site import FOR_NOW, Account, Line
+from virtual_time import VirtualLoop
+
+from remote_slurm.domain.slurm import JobState
+from remote_slurm.errors import OutcomeUnknown
+from remote_slurm.service.entries import Entry
+from remote_slurm.service.submission import Submitter, Submitting
+
+POD = "ns-1"
+
+
+@dataclass
+class CutLine(Line):
+    cut_when_giving_up: int = 0
+
+    async def void(self, pod: str) -> str:
+        if self.cut_when_giving_up:
+            self.cut_when_giving_up -= 1
+            raise OutcomeUnknown("the connection was cut")
+        return await super().void(pod)
+
+
+class Submission:
+    """One pod on its way; `run` lets its time pass."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.account = Account(loop.time)
+        self.line = CutLine(self.account)
+        self.entry = Entry(POD, "ns/p")
+        self.submitter = Submitter(self.line, clock=loop.time)  # type: ignore[arg-type]
+        self.task: asyncio.Task[None] | None = None
+
+    def run(self, seconds: float) -> None:
+        self.loop.run_until_complete(self._passed(seconds))
+
+    async def _passed(self, seconds: float) -> None:
+        if self.task is None:
+            self.task = asyncio.create_task(self.submitter.submit(Submitting(self.entry, b"files")))
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+def submission() -> Iterator[Submission]:
+    loop = VirtualLoop()
+    made = Submission(loop)
+    yield made
+    if made.task:
+        made.task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission: Submission) -> None:
+    submission.account.moods.append("killed after sbatch")
+    submission.run(1)
+    submission.run(5)
+    submission.line.fates.extend(["refused"] * 3)
+    submission.run(60)
+    assert not submission.entry.failure
+    submission.account.start(submission.account.jobs["101"])
+    submission.run(30)
+    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+
+
+def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submission) -> None:
+    submission.account.moods.append(FOR_NOW)
+    submission.line.fates.extend(["well", "not sent", "refused", "cut after"])
+    submission.run(300)
+    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+
+
+def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Submission) -> None:
+    """A job that Slurm shows late must not run for a pod that was reported as failed."""
+    submission.account.moods.append("killed after sbatch")
+    submission.line.cut_when_giving_up = 3
+    submission.run(600)
+    assert submission.line.cut_when_giving_up == 0
+    assert "never showed a job" in submission.entry.failure
+    job = submission.account.jobs["101"]
+    submission.account.start(job)
+    assert (job.state, submission.account.runs) == (JobState.FAILED, {})
