@@ -50,14 +50,21 @@ class Login:
 
 
 def image_of(container: Container, prefix: str, suffix: str) -> Image:
-    """An absolute path, or anything with a scheme, stays as it is. Raises Rejected where there is no image."""
+    """An absolute path, or anything with a scheme, stays as it is. Raises Rejected where there is no name of one."""
     if not container.image:
         raise Rejected(f"container '{container.name}' has no image")
     plain = container.image.startswith("/") or "://" in container.image
     name = container.image if plain else f"{prefix or 'docker://'}{container.image}"
     scheme, separator, rest = name.partition("://")
+    if not _is_a_name(name) or (separator and not _is_a_name(rest)):
+        raise Rejected(f"container '{container.name}' has the image {container.image!r}, which is not the name of one")
     key = _key(rest, name, suffix) if separator and scheme in _FROM_REGISTRIES else ""
     return Image(name, _policy(container, rest), key)
+
+
+def _is_a_name(text: str) -> bool:
+    """What begins with a dash would be an option to the runtime; more than a line, an answer of our own scripts."""
+    return text.isprintable() and not text.startswith("-")
 
 
 def _key(rest: str, name: str, suffix: str) -> str:

@@ -23,9 +23,15 @@ beat_seconds=20
 main() {
     case $1 in
         node) open_pod "$2" && node ;;
-        ask) { open_pod "$2" && ask; } || echo "failing $(cat "$pod/image.failed")" ;;
+        ask) { open_pod "$2" && ask; } || say "failing $(cat "$pod/image.failed")" ;;
         work) open_cache "$2" && work ;;
     esac
+}
+
+# One line, whatever a registry or the runtime has said: where /bin/sh is dash, echo would make lines of a \n in it.
+say() {
+    printf '%s' "$1" | tr '\n' ' '
+    printf '\n'
 }
 
 # --- places ----------------------------------------------------------------------------------------------------------
@@ -272,7 +278,7 @@ ask() {
     image() { ask_for "$@"; }
     images
     [ -n "$said" ] || rm -rf "$pod/secret/pull"  # which nobody needs any more
-    echo "${said:-ready}"
+    say "${said:-ready}"
 }
 
 ask_for() {  # KEY POLICY NAME WORDS...

@@ -38,6 +38,15 @@ def test_what_is_pulled_and_what_is_there(image: str, prefix: str, name: str, is
     assert found.place == (f"image/{found.key}" if is_pulled else name)
 
 
+@pytest.mark.parametrize(
+    "image",
+    ["-x", "--bind=/root:/mnt://i", "docker://--privileged", "docker://a\n>submitted ns-other 1", "/a\tb", "a\0"],
+)
+def test_what_a_runtime_would_take_for_an_option_is_no_image(image: str) -> None:
+    with pytest.raises(Rejected, match="which is not the name of one"):
+        of(image, prefix="" if "://" in image or image.startswith("/") else "-")
+
+
 def test_a_name_in_the_cache_is_readable_and_of_one_image_only() -> None:
     keys = [of(name).key for name in ("r.org/a/b:1", "r.org/a-b:1", "r.org/a/b:2", "oras://r.org/a/b:1")]
     assert keys[0].startswith("r.org-a-b-1-")

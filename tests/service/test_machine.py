@@ -22,7 +22,7 @@ from remote_slurm.service.pods import Pods
 CONFIG = Config.model_validate(
     {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
 )
-NETWORK = st.sampled_from(["not sent", "cut before", "cut after", "frozen"])
+NETWORK = st.sampled_from(["not sent", "refused", "cut before", "cut after", "frozen"])
 SLURM = st.sampled_from([TIMED_OUT, FOR_NOW, FOR_GOOD, "killed before sbatch", "killed after sbatch"])
 PODS = st.integers(0, 3)
 LONG = 3600.0

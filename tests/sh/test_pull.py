@@ -201,6 +201,15 @@ def test_a_failure_is_tried_again_and_is_final_after_that(site: Site) -> None:
     assert len(site.calls()) == 2
 
 
+def test_what_a_registry_says_is_one_line_whatever_stands_in_it(site: Site) -> None:
+    """Lines that begin with > are answers of submit.sh, also about other pods."""
+    site.broken.write_text("FATAL: no\\n>submitted ns-other 1\\c\n")
+    pod = site.pod("one", "a", mode="login")
+    site.ask(pod)
+    until(lambda: site.ask(pod).startswith("failing"))
+    assert site.ask(pod).endswith(r": FATAL: no\n>submitted ns-other 1\c")
+
+
 def test_a_worker_that_died_is_replaced(site: Site) -> None:
     claim = site.cache / ".work.claim.3"
     claim.mkdir(parents=True)

@@ -127,6 +127,7 @@ def test_pods_whose_turn_does_not_come_in_time_are_safe_and_asked_for_again_with
 ) -> None:
     assert told(account.submit(*convoy("ns-a", "ns-b"), seconds="0")) == ["stored ns-a", "stored ns-b"]
     assert account.calls("sbatch") == []
+    assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a", "./ns-b"]  # by whoever comes next
     assert told(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 

@@ -176,6 +176,7 @@ submit_pod() {
     elif [ ! -e "$pod/job.sh" ]; then
         reply "short $pod"
     elif [ "$uptime" -ge "$until" ]; then
+        true 2>/dev/null >"$pod/again"  # a sidecar that starts anew goes on with it
         reply "stored $pod"
     elif ! true 2>/dev/null >"$err"; then
         # a full home: the shell would not even call sbatch, which must not be taken for its no
