@@ -8,7 +8,7 @@ from pods import Json, key, pod, request, sh
 from serving import Serve, Serving, wait_until
 from sidecar import Sidecar
 from sites import Site
-from vk import assert_sentence
+from vk import Watched, assert_sentence
 
 # What a shell on the node has to begin with: the node's own mounts
 ON_NODE = "nsenter --mount --target $(cat /run/slurmd.pid) -- sh -c"
@@ -27,8 +27,10 @@ def apart(apart_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert "Traceback" not in served.sidecar.log
 
 
-def left_on_node(site: Site) -> list[str]:
-    return site.exec(f"{ON_NODE} 'ls -d /tmp/remote-slurm-* /home/hpcuser/.interlink 2>/dev/null; true'").split()
+def left_on_node(site: Site, watched: Watched) -> list[str]:
+    """Of this pod's job: other tests may run at the same time."""
+    folders = f"/tmp/remote-slurm-{watched.job}-* /home/hpcuser/.interlink"
+    return site.exec(f"{ON_NODE} 'ls -d {folders} 2>/dev/null; true'").split()
 
 
 def settings(**data: str) -> list[Json]:
@@ -59,7 +61,7 @@ def test_files_reach_the_node_and_states_exit_codes_and_logs_come_back(apart: Se
     assert watched.log("bad", Tail=1) == "sorry\n"
     comment = apart.site.exec(f"squeue --noheader --states=all --jobs={watched.job} --format=%k")
     assert comment.endswith("|it's | mine;\n")
-    assert left_on_node(apart.site) == []
+    assert left_on_node(apart.site, watched) == []
     watched.delete()
     apart.until_gone(body)
 
@@ -83,7 +85,7 @@ def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> No
         each.delete()
     for each in (waiting, running):
         apart.until_gone(each.pod)
-    assert left_on_node(apart.site) == []
+        assert left_on_node(apart.site, each) == []
 
 
 def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_the_next_job(apart: Serving) -> None:
@@ -94,9 +96,8 @@ def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_t
     answer = apart.client.logs(watched.pod, "main")
     assert_sentence(answer)
     assert "stayed on its node" in answer.text
-    assert left_on_node(apart.site) != []
     apart.vk.create(request(pod(sh("main", "true")))).until_over()
-    wait_until(lambda: not left_on_node(apart.site), "what the killed job has left is gone")
+    wait_until(lambda: not left_on_node(apart.site, watched), "what the killed job has left is gone")
 
 
 def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(apart: Serving) -> None:
