@@ -87,7 +87,7 @@ def test_connections_of_containers_go_through_the_login_node(
     assert watched.log("main") == "hello from outside\n"
     assert watched.exit_code("main") == 0
     assert [name.startswith("sshd") for name in outside.peers] == [True]
-    assert site.exec("pgrep -fc '[s]sh -N -D' || true").strip() == "0"
+    assert site.exec("pgrep -fc '[s]sh -N -D.*login01' || true").strip() == "0"
 
 
 def test_a_tunnel_that_cannot_be_made_is_told_in_the_words_of_ssh(site: Site, serve: Serve, library: str) -> None:
