@@ -218,11 +218,6 @@ def test_a_pod_that_was_deleted_before_its_create_is_not_started(served: Serving
     assert served.jobs_of(late) == []
 
 
-def test_a_native_sidecar_is_refused_with_a_sentence(served24: Serving) -> None:
-    native = pod(sh("c", "true"), initContainers=[sh("proxy", "sleep 99", restartPolicy="Always")])
-    assert "proxy" in served24.vk.refused(request(native)).text
-
-
 def test_containers_that_are_not_offloaded_stand_as_the_pod_does(served24: Serving) -> None:
     """They are missing from create's pod, and present in status' and delete's."""
     body = request(pod(sh("c", "exit 3")))
@@ -265,7 +260,7 @@ def test_null_is_a_ping_too(served24: Serving) -> None:
 
 def test_system_info_has_sinfo_in_it(served: Serving) -> None:
     info = served.client.system_info()
-    assert set(info) == {"status", "timestamp", "slurm_connected", "sinfo_output", "error"}
+    assert set(info) == {"status", "timestamp", "slurm_connected", "sinfo_output", "error", "orphans"}
     assert [info["status"], info["slurm_connected"], info["error"]] == ["ok", True, ""]
     assert "main*" in info["sinfo_output"]
 
