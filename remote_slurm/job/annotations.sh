@@ -182,7 +182,6 @@ job_script() {
         rm -f "run-$name.status"
         ln -sf "logs/$name.log" "run-$name.out"
     done
-    rm -f .job-script-ended
     export workingPath=$PWD SANDBOX=$PWD
     trap 'interrupted=yes; kill -TERM "$script" 2>/dev/null' TERM
     ./secret/job-script.sh &

@@ -165,13 +165,13 @@ with_env() {
     become "${@:1:count}" "${entries[@]}" "${@:count+1}"
 }
 
-# In the place of this process, so that what is meant for the container reaches it; functions stay in it.
+# In the place of this process, so that what is meant for the container reaches it; functions stay in it. A container's
+# command is none of ours, whatever its name: `join` is a program as well.
 become() {
-    if [[ $(type -t -- "$1") == function ]]; then
-        "$@"
-    else
-        exec "$@"
-    fi
+    case $1 in
+        on_node | prefixed) "$@" ;;
+        *) exec -- "$@" ;;
+    esac
 }
 
 # on_node ENV_FILE WORKING_DIR COMMAND...: what ContainerRuntime none runs instead of a container

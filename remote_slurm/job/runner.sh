@@ -62,7 +62,7 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
-    rm -rf records/* .runner .stopping .evicted  # of a run before Slurm requeued the job
+    rm -rf records/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
     mkdir -p .runner
     # room for the last records, should the pod fill its file system
     head -c 65536 /dev/urandom >.runner/reserve

@@ -322,6 +322,14 @@ def test_it_may_say_what_became_of_each_container(node: Node) -> None:
     assert node.log("other") == "log of other\n"
 
 
+def test_the_end_of_a_run_before_a_requeue_ends_no_container(node: Node) -> None:
+    with_job_script(node, "#!/bin/sh\nexit 5\n")
+    (node.pod / ".job-script-ended").write_text("0\n")
+    calls = "container other with_job_script other\nsleep 0.5\ncontainer main job_script main other"
+    assert node.run(calls).code == 5
+    assert node.ended("other").exit_code == 5
+
+
 def test_a_stop_reaches_it(node: Node) -> None:
     script = "#!/bin/sh\ntrap 'echo told; exit 6' TERM; echo ready; while :; do sleep 0.05; done\n"
     job = node.start(with_job_script(node, script))

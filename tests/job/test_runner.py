@@ -443,6 +443,16 @@ def test_without_its_environment_nothing_runs(node: Node) -> None:
     assert not (node.root / "ran").exists()
 
 
+@pytest.mark.parametrize("command", ["join", "images", "world"])
+def test_a_command_is_a_program_also_where_the_runner_has_a_function_of_that_name(node: Node, command: str) -> None:
+    environment_file(node, {"PATH": f"{node.root}:/usr/bin:/bin"})
+    program = node.root / command
+    program.write_text("#!/bin/sh\necho the program; exit 4\n")
+    program.chmod(0o755)
+    assert node.run(f"container main on_node secret/env/main / {command} x").code == 4
+    assert node.log("main") == "the program\n"
+
+
 @pytest.mark.parametrize("name", ["PATH", "IFS", "HOME", "name", "failed", "BASH_ENV", "LC_ALL", "SECONDS"])
 def test_a_variable_may_have_any_name(node: Node, name: str) -> None:
     environment_file(node, {name: "/usr/bin:/bin"})
