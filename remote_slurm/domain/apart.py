@@ -58,6 +58,13 @@ def plan_apart(pod: Pod, flags: Iterable[Flag], config: Config) -> Apart | None:
     return Apart(config.scontrol_path, config.squeue_path, int(config.fetch_seconds), comment)
 
 
+def own_comment(flags: tuple[Flag, ...], apart: Apart | None) -> tuple[Flag, ...]:
+    """As the runner writes it later, behind ours: what the pod says there must not be taken for a report."""
+    if apart is None:
+        return flags
+    return tuple(Flag("comment", f"|{apart.comment}") if flag.name == "comment" else flag for flag in flags)
+
+
 def refuse_logins(files: Iterable[File], config: Config) -> None:
     """The passwords of imagePullSecrets must not lie in scripts, unless the configuration allows that."""
     if config.shared_fs or config.secrets_in_script:

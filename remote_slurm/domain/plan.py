@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations, read_annotations
-from remote_slurm.domain.apart import Apart, plan_apart, refuse_logins
+from remote_slurm.domain.apart import Apart, own_comment, plan_apart, refuse_logins
 from remote_slurm.domain.flags import Flag
 from remote_slurm.domain.flavors import Chosen, choose_flavor
 from remote_slurm.domain.messages import link_scripts
@@ -97,6 +97,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     flavor = choose_flavor(pod, annotations.flavor, resources.gpus, config)
     flags = job_flags(pod, annotations, flavor, resources, config)
     notice = time_limit_notice(pod, flags)
+    apart = plan_apart(pod, flags, config)
     volumes = plan_volumes(request, config)
     runtime = runtime_of(config)
     containers = [_with_tsocks(each, config) for each in prepare(pod, volumes, variables_of(runtime))]
@@ -107,7 +108,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,
-        flags=(*flags, *notice_flags(notice)),
+        flags=(*own_comment(flags, apart), *notice_flags(notice)),
         containers=tuple(_container(each, request, runtime, config) for each in starts),
         files=(
             *volumes.files,
@@ -141,7 +142,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
         log_limit=config.max_log_size,
         command_prefix=config.command_prefix,
         bash_path=config.bash_path,
-        apart=plan_apart(pod, flags, config),
+        apart=apart,
     )
 
 

@@ -21,6 +21,7 @@ RUNNING = Record(POD, "main", ContainerPhase.RUNNING, 5, 0, 0, 0)
     [
         ("", None),
         ("somebody's own | with a bar", None),
+        ("|failed=no|", None),
         ("at=relative;|", None),
         ("at=/tmp/a", None),  # cut off
         ("at=/tmp/a;|", Standing("/tmp/a")),
@@ -101,3 +102,13 @@ def test_jobs_begin_in_a_folder_that_every_node_has_unless_the_pod_names_one() -
     assert "--chdir=/" in flag_lines(pod(), **APART)
     own = pod(annotations={"slurm-job.vk.io/flags": "--chdir=/opt"})
     assert [line for line in flag_lines(own, **APART) if "chdir" in line] == ["--chdir=/opt"]
+
+
+@pytest.mark.parametrize("comment", ["failed=no|", "at=/etc;over;|", "mine"])
+def test_the_pods_own_comment_is_no_report_before_the_job_has_begun(comment: str) -> None:
+    own = pod(annotations={"slurm-job.vk.io/flags": f"'--comment={comment}'"})
+    (flag,) = [flag for flag in plan(own, settings=APART).flags if flag.name == "comment"]
+    assert flag.value == f"|{comment}"
+    assert parse_comment(POD, flag.value) is None
+    (flag,) = [flag for flag in plan(own).flags if flag.name == "comment"]
+    assert flag.value == comment
