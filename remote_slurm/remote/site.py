@@ -82,7 +82,8 @@ class Recovery:
     """What the site remembers: pods with a folder, their job ids where known, and all records.
 
     `unfinished` are pods whose submission has to go on: sbatch was called, or Slurm refused them for the time being.
-    `uid` is the account's user id, None where `id` does not tell it.
+    `uid` is the account's user id, None where `id` does not tell it. `half_deleted` are pods whose delete was begun and
+    did not come to its end; the owner of the folder has to go on with that.
     """
 
     pods: frozenset[str]
@@ -91,6 +92,7 @@ class Recovery:
     unfinished: frozenset[str]
     records: tuple[Record, ...]
     uid: int | None = None
+    half_deleted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +244,13 @@ class Site:
         answer.require("recovered")
         self._epoch = answer.get("epoch")
         ids = dict(_recorded(answer.messages)) | dict(_claimed(answer.all("id")))
+        pods = frozenset(_folder(path) for path in answer.all("pod"))
+        deleted = frozenset(name.removesuffix(".deleted") for name in answer.all("deleted"))
         return Recovery(
-            pods=frozenset(_folder(path) for path in answer.all("pod")),
+            pods=pods,
             job_ids=ids,
-            deleted=frozenset(name.removesuffix(".deleted") for name in answer.all("deleted")),
+            deleted=deleted,
+            half_deleted=pods & deleted if self._owner else frozenset(),
             unfinished=frozenset(_folder(path) for path in answer.all("again"))
             | frozenset(name.removesuffix(".attempt") for name in answer.all("attempt")),
             records=tuple(parse_records(answer.messages)),

@@ -43,6 +43,11 @@ class Accounts:
         """
         return self._knowing(pod.key) or self._pods[identity_of(pod, self._config)]
 
+    @property
+    def _unknown(self) -> list[Pods]:
+        """Those that may have any pod: what their folder at the site holds is not known yet."""
+        return [each for each in self if not each.recovered]
+
     def _knowing(self, key: str) -> Pods | None:
         return next((each for each in self if each.knows(key)), None)
 
@@ -57,19 +62,26 @@ class Accounts:
         return [status for pod in pods for status in self._status(pod)]
 
     def _status(self, pod: Pod) -> list[dict[str, Any]]:
+        if self._knowing(pod.key) is None and self._unknown:
+            return []  # a pod stays where it was submitted, also when it would be for another identity by now
         try:
             return self.of(pod).status([pod])
         except Rejected:
             return []  # nothing was ever created for it
 
     def delete(self, pod: Pod) -> None:
-        """See Pods.delete; of a pod that no identity is for, there is nothing."""
+        """See Pods.delete; of a pod that no identity is for, there is nothing.
+
+        One that nobody knows is deleted wherever it may be.
+        """
+        wherever = [] if self._knowing(pod.key) else self._unknown
         try:
-            of = self.of(pod)
+            self.of(pod).delete(pod)
         except Rejected as error:
             event(f"nothing to delete: {error}", pod=pod.full_name)
-        else:
-            of.delete(pod)
+        for each in wherever:
+            if pod.key not in each.deletes:
+                each.delete(pod)
 
     def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
         """See Pods.log."""

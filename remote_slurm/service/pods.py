@@ -33,7 +33,7 @@ from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.lookout import Lookout
-from remote_slurm.service.orphans import LOOK_SECONDS, Orphans
+from remote_slurm.service.orphans import GRACE_SECONDS, LOOK_SECONDS, Orphans
 from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
@@ -160,9 +160,12 @@ class Pods:
             if pod in known.job_ids:
                 entry.has_job(known.job_ids[pod])
                 self.adopted += 1
-            elif pod in known.unfinished and pod not in self._submissions:
+            elif pod in known.unfinished and pod not in self._submissions and pod not in self.deletes:
                 entry.stored = True
                 self._submit(entry, b"")
+        for pod in known.half_deleted:
+            if pod not in self.deletes:  # by a sidecar whose journal is lost
+                self.deletes.accept(Delete(pod, pod, GRACE_SECONDS))
         self._entries.take(known.records)
         self._uid = known.uid
         self.recovered = True

@@ -230,7 +230,9 @@ class Poller:
     def _end(self, entry: Entry) -> None:
         entry.settle()
         state = entry.job.state.value if entry.job else ""
-        failed = [record for record in entry.records.values() if record.exit_code]
+        # how a native sidecar ended, which was told to, is nobody's failure
+        counted = entry.expected or entry.records.keys()
+        failed = [record for name, record in entry.records.items() if record.exit_code and name in counted]
         if state == JobState.COMPLETED.value and not failed:
             event("pod ended", pod=entry.name, job=entry.job_id, state=state)
         else:

@@ -195,7 +195,10 @@ class Account:
         ids = self.ids | {pod: claim for pod, claim in self.claims.items() if claim.isdigit()}
         records = tuple(record for kept in self.folders.values() for record in kept.values())
         unfinished = frozenset(self.again | self.attempts)
-        return Recovery(frozenset(self.folders), ids, frozenset(self.tombstones), unfinished, records)
+        half_deleted = frozenset(self.tombstones & self.folders.keys())
+        return Recovery(
+            frozenset(self.folders), ids, frozenset(self.tombstones), unfinished, records, half_deleted=half_deleted
+        )
 
 
 @dataclass
@@ -207,6 +210,7 @@ class Line:
     down: bool = False
     observer: Observer = field(default_factory=Observer)
     epoch: int = 0
+    shared_fs: bool = True
 
     async def submit(self, pod: str, payload: bytes) -> Submission:
         return await self._run(partial(self.account.submit, pod, payload, self.epoch), 30)

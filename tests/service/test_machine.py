@@ -169,6 +169,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.nothing_is_invented()
         assert self.sidecar is not None
         assert len(self.sidecar.deletes) == 0
+        assert not self.sidecar.poller.error
         for told in self.told:
             self._nothing_is_lost(told)
 

@@ -89,3 +89,13 @@ async def test_only_the_owner_is_remembered(account: Account) -> None:
     for _ in range(3):
         await account.owner().recover()
     assert len(list((account.root / ".remote-slurm/owners").iterdir())) == 1
+
+
+async def test_the_owner_is_told_of_deletes_that_did_not_come_to_their_end(account: Account) -> None:
+    owner, guest = account.owner(), account.site
+    for name in ("ns-1", "ns-2"):
+        await guest.submit(name, packed(name))
+    (account.claims / "ns-1.deleted").touch()
+    (account.claims / "ns-3.deleted").touch()  # nothing is left of it
+    assert (await owner.recover()).half_deleted == {"ns-1"}
+    assert (await guest.recover()).half_deleted == frozenset()

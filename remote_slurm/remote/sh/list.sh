@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# The pods that have a folder, for a person who wants to see them all. Names stand in each job.sh as script.py writes it.
+# The pods that have a folder, for a person who wants to see them all. Names stand in each job.sh as script.py writes it,
+# and in containers.sh where a pod's own shell comes before the containers.
 #   >name POD NAME          NAMESPACE/NAME
 #   >grace POD SECONDS      the time that it has to end in
 #   >init POD NAME          its init containers, in the order of its spec
@@ -10,9 +11,9 @@
 
 tell_plans() {
     # shellcheck disable=SC2016 # awk's own variables
-    find . -mindepth 2 -maxdepth 2 -name job.sh -exec awk '
+    find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec awk '
         FNR == 1 { split(FILENAME, path, "/") }
-        FNR == 2 { print ">name", path[2], $3 }
+        FNR == 2 && path[3] == "job.sh" { print ">name", path[2], $3 }
         /^pod [^ ]+ [0-9]+$/ { print ">grace", path[2], $3 }
         /^(init|sidecar)_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
         /^container [A-Za-z0-9.-]+ \\$/ { print ">container", path[2], $2 }

@@ -1,0 +1,92 @@
+"""Several accounts at a site, one of which is not reached yet: what may be there is neither invented nor forgotten."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+
+import pytest
+from faithful_site import Account, Line, SlurmJob
+from pods import key, pod, sh
+from test_machine import CONFIG, Disk
+from virtual_time import VirtualLoop
+
+from remote_slurm.config import Identity
+from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.slurm import JobState
+from remote_slurm.service.accounts import Accounts
+from remote_slurm.service.pods import Pods
+
+
+class Moved:
+    """A pod that runs as alice; by the configuration of today it would be bob's."""
+
+    def __init__(self) -> None:
+        self.loop = VirtualLoop()
+        self.pod = pod(sh("c", "sleep 100"))
+        self.pod["metadata"]["annotations"]["JobID"] = "101"
+        self.sites = {name: Account(self.loop.time) for name in ("bob", "alice")}
+        alice = self.sites["alice"]
+        alice.jobs["101"] = SlurmJob("101", key(self.pod))
+        alice.folders[key(self.pod)] = {}
+        alice.ids[key(self.pod)] = "101"
+        alice.start(alice.jobs["101"])
+        self.lines = {name: Line(site) for name, site in self.sites.items()}
+        self.lines["alice"].down = True
+        identities = {"bob": Identity(namespaces=("default",)), "alice": Identity(namespaces=("other",))}
+        config = CONFIG.model_copy(update={"identities": identities})
+        self.accounts = Accounts(
+            {name: Pods(line, config, Disk(), clock=self.loop.time) for name, line in self.lines.items()},  # type: ignore[arg-type]
+            config,
+        )
+        self.run(self._start())
+
+    async def _start(self) -> None:
+        self.accounts.start()
+
+    def run(self, work: Coroutine[None, None, None]) -> None:
+        self.loop.run_until_complete(work)
+
+    def wait(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+
+    def state(self) -> str:
+        """Of its container; nothing where nothing is told."""
+        told = self.accounts.status([parse_pod(self.pod, "status")])
+        return next(iter(told[0]["containers"][0]["state"])) if told else ""
+
+
+@pytest.fixture
+def moved() -> Iterator[Moved]:
+    made = Moved()
+    yield made
+    made.run(made.accounts.stop())
+    made.loop.close()
+
+
+def test_nothing_is_told_of_a_pod_that_an_account_may_have_which_is_not_reached_yet(moved: Moved) -> None:
+    for _ in range(5):
+        moved.wait(200)
+        assert moved.state() == ""
+    moved.lines["alice"].down = False
+    moved.wait(30)
+    assert moved.state() == "running"
+    moved.wait(900)
+    assert moved.state() == "running"
+
+
+def test_a_delete_reaches_it_once_its_account_is_reached(moved: Moved) -> None:
+    moved.wait(10)
+    moved.accounts.delete(parse_pod(moved.pod, "delete"))
+    moved.wait(60)
+    moved.lines["alice"].down = False
+    moved.wait(60)
+    alice = moved.sites["alice"]
+    assert (alice.jobs["101"].state.phase.name, alice.folders) == ("ENDED", {})
+    assert alice.jobs["101"].state is not JobState.COMPLETED
+
+
+def test_a_sidecar_that_has_lost_its_journal_finishes_what_was_begun(moved: Moved) -> None:
+    """Its tombstone was written, and then the sidecar died before the job was told to stop."""
+    moved.sites["alice"].tombstones.add(key(moved.pod))
+    moved.lines["alice"].down = False
+    moved.wait(60)
+    assert (moved.sites["alice"].active(key(moved.pod)), moved.sites["alice"].folders) == ([], {})

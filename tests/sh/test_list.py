@@ -1,0 +1,24 @@
+"""list.sh: what the folders tell of pods that nobody here has submitted."""
+
+import pytest
+from account import Account
+from pods import pod, request, sh
+
+from remote_slurm.domain.plan import plan_job
+from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.domain.script import payload
+from remote_slurm.job import SCRIPTS
+from remote_slurm.remote.listing import listing
+
+
+@pytest.mark.parametrize("annotations", [{}, {"slurm-job.vk.io/pre-exec": "export A=1"}])
+async def test_containers_are_listed_also_where_a_shell_of_the_pods_comes_before_them(
+    account: Account, annotations: dict[str, str]
+) -> None:
+    body = pod(sh("main", "true"), sh("side", "true"), initContainers=[sh("first", "true")], name="p")
+    body["metadata"]["annotations"] |= annotations
+    asked = CreateRequest.parse(request(body))
+    account.submit(asked.pod.key, payload(plan_job(asked, account.config), SCRIPTS, account.config))
+    (listed,) = await listing(account.site)
+    assert (listed.name, listed.init_containers, listed.containers) == ("default/p", ("first",), ("main", "side"))
+    assert listed.job_id == "101"
