@@ -14,6 +14,7 @@ from remote_slurm.domain.environment import environment
 from remote_slurm.domain.expansion import expand
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.projections import File
+from remote_slurm.domain.resources import gpu_vendor
 from remote_slurm.domain.volumes import Call, Mount, Volumes
 
 
@@ -60,7 +61,14 @@ def first_calls(pod: Pod, volumes: Volumes, config: Config) -> tuple[Call, ...]:
     """What the runner does before anything else."""
     names = [container.name for stage in _stages(pod) for container in stage]
     scratch: list[Call] = [] if config.container_runtime is ContainerRuntime.NONE else [("scratch", *names)]
-    return (*scratch, *volumes.calls)
+    gpus: list[Call] = [("gpus",)] if _says_gpus(pod, config) else []
+    return (*scratch, *gpus, *volumes.calls)
+
+
+def _says_gpus(pod: Pod, config: Config) -> bool:
+    """Whether containers have to be told which GPUs are the job's: those of Apptainer see nothing of Slurm's words."""
+    by_variable = config.container_runtime in (ContainerRuntime.SINGULARITY, ContainerRuntime.APPTAINER)
+    return by_variable and any(gpu_vendor(container) for stage in _stages(pod) for container in stage)
 
 
 def _stages(pod: Pod) -> list[tuple[Container, ...]]:

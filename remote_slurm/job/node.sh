@@ -3,6 +3,7 @@
 # What containers need of the node: job.sh says which, one call after another, before it starts them.
 #
 #   scratch NAME...              a folder for each container's /tmp, /var/tmp and home
+#   gpus                         tell containers which GPUs Slurm has given the job
 #   memory_volume NAME           an emptyDir in the node's memory
 #   size_limit NAME BYTES        end the pod when this emptyDir grows beyond its limit
 #   host_path TYPE PATH [ALLOWED...]  check or make a hostPath; links must not lead out of what is allowed
@@ -64,6 +65,16 @@ memory_volume() {
         say "volume $1 lies on disk: nothing can be made in $shm on node $(hostname)"
         mkdir "volumes/$1"
     fi
+}
+
+# Nothing of the node's environment reaches a container but what has these prefixes. Where no cgroup hides the others'
+# GPUs, a program takes the first one of the node unless it is told.
+gpus() {
+    local name
+    for name in CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES GPU_DEVICE_ORDINAL; do
+        [[ -n ${!name-} ]] || continue
+        export "APPTAINERENV_$name=${!name}" "SINGULARITYENV_$name=${!name}"
+    done
 }
 
 # --- sizes of emptyDirs ----------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The world that a container finds: variables, the words of its command, folders that it can write."""
 
+import re
+
 from hostile import ODD
 from pods import Json, pod, request, sh
 from serving import Serving
@@ -57,3 +59,15 @@ def test_words_of_commands_are_expanded_as_kubernetes_does(served: Serving) -> N
         )
     ).until_over()
     assert shown.log("c").splitlines() == ["<1 2 $(ABSENT)>", "<$(A)>", "<$>", "<>", "<1 21 2>"]
+
+
+def test_a_container_knows_which_gpus_are_its_jobs(served24: Serving) -> None:
+    """Slurm's words for them, one for each vendor, are all of the job's environment that gets through."""
+    limits = {"limits": {"nvidia.com/gpu": "2", "memory": "50Mi"}}
+    shown = served24.vk.create(request(pod(sh("c", "env", resources=limits)))).until_over()
+    told = sorted(line for line in shown.log("c").splitlines() if "DEVICES" in line or "SLURM" in line)
+    assert [name for name, _, which in (each.partition("=") for each in told) if re.fullmatch(r"\d,\d", which)] == [
+        "CUDA_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+    ]
+    assert len(told) == 2
