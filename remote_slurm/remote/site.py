@@ -133,6 +133,7 @@ class Site:
         self._owner = owner
         self._name = secrets.token_hex(6)
         self._epoch = ""
+        self._root = ""  # DataRootFolder as the site spells it, once it has
         self._read: list[str] = []
         self._asked: list[str] = []
 
@@ -206,7 +207,7 @@ class Site:
         """One squeue. Raises RemoteFailed with its words where it failed: that is not an empty queue."""
         comments = not self.shared_fs
         command = queue_command(self._config.squeue_path, comments=comments)
-        answer = await self._ask("queue", {"squeue": command}, seconds=75)
+        answer = await self._ask("queue", {"squeue": command, "known": self._root}, seconds=75)
         code, _, clock = answer.require("queue").partition(" ")
         if code != "0":
             raise self._slurm_failed("squeue", f"squeue failed with exit code {code}: {answer.messages}")
@@ -324,7 +325,9 @@ class Site:
     async def _ask(self, name: str, values: dict[str, str], payload: bytes = b"", seconds: float = 30) -> Answer:
         with self.observer.operation(name, values.get("pod", "")):
             result = await self._shells.run(self._script(name, values), payload, deadline=seconds)
-            return Answer.parse(name, result.output.decode(errors="replace"))
+            answer = Answer.parse(name, result.output.decode(errors="replace"))
+        self._root = answer.get("root") or self._root
+        return answer
 
     def _slurm_failed(self, command: str, words: str) -> RemoteFailed:
         self.observer.slurm_failed(command)

@@ -1,0 +1,93 @@
+"""File systems that hang, fill up or cannot be written: the pod says so, other pods go on, and nothing is lost."""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from pods import pod, request, sh
+from serving import Serve, Serving, wait_until
+from sites import Site
+
+Mounted = Callable[[str], str]
+
+
+@pytest.fixture
+def mounted(site: Site) -> Iterator[Mounted]:
+    """Mount something on a folder of hpcuser's, by a command that ends with its path; gone at the end."""
+    folders = []
+
+    def mount(command: str) -> str:
+        folder = f"/home/hpcuser/fs-{uuid.uuid4().hex[:8]}"
+        folders.append(folder)
+        site.exec(f"mkdir {folder}; {command} {folder}; chown hpcuser: {folder}")
+        return folder
+
+    yield mount
+    for folder in folders:
+        site.exec(
+            f"pkill -CONT -f 'fuse-overlayfs.*{folder}$' || true; umount -l {folder} || true; rmdir {folder} || true"
+        )
+
+
+@pytest.fixture
+def fuse(site: Site, mounted: Mounted) -> str:
+    """A file system whose every access waits while its process is stopped, as that of a server that is gone."""
+    layers = f"/tmp/layers-{uuid.uuid4().hex[:8]}"
+    site.exec(f"mkdir -p {layers}/lower {layers}/upper {layers}/work && chown 20001:20001 {layers}/upper")
+    options = f"lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work,allow_other"
+    return mounted(f"fuse-overlayfs -o {options}")
+
+
+def test_a_file_system_that_hangs_ends_no_pod_and_stops_no_other(
+    site: Site, serve: Serve, served24: Serving, fuse: str
+) -> None:
+    hangs = serve(site, DataRootFolder=f"{fuse}/jobs")
+    running = hangs.vk.create(request(pod(sh("c", "sleep 5; exit 3")))).until_running("c")
+    cancelled = hangs.vk.create(request(pod(sh("c", "true"), flags="--hold")))
+    site.exec(f"pkill -STOP -f 'fuse-overlayfs.*{fuse}$'")
+    try:
+        # squeue is asked all the same, and what it tells is believed
+        site.exec(f"scancel {cancelled.job}")
+        wait_until(
+            lambda: f"job is CANCELLED pod=default/{cancelled.pod['metadata']['name']}" in hangs.sidecar.log, "", 90
+        )
+        assert running.poll() == "Running"
+        assert hangs.client.ping()["status"] == "ok"
+        assert served24.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
+    finally:
+        site.exec(f"pkill -CONT -f 'fuse-overlayfs.*{fuse}$'")
+    assert running.until_over(90).exit_code("c") == 3
+    assert hangs.vk.create(request(pod(sh("c", "exit 5")))).until_over(90).exit_code("c") == 5
+
+
+def test_a_folder_without_space_refuses_a_pod_in_a_sentence_and_takes_it_later(
+    site: Site, serve: Serve, mounted: Mounted
+) -> None:
+    small = mounted("mount -t tmpfs -o size=1m,uid=20001,mode=0700 tmpfs")
+    full = serve(site, DataRootFolder=f"{small}/jobs")
+    first = full.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
+    site.exec(f"dd if=/dev/zero of={small}/filler bs=64k 2>/dev/null || true")
+    refused = full.client.create(request(pod(sh("c", "true"))))
+    assert refused.status in (200, 503)
+    assert "No space left on device" in refused.text + full.sidecar.log
+    assert first.until_over().exit_code("c") == 3  # its last record had room of its own
+    site.exec(f"rm {small}/filler")
+    assert full.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
+
+
+def test_a_folder_that_cannot_be_written_refuses_pods_and_keeps_those_that_run(
+    site: Site, serve: Serve, mounted: Mounted
+) -> None:
+    folder = mounted("mount -t tmpfs -o uid=20001,mode=0700 tmpfs")
+    served = serve(site, DataRootFolder=f"{folder}/jobs")
+    waits = served.vk.create(request(pod(sh("c", "exit 3"), flags="--hold")))
+    site.exec(f"mount -o remount,ro {folder}")
+    try:
+        refused = served.client.create(request(pod(sh("c", "true"))))
+        assert refused.status == 503
+        assert "Read-only file system" in refused.text
+        assert waits.poll() == "Pending"
+    finally:
+        site.exec(f"mount -o remount,rw {folder}")
+    site.exec(f"scontrol release {waits.job}")
+    assert waits.until_over().exit_code("c") == 3
