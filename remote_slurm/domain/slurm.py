@@ -190,12 +190,13 @@ class Refusal(Enum):
     UNKNOWN = auto()
 
 
-# slurmctld was not even reached, so it has not accepted anything (slurm_send_recv_controller_msg in Slurm's source)
-_NOT_SENT = ("(connect failure)",)
+# slurmctld was not even reached, so it has not accepted anything: it, munged or the source of a configuration is down
+# (seen with 24.11: sbatch gives up after MessageTimeout), or none of the controllers is in charge
+_NOT_SENT = ("(connect failure)", "Munge encode failed", "Could not establish a configuration source", "standby mode")
 # Slurm's own sentences (slurm_errno.c); the job may have been accepted although sbatch says it failed
 _UNKNOWN = ("Socket timed out", "Unable to contact slurm controller", "Zero Bytes were transmitted",
             "Connection reset", "Unexpected message received", "Communication connection failure",
-            "Transport endpoint")  # fmt: skip
+            "Transport endpoint", "Protocol authentication error")  # fmt: skip
 # limits that pass, of an association, a QOS or the whole cluster. They come before the sentence "Job violates
 # accounting/QOS policy", which is said for limits that never pass as well.
 _FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJob", "GrpSubmitJob",
@@ -206,7 +207,7 @@ _FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJ
 def classify_refusal(message: str) -> Refusal:
     """By Slurm's words: its exit code is 1 for all of them."""
     lower = message.lower()
-    if any(words in lower for words in _NOT_SENT):
+    if any(words.lower() in lower for words in _NOT_SENT):
         return Refusal.FOR_NOW
     if any(words.lower() in lower for words in _UNKNOWN):
         return Refusal.UNKNOWN

@@ -11,6 +11,7 @@ from remote_slurm.domain.shell import quote
 from remote_slurm.errors import NotSent, RemoteFailed, SiteError
 from remote_slurm.events import detail, warn
 from remote_slurm.remote.site import Site
+from remote_slurm.service.returns import Returns
 
 REFRESH_SECONDS = 300
 RETRY_SECONDS = 30
@@ -21,15 +22,20 @@ DEFAULT_PODS = "1000"
 class CapacityWatch:
     """The latest answer of sinfo, or of the script that ResourceScriptPath names."""
 
-    def __init__(self, site: Site, config: Config) -> None:
+    def __init__(self, site: Site, config: Config, returns: Returns) -> None:
         self._site = site
         self._config = config
+        self._returns = returns
         self._reported: dict[str, Any] | None = None
 
     async def run(self) -> None:
-        """For ever."""
-        while True:  # noqa: ASYNC110 - the wait depends on the outcome
-            await asyncio.sleep(REFRESH_SECONDS if await self.refresh() else RETRY_SECONDS)
+        """For ever; after an outage at once, since the ping has no room before."""
+        while True:
+            pause = self._returns.watch()
+            if await self.refresh():
+                await asyncio.sleep(REFRESH_SECONDS)
+            else:
+                await pause.wait(RETRY_SECONDS)
 
     async def refresh(self) -> bool:
         """Whether the site told its figures; where it did not, the last ones stay."""

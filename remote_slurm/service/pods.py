@@ -67,7 +67,6 @@ class Pods:
         self._kubernetes = kubernetes or Kubernetes(None)
         self._config = config
         self._entries = Entries()
-        self._submitter = Submitter(site, patience, clock)
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._background: list[asyncio.Task[None]] = []
         self.recovered = False  # whether the site's pods are known
@@ -78,10 +77,11 @@ class Pods:
         self.adopted = 0  # jobs that were found at the site at the start
         self._logs = Logs(site, self._entries)
         self.poller = Poller(site, self._entries, config.poll_interval, clock)
+        self._submitter = Submitter(site, self.poller.returns, patience, clock)
         self.deletes = Deletes(site, self._entries, journal, clock)
         self._retention = Retention(self._entries, self.deletes, config.keep_finished)
         self.unasked = Orphans(self._entries, self.deletes, config.orphan_grace_period, clock)
-        self.capacity = CapacityWatch(site, config)
+        self.capacity = CapacityWatch(site, config, self.poller.returns)
         self.lookout = Lookout(site, self._entries, self.poller, config, self.unasked)
 
     # --- life ---

@@ -13,6 +13,7 @@ from remote_slurm.remote.site import Queue, Site
 from remote_slurm.remote.unhurried import unhurried
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.fetching import Fetching
+from remote_slurm.service.returns import Returns
 
 # A node's last record may reach the login node late, by a cached directory of a shared file system
 RECORD_GRACE_SECONDS = 15
@@ -46,6 +47,7 @@ class Poller:
         self._released: set[str] = set()  # held jobs that were let go before, and are held again by somebody
         self.fetching = Fetching(site)
         self._early = asyncio.Event()
+        self.returns = Returns()
         self.error = NOT_YET
         self.last_success: float | None = None
         self._born = self._last_round = clock()
@@ -111,6 +113,7 @@ class Poller:
             tell(f"the last look at the site failed: {reason}")
         elif not reason and self.error:
             event("the site answers")
+            self.returns.happened()
         self.error = reason
         self._last_round = self._clock()
         if not reason:

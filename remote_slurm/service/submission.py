@@ -40,6 +40,7 @@ from remote_slurm.remote.convoy import (
 )
 from remote_slurm.remote.site import Site
 from remote_slurm.service.entries import Entry
+from remote_slurm.service.returns import Returns
 
 _T = TypeVar("_T")
 
@@ -50,7 +51,8 @@ class Patience:
 
     `create`: how long a create that has nothing stored at the site may take; interLink gives up at 120.
     `look`: how long a submission of unknown outcome is looked for, past twice Slurm's MessageTimeout (at most 100).
-    `refused_for_now` and `pulling`: when to ask again, where Slurm refuses for now, or images are being pulled.
+    `refused_for_now` and `pulling`: when to ask again, where Slurm refuses for now, or images are being pulled; earlier
+    where the site answers again meanwhile.
     """
 
     create: float = 55
@@ -81,9 +83,14 @@ class Submitter:
     """Carries submissions out against one site."""
 
     def __init__(
-        self, site: Site, patience: Patience | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        site: Site,
+        returns: Returns,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._site = site
+        self._returns = returns
         self._clock = clock
         self.patience = patience or Patience()
 
@@ -91,9 +98,11 @@ class Submitter:
         """Until the pod has a job or will have none; the outcome is in the entry and in the answer."""
         entry = submitting.entry
         try:
+            pause = self._returns.watch()
             while wait := await self._once(submitting):
                 submitting.answered("")
-                await asyncio.sleep(wait)
+                await pause.wait(wait)
+                pause = self._returns.watch()
         except Superseded as error:
             # the newer sidecar goes on with it
             entry.waiting = str(error)

@@ -12,7 +12,7 @@ from remote_slurm.remote.connection import ConnectionState
 from remote_slurm.remote.convoy import Submission, Submitted
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line
-from remote_slurm.remote.site import Answer, NoLog, Queue, Recovery, Settled
+from remote_slurm.remote.site import Answer, NoLog, Place, Queue, Recovery, Settled
 
 CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
 LINE = Line(CONNECTION, round_trip=0.05, sessions_in_use=1, sessions_limit=8)
@@ -80,8 +80,9 @@ class FakeSite:
         self._answer()
         return Answer.parse(name, self.listed)
 
-    async def open_log(self, what: LogSlice, *, over: bool) -> NoLog:
+    async def open_log(self, what: LogSlice, *, over: bool, at: Place | None = None) -> NoLog:
         assert what.pod
+        assert at is None
         assert over in (True, False)
         self._answer()
         return NoLog("nofolder")

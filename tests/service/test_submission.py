@@ -11,6 +11,7 @@ from virtual_time import VirtualLoop
 from remote_slurm.domain.slurm import JobState
 from remote_slurm.errors import OutcomeUnknown
 from remote_slurm.service.entries import Entry
+from remote_slurm.service.returns import Returns
 from remote_slurm.service.submission import Submitter, Submitting
 
 POD = "ns-1"
@@ -35,7 +36,8 @@ class Submission:
         self.account = Account(loop.time)
         self.line = CutLine(self.account)
         self.entry = Entry(POD, "ns/p")
-        self.submitter = Submitter(self.line, clock=loop.time)  # type: ignore[arg-type]
+        self.returns = Returns()
+        self.submitter = Submitter(self.line, self.returns, clock=loop.time)  # type: ignore[arg-type]
         self.task: asyncio.Task[None] | None = None
 
     def run(self, seconds: float) -> None:
@@ -75,6 +77,15 @@ def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submis
     submission.line.fates.extend(["well", "not sent", "refused", "cut after"])
     submission.run(300)
     assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+
+
+def test_a_pod_that_is_refused_for_now_is_asked_for_again_as_soon_as_the_site_is_back(submission: Submission) -> None:
+    submission.account.moods.append(FOR_NOW)
+    submission.run(1)
+    assert submission.entry.waiting
+    submission.returns.happened()
+    submission.run(1)
+    assert submission.entry.job_id == "101"
 
 
 def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Submission) -> None:

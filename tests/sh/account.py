@@ -42,6 +42,7 @@ if [ -e "$SLURM/sbatch.lies" ]; then cat "$SLURM/sbatch.lies" >&2; rm "$SLURM/sb
 if [ -e "$SLURM/sbatch.says" ]; then cat "$SLURM/sbatch.says"; else echo "$id"; fi
 """
 _SQUEUE = """\
+unset DIES_AT
 echo "squeue" >>"$SLURM/calls"
 if [ -e "$SLURM/squeue.fails" ]; then cat "$SLURM/squeue.fails" >&2; exit 1; fi
 all= form=
@@ -71,6 +72,7 @@ for job in "$SLURM"/jobs/*; do
 done
 """
 _SCANCEL = """\
+unset DIES_AT
 echo "scancel $*" >>"$SLURM/calls"
 cat >/dev/null
 if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
@@ -114,8 +116,8 @@ if [ -n "$DIES_AT" ]; then
 fi
 exec {command} "$@"
 """
-_STEPS = ("cat", "date", "find", "grep", "head", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sed", "sha256sum",
-          "tail", "tar")  # fmt: skip
+_STEPS = ("cat", "chmod", "date", "find", "grep", "head", "ln", "mkdir", "mv", "readlink", "rm", "rmdir", "sed",
+          "sha256sum", "tail", "tar")  # fmt: skip
 _SACCT = """\
 echo "sacct $*" >>"$SLURM/calls"
 if [ -e "$SLURM/sacct.fails" ]; then cat "$SLURM/sacct.fails" >&2; exit 1; fi
@@ -133,7 +135,8 @@ class Account:
         self.root_setting = root
         self.root = home / root
         self.in_front = ""  # shell that each script begins with
-        self.dies_at: int | None = None  # the step at which the next submission is killed
+        self.dies_at: int | None = None  # the step at which the next script `dies_in` is killed
+        self.dies_in = "submit"
         self.slurm = home / "slurm"
         self.bin = home / "bin"
         (self.slurm / "jobs").mkdir(parents=True)
@@ -161,7 +164,7 @@ class Account:
         """Make it possible that a script dies at one of them; not in busybox, which runs its own commands."""
         for name in _STEPS:
             self.command(name, _STEP.format(command=shutil.which(name)))
-        for name in ("sbatch", "scontrol"):
+        for name in ("sbatch", "scancel", "scontrol"):
             (self.bin / name).rename(self.bin / f"real-{name}")
             self.command(name, _STEP.format(command=self.bin / f"real-{name}"))
 
@@ -247,8 +250,8 @@ class Account:
         return subprocess.Popen(self.shell, cwd=self.home, env=own, start_new_session=True, **streams)
 
     def fate(self, script: str) -> dict[str, str]:
-        """The environment of a session for this script: the next submission dies where `dies_at` says."""
-        if self.dies_at is None or "submit_pod()" not in script:
+        """The environment of a session for this script: the next one `dies_in` dies where `dies_at` says."""
+        if self.dies_at is None or f"\n{self.dies_in}() {{" not in script:
             return {}
         step, self.dies_at = str(self.dies_at), None
         return {"DIES_AT": step}

@@ -1,14 +1,18 @@
-"""Submissions that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
+"""Scripts that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from account import Account
 from effort import SOAK
 from local import Counted, created, ended, nodes, sidecar
+from payloads import POD, packed
 
-from remote_slurm.errors import RemoteSlurmError
+from remote_slurm.errors import OutcomeUnknown, RemoteSlurmError, SubmissionRefused
+from remote_slurm.remote.convoy import Deleted, SbatchFailed, Submitted
+from remote_slurm.remote.site import Site
 
 # The last of its eight steps is sbatch. It dies right before a step, or (the negative ones) right after it.
 STEPS = [*range(1, 12), *range(-11, 0)] if SOAK else [2, 5, 7, 8, -7, -8]
@@ -49,3 +53,98 @@ async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, j
             assert runs == 0
             assert "Slurm never showed a job" in message
     assert sum(runs for runs, _ in outcomes) >= len(outcomes) - 1
+
+
+# Right before each step, and right after it, of scripts that have no more than these
+ANYWHERE = [*range(1, 15), *range(-13, 0)]
+FEW = [*range(1, 6), *range(-4, 0)]
+NOT_REACHED = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+
+
+def mortal(folder: Path, script: str, step: int) -> Account:
+    """An account at which the next script of that name is killed at that step."""
+    account = Account(folder / f"{script}{step}", ["sh"])
+    account.count_steps()
+    account.dies_in, account.dies_at = script, step
+    return account
+
+
+async def until_gone(site: Site, *, force: bool) -> None:
+    """As deletes are carried out: again and again, whatever became of the last time."""
+    async with asyncio.timeout(30):
+        gone = False
+        while not gone:
+            with suppress(OutcomeUnknown):
+                gone = (await site.cancel({POD: force}))[POD]
+
+
+async def until_there(file: Path) -> None:
+    while True:
+        if file.exists():
+            return
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(("state", "force"), [("PENDING", False), ("RUNNING", True), ("COMPLETED", False)])
+async def test_a_delete_that_is_killed_anywhere_is_carried_out(tmp_path: Path, state: str, *, force: bool) -> None:
+    ended = "COMPLETED" if state == "COMPLETED" else "CANCELLED"
+
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "cancel", step)
+        assert await account.site.submit(POD, packed()) == Submitted("101")
+        account.job("101", state, account.root / POD / "job.sh")
+        await until_gone(account.site, force=force)
+        assert [path.name for path in account.root.iterdir()] == [".remote-slurm"]
+        assert sorted(path.name for path in account.claims.iterdir()) == [f"{POD}.deleted", f"{POD}.job"]
+        assert (account.slurm / "jobs/101/state").read_text().strip() == ended
+        assert await account.site.submit(POD, packed()) == Deleted()
+        assert account.jobs() == ["101"]
+        assert step != max(ANYWHERE) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, ANYWHERE))
+
+
+async def test_a_refusal_for_now_that_is_taken_back_half_is_asked_again_by_the_next_sidecar(tmp_path: Path) -> None:
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "withdraw", step)
+        account.refuse(NOT_REACHED)
+        runs = account.home / "runs"
+        assert isinstance(await account.site.submit(POD, packed(text=f"echo ran >>{runs}")), SbatchFailed)
+        with suppress(OutcomeUnknown):
+            await account.site.withdraw(POD, keep_folder=True)
+        (account.slurm / "sbatch.refuses").unlink()
+        async with sidecar(account, account.home / "state"), nodes(account), asyncio.timeout(30):
+            await until_there(runs)
+        account.run_jobs()
+        assert (account.jobs(), runs.read_text()) == (["101"], "ran\n")
+        assert step != max(FEW) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, FEW))
+
+
+async def test_a_refusal_for_good_that_is_taken_back_half_leaves_a_pod_that_can_be_created(tmp_path: Path) -> None:
+    for step in FEW:
+        account = mortal(tmp_path, "withdraw", step)
+        account.refuse("sbatch: error: invalid partition specified: gold")
+        refused = await account.site.submit(POD, packed())
+        with suppress(OutcomeUnknown):
+            await account.site.withdraw(POD, keep_folder=False)
+        assert await account.site.submit(POD, packed()) == refused
+        await account.site.withdraw(POD, keep_folder=False)
+        (account.slurm / "sbatch.refuses").unlink()
+        assert await account.site.submit(POD, packed()) == Submitted("101")
+
+
+async def test_a_submission_that_is_given_up_half_never_runs(tmp_path: Path) -> None:
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "void", step)
+        pod = Counted.at(account)
+        account.tell("sbatch.dies")
+        account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller")
+        async with sidecar(account, account.home / "state") as pods:
+            assert isinstance(await created(pods, pod), SubmissionRefused)
+        account.run_jobs()
+        assert (account.jobs(), pod.runs) == (["101"], 0)
+        assert step != max(FEW) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, FEW))

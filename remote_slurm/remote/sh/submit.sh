@@ -155,6 +155,11 @@ attempt() {
     return "$code"
 }
 
+# Of an attempt whose withdrawal was killed on the way: the next one must not be told by it.
+forget_failure() {
+    [ ! -e "$pod/sbatch.failed" ] || rm -f "$pod/sbatch.failed"
+}
+
 # Somebody else's attempt came first; or no file can be made, and then nobody has called sbatch.
 lost_attempt() {
     if [ -e "$claims/$pod.attempt" ]; then
@@ -183,7 +188,7 @@ submit_pod() {
         reply "short $pod"
     elif lacks_images; then
         :
-    elif ! attempt 2>/dev/null; then
+    elif ! forget_failure || ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
         # nobody else will remove what came too late

@@ -4,9 +4,11 @@
 # nothing.
 #   >void             no job has the pod, and none ever will
 #   >submitted ID     a job had it first
+#   >superseded       the site has a newer sidecar, which looks for the job itself
 
 void() {
     enter_root || return
+    superseded && return
     ln -s void ".remote-slurm/claims/$pod.job" 2>/dev/null
     owner=$(readlink ".remote-slurm/claims/$pod.job")
     case $owner in
