@@ -29,7 +29,7 @@ time_limit_notice() {
 }
 
 is_near_time_limit() {
-    [[ -n ${notice-} && ${SLURM_JOB_END_TIME-} =~ ^[0-9]+$ ]] || return
+    [[ -n ${notice-} && ${SLURM_JOB_END_TIME-} =~ ^[0-9]+$ ]] || return 1
     local time
     printf -v time '%(%s)T' -1
     ((time >= SLURM_JOB_END_TIME - notice - 90))
@@ -123,7 +123,8 @@ end_for() {
 
 heed() {
     interrupted=yes
-    [[ -n $child ]] || return
+    unheeded=$recording
+    [[ -n $child && -z $unheeded ]] || return
     local news grace_left
     if [[ -z $unhealthy && -s $life.end ]]; then
         read -r grace_left unhealthy <"$life.end"

@@ -15,6 +15,8 @@ shm=/dev/shm
 stopped='the job was told to stop'  # domain/status.py waits for Slurm's reason where it reads this
 leftovers=()  # folders outside of the pod's that end with the job
 watchers=()   # process ids, one for each emptyDir with a limit
+guarded=()    # what was looked at before containers mounted it, one call each
+guarding=yes
 
 # Whatever happens, secrets do not outlive the job, nor does what lies on the node.
 clean_up() {
@@ -127,6 +129,7 @@ why_stopped() {
 
 host_path() {
     local type=$1 path=$2
+    guard host_path "$@"
     shift 2
     if (($#)) && ! is_within "$path" "$@"; then
         failed="hostPath $path leads to $(readlink -m -- "$path") on node $(hostname), which AllowedHostPaths does not allow"
@@ -145,11 +148,25 @@ host_path() {
 }
 
 sub_path() {
+    guard sub_path "$@"
     if ! is_within "$1/$2" "$1"; then
         failed="subPath $2 leads out of its volume, to $(readlink -m -- "$1/$2")"
     elif ! [[ -e $1/$2 ]] && ! mkdir -p -- "$1/$2"; then
         failed="subPath $2 could not be made in its volume"
     fi
+}
+
+guard() {
+    [[ -z $guarding ]] || guarded+=("$(printf '%q ' "$@")")
+}
+
+# Before something is mounted once more, for a restart or a probe: a container may have put a link there meanwhile.
+may_mount() {
+    local guarding='' each
+    for each in "${guarded[@]}"; do
+        eval "$each"
+    done
+    [[ -z $failed ]]
 }
 
 # is_within PATH FOLDER...: whether the path, with all links followed, is one of the folders or lies in it

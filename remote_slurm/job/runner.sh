@@ -31,6 +31,8 @@ restarts=0    # of a container
 last=''       # how its last run ended, and what it said
 last_message=''
 reason=''     # the word for how it stands
+recording=''  # while a record is being written
+unheeded=''   # what an attendant has told meanwhile
 
 apart=''      # the folder on the node, where no file system is shared: see apart.sh
 control=../.remote-slurm
@@ -89,11 +91,15 @@ end_if_deleted() {
 # numbered, since a reader may see them in any order. After the message, behind a tab, comes the one of the last run.
 # The one in the pod's folder is kept; the one in the spool is what the next poll takes with it.
 record() {
+    recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
-    write_record "$@" && return
-    # what was put aside makes room for how the pod ends
-    rm -f .runner/reserve
-    write_record "$@"
+    if ! write_record "$@"; then
+        # what was put aside makes room for how the pod ends
+        rm -f .runner/reserve
+        write_record "$@"
+    fi
+    recording=
+    [[ -z $unheeded ]] || heed
 }
 
 write_record() {
@@ -116,9 +122,10 @@ escape() {
     escaped=${escaped//$'\t'/\\t}
 }
 
-# a reader never sees half a record: it is written under a hidden name first
+# a reader never sees half a record: it is written under a hidden name first. In a trap, `return` alone would tell how the
+# command ended that came before the trap.
 put() {
-    { printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return
+    { printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return 0
     rm -f "$2/.$3.$BASHPID"
     return 1
 }

@@ -26,6 +26,7 @@ supervise() {
     [[ -e .stopping ]] && exit 143
     run_once "$@"
     while is_restarted && await_restart; do
+        may_mount || { code=1 signal=0 reason='' message="not started again: $failed"; break; }
         run_once "$@"
     done
     end_message

@@ -21,7 +21,7 @@ inside() {
     if [[ $joins == joined ]] && target=$(first_process "$child") && may_join "$target"; then
         join "$target" "$@"
     else
-        ("${world[@]}" "$@")
+        (may_mount && "${world[@]}" "$@")
     fi
 }
 

@@ -84,6 +84,15 @@ def test_its_own_folders_are_empty_again(node: Node) -> None:
     assert node.run(f"scratch main\nrestart_policy OnFailure\ncontainer main {script}").code == 0
 
 
+def test_what_it_mounts_is_looked_at_again(node: Node) -> None:
+    """Between two runs it could have put a link there, that leads to what AllowedHostPaths does not allow."""
+    script = sh(f"{COUNT} rm -r volumes/v/it; ln -s /etc volumes/v/it; exit 3")
+    ended = node.run(f"mkdir -p volumes/v\nsub_path volumes/v it\nrestart_policy OnFailure\ncontainer main {script}")
+    assert (ended.code, runs(node)) == (1, 1)
+    assert node.ended("main").message == "not started again: subPath it leads out of its volume, to /etc"
+    assert node.ended("main").last.exit_code == 3
+
+
 def test_an_init_container_has_to_succeed_once(node: Node) -> None:
     script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
     calls = f"restart_policy Always\ninit_container one {script}\ncontainer main {sh('echo main')}"
