@@ -53,10 +53,17 @@ answers() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Into each container's environment.
+# Into each container's environment; what stands in for enroot's /etc/rc goes on to the command at its end.
 preload() {
-    local file
+    local file first variables
+    printf -v variables 'LD_PRELOAD=%q\nTSOCKS_CONF_FILE=%q' "$1/libtsocks.so" "$1/tsocks.conf"
     for file in secret/env/*; do
-        printf 'LD_PRELOAD=%q\nTSOCKS_CONF_FILE=%q\n' "$1/libtsocks.so" "$1/tsocks.conf" >>"$file"
+        first=''
+        IFS= read -r first <"$file"
+        if [[ $first == 'set -a' ]]; then
+            printf '%s\n' "$first" "$variables" "$(tail -n +2 "$file")" >"$file.new" && mv -f "$file.new" "$file"
+        else
+            printf '%s\n' "$variables" >>"$file"
+        fi
     done
 }
