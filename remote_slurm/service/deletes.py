@@ -88,7 +88,9 @@ class Deletes:
         delete = self._open.pop(pod)
         self._since.pop(pod, None)
         self._journal.done(pod)
-        self._entries.forget(pod)
+        entry = self._entries.get(pod)
+        if entry is None or not entry.outlives_folder:
+            self._entries.forget(pod)
         event("deleted", pod=delete.name)
 
     async def _woken(self, seconds: float) -> bool:

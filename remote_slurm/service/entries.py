@@ -35,6 +35,9 @@ class Entry:
     remembered: bool = False  # by the Virtual Kubelet alone: the site has lost its folder
     stored: bool = False  # its files are safe at the site, so the submission goes on whatever happens here
     deleted: bool = False
+    outlives_folder: bool = (
+        False  # how it ended is told until Kubernetes deletes it, although nothing is left at the site
+    )
     missing_since: float | None = None  # when a good squeue first lacked its job
     missing_polls: int = 0
     ended_since: float | None = None  # when its job was first seen ended

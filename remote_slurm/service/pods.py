@@ -348,6 +348,8 @@ class Pods:
 
     def delete(self, pod: Pod) -> None:
         """Accepted once it is on disk, and carried out until it is done. Raises JournalError."""
+        if entry := self._entries.get(pod.key):
+            entry.outlives_folder = False
         self.deletes.accept(_delete_of(pod))
         event("delete accepted", pod=pod.full_name)
 

@@ -46,6 +46,7 @@ class Retention:
         return max((record.finished for record in entry.records.values()), default=0) or self._seen[entry.pod]
 
     def _delete(self, entry: Entry) -> None:
+        entry.outlives_folder = True
         try:
             self._deletes.accept(Delete(entry.pod, entry.name, 0))
         except JournalError as error:

@@ -1,5 +1,6 @@
 """KeepFinished: folders of finished pods stay until the pod is deleted, or for so long."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from remote_slurm.domain.records import ContainerPhase, Record
@@ -9,6 +10,13 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.retention import Retention
 
 ENDED = 1_000_000
+
+
+class Emptied:
+    """A site where every folder can be removed."""
+
+    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+        return dict.fromkeys(pods, True)
 
 
 class Kept:
@@ -23,7 +31,7 @@ class Kept:
         for entry in self.entries:
             if entry.pod != "running":
                 entry.settle()
-        self.deletes = Deletes(None, self.entries, Journal(folder))  # type: ignore[arg-type]
+        self.deletes = Deletes(Emptied(), self.entries, Journal(folder))  # type: ignore[arg-type]
         self.retention = Retention(self.entries, self.deletes, seconds, lambda: self.now)
 
     def removed_after(self, seconds: float) -> set[str]:
@@ -47,3 +55,15 @@ def test_they_go_so_long_after_their_end_by_their_records_and_else_by_when_it_wa
 def test_what_is_to_go_outlasts_a_restart(tmp_path: Path) -> None:
     Kept(tmp_path, 10).removed_after(100)
     assert [delete.pod for delete in Journal(tmp_path)] == ["ended"]
+
+
+async def test_how_it_ended_is_known_for_as_long_as_kubernetes_may_ask(tmp_path: Path) -> None:
+    """It may not have asked for longer than that, and must not be told that the job is lost."""
+    kept = Kept(tmp_path, 10)
+    kept.removed_after(100)
+    await kept.deletes.carry_out()
+    assert len(kept.deletes) == 0
+    entry = kept.entries.get("ended")
+    assert entry is not None
+    assert entry.view().settled
+    assert kept.removed_after(100) == {"lost"}, "once only"
