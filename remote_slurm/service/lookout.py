@@ -147,7 +147,7 @@ class Lookout:
     def _containers(self, entry: Entry) -> list[str]:
         """In the order of their start, then of their names: memory has no other."""
         listed = self._listed.get(entry.pod)
-        if listed is not None:
+        if listed is not None and listed.containers:  # none are listed where the script is packed
             return [*listed.init_containers, *listed.containers]
         names = entry.expected | set(entry.records)
         return sorted(names, key=lambda name: (_started(entry.records.get(name)), name))

@@ -175,3 +175,12 @@ async def test_a_page_cannot_change_anything(serve: Serve) -> None:
     for path in ("/ui", "/ui/state", "/ui/log", "/ui/page.js"):
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert (await api.ask(method, path)).status == 405
+
+
+async def test_containers_are_known_by_their_records_where_the_script_does_not_name_them(serve: Serve) -> None:
+    """Where nodes see nothing of the login node, what comes after a pod's own shell travels packed."""
+    site = FakeSite(known={"ns-1": "7"}, fresh=[ended("ns-1", 0)], listed=">root /r\n>name ./ns-1 ns/p\n>listed 1000\n")
+    api: Api = await serve(site)
+    await api.looked()
+    (row,) = (await state(api))["pods"]
+    assert (row["name"], [each["name"] for each in row["containers"]]) == ("ns/p", ["c"])
