@@ -28,6 +28,7 @@ async def renew(command: str, seconds: float = SECONDS) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
     if process.returncode:
         raise Unreachable(f"BeforeConnect ({words[0]}) ended with exit code {process.returncode}{_shown(said)}")
 

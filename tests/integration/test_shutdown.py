@@ -17,7 +17,8 @@ def test_a_sidecar_that_is_told_to_stop_finishes_what_it_began(each_site: Site, 
         assert follower.line() == "one\n"
         proxy.delay(0.4)
         asked = threads.submit(first.client.create, request(late))
-        wait_until(asked.running, "the create is on its way")
+        name = late["metadata"]["name"]
+        wait_until(lambda: name in first.client.ask("GET", "/ui/state", None).text, "the create is on its way")
         stopped = threads.submit(first.sidecar.stop)
         assert follower.rest() == ""
         created = asked.result().json

@@ -109,6 +109,7 @@ def test_memory_is_enforced_by_cgroups_that_go_with_the_site(new_site: NewSite, 
 def test_jobs_in_urgent_push_others_out(new_site: NewSite) -> None:
     document = new_site("--preemption")
     on_site(document, "sbatch --no-requeue --wrap 'sleep 60'")
+    wait_until(lambda: on_site(document, "squeue --noheader --format=%T") == "RUNNING\n")
     assert batch(document, "#SBATCH --partition=urgent --exclusive\nhostname") == f"hpc-{document['name']}\n"
     assert "1 PREEMPTED" in on_site(document, "squeue --noheader --states=all --format='%A %T'").splitlines()
 
@@ -149,7 +150,7 @@ def namespace_of(process: Path) -> Path | None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
