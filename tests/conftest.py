@@ -19,11 +19,12 @@ FIXTURES = {
     "each_site": ("trixie", "bookworm"),
     "strict_site": ("strict",),
     "fragile_site": ("fragile",),
+    "accounted_site": ("accounted",),
     "apart_site": ("apart",),
 }
 
 # What is done there to daemons and nodes would disturb other tests at the same time
-_FRAGILE = {"strict", "fragile"}
+_FRAGILE = {"strict", "fragile", "accounted"}
 
 _sites = pytest.StashKey[Sites]()
 
@@ -91,6 +92,12 @@ def strict_site(request: pytest.FixtureRequest) -> Site:
 def fragile_site(request: pytest.FixtureRequest) -> Site:
     """Like `site`; its daemons may be stopped, as long as they run again at the end of the test."""
     return request.config.stash[_sites].get("fragile")
+
+
+@pytest.fixture(scope="session")
+def accounted_site(request: pytest.FixtureRequest) -> Site:
+    """Like `fragile_site`, with slurmdbd, and a MinJobAge of two seconds."""
+    return request.config.stash[_sites].get("accounted")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ _KINDS = {
     "strict": ("--suite", "trixie", "--enforce-memory", "--preemption"),
     # its daemons are stopped and its nodes taken down, so that nothing else may run there at the same time
     "fragile": ("--suite", "trixie"),
+    # Slurm forgets jobs soon after their end, and slurmdbd may be stopped
+    "accounted": ("--suite", "trixie", "--accounting", "--min-job-age", "2"),
     # login and compute nodes share no file system
     "apart": ("--suite", "trixie", "--no-shared-fs"),
 }

@@ -187,6 +187,7 @@ class Refusal(Enum):
 
     FOR_GOOD = auto()
     FOR_NOW = auto()
+    NOT_SENT = auto()
     UNKNOWN = auto()
 
 
@@ -208,7 +209,7 @@ def classify_refusal(message: str) -> Refusal:
     """By Slurm's words: its exit code is 1 for all of them."""
     lower = message.lower()
     if any(words.lower() in lower for words in _NOT_SENT):
-        return Refusal.FOR_NOW
+        return Refusal.NOT_SENT
     if any(words.lower() in lower for words in _UNKNOWN):
         return Refusal.UNKNOWN
     if any(words.lower() in lower for words in _FOR_NOW):

@@ -51,13 +51,14 @@ class Patience:
 
     `create`: how long a create that has nothing stored at the site may take; interLink gives up at 120.
     `look`: how long a submission of unknown outcome is looked for, past twice Slurm's MessageTimeout (at most 100).
-    `refused_for_now` and `pulling`: when to ask again, where Slurm refuses for now, or images are being pulled; earlier
-    where the site answers again meanwhile.
+    `refused_for_now`, `not_sent` and `pulling`: when to ask again, where Slurm refuses for now, cannot be reached from the
+    login node, or images are being pulled; earlier where the site answers again meanwhile.
     """
 
     create: float = 55
     look: float = 220
     refused_for_now: float = 60
+    not_sent: float = 10
     pulling: float = 5
 
 
@@ -154,13 +155,14 @@ class Submitter:
         if refusal is Refusal.UNKNOWN:
             await self._look(submitting, words)
             return 0
-        entry.stored = refusal is Refusal.FOR_NOW
+        entry.stored = refusal is not Refusal.FOR_GOOD
         await self._withdraw(entry, keep_folder=entry.stored)
         if refusal is Refusal.FOR_GOOD:
             raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}")
-        entry.waits("Submitting", f"Slurm refuses the job for now and is asked again: {words}")
+        refuses = "refuses the job for now" if refusal is Refusal.FOR_NOW else "cannot be reached"
+        entry.waits("Submitting", f"Slurm {refuses} and is asked again: {words}")
         warn(entry.waiting, pod=entry.name)
-        return self.patience.refused_for_now
+        return self.patience.refused_for_now if refusal is Refusal.FOR_NOW else self.patience.not_sent
 
     async def _ask(self, entry: Entry, payload: bytes) -> Submission:
         """Send the submission until an answer comes back: the remote script is safe to send again."""

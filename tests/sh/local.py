@@ -16,7 +16,7 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 from remote_slurm.service.submission import Patience
 
-PATIENCE = Patience(create=20, look=2, refused_for_now=0.5)
+PATIENCE = Patience(create=20, look=2, refused_for_now=0.5, not_sent=0.5)
 
 
 @dataclass

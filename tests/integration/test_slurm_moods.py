@@ -1,0 +1,167 @@
+"""Slurm's moods, as a real slurmctld, munged and slurmdbd have them: no pod is lost, and none runs twice."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from pods import Json, key, pod, request, sh
+from runs import counting, ran_once
+from serving import Serve, Serving, wait_until
+from sidecar import Answer
+from sites import Site
+from vk import Watched
+
+# The mood is the job's comment, which is a user's own like its name and the folder that it starts in
+MOODY_SBATCH = """\
+#!/bin/bash
+for script; do :; done
+fail() { echo "sbatch: error: Batch job submission failed: $1" >&2; exit 1; }
+case $(sed -n 's/^#SBATCH --comment=//p' "$script") in
+    timed-out) sbatch "$@" >/dev/null; fail "Socket timed out on send/recv operation" ;;
+    receive-failure) sbatch "$@" >/dev/null; fail "Unable to contact slurm controller (receive failure)" ;;
+    killed) sbatch "$@" >/dev/null; kill -KILL $$ ;;
+    silent) sbatch "$@" >/dev/null; exit ;;
+    slow) sleep 3 ;;
+    warns) echo "your project expires soon"; echo "sbatch: error: be nice" >&2 ;;
+esac
+exec sbatch "$@"
+"""
+MOODS = ("timed-out", "receive-failure", "killed", "silent", "slow", "warns")
+
+
+def moody(mood: str) -> tuple[Json, str]:
+    """A pod that sbatch has a mood about, with flags of a user who knows nothing of us; and the file of its runs."""
+    a_pod, out = counting("exit 3")
+    a_pod["metadata"]["annotations"]["slurm-job.vk.io/flags"] += f" --comment={mood} --job-name=mine --chdir=/tmp"
+    return a_pod, out
+
+
+def test_whatever_sbatch_says_a_pod_has_the_one_job_that_slurm_took(site: Site, serve: Serve) -> None:
+    site.write("/home/hpcuser/.moods/sbatch", MOODY_SBATCH, "755")
+    served = serve(site, SbatchPath="/home/hpcuser/.moods/sbatch")
+    pods = {mood: moody(mood) for mood in MOODS}
+    with ThreadPoolExecutor(len(pods)) as threads:
+        created = list(threads.map(lambda each: served.vk.create(request(each[0])), pods.values()))
+    for watched, (a_pod, out) in zip(created, pods.values(), strict=True):
+        assert watched.until_over().exit_code("c") == 3
+        assert served.site.jobs(f"{served.root}/{key(a_pod)}/").keys() == {watched.job}
+        assert ran_once(served, a_pod, out)
+
+
+# --- daemons ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served_fragile(fragile_site: Site, serve: Serve) -> Serving:
+    served = serve(fragile_site)
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    return served
+
+
+@contextmanager
+def without(site: Site, gone: str, back: str) -> Iterator[Callable[[], None]]:
+    """Something is done to a daemon, and undone by calling what this gives, or at the end."""
+    site.exec(gone)
+    undone: list[str] = []
+
+    def undo() -> None:
+        if not undone:
+            undone.append(site.exec(back))
+
+    try:
+        yield undo
+    finally:
+        undo()
+
+
+def creating(served: Serving, body: Json, threads: ThreadPoolExecutor) -> Future[Answer]:
+    """A create that is under way: the site has begun to carry it out."""
+    asked = threads.submit(served.client.create, body)
+    attempt = f"{served.root}/.remote-slurm/claims/{key(body['pod'])}.attempt"
+    wait_until(lambda: served.site.exec(f"[ ! -e {attempt} ] || echo there"), "sbatch was called")
+    return asked
+
+
+def accepted_and_ran_once(served: Serving, answer: Answer, a_pod: Json, out: str) -> None:
+    assert answer.json["PodUID"] == a_pod["metadata"]["uid"]
+    over = Watched(served.client, a_pod, answer.json["PodJID"]).until_over()
+    assert over.exit_code("c") == 3
+    assert ran_once(served, a_pod, out)
+
+
+OUTAGES = {
+    "slurmctld": "(connect failure)",
+    "munged": "Munge encode failed",
+}
+
+
+@pytest.mark.parametrize("daemon", OUTAGES)
+def test_a_pod_that_comes_while_a_daemon_is_away_waits_for_it(served_fragile: Serving, daemon: str) -> None:
+    """sbatch gives up by itself; what it says then shows that nothing was sent."""
+    site = served_fragile.site
+    a_pod, out = counting("exit 3")
+    with without(site, f"site-daemon stop {daemon}", f"site-daemon start {daemon}") as back:
+        answer = served_fragile.client.create(request(a_pod))
+        assert answer.json["PodJID"] == ""
+        waiting = Watched(served_fragile.client, a_pod)
+        waiting.poll()
+        assert OUTAGES[daemon] in waiting.state("c")["waiting"]["message"]
+        back()
+    accepted_and_ran_once(served_fragile, answer, a_pod, out)
+
+
+def test_a_slurmctld_that_restarts_while_sbatch_waits_is_not_noticed(served_fragile: Serving) -> None:
+    a_pod, out = counting("exit 3")
+    stopped = without(served_fragile.site, "site-daemon stop slurmctld", "site-daemon start slurmctld")
+    with ThreadPoolExecutor(1) as threads, stopped as start:
+        asked = creating(served_fragile, request(a_pod), threads)
+        start()
+        accepted_and_ran_once(served_fragile, asked.result(), a_pod, out)
+        assert asked.result().json["PodJID"]
+
+
+FREEZE, THAW = "kill -STOP $(cat /run/slurmctld.pid)", "kill -CONT $(cat /run/slurmctld.pid)"
+
+
+def test_a_slurmctld_that_takes_the_job_after_sbatch_gave_up(served_fragile: Serving) -> None:
+    """Its connection is accepted by the kernel, and the job by whoever reads it later: sbatch has timed out."""
+    a_pod, out = counting("exit 3")
+    with ThreadPoolExecutor(1) as threads, without(served_fragile.site, FREEZE, THAW) as thaw:
+        asked = creating(served_fragile, request(a_pod), threads)
+        wait_until(lambda: "Socket timed out" in served_fragile.sidecar.log, "sbatch has given up")
+        thaw()
+        accepted_and_ran_once(served_fragile, asked.result(), a_pod, out)
+
+
+def test_a_job_that_died_with_its_slurmctld_is_looked_for_and_not_sent_again(served_fragile: Serving) -> None:
+    a_pod, _ = counting("exit 3")
+    killed = "site-daemon kill slurmctld; site-daemon start slurmctld"
+    with ThreadPoolExecutor(1) as threads, without(served_fragile.site, FREEZE, killed) as kill:
+        asked = creating(served_fragile, request(a_pod), threads)
+        kill()
+        wait_until(lambda: "the job is being looked for" in served_fragile.sidecar.log, "the job is looked for")
+        watched = Watched(served_fragile.client, a_pod)
+        watched.delete()
+        assert not asked.result().text.isdigit()
+    served_fragile.until_gone(a_pod)
+    assert served_fragile.jobs_of(a_pod) == []
+
+
+# --- jobs that slurmctld has forgotten ---------------------------------------------------------------------------------
+
+
+def test_jobs_that_are_purged_before_the_next_poll(accounted_site: Site, serve: Serve) -> None:
+    """Those that ran are known by their records, those that never began by sacct once slurmdbd is back."""
+    with without(accounted_site, "site-daemon stop slurmdbd", "site-daemon start slurmdbd") as start:
+        served = serve(accounted_site, PollInterval=15)
+        wait_until(lambda: "the site answers" in served.sidecar.log, "the first poll is over")
+        ran = served.vk.create(request(pod(sh("c", "exit 3"))))
+        cancelled = served.vk.create(request(pod(sh("c", "true"), flags="--begin=now+1hour")))
+        served.site.exec(f"scancel {cancelled.job}")
+        wait_until(lambda: not served.site.jobs(served.root), "squeue has forgotten both")
+        wait_until(lambda: "the accounting does not answer" in served.sidecar.log, "sacct has failed")
+        assert ran.until_over().exit_code("c") == 3
+        assert cancelled.poll() == "Pending"
+        start()
+        assert cancelled.until_over().exit_code("c") != 0
