@@ -51,8 +51,8 @@ class Patience:
 
     `create`: how long a create that has nothing stored at the site may take; interLink gives up at 120.
     `look`: how long a submission of unknown outcome is looked for, past twice Slurm's MessageTimeout (at most 100).
-    `refused_for_now`, `not_sent` and `pulling`: when to ask again, where Slurm refuses for now, cannot be reached from the
-    login node, or images are being pulled; earlier where the site answers again meanwhile.
+    `refused_for_now`, `not_sent` and `pulling`: when to ask again, where Slurm refuses for now, cannot be reached from
+    the login node, or images are being pulled; earlier where the site answers again meanwhile.
     """
 
     create: float = 55

@@ -148,7 +148,7 @@ def test_a_job_that_died_with_its_slurmctld_is_looked_for_and_not_sent_again(ser
     assert served_fragile.jobs_of(a_pod) == []
 
 
-# --- jobs that slurmctld has forgotten ---------------------------------------------------------------------------------
+# --- jobs that slurmctld has forgotten -------------------------------------------------------------------------------
 
 
 def test_jobs_that_are_purged_before_the_next_poll(accounted_site: Site, serve: Serve) -> None:
