@@ -21,6 +21,7 @@ BYTES = random.Random(1).randbytes(60_000)  # noqa: S311 - nothing that can be c
 SAMPLE = [1, 2_000, 30_000, 60_000, 65_000], [1, 100, 200, 300]
 UP, DOWN = (range(1, 66_000, 500), range(1, 330, 8)) if SOAK else SAMPLE
 CUTS = [*((size, "up") for size in UP), *((size, "down") for size in DOWN)]
+FROZEN_DELETES = [(1, "up"), (2_000, "up"), (1, "down"), (100, "down")]
 DELETE_CUTS = [(size, "up") for size in UP if size < 4_000] + [(size, "down") for size in DOWN if size < 200]
 
 
@@ -83,6 +84,19 @@ def test_a_connection_that_freezes_within_create_costs_nothing_but_time(
         wait_until(lambda: not proxy._flowing.is_set(), "it is frozen")
         proxy.thaw()
         created_once(served, body, asked.result().job, out)
+
+
+def test_connections_that_freeze_within_deletes_lose_none(site: Site, through: Any) -> None:
+    proxy, served = through(site, **QUIET)
+    connected(served)
+    created = [served.vk.create(request(pod(sh("c", "true"), flags="--begin=now+1hour"))) for _ in FROZEN_DELETES]
+    for watched, (size, direction) in zip(created, FROZEN_DELETES, strict=True):
+        proxy.freeze_after(size, direction)
+        watched.delete()
+        wait_until(lambda: not proxy._flowing.is_set(), "it is frozen")
+        assert served.client.ping()["status"] == "ok"
+        proxy.thaw()
+        served.until_gone(watched.pod)
 
 
 def test_connections_that_break_again_and_again(site: Site, through: Any) -> None:
