@@ -1,8 +1,8 @@
 """What a caller of `Sessions` can count on, whatever sshd, the login shell and the network do."""
 
 import asyncio
-import gc
 import contextlib
+import gc
 import os
 import time
 import tracemalloc
@@ -261,8 +261,8 @@ async def test_a_script_that_is_not_taken_whole_was_not_sent(sshd: Sshd, proxy: 
             await sessions.run("true " + "x" * 8_000_000, deadline=0.5)
 
 
-# In bytes, allocated after so many freezes and still held: the last connection and pytest's copies of what was logged come
-# to half of it after 100
+# In bytes, allocated after so many freezes and still held: the last connection and pytest's copies of what was logged
+# come to half of it after 100
 WARMED_UP = 3
 MOST_HELD = 1_000_000
 
