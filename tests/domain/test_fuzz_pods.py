@@ -29,10 +29,10 @@ PLACES = list(places(RIGHT))
 def planned(body: Any) -> None:
     try:
         made = plan(body, settings={"ContainerRuntime": "none"})
+        job_files(made, SCRIPTS)
     except Rejected as refusal:
         assert len(str(refusal)) > 10  # noqa: PT017 - it may as well be planned
         return
-    job_files(made, SCRIPTS)
     head, _, _ = render_job(made).partition('\ncd "$SLURM_SUBMIT_DIR"')
     for line in head.splitlines()[1:]:
         assert not line or line.startswith("#"), line
