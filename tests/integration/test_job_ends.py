@@ -113,11 +113,8 @@ def test_a_pod_that_may_run_again_does_when_its_node_has_failed(node_failed: dic
     again = node_failed["again"]
     quiet.run_again(again, "c")
     again.until_over()
-    assert (again.phase, again.phases, restarts(again)) == (
-        "Succeeded",
-        ["Pending", "Running", "Pending", "Succeeded"],
-        1,
-    )
+    # whether the short second run is seen running is chance
+    assert (again.phase, again.phases[:3], restarts(again)) == ("Succeeded", ["Pending", "Running", "Pending"], 1)
 
 
 # --- pending ---------------------------------------------------------------------------------------------------------

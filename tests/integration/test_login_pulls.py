@@ -57,8 +57,7 @@ def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_s
         each.until_true(partial(is_pulling, each), "it says that its image is being pulled")
         assert each.status is not None
         assert each.status["JID"] == ""
-    wait_until(lambda: pullers(served), "one of the images is being pulled")
-    assert pullers(served) == ["19"]
+    wait_until(lambda: pullers(served) == ["19"], "one of the images is being pulled, by one nice process")
     assert served.client.status(waiting[0].pod).status == 200  # the sessions are free
     served.sidecar.kill()
     second = serve(site, DataRootFolder=served.root, **KEYS)
