@@ -39,7 +39,11 @@ class Strict(Serving):
         """See that a requeued pod waits, and then runs."""
         watched.until_true(lambda: "waiting" in watched.state(container) and restarts(watched) == 1, "it waits again")
         assert watched.phase == "Pending"
-        assert "BeginTime" in watched.state(container)["waiting"]["message"]
+
+        def is_told() -> bool:
+            return "BeginTime" in watched.state(container).get("waiting", {}).get("message", "")
+
+        watched.until_true(is_told, "it says why it waits, as Slurm does a moment later")
         wait_until(lambda: "PENDING" in self.jobs_of(watched.pod), "the last run is cleaned up")
         self.start_now(watched)
 
