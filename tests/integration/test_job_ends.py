@@ -117,8 +117,10 @@ def test_a_pod_that_may_run_again_does_when_its_node_has_failed(node_failed: dic
     again = node_failed["again"]
     quiet.run_again(again, "c")
     again.until_over()
-    # whether the short second run is seen running is chance
-    assert (again.phase, again.phases[:3], restarts(again)) == ("Succeeded", ["Pending", "Running", "Pending"], 1)
+    # whether the short second run is seen running is chance; nothing else is
+    begun = ["Pending", "Running", "Pending"]
+    assert again.phases in ([*begun, "Succeeded"], [*begun, "Running", "Succeeded"])
+    assert restarts(again) == 1
 
 
 # --- pending ---------------------------------------------------------------------------------------------------------
