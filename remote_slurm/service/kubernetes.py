@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from remote_slurm.domain.bulletins import Bulletin, bulletins
-from remote_slurm.domain.pod import ConfigMap, ContainerData, CreateRequest, Metadata, Pod, Secret
+from remote_slurm.domain.pod import ConfigMap, ContainerData, CreateRequest, Metadata, Pod, ProjectedSource, Secret
 from remote_slurm.errors import Rejected
 from remote_slurm.remote.cluster import Cluster
 from remote_slurm.service.entries import Entry
@@ -98,21 +98,17 @@ def _missing(wanted: Iterable[str], sent: Iterable[ConfigMap] | Iterable[Secret]
     return [name for name in dict.fromkeys(wanted) if name not in there]
 
 
-def _config_maps(pod: Pod) -> Iterator[str]:
+def _projected(pod: Pod) -> Iterator[ProjectedSource]:
     for volume in pod.spec.volumes:
-        if volume.config_map:
-            yield volume.config_map.name
-        for source in volume.projected.sources if volume.projected else ():
-            if source.config_map:
-                yield source.config_map.name
+        yield from volume.projected.sources if volume.projected else ()
+
+
+def _config_maps(pod: Pod) -> Iterator[str]:
+    yield from (each.config_map.name for each in pod.spec.volumes if each.config_map)
+    yield from (each.config_map.name for each in _projected(pod) if each.config_map)
 
 
 def _secrets(pod: Pod) -> Iterator[str]:
-    for volume in pod.spec.volumes:
-        if volume.secret:
-            yield volume.secret.secret_name
-        for source in volume.projected.sources if volume.projected else ():
-            if source.secret:
-                yield source.secret.name
-    for reference in pod.spec.image_pull_secrets:
-        yield reference.name
+    yield from (each.secret.secret_name for each in pod.spec.volumes if each.secret)
+    yield from (each.secret.name for each in _projected(pod) if each.secret)
+    yield from (each.name for each in pod.spec.image_pull_secrets)
