@@ -137,7 +137,8 @@ def test_a_private_image_needs_a_login_which_stands_in_no_argument(served: Servi
     body["container"][0]["secrets"] = [sent]
     assert served.vk.create(body).until_over().log("c").endswith("private")
     patterns = " ".join(f"-e {shlex.quote(secret)}" for secret in registry.secrets)
-    assert served.site.exec(f"grep -rlF {patterns} {served.root} || true") == ""
+    search = f"grep -rlF {patterns} {served.root} || true"
+    wait_until(lambda: served.site.exec(search) == "", "no secret is left when the job has ended")
 
 
 def arguments(site: Site) -> str:

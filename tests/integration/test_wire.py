@@ -123,7 +123,7 @@ def test_a_pod_that_cannot_be_is_refused_with_a_sentence(served24: Serving, path
     before = served24.folders
     answer = served24.vk.refused(changed(payload("create-hello.json"), path, value))
     assert answer.status == 400, answer
-    assert served24.folders == before
+    assert served24.folders <= before  # those of other tests go meanwhile
 
 
 @pytest.mark.parametrize("uid", ["../../etc", "a/b", "", "$(id)", "a\nb"])
