@@ -1,6 +1,5 @@
 """What is written to a session and read from it, as bytes: the client's half of session.sh."""
 
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -46,8 +45,7 @@ def frame(script: str, payload: bytes = b"", kind: Kind = "run") -> Frame:
     mine = nonce()
     # The last line is a comment for the shell that runs it, and the proof that everything before it has arrived.
     body = f"{script}\n#{mine}".encode()
-    digest = hashlib.sha256(payload).hexdigest()
-    head = f"{kind} {mine} {len(body)} {len(payload)} {digest}\n".encode()
+    head = f"{kind} {mine} {len(body)} {len(payload)}\n".encode()
     return Frame(mine, head + body + payload, len(head) + len(body))
 
 

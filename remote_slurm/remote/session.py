@@ -73,11 +73,11 @@ class Sessions:
     ) -> Result:
         """Run `script` in a POSIX shell at the site, and wait at most `deadline` seconds for its end.
 
-        The script reads the payload from its standard input, which ends there; `payload_size` and
-        `payload_sha256` are variables to check that it arrived whole. It runs in a subshell with umask 077,
-        with nothing of a former script, and not at all unless it has arrived whole. A process that it leaves
-        in the background has to redirect its output. `heard` is called with each piece of the output as it
-        comes.
+        The script reads the payload, of `payload_size` bytes, from its standard input. A cut connection ends
+        that early: the script must be able to tell, before it acts on what has come. It runs in a subshell
+        with umask 077, with nothing of a former script, and not at all unless it has arrived whole itself. A
+        process that it leaves in the background has to redirect its output. `heard` is called with each piece
+        of the output as it comes.
 
         Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
         the answer was lost, or the deadline has passed, in which case the script may still be running.

@@ -2,14 +2,14 @@
 # The site's half of a session: reads scripts from standard input and runs each one only when it has arrived whole.
 # Sent into a fresh /bin/sh, which may read ahead while it reads this text: nothing may follow before the sign of life.
 #
-#   asked     kind nonce script_size payload_size payload_sha256 <newline> script payload
+#   asked     kind nonce script_size payload_size <newline> script payload
 #   answered  RS nonce begin RS  whatever the script prints, both streams  RS nonce end exit-code RS
 
 serve() {
     umask 077
     # Profiles set these for people; they change what Slurm's commands do and print. Our own names must not be exported.
     unset TMOUT SLURM_CLUSTERS SLURM_TIME_FORMAT SLURM_BITSTR_LEN SLURM_DEBUG_FLAGS SLURM_JSON SLURM_YAML
-    unset name kind nonce script script_size payload_size payload_sha256 code
+    unset name kind nonce script script_size payload_size code
     for name in $(env | sed -n 's/^\([A-Z]*_[A-Za-z0-9_]*\)=.*/\1/p'); do
         case $name in
         SBATCH_* | SQUEUE_* | SACCT_* | SINFO_* | SCANCEL_* | SCONTROL_* | SDIAG_* | SSTAT_*) unset "$name" ;;
@@ -17,8 +17,7 @@ serve() {
     done
     exec 2>&1
     printf '\036%s ready\036' "$1"
-    # shellcheck disable=SC2034 # payload_sha256 is for the scripts
-    while read -r kind nonce script_size payload_size payload_sha256; do
+    while read -r kind nonce script_size payload_size; do
         script=$(head -c "$script_size")
         case $script in
         *"#$nonce") ;;

@@ -1,7 +1,7 @@
 """What the service asks of one account at one site, each as one remote script and so one round trip.
 
-The scripts lie in `sh/`. They get their values as quoted assignments in front, and longer ones as the payload; their
-answers are the lines that start with `>`.
+The scripts lie in `sh/`. They get their values as quoted assignments in front, and longer ones as the payload, whose
+end tells that it is whole; their answers are the lines that start with `>`.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Site:
         Returns the ids of those for which that is done, or was before.
         """
         values = {"scontrol": self._config.scontrol_path, "scancel": self._config.scancel_path}
-        answer = await self._ask("release", values, "".join(f"{pod} {job_id}\n" for pod, job_id in jobs).encode())
+        answer = await self._ask("release", values, _lines(f"{pod} {job_id}" for pod, job_id in jobs))
         return {line.rpartition(" ")[2] for line in (*answer.all("released"), *answer.all("cancelled"))}
 
     async def fetch(self, pod: str, job_id: str, folder: str) -> None:
@@ -227,7 +227,7 @@ class Site:
 
     async def settle(self, pods: Iterable[str]) -> Settled:
         """The records in the folders of `pods`."""
-        answer = await self._ask("settle", {}, "".join(f"{pod}\n" for pod in pods).encode())
+        answer = await self._ask("settle", {}, _lines(pods))
         answer.require("settled")
         return Settled(tuple(parse_records(answer.messages)), frozenset(answer.all("nofolder")))
 
@@ -261,8 +261,8 @@ class Site:
     async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
         """Carry deletes out as far as they go now: pod -> whether to end its job at once. Returns pod -> is gone."""
         values = {"squeue": active_command(self._config.squeue_path), "scancel": self._config.scancel_path}
-        lines = "".join(f"{pod} {'yes' if force else 'no'}\n" for pod, force in pods.items())
-        answer = await self._ask("cancel", values, lines.encode(), seconds=90)
+        lines = _lines(f"{pod} {'yes' if force else 'no'}" for pod, force in pods.items())
+        answer = await self._ask("cancel", values, lines, seconds=90)
         if answer.has("queue"):
             raise self._slurm_failed("squeue", f"squeue failed, so nothing was cancelled: {answer.messages}")
         gone = set(answer.all("gone"))
@@ -384,6 +384,11 @@ class Answer:
 @cache
 def _text(name: str) -> str:
     return (_SH / f"{name}.sh").read_text()
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    """A payload whose end tells that it is whole; see root.sh."""
+    return "".join(f"{line}\n" for line in (*lines, ".")).encode()
 
 
 def _folder(path: str) -> str:

@@ -19,7 +19,7 @@ from remote_slurm.remote.threads import in_thread
 
 # What the scripts in remote/sh call
 _TOOLS = (
-    "awk base64 cat cut date df env find grep gzip head id ln ls mkdir mv printf readlink rm rmdir sed sha256sum sleep "
+    "awk base64 cat cut date df env find grep gzip head id ln ls mkdir mv printf readlink rm rmdir sed sleep "
     "tail tar timeout uname xargs"
 )
 _OLDEST_SLURM = (20, 11)

@@ -24,7 +24,7 @@ def submit(account: Account) -> list[str]:
 
 
 def release(account: Account, *jobs: str) -> list[str]:
-    lines = "".join(f"{POD} {job}\n" for job in jobs).encode()
+    lines = "".join(f"{line}\n" for line in (*(f"{POD} {job}" for job in jobs), ".")).encode()
     answer = account.ask("release", lines, scontrol="scontrol", scancel="scancel")
     return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
 
@@ -39,6 +39,15 @@ def test_a_job_is_submitted_held_claimed_and_then_released(account: Account) -> 
     assert "--output=/dev/null" in (account.slurm / "jobs/101/arguments").read_text().splitlines()
     assert (account.claims / "ns-a.job").readlink() == Path("101")
     assert account.calls("scontrol") == ["scontrol release 101"]
+
+
+def test_one_whose_folder_is_gone_holds_up_nobody(account: Account) -> None:
+    account.command("scontrol", "exit 1")
+    submit(account)
+    lines = b"ns-gone 100\nns-a 101\n.\n"
+    account.command("scontrol", 'echo "scontrol $*" >>"$SLURM/calls"')
+    account.ask("release", lines, scontrol="scontrol", scancel="scancel")
+    assert account.calls("scontrol") == ["scontrol release 100", "scontrol release 101"]
 
 
 def test_one_whose_release_failed_is_released_later_once(account: Account) -> None:

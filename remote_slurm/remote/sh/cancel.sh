@@ -68,16 +68,15 @@ cancel_pod() {  # POD FORCE
 }
 
 cancel() {
-    enter_root || return
-    pods=$(cat)
-    printf '%s\n' "$pods" | while read -r pod force; do
+    enter_root && take_lines || return
+    printf '%s' "$lines" | while read -r pod force; do
         bury "$pod"
     done
     if ! queue=$(eval "timeout -k 5 60 $squeue" </dev/null); then
         reply "queue 1"
         return
     fi
-    printf '%s\n' "$pods" | while read -r pod force; do
+    printf '%s' "$lines" | while read -r pod force; do
         cancel_pod "$pod" "$force"
     done
     expire

@@ -8,7 +8,8 @@
 release() {
     enter_root || return
     superseded && return
-    while read -r pod id; do
+    take_lines || return
+    printf '%s' "$lines" | while read -r pod id; do
         if release_job; then
             reply "released $pod $id"
         elif ! owns_claim; then

@@ -13,6 +13,18 @@ reply() {
     printf '>%s\n' "$*"
 }
 
+# The lines of a payload into `lines`, once they are all here, which a line with a dot says. Without it the connection was
+# cut: the last name may be only the beginning of one, which is another pod's, and nobody is there to be answered.
+take_lines() {
+    lines=
+    while IFS= read -r line; do
+        [ "$line" != . ] || return 0
+        lines="$lines$line
+"
+    done
+    return 1
+}
+
 enter_root() {
     case $root in
         /*) ;;
@@ -66,7 +78,7 @@ expire() {
 release_job() {
     ln -s "$id" ".remote-slurm/claims/$pod.job" 2>/dev/null
     owns_claim || return
-    [ -e "$pod/released" ] || { "$scontrol" release "$id" </dev/null && : >"$pod/released"; }
+    [ -e "$pod/released" ] || { "$scontrol" release "$id" </dev/null && true >"$pod/released"; }
 }
 
 owns_claim() {

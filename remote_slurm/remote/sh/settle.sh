@@ -1,10 +1,11 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # lines is what root.sh takes of the payload
 # The records in the folders of some pods, whose names come as the payload, one on a line.
 #   >nofolder POD     the pod has no folder
 #   >settled          all were read
 
 folders() {
-    while IFS= read -r pod; do
+    printf '%s' "$lines" | while IFS= read -r pod; do
         if [ -d "$pod/records" ]; then
             printf '%s/records\0' "$pod"
         elif [ ! -d "$pod" ]; then
@@ -14,7 +15,7 @@ folders() {
 }
 
 settle() {
-    enter_root || return
+    enter_root && take_lines || return
     export first_lines
     # shellcheck disable=SC2016 # the inner shell's own variables
     folders | xargs -0 -r sh -c 'find "$@" -type f ! -name ".*" -exec sh -c "$first_lines" sh {} +' sh

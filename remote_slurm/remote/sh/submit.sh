@@ -141,7 +141,7 @@ lacks_images() {
         "failing "*) reply "failing $pod ${said#failing }" ;;
         *) reply "pulling $pod ${said#pulling }" ;;
     esac
-    : >"$pod/again"  # a sidecar that starts anew goes on with it
+    true 2>/dev/null >"$pod/again"  # a sidecar that starts anew goes on with it
 }
 
 # --- one pod after another -------------------------------------------------------------------------------------------
