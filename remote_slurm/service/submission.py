@@ -128,7 +128,7 @@ class Submitter:
             case Deleted():
                 raise Rejected(f"pod {entry.name} was deleted before; a job is not started for it again")
             case Attempted():
-                await self._look(submitting, "the answer of sbatch was lost")
+                return await self._look(submitting, "the answer of sbatch was lost")
             case SbatchFailed(message):
                 return await self._refused(submitting, slurm_words(message))
             case Pulling():
@@ -153,8 +153,7 @@ class Submitter:
         entry = submitting.entry
         refusal = classify_refusal(words)
         if refusal is Refusal.UNKNOWN:
-            await self._look(submitting, words)
-            return 0
+            return await self._look(submitting, words)
         entry.stored = refusal is not Refusal.FOR_GOOD
         await self._withdraw(entry, keep_folder=entry.stored)
         if refusal is Refusal.FOR_GOOD:
@@ -197,8 +196,8 @@ class Submitter:
             detail(f"the submission is sent again: {error}", pod=entry.name)
             raise
 
-    async def _look(self, submitting: Submitting, why: str) -> None:
-        """sbatch was called and its answer is lost: find the job, and never call sbatch again."""
+    async def _look(self, submitting: Submitting, why: str) -> float:
+        """sbatch was called and its answer is lost: find the job, or its no; sbatch is not called again before that."""
         entry = submitting.entry
         entry.stored = True
         entry.waiting = f"the job is being looked for, since {why}"
@@ -210,17 +209,25 @@ class Submitter:
                 entry.has_job(outcome.job_id)
             elif isinstance(outcome, Deleted):
                 raise Rejected(f"pod {entry.name} was deleted")
+            elif isinstance(outcome, SbatchFailed) and _is_certain(outcome):
+                return await self._refused(submitting, slurm_words(outcome.message))
             elif self._clock() > deadline:
                 await self._give_up(entry, why)
             else:
                 await asyncio.sleep(1)
         event("submitted", pod=entry.name, job=entry.job_id)
+        return 0
 
     async def _give_up(self, entry: Entry, why: str) -> None:
         job_id = await self._answered(entry, partial(self._site.void, entry.pod))
         if not job_id:
             raise SubmissionRefused(f"Slurm never showed a job for pod {entry.name}: {why}")
         entry.has_job(job_id)
+
+
+def _is_certain(failure: SbatchFailed) -> bool:
+    """Whether there is certainly no job."""
+    return classify_refusal(slurm_words(failure.message)) is not Refusal.UNKNOWN
 
 
 def passes(error: BaseException) -> bool:

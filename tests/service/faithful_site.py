@@ -55,6 +55,7 @@ class Account:
     codes: dict[str, int] = field(default_factory=dict)  # what containers really ended with
     moods: deque[str] = field(default_factory=deque)
     owner: int = 0
+    sbatch_seconds: float = SBATCH
 
     # --- Slurm and the runner ---
 
@@ -111,14 +112,16 @@ class Account:
         if pod in self.failed:
             return SbatchFailed(self.failed[pod])
         await asyncio.sleep(3)
-        return Submitted(self.job_id(pod)) if self.job_id(pod) else Attempted()
+        if self.job_id(pod):
+            return Submitted(self.job_id(pod))
+        return SbatchFailed(self.failed[pod]) if pod in self.failed else Attempted()
 
     async def attempt(self, pod: str) -> Submission:
         self.attempts.add(pod)
         mood = self.moods.popleft() if self.moods else "well"
         if mood == "killed before sbatch":
             raise OutcomeUnknown("the session was killed")
-        await asyncio.sleep(SBATCH)
+        await asyncio.sleep(self.sbatch_seconds)
         if mood in (FOR_NOW, FOR_GOOD):
             self.failed[pod] = mood
             return SbatchFailed(mood)

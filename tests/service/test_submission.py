@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from faithful_site import FOR_NOW, Account, Line
+from faithful_site import FOR_GOOD, FOR_NOW, Account, Line
 from virtual_time import VirtualLoop
 
 from remote_slurm.domain.slurm import JobState
@@ -70,6 +70,23 @@ def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission:
     submission.account.start(submission.account.jobs["101"])
     submission.run(30)
     assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+
+
+@pytest.mark.parametrize(
+    ("words", "failure", "job"), [(FOR_NOW, "", "101"), (FOR_GOOD, "invalid partition specified: gold", "")]
+)
+def test_a_refusal_that_is_told_while_the_job_is_looked_for_is_the_answer(
+    submission: Submission, words: str, failure: str, job: str
+) -> None:
+    """The answer was lost, and sbatch takes longer than the one who asks again waits for it."""
+    submission.account.moods.append(words)
+    submission.account.sbatch_seconds = 20
+    submission.line.fates.append("cut after")
+    submission.run(10)
+    assert "is being looked for" in submission.entry.waiting
+    submission.run(120)
+    assert submission.entry.failure.endswith(failure)
+    assert (bool(submission.entry.failure), submission.entry.job_id) == (bool(failure), job)
 
 
 def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submission) -> None:

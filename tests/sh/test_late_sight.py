@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from account import Account
 from local import Counted, created, ended, nodes, sidecar
+from payloads import POD, packed
 
 from remote_slurm.domain.plan import plan_job
 from remote_slurm.domain.script import archive, job_files
 from remote_slurm.errors import RemoteSlurmError, SiteError
 from remote_slurm.job import SCRIPTS
-from remote_slurm.remote.convoy import Submitted
+from remote_slurm.remote.convoy import SbatchFailed, Submitted
 
 # Whatever looks whether something of the pod is there is told that it is not; what is made exclusively fails as ever.
 BLIND = """
@@ -33,6 +34,19 @@ def blind(account: Account, pod: Counted) -> None:
 def payload(account: Account, pod: Counted) -> bytes:
     plan = plan_job(pod.request, account.config)
     return archive(plan.pod, job_files(plan, SCRIPTS))
+
+
+# Until the attempt is made, by whomever
+LATE = """
+set() { tried=yes; builtin set "$@"; }
+[() {
+    case "$tried$*" in
+        *yes*) ;;
+        *.attempt*) return 1 ;;
+    esac
+    builtin [ "$@"
+}
+"""
 
 
 async def test_what_another_login_node_has_submitted_is_not_submitted_again(account: Account) -> None:
@@ -67,3 +81,14 @@ async def test_what_was_killed_at_one_login_node_is_asked_for_again_at_another(
             if not isinstance(answer, RemoteSlurmError):
                 await ended(pods, pod)
     assert len(account.jobs()) == pod.runs == (0 if isinstance(answer, RemoteSlurmError) else 1)
+
+
+async def test_a_refusal_that_comes_into_sight_late_is_told_to_everybody(account: Account) -> None:
+    account.refuse("sbatch: error: invalid partition specified: gold")
+    refused = await account.site.submit(POD, packed())
+    assert isinstance(refused, SbatchFailed)
+    account.shell, account.in_front = ["bash"], LATE
+    assert await account.site.submit(POD, packed()) == refused
+    account.in_front = ""
+    assert await account.site.submit(POD, b"") == refused
+    assert account.calls("sbatch") == ["sbatch"]

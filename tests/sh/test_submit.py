@@ -131,9 +131,8 @@ def test_pods_whose_turn_does_not_come_in_time_are_safe_and_asked_for_again_with
     assert told(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
-def test_an_id_that_somebody_else_is_being_told_is_waited_for_by_all_at_once(account: Account) -> None:
+def submitted_twice_at_once(account: Account) -> list[Answer]:
     pods, payload = convoy("ns-a", "ns-b")
-    account.tell("sbatch.slow", "0.3")
     answers: list[Answer] = []
     first, second = (
         threading.Thread(
@@ -145,11 +144,25 @@ def test_an_id_that_somebody_else_is_being_told_is_waited_for_by_all_at_once(acc
         thread.start()
     for thread in (first, second):
         thread.join()
+    return answers
+
+
+def test_an_id_that_somebody_else_is_being_told_is_waited_for_by_all_at_once(account: Account) -> None:
+    account.tell("sbatch.slow", "0.3")
+    answers = submitted_twice_at_once(account)
     jobs = {job: (account.slurm / "jobs" / job / "command").read_text().split("/")[-2] for job in account.jobs()}
     assert sorted(jobs.values()) == ["ns-a", "ns-b"]
     assert [sorted(told(answer)) for answer in answers] == [
         sorted(f"submitted {pod} {job}" for job, pod in jobs.items())
     ] * 2
+
+
+def test_a_refusal_that_somebody_else_is_being_told_is_waited_for_as_well(account: Account) -> None:
+    account.command("sbatch", 'echo sbatch >>"$SLURM/calls"; sleep 0.3; echo "sbatch: error: no" >&2; exit 3')
+    answers = submitted_twice_at_once(account)
+    no = sorted(line for pod in ("ns-a", "ns-b") for line in (f"said {pod} sbatch: error: no", f"failed {pod} 3"))
+    assert [sorted(told(answer)) for answer in answers] == [no] * 2
+    assert account.calls("sbatch") == ["sbatch"] * 2
 
 
 def test_half_an_id_is_none(account: Account) -> None:

@@ -65,10 +65,12 @@ is_private() {
     [ "$mode" = ------ ]
 }
 
-# Deletes are told to everybody for a day; what was only half received, or read by a sidecar that is gone, for an hour.
+# Deletes are told to everybody for a day, and an sbatch that said no after one leaves its attempt no longer; what was
+# only half received, or read by a sidecar that is gone, lies there for an hour.
 expire() {
     find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | while IFS= read -r stone; do
-        rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop"
+        rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop" \
+            "${stone%.deleted}.attempt"
     done
     find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
 }

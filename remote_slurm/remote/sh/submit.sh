@@ -13,8 +13,9 @@
 #   >unpullable POD WORDS an image that it needs cannot be had
 #   >short POD            the payload did not arrive whole, or could not be written whole
 # A pod's folder appears by a rename, whole or not at all. `attempt` is decided by an exclusive create; it comes right
-# before sbatch, so that an attempt without an id means looking, never calling sbatch again. A process costs more than all
-# else here, so that the shell does itself what it can.
+# before sbatch, so that an attempt without an id means looking, never calling sbatch again. Slurm's no is written into it:
+# an attempt and its failure go together. A process costs more than all else here, so that the shell does itself what it
+# can.
 
 trap '' HUP PIPE  # once it is all here it goes on, even if the connection dies under it
 
@@ -99,8 +100,8 @@ call_sbatch() {
         if [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
             reply "attempted $pod"
         else
-            { printf '%s\n' "$code" && cat "$err"; } >"$pod/.sbatch.failed" &&
-                mv -f "$pod/.sbatch.failed" "$pod/sbatch.failed"
+            { printf '%s\n' "$code" && cat "$err"; } >"$incoming.failed" &&
+                mv -f "$incoming.failed" "$claims/$pod.attempt"
             reply "failed $pod $code"
         fi
     fi
@@ -112,7 +113,8 @@ tell_words() {
 
 # To whoever asks again since the answer was lost, until it is withdrawn.
 tell_failure() {
-    { read -r code && tell_words; } <"$pod/sbatch.failed"
+    [ -s "$claims/$pod.attempt" ] || return
+    { read -r code && tell_words; } <"$claims/$pod.attempt"
     reply "failed $pod $code"
 }
 
@@ -155,11 +157,6 @@ attempt() {
     return "$code"
 }
 
-# Of an attempt whose withdrawal was killed on the way: the next one must not be told by it.
-forget_failure() {
-    [ ! -e "$pod/sbatch.failed" ] || rm -f "$pod/sbatch.failed"
-}
-
 # Somebody else's attempt came first; or no file can be made, and then nobody has called sbatch.
 lost_attempt() {
     if [ -e "$claims/$pod.attempt" ]; then
@@ -172,10 +169,8 @@ lost_attempt() {
 submit_pod() {
     answer_if_known && return
     now
-    if [ -e "$claims/$pod.attempt" ] && [ -s "$pod/sbatch.failed" ]; then
-        tell_failure
-    elif [ -e "$claims/$pod.attempt" ]; then
-        attempted="$attempted $pod"
+    if [ -e "$claims/$pod.attempt" ]; then
+        tell_failure || attempted="$attempted $pod"
     elif superseded; then
         : # the newer sidecar is the one to ask
     elif [ ! -e "$pod/job.sh" ]; then
@@ -188,7 +183,7 @@ submit_pod() {
         reply "short $pod"
     elif lacks_images; then
         :
-    elif ! forget_failure || ! attempt 2>/dev/null; then
+    elif ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
         # nobody else will remove what came too late
@@ -199,13 +194,13 @@ submit_pod() {
     fi
 }
 
-# Somebody else has called sbatch for them, and may be told the ids right now.
-wait_for_ids() {
+# Somebody else has called sbatch for them, and may be told what it says right now.
+wait_for_answers() {
     while [ -n "$attempted" ]; do
         waiting=$attempted
         attempted=
         for pod in $waiting; do
-            answer_if_known || attempted="$attempted $pod"
+            answer_if_known || tell_failure || attempted="$attempted $pod"
         done
         [ -n "$attempted" ] && [ "$wait_seconds" -gt 0 ] || break
         sleep 1
@@ -228,8 +223,8 @@ submit() {
     for pod in $pods; do
         submit_pod
     done
-    wait_for_ids
+    wait_for_answers
 }
 
 submit
-rm -rf "$incoming" "$incoming.err"
+rm -rf "$incoming" "$incoming".*
