@@ -317,7 +317,7 @@ class Config(Block):
         "submitted; never, so that they have to be in ImageCacheFolder.",
     )
     image_pull_retries: Annotated[int, BeforeValidator(number(0, 100))] = setting(
-        3, "How often a pull that failed is tried again, after 10, 20, 40, ... s, before the pod fails."
+        3, "How often a pull that failed is tried again, after 10, 20, 40, ... s, before its containers fail."
     )
     image_pull_secrets: Mapping[SecretKey, LocalPath] = setting(
         {},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from remote_slurm.config import Config
@@ -56,7 +55,10 @@ class Apptainer:
     def variables(self, variables: Variables) -> tuple[bytes, bytes]:
         return shell_lines(variables.values), odd_entries(variables.values)
 
-    def before(self, images: Mapping[str, Image]) -> tuple[Call, ...]:
+    def before(self) -> tuple[Call, ...]:
+        return ()
+
+    def unpacking(self, container: str, image: Image) -> Call:
         return ()
 
     def opening(self, start: Started) -> Command:

@@ -63,9 +63,11 @@ class Enroot:
         last = f'exec {env}"$@"\n' if container.command else f'exec {env}/bin/sh /etc/rc "$@"\n'
         return b"set -a\n" + shell_lines(values) + f"set +a\n{place}{last}".encode(), b""
 
-    def before(self, images: Mapping[str, Image]) -> tuple[Call, ...]:
-        program = (*shlex.split(self.config.enroot_prefix), self.config.enroot_path)
-        return tuple(("enroot_container", name, image.place, *program) for name, image in images.items())
+    def before(self) -> tuple[Call, ...]:
+        return (("enroot_storage",),)
+
+    def unpacking(self, container: str, image: Image) -> Call:
+        return ("enroot_container", container, image.place, *self.program)
 
     def opening(self, start: Started) -> Command:
         return ((*self.program, "start", *self.config.enroot_default_options),)

@@ -14,7 +14,7 @@ from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.domain.policy import check_annotations, check_flags, check_images
 from remote_slurm.domain.preparing import Prepared, first_calls, prepare
 from remote_slurm.domain.projections import File
-from remote_slurm.domain.pulling import plan_images
+from remote_slurm.domain.pulling import image_calls, plan_images
 from remote_slurm.domain.resources import pod_resources
 from remote_slurm.domain.runtimes import container_command, message_mounts, runtime_of, variables_of
 from remote_slurm.domain.started import Command, Runtime, Started
@@ -151,7 +151,8 @@ def _container(start: Started, request: CreateRequest, runtime: Runtime | None, 
     if request.job_script:
         verb = "init_container" if prepared.init else "container"
         return ContainerPlan(name, verb, _of_job_script(prepared, request.pod), prepared.calls)
-    calls = (*prepared.calls, *supervision_calls(start, request.pod, runtime, config))
+    of_image = image_calls(name, start.image, runtime)
+    calls = (*prepared.calls, *of_image, *supervision_calls(start, request.pod, runtime, config))
     return ContainerPlan(name, _verb(prepared), container_command(start, runtime), calls)
 
 

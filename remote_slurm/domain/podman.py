@@ -80,11 +80,11 @@ class Podman:
                 others += f"{name}={value}\0"
         return lines.encode(), others.encode()
 
-    def before(self, images: Mapping[str, Image]) -> tuple[Call, ...]:
-        if self._is_hpc:
-            return ()
-        loads = dict.fromkeys(("podman_image", _tag(image), image.place) for image in images.values())
-        return (("podman_storage", *shlex.split(self.config.podman_prefix), self.config.podman_path), *loads)
+    def before(self) -> tuple[Call, ...]:
+        return () if self._is_hpc else (("podman_storage", *self.program),)
+
+    def unpacking(self, container: str, image: Image) -> Call:
+        return () if self._is_hpc else ("podman_image", _tag(image), image.place)
 
     def opening(self, start: Started) -> Command:
         if start.mpi_flags is not None:

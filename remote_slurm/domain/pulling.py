@@ -51,7 +51,7 @@ def plan_images(request: CreateRequest, annotations: Annotations, runtime: Runti
     of = {each.name: image_of(each, prefix, runtime.suffix) for each in containers}
     wanted = pulled(of.values())
     known, warnings = logins(request, wanted, export=config.export_pod_data)
-    before = runtime.before(of)
+    before = runtime.before()
     files: list[File] = []
     calls: list[Call] = []
     if wanted or before or config.runtime_environment:
@@ -66,6 +66,12 @@ def plan_images(request: CreateRequest, annotations: Annotations, runtime: Runti
     if wanted and config.image_pull is not ImagePull.NODE:
         files.append(File("images.first", b"", 0o600))
     return Images(of, tuple(files), (*calls, *before), tuple(warnings), pulls=bool(wanted))
+
+
+def image_calls(name: str, image: Image, runtime: Runtime | None) -> tuple[Call, ...]:
+    """What the runner is told right before it starts the container of this name."""
+    step = runtime.unpacking(name, image) if runtime else ()
+    return (("from_image", image.key, *step),) if image.key or step else ()
 
 
 def _cache(config: Config) -> str:

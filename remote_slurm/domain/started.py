@@ -53,8 +53,11 @@ class Runtime(Protocol):
     def variables(self, variables: Variables) -> tuple[bytes, bytes]:
         """The file that `environment` names, and one of NUL-ended NAME=VALUE for what that cannot hold."""
 
-    def before(self, images: Mapping[str, Image]) -> tuple[Call, ...]:
-        """What the runner does once all images are there; `images` by the names of containers."""
+    def before(self) -> tuple[Call, ...]:
+        """What the runner does before any container starts."""
+
+    def unpacking(self, container: str, image: Image) -> Call:
+        """What it makes of a container's image once that is there; nothing, where images are used as they are."""
 
     def opening(self, start: Started) -> Command:
         """The program and what it is to do, with what is always said."""

@@ -3,12 +3,20 @@
 # Images, and what container runtimes need beside them; job.sh says which, before it starts containers:
 #
 #   runtime_environment CACHE     where the runtime keeps what is its own
-#   images RETRIES NAME...        bring what the file `images` names into the cache, with as many retries; the containers
+#   images RETRIES NAME...        bring what the file `images` names into the cache; the containers wait for it
 #   podman_storage PROGRAM...     a storage for this job alone, where podman unpacks images
-#   podman_image TAG FILE         an archive or a folder becomes an image there
+#   enroot_storage                likewise
+#
+# And of the next container:
+#
+#   from_image KEY [FUNCTION WORD...]      it needs this image of the file `images`, and something to be made of it
+#   podman_image TAG FILE                  an archive or a folder becomes an image in the job's storage
 #   enroot_container NAME FILE PROGRAM...  an image becomes a container there
 #
-# What fails sets `failed`, and no container starts any more.
+# An image that cannot be had holds up its own containers, and none that has its own: what watches over each of them tries
+# again, up to RETRIES times, and ends it then: a job cannot wait for ever, as a kubelet does.
+
+pull_backoff=10  # seconds, as on a kubelet: 10 s, 20 s, 40 s, ... and never more than 300 s
 
 runtime_environment() {
     local cache=$1 pod=$PWD temporary
@@ -18,21 +26,17 @@ runtime_environment() {
 }
 
 images() {
-    local retries=$1 seconds=10
+    image_retries=$1
     shift
-    rm -f image.tries
     waits ContainerCreating "images are being pulled on $(hostname)" "$@"
-    until [[ -n $failed ]] || pull_images; do
-        if ((retries-- == 0)); then
-            failed="ErrImagePull: $(<image.failed)"
-            return
-        fi
-        say "$(<image.failed); it is tried again in $seconds s"
-        waits ErrImagePull "$(<image.failed)" "$@"
-        sleep "$seconds" &
-        await "$!"
-        seconds=$((seconds < 160 ? seconds * 2 : 300))
-    done
+    # in a process of its own, so that a stop is noticed while it runs
+    /bin/sh ./pull.sh node . &
+    await "$!"
+}
+
+from_image() {
+    image=$1
+    image_step=("${@:2}")
 }
 
 # waits REASON MESSAGE NAME...: these containers have not started, and why. Whatever comes of them is recorded later, which
@@ -46,11 +50,52 @@ waits() {
     done
 }
 
-# In a process of its own, so that a stop is noticed while it runs.
-pull_images() {
-    /bin/sh ./pull.sh node . &
-    await "$!"
-    [[ -n $failed ]] || return "$code"
+# In the supervisor: whether the container has its image. It tells why not as a kubelet does, and in `no_image` at the end.
+await_image() {
+    local retries=$image_retries seconds=$pull_backoff late=
+    [[ -z $no_image ]] || return
+    trap 'stop_waiting' TERM
+    until [[ -n $stopping ]] || is_pulled; do
+        no_image="ErrImagePull: $(words_of_pull)"
+        ((retries-- > 0)) || return
+        late=yes
+        say "$(words_of_pull); it is tried again in $seconds s"
+        reason=ErrImagePull record "$name" waiting "$(now)" 0 0 0 "$(words_of_pull)"
+        sleep_unless_stopped "$seconds"
+        seconds=$((seconds < 160 ? seconds * 2 : 300))
+        [[ -n $stopping ]] || pull_again
+    done
+    no_image=
+    [[ -z $stopping ]] || { no_image=$(why_stopped); return; }
+    [[ -z $late ]] || { make_of_image && may_mount || no_image=${no_image:-$failed}; }
+}
+
+stop_waiting() {
+    interrupted=yes
+    stopping=yes
+    [[ -z $puller ]] || kill -TERM "$puller" 2>/dev/null
+}
+
+pull_again() {
+    /bin/sh ./pull.sh node . "$image" &
+    puller=$!
+    await "$puller"
+    puller=
+}
+
+# A pull that fails now counts more than an image of a run before Slurm requeued the job.
+is_pulled() {
+    [[ -z $image ]] || [[ -e image/$image && ! -s image.failed && ! -s image.failed.$image ]]
+}
+
+words_of_pull() {
+    cat "image.failed.$image" 2>/dev/null || cat image.failed 2>/dev/null || echo "the pull of its image has ended"
+}
+
+# Sets `no_image`, if it fails. Several containers may have one image.
+make_of_image() {
+    ((${#image_step[@]})) && is_pulled || return 0
+    no_image=$("${image_step[@]}" 2>&1) && no_image=
 }
 
 # --- podman ----------------------------------------------------------------------------------------------------------
@@ -92,9 +137,14 @@ storage_conf() {
 }
 
 podman_image() {
-    [[ -z $failed ]] || return
     local said
-    said=$(unpack_for_podman "$2" "$1" 2>&1) || failed="image $2 cannot be used by ${podman[*]}: $said"
+    [[ -e .runner/${1##*/} ]] && return
+    if said=$(unpack_for_podman "$2" "$1" 2>&1); then
+        : >".runner/${1##*/}"
+    else
+        echo "image $2 cannot be used by ${podman[*]}: $said"
+        return 1
+    fi
 }
 
 unpack_for_podman() {
@@ -122,10 +172,16 @@ close_storage() {
 
 # --- enroot ----------------------------------------------------------------------------------------------------------
 
+# Containers of all pods have the same names, and RuntimeEnvironment may name a folder that jobs share.
+enroot_storage() {
+    export ENROOT_DATA_PATH=$ENROOT_DATA_PATH/remote-slurm-$SLURM_JOB_ID
+    leftovers+=("$ENROOT_DATA_PATH")
+}
+
 enroot_container() {
-    [[ -z $failed ]] || return
     local name=$1 image=$2 said
     shift 2
-    said=$("$@" create --force --name "$name" "$image" 2>&1 </dev/null) ||
-        failed="image $image cannot be used by $*: $said"
+    said=$("$@" create --force --name "$name" "$image" 2>&1 </dev/null) && return
+    echo "image $image cannot be used by $*: $said"
+    return 1
 }

@@ -3,12 +3,13 @@
 # Brings the images that a pod names into the cache of its site, each one once, however many pods ask for it. Travels in
 # the pod's folder, beside the file `images` that says which, and runs on nodes and on login nodes: plain POSIX shell.
 #
-#   pull.sh node POD     pull what is missing, now; exit code 0: POD/image/KEY is there for each image
-#   pull.sh ask POD      the same question on a login node, where a process of its own pulls. Says one line:
-#                        `ready`, `pulling NAME`, `failing WORDS` (it will be tried again) or `failed WORDS`
-#   pull.sh work CACHE   that process: pulls what waits in the cache's queue, one image at a time, and ends
+#   pull.sh node POD [KEY]   pull what is missing, now, of all images or of one; exit code 0: each is there as POD/image/KEY
+#   pull.sh ask POD          the same question on a login node, where a process of its own pulls. Says one line:
+#                            `ready`, `pulling NAME`, `failing WORDS` (it will be tried again) or `failed WORDS`
+#   pull.sh work CACHE       that process: pulls what waits in the cache's queue, one image at a time, and ends
 #
-# What went wrong stands in POD/image.failed, and how often it did in POD/image.tries.
+# What went wrong stands in POD/image.failed, and how often it did in POD/image.tries; of one image on a node, in
+# POD/image.failed.KEY.
 #
 # In the cache, KEY is an image. A pull writes under a hidden name first, and has a claim meanwhile: .KEY.claim.N, made by
 # mkdir, which is exclusive on every file system, and touched while the pull lives. One that is not touched any more is
@@ -22,7 +23,7 @@ beat_seconds=20
 
 main() {
     case $1 in
-        node) open_pod "$2" && node ;;
+        node) open_pod "$2" && node "${3-}" ;;
         ask) { open_pod "$2" && ask; } || say "failing $(cat "$pod/image.failed")" ;;
         work) open_cache "$2" && work ;;
     esac
@@ -58,7 +59,8 @@ open_cache() {
 
 fail() {
     [ -n "${pod-}" ] || return
-    printf '%s\n' "$1" >"$pod/.image.failed" && mv -f "$pod/.image.failed" "$pod/image.failed"
+    failure=image.failed${on_node:+".$key"}
+    printf '%s\n' "$1" >"$pod/.$failure" && mv -f "$pod/.$failure" "$pod/$failure"
     printf '%s\n' "$(($(tries) + 1))" >"$pod/image.tries"
 }
 
@@ -225,10 +227,18 @@ unchanged() {
 
 # --- on a node -------------------------------------------------------------------------------------------------------
 
-node() {
+# What cannot be had keeps nobody else from theirs.
+node() {  # [KEY]
     rm -f "$pod/image.failed"
-    image() { bring "$@" || exit 1; }
+    on_node=yes wanted=$1 missing=
+    image() {
+        [ "${wanted:-$1}" = "$1" ] || return 0
+        key=$1
+        rm -f "$pod/image.failed.$key"
+        bring "$@" || missing=yes
+    }
     images
+    [ -z "$missing" ]
 }
 
 # bring KEY POLICY NAME WORDS...

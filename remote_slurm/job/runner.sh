@@ -138,7 +138,7 @@ init_container() {
     [[ -n ${supervisors-} ]] || return
     await_containers
     if ((worst != 0)) && [[ -z $failed ]]; then
-        failed="init container $1 ended with exit code $worst"
+        failed=$(cat ".runner/$1.no-image" 2>/dev/null || echo "init container $1 ended with exit code $worst")
     fi
 }
 
@@ -148,6 +148,7 @@ container() {
 
 start() {
     local time
+    [[ -n $failed ]] || make_of_image
     if [[ -n $failed ]]; then
         time=$(now)
         say "container $1 is not started: $failed"

@@ -16,7 +16,7 @@ sidecar_container() {
     supervisors=()
     until [[ -e .runner/$1.started || -n $failed ]]; do
         if ! kill -0 "${sidecars[${#sidecars[@]} - 1]}" 2>/dev/null; then
-            failed="sidecar $1 could not be started"
+            failed=$(cat ".runner/$1.no-image" 2>/dev/null || echo "sidecar $1 could not be started")
         fi
         sleep 0.1
     done

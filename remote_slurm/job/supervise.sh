@@ -5,6 +5,7 @@
 # What job.sh says of a container, it says right before it.
 expect_nothing() {
     policy=Never rules=()
+    image='' image_step=() no_image=''
     message_file='' message_policy=File
     joins='' world=()
     post_start=() pre_stop=() stop_signal=TERM
@@ -19,11 +20,13 @@ supervise() {
     shift
     set -m  # the container becomes a process group: all of it can be signalled
     supervisor=$BASHPID
-    stopping='' hopeless='' child='' killer='' backoff=0
+    stopping='' hopeless='' child='' killer='' puller='' backoff=0
     trap stop_container TERM
     trap heed USR1
     # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
     [[ -e .stopping ]] && exit 143
+    await_image
+    [[ -z $no_image ]] || end_without_image
     run_once "$@"
     while is_restarted && await_restart; do
         may_mount || { code=1 signal=0 reason='' message="not started again: $failed"; break; }
@@ -32,6 +35,14 @@ supervise() {
     end_message
     record "$name" terminated "$run_began" "$run_ended" "$code" "$signal" "$message"
     exit "$code"
+}
+
+end_without_image() {
+    local time
+    time=$(now)
+    printf '%s\n' "$no_image" >".runner/$name.no-image"
+    record "$name" terminated "$time" "$time" 1 0 "not started: $no_image"
+    exit 1
 }
 
 # Sets run_began, run_ended, code, signal and message.

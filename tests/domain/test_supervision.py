@@ -139,7 +139,7 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
 )
 def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:
     calls = told({"lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
-    assert calls[0] == ("world", *words)
+    assert ("world", *words) in calls
 
 
 def test_singularity_joins_or_starts_another_container_by_the_same_words() -> None:

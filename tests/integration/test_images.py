@@ -19,6 +19,7 @@ from remote_slurm.cli.request import create_request
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RUNTIMES = ("apptainer", "podman")
+BUSYBOX = "/srv/images/busybox"
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +148,21 @@ def arguments(site: Site) -> str:
     return site.exec(f"{each} || true")
 
 
-def test_an_image_that_does_not_exist_fails_the_pod_with_the_runtimes_words(
+def test_an_image_that_does_not_exist_fails_its_container_and_others_run_to_their_end(
     served: Serving, registry: Registry
 ) -> None:
-    none = served.vk.create(marked(f"docker://{registry.host}/none:1")).until_over()
-    assert none.phase == "Failed"
-    assert "manifest unknown" in none.terminated("c")["message"]
-    assert none.exit_code("c") == 1
+    none = f"docker://{registry.host}/none:1"
+    runs = sh("runs", "cat /mark; sleep 2", image=registry.push(f"{served.runtime}/beside:1", mark="beside"))
+    beside = served.vk.create(request(pod(sh("c", "true", image=none), runs)))
+    first = served.vk.create(request(pod(runs, initContainers=[sh("first", "true", image=none)])))
+    beside.until_over()
+    assert (beside.phase, beside.exit_code("c"), beside.exit_code("runs")) == ("Failed", 1, 0)
+    assert "ErrImagePull" in beside.terminated("c")["message"]
+    assert "manifest unknown" in beside.terminated("c")["message"]
+    assert beside.log("runs").endswith("beside")
+    assert first.until_over().phase == "Failed"
+    for each in ("first", "runs"):
+        assert "manifest unknown" in first.terminated(each)["message"]
 
 
 def test_a_pull_that_fails_is_tried_again_and_says_so_meanwhile(site: Site, serve: Serve, registry: Registry) -> None:
@@ -162,9 +171,13 @@ def test_a_pull_that_fails_is_tried_again_and_says_so_meanwhile(site: Site, serv
     uri = registry.push("again/app:1", mark="again")
     registry.fails = "out of order"
     try:
-        again = served.vk.create(marked(uri))
+        shared = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+        late = sh("c", "cat /mark; touch /shared/there", image=uri, **shared)
+        runs = sh("d", "until [ -e /shared/there ]; do sleep 0.1; done", image=BUSYBOX, **shared)
+        again = served.vk.create(request(pod(late, runs, volumes=[{"name": "shared", "emptyDir": {}}])))
         again.until_true(lambda: again.state("c").get("waiting", {}).get("reason") == "ErrImagePull", "its pull failed")
         assert "out of order" in again.state("c")["waiting"]["message"]
+        again.until_running("d")
     finally:
         registry.fails = ""
     assert again.until_over(180).log("c").endswith("again")

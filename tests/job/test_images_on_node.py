@@ -1,6 +1,7 @@
 """images.sh in a job: what a pull that fails, or is stopped, means for the pod's containers."""
 
-from node import Node, sh, until
+import pytest
+from node import Job, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import words
@@ -8,25 +9,122 @@ from remote_slurm.domain.shell import words
 
 def images(node: Node, runtime: str) -> str:
     """Calls of a job whose image is pulled by a line of shell; `@` in it is the file to write."""
+    names(node, {"app": runtime})
+    return f"{BRING} 0 main side\n{container('main', 'cat image/app.sif')}"
+
+
+def names(node: Node, runtimes: dict[str, str]) -> None:
+    """Images by what pulls them."""
     settings = "cache=../cache\nmode=node\nretries=0\ndays=30\nmegabytes=100\n"
-    call = words(("image", "app.sif", "IfNotPresent", "docker://app", "sh", "-c", runtime, "runtime", "@"))
-    (node.pod / "images").write_text(f"{settings}images() {{\n{call}\n}}\n")
+    calls = "\n".join(
+        words(("image", f"{name}.sif", "IfNotPresent", f"docker://{name}", "sh", "-c", runtime, "runtime", "@"))
+        for name, runtime in runtimes.items()
+    )
+    (node.pod / "images").write_text(f"{settings}images() {{\n{calls}\n}}\n")
     (node.pod / "runtime.sh").write_text('[ -n "$cache" ] && [ -n "$pod" ]\n')
-    return f"runtime_environment ../cache\nimages 0 main side\ncontainer main {sh('cat image/app.sif')}\n"
+
+
+BRING = "runtime_environment ../cache\nimages"
+BROKEN = "echo 'FATAL: no such image'; exit 255"
+FINE = 'printf pulled >"$1"'
+
+
+def container(name: str, script: str, image: str = "app", verb: str = "container") -> str:
+    return f"from_image {image}.sif\n{verb} {name} {sh(script)}\n"
 
 
 def test_an_image_is_there_before_containers_start(node: Node) -> None:
-    assert node.run(images(node, 'printf pulled >"$1"')).code == 0
+    assert node.run(images(node, FINE)).code == 0
     assert node.log("main") == "pulled"
 
 
-def test_an_image_that_cannot_be_pulled_ends_every_container_with_the_runtimes_words(node: Node) -> None:
-    calls = images(node, "echo 'FATAL: no such image'; exit 255")
-    assert node.run(f"{calls}container side true").code == 1
+def test_an_image_that_cannot_be_pulled_ends_its_containers_with_the_runtimes_words(node: Node) -> None:
+    calls = images(node, BROKEN)
+    assert node.run(f"{calls}{container('side', 'touch ran')}").code == 1
     for name in ("main", "side"):
         assert node.ended(name).exit_code == 1
         assert "ErrImagePull: image docker://app could not be pulled" in node.ended(name).message
         assert "FATAL: no such image" in node.ended(name).message
+    assert not (node.pod / "ran").exists()
+
+
+def test_containers_that_have_their_images_run_to_their_end_meanwhile(node: Node) -> None:
+    names(node, {"bad": BROKEN, "app": FINE})
+    calls = f"{container('main', 'true', 'bad')}{container('side', 'cat image/app.sif; exit 3')}container path true\n"
+    assert node.run(f"{BRING} 0 main side path\n{calls}").code == 3
+    assert node.ended("main").message.startswith("not started: ErrImagePull: image docker://bad could not be pulled")
+    assert (node.ended("side").exit_code, node.log("side")) == (3, "pulled")
+    assert node.ended("path").exit_code == 0
+
+
+@pytest.mark.parametrize("verb", ["init_container", "sidecar_container"])
+def test_an_image_that_an_init_container_lacks_keeps_all_that_follow_from_starting(node: Node, verb: str) -> None:
+    names(node, {"bad": BROKEN, "app": FINE})
+    calls = f"{container('first', 'true', 'bad', verb)}{container('main', 'touch ran')}"
+    assert node.run(f"{BRING} 0 first main\n{calls}").code == 1
+    assert not (node.pod / "ran").exists()
+    for name in ("first", "main"):
+        assert node.ended(name).message.startswith("not started: ErrImagePull: image docker://bad")
+
+
+def retried(node: Node, seconds: int) -> Job:
+    """A job whose container `main` waits so long for the second pull of an image, and `side` has its own."""
+    names(node, {"bad": f'[ -e {node.root}/fixed ] && printf late >"$1"', "app": FINE})
+    main, side = (
+        container("main", "cat image/bad.sif", "bad"),
+        container("side", "until [ -e go ]; do sleep 0.02; done"),
+    )
+    return node.start(f"pull_backoff={seconds}\n{BRING} 1 main side\n{main}{side}")
+
+
+def waits_for_its_image(node: Node) -> bool:
+    record = node.record("main")
+    return record is not None and record.reason == "ErrImagePull" and "docker://bad" in record.message
+
+
+def test_a_pull_is_tried_again_while_others_run(node: Node) -> None:
+    job = retried(node, 1)
+    until(lambda: waits_for_its_image(node) and node.is_running("side"))
+    (node.root / "fixed").touch()
+    until(lambda: (record := node.record("main")) and record.phase is ContainerPhase.TERMINATED)
+    assert node.is_running("side")
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+    assert node.log("main") == "late"
+
+
+def test_who_waits_for_an_image_can_be_stopped(node: Node) -> None:
+    job = retried(node, 600)
+    until(lambda: waits_for_its_image(node) and node.is_running("side"))
+    job.term()
+    assert job.end().code == 143
+    assert node.ended("main").message == "not started: the job was told to stop"
+
+
+def test_what_is_mounted_is_looked_at_again_when_an_image_comes_late(node: Node) -> None:
+    """A container that was not kept waiting may have put a link in its place."""
+    (node.pod / "volumes/work").mkdir(parents=True)
+    names(node, {"bad": f'[ -L {node.pod}/volumes/work/sub ] && printf late >"$1"', "app": FINE})
+    swap = "cd volumes/work && rmdir sub && ln -s / sub"
+    main, side = container("main", "touch ran", "bad"), container("side", swap)
+    calls = f"{BRING} 1 main side\nsub_path volumes/work sub\n{main}{side}"
+    assert node.run(f"pull_backoff=1\n{calls}").code == 1
+    assert "subPath sub leads out of its volume" in node.ended("main").message
+    assert not (node.pod / "ran").exists()
+
+
+def test_what_is_made_of_an_image_is_made_once_it_is_there_and_tells_why_not(node: Node) -> None:
+    names(node, {"bad": BROKEN, "app": FINE})
+    make = 'make() { [ -e image/$1 ] && [ $2 = fine ] && touch made.$1 || { echo "no use: $2"; return 1; }; }'
+    calls = [
+        f"from_image {image}.sif make {image}.sif {how}\ncontainer {name} true\n"
+        for name, image, how in (("main", "app", "fine"), ("side", "app", "poor"), ("third", "bad", "fine"))
+    ]
+    assert node.run(f"{make}\n{BRING} 0 main side third\n{''.join(calls)}").code == 1
+    assert (node.pod / "made.app.sif").exists()
+    assert node.ended("main").exit_code == 0
+    assert node.ended("side").message == "not started: no use: poor"
+    assert "docker://bad could not be pulled" in node.ended("third").message
 
 
 def test_containers_wait_while_images_are_pulled_and_a_stop_ends_that(node: Node) -> None:

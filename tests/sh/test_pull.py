@@ -55,8 +55,8 @@ class Site:
         (folder / "pull.sh").write_bytes(SCRIPTS["pull.sh"])
         return folder
 
-    def start(self, verb: str, folder: Path) -> subprocess.Popen[str]:
-        command = [*self.shell, str(folder / "pull.sh"), verb, str(folder)]
+    def start(self, verb: str, folder: Path, *key: str) -> subprocess.Popen[str]:
+        command = [*self.shell, str(folder / "pull.sh"), verb, str(folder), *key]
         stdout = subprocess.PIPE if verb == "ask" else subprocess.DEVNULL
         return subprocess.Popen(command, env=self.environment, stdout=stdout, text=True, cwd=self.root)
 
@@ -134,7 +134,7 @@ def test_always_asks_again_and_running_pods_keep_what_they_have(site: Site) -> N
 def test_never_means_never(site: Site) -> None:
     pod = site.pod("one", "app", policy="Never")
     assert site.pull(pod) == 1
-    assert "imagePullPolicy is Never" in (pod / "image.failed").read_text()
+    assert "imagePullPolicy is Never" in (pod / "image.failed.app.sif").read_text()
     assert site.pull(site.pod("two", "app")) == 0
     assert site.pull(pod) == 0
     assert len(site.calls()) == 1
@@ -144,12 +144,25 @@ def test_a_pull_that_fails_is_told_in_the_runtimes_words_and_leaves_nothing(site
     site.broken.write_text("FATAL:   no such image\n")
     pod = site.pod("one", "app")
     assert site.pull(pod) == 1
-    told = (pod / "image.failed").read_text()
+    told = (pod / "image.failed.app.sif").read_text()
     assert told.startswith("image docker://app could not be pulled on ")
     assert told.endswith(": FATAL:   no such image \n")
     assert site.left() == []
     site.broken.unlink()
     assert site.pull(pod) == 0
+
+
+def test_an_image_that_cannot_be_had_keeps_no_other_from_coming_and_can_be_asked_for_alone(site: Site) -> None:
+    pod = site.pod("one", "bad", "good")
+    (site.root / "runtime").write_text('#!/bin/sh\necho "$3" >>"$CALLS"; [ "$3" != bad ] && echo ok >"$2"\n')
+    assert site.pull(pod) == 1
+    assert (pod / "image/good.sif").exists()
+    assert [path.name for path in pod.glob("image.failed*")] == ["image.failed.bad.sif"]
+    assert site.start("node", pod, "bad.sif").wait(60) == 1
+    assert site.calls() == ["bad", "good", "bad"]
+    (site.root / "runtime").write_text('#!/bin/sh\necho ok >"$2"\n')
+    assert site.start("node", pod, "bad.sif").wait(60) == 0
+    assert list(pod.glob("image.failed*")) == []
 
 
 def test_a_pull_that_is_stopped_leaves_nothing(site: Site) -> None:
