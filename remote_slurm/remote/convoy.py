@@ -1,7 +1,7 @@
-"""Submissions on their way: pods that arrive together travel together, and each is answered by itself.
+"""Pods on their way to the site: those that arrive together travel together, and each is answered by itself.
 
-A pod that comes while little is under way leaves at once, alone. While RUNS scripts are under way, others gather, and
-each script that ends makes room for one that takes a fair share of them along.
+A pod that comes while little is under way leaves at once, alone. While as many scripts as may be are under way, others
+gather, and each script that ends makes room for one that takes a fair share of them along.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import copy
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed, SiteError
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 # As many sbatch run at once, however many pods come; other work has sessions of its own left
 RUNS = 4
@@ -69,45 +72,58 @@ class Unpullable:
 Submission = Submitted | Attempted | SbatchFailed | Deleted | Stored | Pulling | Unpullable
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The pod can be submitted again."""
+
+
 class Send(Protocol):
-    """Runs submit.sh for some pods, by name with their archives; `heard` gets its output as it comes."""
+    """Runs a script for some pods, by name with their payloads; `heard` gets its output as it comes."""
 
     def __call__(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> Awaitable[None]: ...
 
 
+class Read(Protocol[_T_co]):
+    """What a line `>WORD POD REST` tells of the pod, after the lines `>said POD WORDS`; None where it tells nothing."""
+
+    def __call__(self, word: str, rest: str, said: str) -> _T_co | None: ...
+
+
 @dataclass(eq=False, slots=True)
-class _Traveller:
+class _Traveller(Generic[_T]):
     pod: str
     payload: bytes
-    answer: asyncio.Future[Submission] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[_T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Convoy:
-    """Lives in one event loop."""
+class Convoy(Generic[_T]):
+    """Lives in one event loop; at most `runs` of its scripts are under way."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, read: Read[_T], runs: int = RUNS) -> None:
         self._send = send
-        self._waiting: deque[_Traveller] = deque()
+        self._read = read
+        self._most_runs = runs
+        self._waiting: deque[_Traveller[_T]] = deque()
         self._runs: set[asyncio.Task[None]] = set()
 
-    async def submit(self, pod: str, payload: bytes) -> Submission:
-        """What became of the pod's submission. Raises SiteError; whoever stops waiting does not stop what has left."""
-        traveller = _Traveller(pod, payload)
+    async def ask(self, pod: str, payload: bytes = b"") -> _T:
+        """What the site tells of the pod. Raises SiteError; whoever stops waiting does not stop what has left."""
+        traveller: _Traveller[_T] = _Traveller(pod, payload)
         self._waiting.append(traveller)
         self._depart()
         return await traveller.answer
 
     def _depart(self) -> None:
-        while len(self._runs) < RUNS and (group := self._group()):
-            run = asyncio.create_task(self._travel(group), name=f"submit {len(group)}")
+        while len(self._runs) < self._most_runs and (group := self._group()):
+            run = asyncio.create_task(self._travel(group), name=f"convoy of {len(group)}")
             self._runs.add(run)
             run.add_done_callback(self._arrived)
 
-    def _group(self) -> dict[str, _Traveller]:
+    def _group(self) -> dict[str, _Traveller[_T]]:
         """A fair share of those who wait, so that all runs end at about the same time."""
         waiting = [each for each in self._waiting if not each.answer.done()]  # who is gone does not travel
-        share = min(MOST_PODS, -(-len(waiting) // RUNS))
-        group: dict[str, _Traveller] = {}
+        share = min(MOST_PODS, -(-len(waiting) // self._most_runs))
+        group: dict[str, _Traveller[_T]] = {}
         size = 0
         self._waiting.clear()
         for each in waiting:
@@ -118,14 +134,14 @@ class Convoy:
                 group[each.pod] = each
         return group
 
-    async def _travel(self, group: dict[str, _Traveller]) -> None:
-        answers = Answers()
+    async def _travel(self, group: dict[str, _Traveller[_T]]) -> None:
+        answers = Answers(self._read)
 
         def heard(data: bytes) -> None:
             for pod, outcome in answers.feed(data):
                 _settle(group.get(pod), outcome)
 
-        lost: SiteError = OutcomeUnknown("the site's answer to a submission broke off")
+        lost: SiteError = OutcomeUnknown("the site's answer broke off")
         try:
             await self._send({each.pod: each.payload for each in group.values()}, heard)
         except SiteError as error:
@@ -140,7 +156,7 @@ class Convoy:
             self._depart()
 
 
-def _settle(traveller: _Traveller | None, outcome: Submission | SiteError) -> None:
+def _settle(traveller: _Traveller[_T] | None, outcome: _T | SiteError) -> None:
     """The first answer counts; some have stopped waiting for theirs."""
     if traveller is None or traveller.answer.done():
         return
@@ -159,15 +175,28 @@ _WITH_WORDS: Mapping[str, Callable[[str], Submission]] = {
 _WITHOUT_WORDS: Mapping[str, Submission] = {"attempted": Attempted(), "deleted": Deleted(), "stored": Stored()}
 
 
-class Answers:
-    """Takes the output of submit.sh apart as it comes."""
+def submission(word: str, rest: str, said: str) -> Submission | None:
+    """What submit.sh tells of a pod."""
+    if word in _WITH_WORDS:
+        return _WITH_WORDS[word](rest)
+    return SbatchFailed(said) if word == "failed" else _WITHOUT_WORDS.get(word)
 
-    def __init__(self) -> None:
+
+def withdrawal(word: str, rest: str, said: str) -> Withdrawn | None:  # noqa: ARG001 - it has no more to say
+    """What withdraw.sh tells of a pod."""
+    return Withdrawn() if word == "withdrawn" else None
+
+
+class Answers(Generic[_T]):
+    """Takes the output of such a script apart as it comes."""
+
+    def __init__(self, read: Read[_T]) -> None:
+        self._read = read
         self._rest = b""
         self._said: dict[str, list[str]] = {}
         self._messages: list[str] = []
 
-    def feed(self, data: bytes) -> Iterator[tuple[str, Submission | SiteError]]:
+    def feed(self, data: bytes) -> Iterator[tuple[str, _T | SiteError]]:
         """The pods of which all that has come so far tells the outcome."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -182,12 +211,8 @@ class Answers:
             elif outcome := self._outcome(word, pod, rest):
                 yield pod, outcome
 
-    def _outcome(self, word: str, pod: str, rest: str) -> Submission | SiteError | None:
-        if word in _WITH_WORDS:
-            return _WITH_WORDS[word](rest)
-        if word == "failed":
-            return SbatchFailed("\n".join(self._said.get(pod, [])))
+    def _outcome(self, word: str, pod: str, rest: str) -> _T | SiteError | None:
         if word == "short":
             why = "; ".join(filter(None, self._messages)) or "no space left?"
             return RemoteFailed(f"the pod's files could not be written at the site: {why}")
-        return _WITHOUT_WORDS.get(word)
+        return self._read(word, rest, "\n".join(self._said.get(pod, [])))

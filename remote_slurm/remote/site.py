@@ -34,7 +34,7 @@ from remote_slurm.domain.slurm import (
     step_command,
 )
 from remote_slurm.errors import RemoteFailed, Superseded
-from remote_slurm.remote.convoy import Convoy, SbatchFailed, Submission
+from remote_slurm.remote.convoy import Convoy, SbatchFailed, Submission, Withdrawn, submission, withdrawal
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line, Result
 from remote_slurm.remote.unhurried import unhurried
@@ -46,6 +46,8 @@ _SH = files("remote_slurm.remote") / "sh"
 _SUBMIT_SECONDS = 30
 _TURN_SECONDS = 10
 _ID_SECONDS = 3
+
+_KEPT = b"kept"
 
 
 class Shells(Protocol):
@@ -129,7 +131,9 @@ class Site:
         self.observer = observer or Observer()
         self._shells = shells
         self._config = config
-        self._convoy = Convoy(self._submit)
+        self._submissions: Convoy[Submission] = Convoy(self._submit, submission)
+        # one is under way while others gather: they come as fast as Slurm refuses
+        self._withdrawals: Convoy[Withdrawn] = Convoy(self._withdraw, withdrawal, runs=1)
         self._owner = owner
         self._name = secrets.token_hex(6)
         self._epoch = ""
@@ -150,7 +154,7 @@ class Site:
     async def submit(self, pod: str, payload: bytes) -> Submission:
         """Create the pod's job, or find out what became of it; can be called again at any time."""
         with self.observer.operation("submit", pod):
-            outcome = await self._convoy.submit(pod, payload)
+            outcome = await self._submissions.ask(pod, payload)
         if isinstance(outcome, SbatchFailed):
             self.observer.slurm_failed("sbatch")
         return outcome
@@ -192,8 +196,15 @@ class Site:
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         """Undo the attempt after sbatch said no for certain."""
-        values = {"pod": pod, "keep_folder": "yes" if keep_folder else ""}
-        (await self._ask("withdraw", values)).require("withdrawn")
+        with self.observer.operation("withdraw", pod):
+            await self._withdrawals.ask(pod, _KEPT if keep_folder else b"")
+
+    async def _withdraw(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> None:
+        kept = [pod for pod, folder in payloads.items() if folder == _KEPT]
+        values = {"kept": " ".join(kept), "dropped": " ".join(payloads.keys() - set(kept))}
+        script = self._script("withdraw", values)
+        result = await self._shells.run(script, deadline=_SUBMIT_SECONDS, heard=heard)
+        Answer.parse("withdraw", result.output.decode(errors="replace"))
 
     async def void(self, pod: str) -> str:
         """Make sure that no job of the pod will ever start anything; the id of the job that came first, or nothing."""

@@ -122,6 +122,27 @@ async def test_a_refusal_for_now_that_is_taken_back_half_is_asked_again_by_the_n
     await asyncio.gather(*map(killed_at, FEW))
 
 
+async def test_refusals_that_are_taken_back_together_and_half_are_told_again(tmp_path: Path) -> None:
+    """None of them is ever an attempt whose outcome nobody knows."""
+    kept, dropped = ["ns-1", "ns-2"], ["ns-3", "ns-4"]
+
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "withdraw", step)
+        account.refuse(NOT_REACHED)
+        account.submit(" ".join(kept + dropped), b"".join(map(packed, kept + dropped)))
+        account.ask("withdraw", kept=" ".join(kept), dropped=" ".join(dropped))
+        (account.slurm / "sbatch.refuses").unlink()
+        for pod in kept + dropped:
+            while isinstance(outcome := await account.site.submit(pod, packed(pod)), SbatchFailed):
+                assert outcome.message == NOT_REACHED
+                await account.site.withdraw(pod, keep_folder=pod in kept)
+            assert isinstance(outcome, Submitted)
+        assert account.jobs() == ["101", "102", "103", "104"]
+        assert step != max(FEW) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, FEW))
+
+
 async def test_a_refusal_for_good_that_is_taken_back_half_leaves_a_pod_that_can_be_created(tmp_path: Path) -> None:
     for step in FEW:
         account = mortal(tmp_path, "withdraw", step)

@@ -1,0 +1,59 @@
+"""withdraw.sh: refusals that come together are taken back together, in every shell that a site may have."""
+
+import asyncio
+
+import pytest
+from account import Account, LocalShells
+from payloads import packed
+
+from remote_slurm.errors import RemoteFailed
+from remote_slurm.remote.convoy import SbatchFailed, Submitted
+from remote_slurm.remote.session import Result
+from remote_slurm.remote.site import Site
+
+PODS = [f"ns-{number}" for number in range(12)]
+
+
+class CountedShells(LocalShells):
+    """How often each script went to the site."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.scripts: list[str] = []
+
+    def arrived(self, script: str, payload: bytes) -> Result:
+        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in script))
+        return super().arrived(script, payload)
+
+
+async def test_refusals_that_come_together_take_two_round_trips_however_many_they_are(each_account: Account) -> None:
+    shells = CountedShells(each_account)
+    site = Site(shells, each_account.config)
+    each_account.refuse("sbatch: error: QOSMaxSubmitJobPerUserLimit")
+    for outcome in await asyncio.gather(*(site.submit(pod, packed(pod)) for pod in PODS)):
+        assert isinstance(outcome, SbatchFailed)
+    kept = PODS[::2]
+    await asyncio.gather(*(site.withdraw(pod, keep_folder=pod in kept) for pod in PODS))
+    assert shells.scripts.count("withdraw") == 2  # the first one leaves at once
+    assert {path.name for path in each_account.root.iterdir()} == {".remote-slurm", *kept}
+    assert [pod for pod in kept if not (each_account.root / pod / "again").exists()] == []
+    assert list(each_account.claims.iterdir()) == []
+    (each_account.slurm / "sbatch.refuses").unlink()
+    for outcome in await asyncio.gather(*(site.submit(pod, packed(pod)) for pod in PODS)):
+        assert isinstance(outcome, Submitted)
+
+
+async def test_one_that_was_deleted_meanwhile_is_withdrawn_like_the_others(account: Account) -> None:
+    await account.site.recover()
+    await account.site.withdraw("ns-gone", keep_folder=True)
+    assert list(account.claims.iterdir()) == []
+
+
+async def test_a_refusal_stays_told_while_it_cannot_be_noted_that_it_is_asked_again(account: Account) -> None:
+    """As in a full home: a sidecar that starts anew would forget a pod that was accepted."""
+    account.refuse("sbatch: error: QOSMaxSubmitJobPerUserLimit")
+    refused = await account.site.submit(PODS[0], packed(PODS[0]))
+    (account.root / PODS[0] / "again").mkdir()
+    with pytest.raises(RemoteFailed, match="could not be written"):
+        await account.site.withdraw(PODS[0], keep_folder=True)
+    assert await account.site.submit(PODS[0], b"") == refused
