@@ -12,28 +12,60 @@ tcp_socket() {
     : 2>/dev/null <>"/dev/tcp/$1/$2" || { echo "no connection to $1 port $2"; return 1; }
 }
 
-# Any answer from 200 to 399 is a success; certificates are not verified, as on a kubelet.
+# Any answer from 200 to 399 is a success, and certificates are not verified. As a kubelet does it (pkg/probe/http),
+# redirections are followed to the same host, ten requests in all; another one is left alone, which is a success as well.
 http_get() {
-    local scheme=$1 host=$2 port=$3 path=$4 status=
+    local scheme=$1 host=$2 port=$3 path=$4 first=$2 status location asked=0 moved=
     shift 4
+    while ((asked++ < 10)); do
+        send_request "$@" || return
+        ((status >= 200 && status < 400)) || { echo "$scheme://$host:$port$path answers with status $status"; return 1; }
+        [[ $status == 30[12378] && -n $location ]] || return 0
+        read_location || { echo "$scheme://$host:$port$path redirects to what is no address of the web: $location"; return 1; }
+        [[ ${host,,} == "${first,,}" ]] || { echo "it redirects to another host, where nobody goes: $location"; return 0; }
+    done
+    echo "it redirects again and again, at last to $scheme://$host:$port$path"
+    return 1
+}
+
+# Sets `status`, and `location` where the answer is a redirection.
+send_request() {
+    status='' location=''
     if [[ $scheme == http ]]; then
-        status=$(http_request "$@" | plain_answer)
+        read -r status location < <(http_request "$@" | plain_answer)
     else
         tls_answer "$@" || return
     fi
-    if [[ -z $status ]]; then
-        echo "no answer from $scheme://$host:$port$path"
-        return 1
-    fi
-    ((status >= 200 && status < 400)) && return
-    echo "$scheme://$host:$port$path answers with status $status"
+    [[ -n $status && $status != 000 ]] && return
+    echo "no answer from $scheme://$host:$port$path"
     return 1
+}
+
+# Sets scheme, host, port and path to where `location` leads from there, and `moved` where it tells a host.
+read_location() {
+    local to=$location folder=${path%%\?*}
+    case $to in
+        //*) to=$scheme:$to moved=yes ;;
+        /*) to=$scheme://$host:$port$to ;;
+        \?*) to=$scheme://$host:$port$folder$to ;;
+        *://*) moved=yes ;;
+        *) to=$scheme://$host:$port${folder%/*}/$to ;;
+    esac
+    [[ ! $to =~ [[:cntrl:][:space:]] && $to =~ ^(https?|HTTPS?)://([A-Za-z0-9._-]+)(:([0-9]{1,5}))?([/?][^#]*)?(#.*)?$ ]] || return
+    scheme=${BASH_REMATCH[1],,} host=${BASH_REMATCH[2]} port=${BASH_REMATCH[4]} path=${BASH_REMATCH[5]}
+    [[ -n $port ]] || { port=80; [[ $scheme == http ]] || port=443; }
+    [[ $path == /* ]] || path=/$path
+}
+
+# The pod's own Host goes along as far as it stays where it was asked.
+is_for_here() {
+    [[ -z $moved || ${1,,} != host:* ]]
 }
 
 http_request() {
     local header host_header="Host: $host:$port"
     for header; do
-        [[ ${header,,} == host:* ]] && host_header=$header
+        [[ ${header,,} == host:* ]] && is_for_here "$header" && host_header=$header
     done
     printf '%s\r\n' "GET $path HTTP/1.1" "$host_header" 'User-Agent: kube-probe/remote-slurm' 'Accept: */*' \
         'Connection: close'
@@ -46,42 +78,50 @@ http_request() {
 plain_answer() {
     exec 3<>"/dev/tcp/$host/$port" || return
     cat >&3
-    status_of <&3
+    answer_of <&3
 } 2>/dev/null
 
-status_of() {
-    local line
-    IFS= read -r line && [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]] && echo "${BASH_REMATCH[1]}"
+# STATUS, and the address behind it where it is a redirection
+answer_of() {
+    local line status location=
+    IFS= read -r line && [[ $line =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]] || return
+    status=${BASH_REMATCH[1]}
+    while [[ $status == 3?? && -z $location ]] && IFS= read -r line && [[ -n ${line%$'\r'} ]]; do
+        [[ ${line,,} == location:* ]] && location=${line#*:}
+    done
+    printf '%s %s\n' "$status" "${location%$'\r'}"
 }
 
 # With whatever the node has, else with what the image has. Headers may be secrets: they stand in no command line.
 tls_answer() {
     if type -P curl >/dev/null; then
-        status=$(curl_config "$@" | curl --config -)
+        read -r status location < <(curl_config "$@" | curl --config -)
     elif type -P openssl >/dev/null; then
-        status=$(http_request "$@" | openssl s_client -quiet -connect "$host:$port" 2>/dev/null | status_of)
+        read -r status location < <(http_request "$@" | openssl s_client -quiet -connect "$host:$port" 2>/dev/null | answer_of)
     elif type -P wget >/dev/null; then
-        status=$(wget_answer "$@")
+        read -r status location < <(wget_answer "$@")
     elif ((${#world[@]})) && inside curl --version >/dev/null 2>&1; then
-        status=$(curl_config "$@" | inside curl --config -)
+        read -r status location < <(curl_config "$@" | inside curl --config -)
     elif ((${#world[@]})) && inside openssl version >/dev/null 2>&1; then
-        status=$(http_request "$@" | inside openssl s_client -quiet -connect "$host:$port" 2>/dev/null | status_of)
+        read -r status location < <(
+            http_request "$@" | inside openssl s_client -quiet -connect "$host:$port" 2>/dev/null | answer_of
+        )
     else
         echo "https needs curl, openssl or wget, and neither the node nor the image has one"
         return "$cannot"
     fi
-    [[ $status != 000 ]] || status=
+    return 0
 }
 
 curl_config() {
     local header
     printf '%s\n' silent insecure
     curl_option output /dev/null
-    curl_option write-out '%{http_code}'
+    curl_option write-out '%{http_code} %{redirect_url}\n'
     curl_option user-agent kube-probe/remote-slurm
     curl_option url "$scheme://$host:$port$path"
     for header; do
-        curl_option header "$header"
+        is_for_here "$header" && curl_option header "$header"
     done
 }
 
@@ -92,10 +132,12 @@ curl_option() {
 
 # It takes no options from a pipe.
 wget_answer() {
-    local options=.runner/wget.$BASHPID
-    printf 'header = %s\n' "$@" >"$options"
+    local header options=.runner/wget.$BASHPID
+    for header; do
+        is_for_here "$header" && printf 'header = %s\n' "$header"
+    done >"$options"
     wget --config="$options" --quiet --no-check-certificate --max-redirect=0 --tries=1 \
-        --server-response --output-document=/dev/null "$scheme://$host:$port$path" 2>&1 | sed 's/^ *//' | status_of
+        --server-response --output-document=/dev/null "$scheme://$host:$port$path" 2>&1 | sed 's/^ *//' | answer_of
     rm -f "$options"
 }
 

@@ -59,6 +59,7 @@ end_attendants() {
 
 # What it runs at the moment ends with it.
 attendant() {
+    local warned=''
     set -m
     exec 2>/dev/null
     trap 'kill_jobs; exit' TERM

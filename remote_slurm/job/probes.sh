@@ -56,6 +56,7 @@ verdict() {
         act "$1" "$4" "${@:8}"
         code=$?
         if ((code == 0)); then
+            [[ $8 == http_get ]] && tell_once "the $1 probe of container $name succeeds: $said"
             bad=0
             ((++good >= $5)) && return
         else
@@ -64,6 +65,11 @@ verdict() {
             ((++bad >= $6)) && return 1
         fi
     done
+}
+
+# What a kubelet would make a warning of.
+tell_once() {
+    [[ -n $said && $1 != "$warned" ]] && warned=$1 && say "$1"
 }
 
 pause() {

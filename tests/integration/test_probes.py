@@ -21,7 +21,7 @@ def free_port() -> int:
 def web(port: int) -> str:
     """A web server that has no page yet. The image's busybox knows how; the node's own may not."""
     path = "[ ! -d /srv/images ] || PATH=/srv/images/busybox/bin:$PATH"
-    return f"{path}; mkdir -p $DIR/www; exec busybox httpd -f -p 127.0.0.1:{port} -h $DIR/www"
+    return f"{path}; mkdir -p -m 777 $DIR/www/folder; exec busybox httpd -f -p 127.0.0.1:{port} -h $DIR/www"
 
 
 def put(served: Serving, a_pod: Json, name: str) -> None:
@@ -52,9 +52,9 @@ def test_a_container_waits_until_its_readiness_probe_succeeds_and_again_when_it_
 
 
 def test_http_and_tcp_probes_reach_the_container(served24: Serving) -> None:
-    """By the name of its port, with a query and headers."""
+    """By the name of its port, with a query and headers, and where it redirects them to."""
     port = free_port()
-    get = {"port": "web", "path": "/page?x=1", "httpHeaders": [{"name": "X-Probe", "value": "it's me"}]}
+    get = {"port": "web", "path": "/folder?x=1", "httpHeaders": [{"name": "X-Probe", "value": "it's me"}]}
     a_pod = with_folder(
         sh(
             "c",
@@ -66,7 +66,8 @@ def test_http_and_tcp_probes_reach_the_container(served24: Serving) -> None:
     )
     probed = served24.vk.create(request(a_pod))
     probed.until_true(lambda: "answers with status 404" in not_ready(probed), "there is no page yet")
-    put(served24, a_pod, "www/page")
+    assert "/folder/?x=1 answers" in not_ready(probed)
+    put(served24, a_pod, "www/folder/index.html")
     probed.until_running("c")
 
 

@@ -51,6 +51,7 @@ class Answers(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.status = 200
+        self.leads: dict[str, str] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -76,7 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, dict(self.headers)))
-        self.send_response(self.server.status)
+        to = self.server.leads.get(self.path)
+        status = self.server.status if to is None else 302
+        self.send_response(404 if self.path == "/missing" else status)
+        if to:
+            self.send_header("Location", to)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -221,6 +226,93 @@ def test_http_get(node: Node, answers: Answers, certificate: Path, scheme: str, 
     assert path == "/a?b=c&d"
     assert asked["Host"] == "example.org"
     assert asked["X-One"] == 'it\'s "quoted" \\ $HOME'
+
+
+class Get:
+    """What http_get makes of a path, and words for where the server is."""
+
+    def __init__(self, node: Node, answers: Answers, scheme: str, path: str) -> None:
+        self._node, self._path = node, path
+        self._call = f"http_get {scheme} 127.0.0.1 {answers.server_port}"
+        host = f"127.0.0.1:{answers.server_port}"
+        self.words = {"own": f"{scheme}://{host}", "host": host, "nobody": "where nobody goes:"}
+
+    def __call__(self, path: str) -> tuple[int, str]:
+        return action(self._node, f"{self._call} {quote(path)} 'A: b'", self._path)
+
+
+@pytest.fixture(params=["", "openssl", "curl", "wget"])
+def get(request: pytest.FixtureRequest, node: Node, answers: Answers, certificate: Path) -> Get:
+    """By the shell itself, and over TLS by each program that a node may have."""
+    tool: str = request.param
+    if tool and shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not on this machine")
+    if tool:
+        answers.over_tls(certificate)
+    return Get(node, answers, "https" if tool else "http", tools(node, *([tool] if tool else [])))
+
+
+@pytest.mark.parametrize(
+    ("leads", "code", "asked", "said"),
+    [
+        ({"/a?b": "/c?d=e#part"}, 0, ["/a?b", "/c?d=e"], ""),
+        ({"/a?b": "c", "/c": "?d"}, 0, ["/a?b", "/c", "/c?d"], ""),
+        ({"/a?b": "HOME"}, 0, ["/a?b", "/HOME"], ""),
+        ({"/a?b": "{own}/c"}, 0, ["/a?b", "/c"], ""),
+        ({"/a?b": "{own}"}, 0, ["/a?b", "/"], ""),
+        ({"/a?b": "//{host}/c"}, 0, ["/a?b", "/c"], ""),
+        ({"/a?b": "/missing"}, 1, ["/a?b", "/missing"], "{own}/missing answers with status 404"),
+        ({"/a?b": "http://127.0.0.1:1/x"}, 1, ["/a?b"], "no answer from http://127.0.0.1:1/x"),
+        (
+            {"/a?b": "http://other.example/x"},
+            0,
+            ["/a?b"],
+            "it redirects to another host, {nobody} http://other.example/x",
+        ),
+        ({"/a?b": "http://localhost:1/"}, 0, ["/a?b"], "it redirects to another host, {nobody} http://localhost:1/"),
+        ({"/a?b": ""}, 0, ["/a?b"], ""),
+        ({"/a?b": "/a?b"}, 1, ["/a?b"] * 10, "it redirects again and again, at last to {own}/a?b"),
+    ],
+)
+def test_redirections_are_followed_on_the_same_host(
+    get: Get, answers: Answers, leads: dict[str, str], code: int, asked: list[str], said: str
+) -> None:
+    answers.leads = {path: to.format_map(get.words) for path, to in leads.items()}
+    assert get("/a?b") == (code, said.format_map(get.words))
+    assert [path for path, _ in answers.asked] == asked
+    assert all(headers["A"] == "b" for _, headers in answers.asked)
+
+
+@pytest.mark.parametrize("leads", ["ftp://127.0.0.1/x", "http://[::1", "http://a b/", "http://127.0.0.1:x/"])
+def test_a_redirection_to_nowhere_fails(node: Node, answers: Answers, leads: str) -> None:
+    answers.leads = {"/": leads}
+    own = f"http://127.0.0.1:{answers.server_port}/"
+    said = f"{own} redirects to what is no address of the web: {leads}"
+    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} /") == (1, said)
+
+
+@pytest.mark.parametrize(
+    ("leads", "hosts"), [("/b", ["own.example"] * 2), ("//127.0.0.1:{port}/b", ["own.example", ""])]
+)
+def test_a_host_header_goes_along_unless_the_redirection_names_a_host(
+    node: Node, answers: Answers, leads: str, hosts: list[str]
+) -> None:
+    answers.leads = {"/": leads.format(port=answers.server_port)}
+    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} / 'Host: own.example'") == (0, "")
+    assert [headers["Host"] for _, headers in answers.asked] == [
+        host or f"127.0.0.1:{answers.server_port}" for host in hosts
+    ]
+
+
+def test_a_redirection_to_another_host_is_told_once(node: Node, answers: Answers) -> None:
+    answers.leads = {"/": "http://other.example/"}
+    probe = f"probe readiness {NOW} 1 3 '' http_get http 127.0.0.1 {answers.server_port} /\n"
+    job = node.start(f"{probe}container main {FOREVER}")
+    until(lambda: len(answers.asked) > 2)
+    assert node.is_running("main")
+    job.term()
+    said = "the readiness probe of container main succeeds: it redirects to another host"
+    assert job.end().output.count(said) == 1
 
 
 def tools(node: Node, *names: str) -> str:
