@@ -138,6 +138,7 @@ class Site:
         self._name = secrets.token_hex(6)
         self._epoch = ""
         self._root = ""  # DataRootFolder as the site spells it, once it has
+        self._seen: tuple[str, dict[str, Job]] = "", {}  # the root, and squeue's last lines that were read with it
         self._read: list[str] = []
         self._asked: list[str] = []
 
@@ -223,8 +224,17 @@ class Site:
         if code != "0":
             raise self._slurm_failed("squeue", f"squeue failed with exit code {code}: {answer.messages}")
         offset = float(clock or 0) - time.time()
-        root, lines = answer.root, answer.messages.split("\n")
-        return Queue(tuple([job async for line in unhurried(lines) if (job := parse_job(line, root))]), offset)
+        return Queue(await self._jobs(answer.root, answer.others), offset)
+
+    async def _jobs(self, root: str, lines: Iterable[str]) -> tuple[Job, ...]:
+        """Few lines of squeue change from one look to the next, and what did not change need not be read again."""
+        known = self._seen[1] if self._seen[0] == root else {}
+        jobs: dict[str, Job] = {}
+        async for line in unhurried(lines):
+            if job := known.get(line) or parse_job(line, root):
+                jobs[line] = job
+        self._seen = root, jobs
+        return tuple(jobs.values())
 
     async def records(self) -> list[Record]:
         """What runners recorded since the last call that came back. Raises Superseded."""
@@ -356,19 +366,24 @@ class Answer:
 
     script: str
     lines: tuple[tuple[str, str], ...]
-    messages: str
+    others: tuple[str, ...]
 
     @classmethod
     def parse(cls, script: str, output: str) -> Answer:
         lines = output.split("\n")
-        replies = (line[1:].partition(" ") for line in lines if line.startswith(">"))
-        others = "\n".join(line for line in lines if not line.startswith(">"))
+        replies = (line[1:].partition(" ") for line in lines if line[:1] == ">")
+        others = tuple([line for line in lines if line[:1] != ">"])
         answer = cls(script, tuple((word, rest) for word, _, rest in replies), others)
         if answer.has("unusable"):
-            raise RemoteFailed(f"DataRootFolder {answer.get('unusable')} cannot be used at the site: {others}")
+            raise RemoteFailed(f"DataRootFolder {answer.get('unusable')} cannot be used at the site: {answer.messages}")
         if answer.has("superseded"):
             raise Superseded("a newer sidecar has taken DataRootFolder over, and this one writes there no more")
         return answer
+
+    @property
+    def messages(self) -> str:
+        """All the other lines, as one text."""
+        return "\n".join(self.others)
 
     @property
     def root(self) -> str:

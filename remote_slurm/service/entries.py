@@ -96,7 +96,7 @@ class Entry:
         if self.job is not None and self.job.id != job.id:
             return  # a second job of the pod: the fence has ended it, or will
         self.missing_since, self.missing_polls = None, 0
-        if job.state.phase is Phase.UNKNOWN and self.job is not None:
+        if job is self.job or (job.state.phase is Phase.UNKNOWN and self.job is not None):
             return
         before, self.job = self.job, job
         if standing := parse_comment(self.pod, job.comment):

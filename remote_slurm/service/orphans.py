@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from remote_slurm.events import warn
+from remote_slurm.remote.unhurried import unhurried
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete
@@ -60,17 +61,18 @@ class Orphans:
         seconds = {entry.pod: self.unasked_seconds(entry) for entry in self._entries}
         return {pod: unasked for pod, unasked in seconds.items() if unasked >= SUSPICIOUS_SECONDS}
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Cancel those that are due, and forget what is gone."""
-        for pod in self._asked.keys() - {entry.pod for entry in self._entries}:
-            del self._asked[pod]
-        for pod, seconds in self.found().items():
-            entry = self._entries.get(pod)
-            if entry is None or not self._grace_period or seconds < max(self._grace_period, SUSPICIOUS_SECONDS):
+        async for pod in unhurried(list(self._asked)):
+            if self._entries.get(pod) is None:
+                del self._asked[pod]
+        async for entry in unhurried(self._entries):
+            seconds = self.unasked_seconds(entry)
+            if not self._grace_period or seconds < max(self._grace_period, SUSPICIOUS_SECONDS):
                 continue
             warn(
                 f"job {entry.job_id} is cancelled: Kubernetes has not asked for its pod for {seconds:.0f} s, "
                 "and OrphanGracePeriod is over",
                 pod=entry.name,
             )
-            self._deletes.accept(Delete(pod, entry.name, GRACE_SECONDS))
+            self._deletes.accept(Delete(entry.pod, entry.name, GRACE_SECONDS))

@@ -26,6 +26,7 @@ from remote_slurm.remote.listing import listing
 from remote_slurm.remote.session import Line
 from remote_slurm.remote.site import Site
 from remote_slurm.service import census
+from remote_slurm.service.bursts import Bursts
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries, Entry
@@ -68,6 +69,7 @@ class Pods:
         self._config = config
         self._entries = Entries()
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
+        self._bursts = Bursts()
         self._background: list[asyncio.Task[None]] = []
         self.recovered = False  # whether the site's pods are known
         self._asked = asyncio.Event()  # of an attempt to learn them: set when it has ended, and then replaced
@@ -141,7 +143,7 @@ class Pods:
 
     async def _watch_orphans(self) -> None:
         while self.superseded is None:  # a newer sidecar is the one that is asked
-            self.unasked.look()
+            await self.unasked.look()
             await asyncio.sleep(LOOK_SECONDS)
         await asyncio.Event().wait()
 
@@ -168,6 +170,8 @@ class Pods:
                 self.deletes.accept(Delete(pod, pod, GRACE_SECONDS))
         self._entries.take(known.records)
         self._uid = known.uid
+        self._bursts.count(len(known.pods))
+        self._bursts.count(len(self._submissions))
         self.recovered = True
         event("the site's pods are known", pods=len(self._entries))
 
@@ -229,6 +233,7 @@ class Pods:
         submitting = Submitting(entry, payload)
         task = asyncio.create_task(self._submitted(submitting), name=f"submit {entry.pod}")
         self._submissions[entry.pod] = submitting, task
+        self._bursts.count(len(self._submissions))
         return submitting, task
 
     async def _submitted(self, submitting: Submitting) -> None:
@@ -237,6 +242,7 @@ class Pods:
             self.poller.look_soon()
         finally:
             self._submissions.pop(submitting.entry.pod, None)
+            self._bursts.count(len(self._submissions))
 
     async def _answer(self, pod: Pod, submitting: Submitting, task: asyncio.Task[None], until: float) -> str:
         entry = submitting.entry

@@ -84,7 +84,7 @@ class Poller:
 
     async def poll(self) -> None:
         """squeue and the records side by side, then what has become of jobs that ended. Raises Superseded."""
-        begun = {entry.pod: entry.run for entry in self._entries if entry.records}
+        begun = {entry.pod: entry.run async for entry in unhurried(self._entries) if entry.records}
         queue, records = await asyncio.gather(self._queue(), self._records(), return_exceptions=True)
         problem = next((each for each in (queue, records) if isinstance(each, BaseException)), None)
         if problem is not None and not isinstance(problem, SiteError):
@@ -97,8 +97,9 @@ class Poller:
             await self._apply(queue.jobs)
             unreleased = await self._release(queue.jobs)
             problem = problem or unreleased
-            self.fetching.begin(self._entries)
-            self._notice_requeues(begun, time.time() + queue.clock_offset)
+            if not self._site.shared_fs:
+                self.fetching.begin(self._entries)
+            await self._notice_requeues(begun, time.time() + queue.clock_offset)
             try:
                 await self._settle()
             except SiteError as error:
@@ -157,7 +158,7 @@ class Poller:
 
     async def _apply(self, jobs: Iterable[Job]) -> None:
         by_pod: dict[str, list[Job]] = {}
-        for job in jobs:
+        async for job in unhurried(jobs):
             by_pod.setdefault(job.pod, []).append(job)
         async for entry in unhurried(self._entries):
             if entry.is_over:
@@ -169,9 +170,9 @@ class Poller:
                 entry.missing_since = entry.missing_since or self._clock()
                 entry.missing_polls += 1
 
-    def _notice_requeues(self, begun: Mapping[str, int], site_time: float) -> None:
+    async def _notice_requeues(self, begun: Mapping[str, int], site_time: float) -> None:
         """Of jobs that wait, what had `begun` before this squeue is over; what came during it may be the next run."""
-        for entry in self._entries:
+        async for entry in unhurried(self._entries):
             if entry.job is None or entry.job.state.phase is not Phase.WAITING or entry.is_over:
                 continue
             if begun.get(entry.pod) == entry.run and (entry.waits_again or _are_stale(entry, site_time)):
@@ -186,7 +187,7 @@ class Poller:
 
     async def _settle(self) -> None:
         """Jobs that ended, or that squeue has forgotten: their last records, and the accounting's word."""
-        open_ends = [entry for entry in self._entries if not entry.is_over and _may_be_over(entry)]
+        open_ends = [entry async for entry in unhurried(self._entries) if not entry.is_over and _may_be_over(entry)]
         if not open_ends:
             return
         settled = await self._site.settle(entry.pod for entry in open_ends)

@@ -1,5 +1,6 @@
 """What Kubernetes does not ask for while it asks for others: listed, and cancelled only where that is wanted."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ class Asked:
             self.now += 5
             if asked:
                 self.orphans.asked(asked)
-            self.orphans.look()
+            asyncio.run(self.orphans.look())
 
 
 @pytest.fixture
