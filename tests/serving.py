@@ -22,6 +22,7 @@ class Serving:
     config: Path
     sidecar: Sidecar
     overdue: Watched | None = None
+    past_deadline: Watched | None = None
 
     @property
     def client(self) -> Client:

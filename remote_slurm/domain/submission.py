@@ -15,6 +15,8 @@ from remote_slurm.domain.quantity import MIB, whole
 from remote_slurm.domain.resources import EPHEMERAL_STORAGE, GPUS, PodResources
 
 _SECONDS = 60
+# What the runner needs beside the grace period to end a pod and to tell how it ended
+ENDING_SECONDS = 15
 # [days-]hours:minutes:seconds and its shorter forms (sbatch(1), --time)
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
@@ -32,7 +34,7 @@ def job_flags(
     if _counts_cpus_of_tasks(asked):
         asked = [flag for flag in asked if flag.name != "cpus-per-task"]
     flags = merge_resources(asked, _of_resources(resources, config))
-    return tuple(merge_flags(_within(flags, pod.spec.active_deadline_seconds), forced_flags(config.policy)))
+    return tuple(merge_flags(_within(flags, pod), forced_flags(config.policy)))
 
 
 def _defaults(pod: Pod, flavor: Chosen, config: Config) -> Iterator[Flag]:
@@ -68,13 +70,18 @@ def _counts_cpus_of_tasks(flags: list[Flag]) -> bool:
     return any(flag.name == "tres-per-task" and "cpu" in (flag.value or "") for flag in flags)
 
 
-def _within(flags: list[Flag], seconds: int | None) -> list[Flag]:
-    """With activeDeadlineSeconds, rounded up to a minute, as the time limit, unless the flags have a shorter one."""
-    if seconds is None:
+def _within(flags: list[Flag], pod: Pod) -> list[Flag]:
+    """With a time limit that leaves activeDeadlineSeconds its grace period, unless the flags have a shorter one.
+
+    A --time-min without the grace period would let short partitions have it too, but backfill takes it at its word and
+    lowers the limit of every job (measured with Slurm 24.11).
+    """
+    deadline = pod.spec.active_deadline_seconds
+    if deadline is None:
         return flags
-    minutes = -(-seconds // _SECONDS)
+    limit = -(-(deadline + pod.spec.termination_grace_period_seconds + ENDING_SECONDS) // _SECONDS)
     given = next((minutes_of(flag.value or "") for flag in flags if flag.name == "time"), None)
-    return flags if given is not None and given <= minutes else merge_flags(flags, [Flag("time", str(minutes))])
+    return flags if given is not None and given <= limit else merge_flags(flags, [Flag("time", str(limit))])
 
 
 def minutes_of(text: str) -> float | None:

@@ -14,12 +14,10 @@ from remote_slurm.domain.preparing import Prepared
 from remote_slurm.domain.probes import probe_calls, probes
 from remote_slurm.domain.runtimes import message_mounts, world
 from remote_slurm.domain.started import Runtime, Started
-from remote_slurm.domain.submission import minutes_of
+from remote_slurm.domain.submission import ENDING_SECONDS, minutes_of
 from remote_slurm.domain.volumes import Call
 from remote_slurm.errors import Rejected
 
-# Between the signal ahead of the time limit and the limit, beside the grace period
-_MARGIN_SECONDS = 15
 _EARLIER_SECONDS = 60
 
 
@@ -67,14 +65,15 @@ def time_limit_notice(pod: Pod, flags: tuple[Flag, ...]) -> int:
     """How many seconds ahead of the time limit Slurm has to tell the job, so that preStop can run; 0 is none.
 
     Slurm sends it up to a minute earlier (sbatch(1), --signal). Where the pod's own flags have --signal, they count.
-    A deadline comes before its time limit, and is the runner's to keep.
+    A deadline that comes before the time limit is the runner's to keep.
     """
     hooked = any(each.lifecycle.pre_stop for each in (*pod.spec.init_containers, *pod.spec.containers))
     deadline = pod.spec.active_deadline_seconds
-    by_deadline = deadline is not None and _limit_seconds(flags) == -(-deadline // 60) * 60
+    limit = _limit_seconds(flags)
+    by_deadline = deadline is not None and limit is not None and limit >= deadline
     if not hooked or by_deadline or any(flag.name == "signal" for flag in flags):
         return 0
-    return min(pod.spec.termination_grace_period_seconds + _MARGIN_SECONDS, 65535)
+    return min(pod.spec.termination_grace_period_seconds + ENDING_SECONDS, 65535)
 
 
 def _limit_seconds(flags: tuple[Flag, ...]) -> float | None:
@@ -84,7 +83,7 @@ def _limit_seconds(flags: tuple[Flag, ...]) -> float | None:
 
 def notice_warnings(seconds: int, flags: tuple[Flag, ...]) -> Iterator[str]:
     limit = _limit_seconds(flags)
-    if seconds and limit is not None and limit < seconds + _EARLIER_SECONDS + _MARGIN_SECONDS:
+    if seconds and limit is not None and limit < seconds + _EARLIER_SECONDS + ENDING_SECONDS:
         yield (
             f"the time limit is {limit:.0f} s, and Slurm tells the job {seconds} s ahead of it, or up to a minute "
             "earlier, so that preStop can run: it may be told to end as soon as it starts. Give it a longer "

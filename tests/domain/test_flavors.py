@@ -58,19 +58,24 @@ def test_a_name_that_no_flavor_has_is_refused_with_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "flags", "time"),
+    ("seconds", "grace", "flags", "time"),
     [
-        (1, "", "1"),
-        (60, "", "1"),
-        (61, "", "2"),
-        (3600, "-t 30", "30"),
-        (3600, "-t 2:00:00", "60"),
-        (3600, "-t 1-0", "60"),
-        (3600, "-t 0", "60"),
+        (1, 30, "", "1"),
+        (15, 30, "", "1"),
+        (16, 30, "", "2"),
+        (60, 0, "", "2"),
+        (61, 120, "", "4"),
+        (3600, 30, "-t 30", "30"),
+        (3600, 30, "-t 60", "60"),
+        (3600, 30, "-t 61", "61"),
+        (3600, 30, "-t 62", "61"),
+        (3600, 30, "-t 2:00:00", "61"),
+        (3600, 30, "-t 1-0", "61"),
+        (3600, 30, "-t 0", "61"),
     ],
 )
-def test_a_deadline_is_the_time_limit_rounded_up_unless_the_flags_have_a_shorter_one(
-    seconds: int, flags: str, time: str
+def test_a_deadline_and_its_grace_period_are_the_time_limit_unless_the_flags_have_a_shorter_one(
+    seconds: int, grace: int, flags: str, time: str
 ) -> None:
-    body = pod(activeDeadlineSeconds=seconds, annotations={FLAGS: flags})
+    body = pod(activeDeadlineSeconds=seconds, terminationGracePeriodSeconds=grace, annotations={FLAGS: flags})
     assert [line for line in flag_lines(body) if line.startswith("--time")] == [f"--time={time}"]

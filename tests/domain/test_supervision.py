@@ -123,6 +123,8 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
     """The time limit that Slurm has for it would have it told far too early."""
     hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
     assert not [line for line in flag_lines(pod(hooked, activeDeadlineSeconds=90)) if "signal" in line]
+    same = pod(hooked, activeDeadlineSeconds=600, annotations={"slurm-job.vk.io/flags": "-t 10"})
+    assert not [line for line in flag_lines(same) if "signal" in line]
     shorter = pod(hooked, activeDeadlineSeconds=6000, annotations={"slurm-job.vk.io/flags": "-t 10"})
     assert "--signal=B:TERM@45" in flag_lines(shorter)
 

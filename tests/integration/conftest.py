@@ -13,6 +13,9 @@ from sidecar import Sidecar
 from sites import Site
 from vk import Watched
 
+# Longer than the sites' KillWait
+PRE_STOP_SECONDS = 15
+
 
 @pytest.fixture
 def serve(sidecar: Callable[..., Sidecar], tmp_path: Path) -> Serve:
@@ -34,6 +37,10 @@ def _sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sit
             config = site.config(tmp_path_factory.mktemp("shared"))
             served = running[site.suite] = Serving(site, config, Sidecar(config))
             served.overdue = served.vk.create(request(pod(sh("c", "sleep 600"), flags="-t 1")))
+            hook = {"exec": {"command": ["/bin/sh", "-c", f"sleep {PRE_STOP_SECONDS}"]}}
+            script = 'trap "echo goodbye; exit 3" TERM; while :; do sleep 1; done'
+            hooked = sh("c", script, lifecycle={"preStop": hook})
+            served.past_deadline = served.vk.create(request(pod(hooked, activeDeadlineSeconds=60)))
         return running[site.suite]
 
     yield get
