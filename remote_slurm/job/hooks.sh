@@ -125,7 +125,7 @@ end_for() {
 heed() {
     interrupted=yes
     unheeded=$recording
-    [[ -n $child && -z $unheeded ]] || return
+    [[ -n $under_way && -z $unheeded ]] || return
     local news grace_left
     if [[ -z $unhealthy && -s $life.end ]]; then
         read -r grace_left unhealthy <"$life.end"
@@ -166,7 +166,7 @@ tell_begun() {
 # end_container GRACE_SECONDS: the signal goes to its first process only, as in Kubernetes; Apptainer passes it on, so all
 # of the group would get it twice.
 end_container() {
-    [[ -n $child && -z $killer ]] || return
+    [[ -n $under_way && -z $killer ]] || return
     stopper=
     if ((${#pre_stop[@]})); then
         end_politely &

@@ -20,7 +20,7 @@ supervise() {
     shift
     set -m  # the container becomes a process group: all of it can be signalled
     supervisor=$BASHPID
-    stopping='' hopeless='' child='' killer='' puller='' backoff=0
+    stopping='' hopeless='' child='' under_way='' killer='' puller='' backoff=0
     trap stop_container TERM
     trap heed USR1
     # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
@@ -60,9 +60,12 @@ run_once() {
     watcher=$!
     disown "$watcher"  # or bash writes into the job's output that it was killed
     tell_begun
-    [[ -n $stopping ]] && stop_container
     begin_attendants
+    under_way=yes  # a trap that starts a process would have changed $! before it was read
+    [[ -n $stopping ]] && stop_container
+    heed
     await "$child" 2>/dev/null  # bash would write into the job's output that it was killed
+    under_way=''
     # Slurm signals the processes of a job one after another: the SIGTERM for this one may still be on its way
     ((code == 143)) && sleep 0.2
     trap '' TERM
