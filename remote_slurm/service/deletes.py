@@ -18,6 +18,8 @@ OVERTIME_SECONDS = 15
 BATCH = 200
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
+# What another sidecar on the same StateFolder was told, and had no time for before its end, is looked for so often
+LOOK_SECONDS = 60.0
 
 
 class Deletes:
@@ -43,18 +45,27 @@ class Deletes:
     def accept(self, delete: Delete) -> None:
         """On disk before this returns. Raises JournalError."""
         self._journal.add(delete)
+        self._begin(delete)
+        self._wake.set()
+
+    def _begin(self, delete: Delete) -> None:
         self._open[delete.pod] = delete
         entry = self._entries.get(delete.pod)
         if entry is not None:
             entry.deleted = True
-        self._wake.set()
+
+    def _take_over(self) -> None:
+        for delete in self._journal:
+            if delete.pod not in self._open:
+                self._begin(delete)
 
     async def run(self) -> None:
         """For ever: at once when a delete comes, then again at growing intervals while jobs are ending."""
         wait = FIRST_WAIT_SECONDS
         while True:
+            self._take_over()
             if not self._open:
-                await self._wake.wait()
+                await self._woken(LOOK_SECONDS)
                 wait = FIRST_WAIT_SECONDS
             self._wake.clear()
             await self.carry_out()

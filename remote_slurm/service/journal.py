@@ -30,6 +30,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "deletes"
+        self._unreadable: set[Path] = set()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -57,7 +58,12 @@ class Journal:
         for path in sorted(self._folder.glob("[!.]*.json")):
             try:
                 yield Delete(**json.loads(path.read_text()))
+            except FileNotFoundError:
+                pass  # another sidecar has just carried it out
             except (OSError, ValueError, TypeError) as error:
+                if path in self._unreadable:
+                    continue
+                self._unreadable.add(path)
                 warn(f"the journal's file {path} cannot be read and is left alone: {error}")
 
     def _path(self, pod: str) -> Path:

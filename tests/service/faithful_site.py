@@ -55,6 +55,8 @@ class Account:
     codes: dict[str, int] = field(default_factory=dict)  # what containers really ended with
     moods: deque[str] = field(default_factory=deque)
     owner: int = 0
+    min_job_age: float = 300.0  # squeue forgets a job so long after its end
+    accounting: str = "disabled"  # or "on", or "away" where its slurmdbd is
     sbatch_seconds: float = SBATCH
 
     # --- Slurm and the runner ---
@@ -89,6 +91,10 @@ class Account:
 
     # --- the remote scripts ---
 
+    def written_by(self, epoch: int) -> None:
+        if epoch < self.owner:
+            raise Superseded("a newer sidecar has the site")
+
     def job_id(self, pod: str) -> str:
         claim = self.claims.get(pod, "")
         return claim if claim.isdigit() else self.ids.get(pod, "")
@@ -100,8 +106,7 @@ class Account:
             return Submitted(self.job_id(pod))
         if pod in self.attempts:
             return await self.told(pod)
-        if epoch < self.owner:
-            raise Superseded("a newer sidecar has the site")
+        self.written_by(epoch)
         if pod not in self.folders:
             if not payload:
                 raise RemoteFailed("the pod's files could not be written at the site")
@@ -139,7 +144,8 @@ class Account:
             self.end(job, JobState.CANCELLED)
         return Submitted(job.id)
 
-    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+    async def withdraw(self, pod: str, epoch: int, *, keep_folder: bool) -> None:
+        self.written_by(epoch)
         self.failed.pop(pod, None)
         if keep_folder:
             self.again.add(pod)
@@ -147,7 +153,8 @@ class Account:
             self.remove(pod)
         self.attempts.discard(pod)
 
-    async def void(self, pod: str) -> str:
+    async def void(self, pod: str, epoch: int) -> str:
+        self.written_by(epoch)
         claim = self.claims.setdefault(pod, "void")
         return claim if claim.isdigit() else ""
 
@@ -181,27 +188,31 @@ class Account:
         self.again.discard(pod)
 
     async def queue(self) -> Queue:
-        """squeue remembers what ended for five minutes."""
-        seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or self.now() < job.ended + 300)
+        oldest = self.now() - self.min_job_age
+        seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or job.ended > oldest)
         return Queue(tuple(Job(job.id, job.state, "None", job.pod) for job in seen), 0.0)
 
+    async def sacct(self, job_ids: list[str]) -> list[Job]:
+        if self.accounting != "on":
+            raise RemoteFailed(f"sacct failed: Slurm accounting storage is {self.accounting}")
+        return [Job(job.id, job.state) for job in map(self.jobs.__getitem__, job_ids)]
+
     async def records(self, epoch: int) -> list[Record]:
-        if epoch < self.owner:
-            raise Superseded("a newer sidecar has the site")
+        self.written_by(epoch)
         return list(self.spool)
 
     async def settle(self, pods: Iterable[str]) -> Settled:
         known = [record for pod in pods for record in self.folders.get(pod, {}).values()]
         return Settled(tuple(known), frozenset(pod for pod in pods if pod not in self.folders))
 
-    async def recover(self) -> Recovery:
+    async def recover(self) -> tuple[Recovery, int]:
+        self.owner += 1
         ids = self.ids | {pod: claim for pod, claim in self.claims.items() if claim.isdigit()}
         records = tuple(record for kept in self.folders.values() for record in kept.values())
         unfinished = frozenset(self.again | self.attempts)
         half_deleted = frozenset(self.tombstones & self.folders.keys())
-        return Recovery(
-            frozenset(self.folders), ids, frozenset(self.tombstones), unfinished, records, half_deleted=half_deleted
-        )
+        folders, tombstones = frozenset(self.folders), frozenset(self.tombstones)
+        return Recovery(folders, ids, tombstones, unfinished, records, half_deleted=half_deleted), self.owner
 
 
 @dataclass
@@ -211,6 +222,7 @@ class Line:
     account: Account
     fates: deque[str] = field(default_factory=deque)
     down: bool = False
+    dead: bool = False
     observer: Observer = field(default_factory=Observer)
     epoch: int = 0
     shared_fs: bool = True
@@ -219,10 +231,10 @@ class Line:
         return await self._run(partial(self.account.submit, pod, payload, self.epoch), 30)
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
-        await self._run(partial(self.account.withdraw, pod, keep_folder=keep_folder), 30)
+        await self._run(partial(self.account.withdraw, pod, self.epoch, keep_folder=keep_folder), 30)
 
     async def void(self, pod: str) -> str:
-        return await self._run(partial(self.account.void, pod), 30)
+        return await self._run(partial(self.account.void, pod, self.epoch), 30)
 
     async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
         return await self._run(partial(self.account.cancel, pods), 90)
@@ -239,14 +251,16 @@ class Line:
         return await self._run(partial(self.account.settle, list(pods)), 30)
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
-        assert list(job_ids)
-        raise RemoteFailed("sacct failed: Slurm accounting storage is disabled")
+        return await self._run(partial(self.account.sacct, list(job_ids)), 75)
 
     async def recover(self) -> Recovery:
-        known = await self._run(self.account.recover, 120)
-        self.account.owner += 1
-        self.epoch = self.account.owner
+        known, self.epoch = await self._run(self._take_over, 120)
         return known
+
+    async def _take_over(self) -> tuple[Recovery, int]:
+        if self.dead:  # then nobody would own the site, until the one that should is restarted
+            raise OutcomeUnknown("it comes from a sidecar that is gone")
+        return await self.account.recover()
 
     async def capacity(self) -> Capacity:
         return Capacity(nodes=1, cpus=8, memory_mib=1000)

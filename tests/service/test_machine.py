@@ -57,6 +57,15 @@ class Told:
         return key(self.body)
 
 
+@dataclass
+class Sidecar:
+    """One that runs, and the creates that were sent to it."""
+
+    line: Line
+    pods: Pods
+    creates: list[asyncio.Task[None]] = field(default_factory=list)
+
+
 class OnePodOneJob(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -64,36 +73,35 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.account = Account(self.loop.time)
         self.disk = Disk()
         self.told = [Told() for _ in range(4)]
-        self.creates: list[asyncio.Task[None]] = []
-        self.line = Line(self.account)
-        self.sidecar: Pods | None = None
+        self.sidecars: list[Sidecar] = []  # the oldest first
+        self.down = False
 
     # --- what happens ---
 
-    @initialize()
-    def start(self) -> None:
-        self.line = Line(self.account)
-        self.sidecar = self._do(self._started())
+    @initialize(accounting=st.sampled_from(["disabled", "on"]), min_job_age=st.sampled_from([10.0, 300.0]))
+    def begin(self, accounting: str, min_job_age: float) -> None:
+        self.account.accounting, self.account.min_job_age = accounting, min_job_age
+        self._start()
 
-    @rule(number=PODS)
-    def create(self, number: int) -> None:
-        self.creates.append(self.loop.create_task(self._create(self.sidecar, self.told[number])))
+    @rule(number=PODS, older=st.booleans())
+    def create(self, number: int, older: bool) -> None:  # noqa: FBT001 - drawn by name
+        sidecar = self._ready(older=older)
+        sidecar.creates.append(self.loop.create_task(self._create(sidecar.pods, self.told[number])))
         self._pass(0.01)
 
-    @rule(number=PODS)
-    def delete(self, number: int) -> None:
-        assert self.sidecar
+    @rule(number=PODS, older=st.booleans())
+    def delete(self, number: int, older: bool) -> None:  # noqa: FBT001 - drawn by name
         self.told[number].deleted = True
-        self.sidecar.delete(parse_pod(self.told[number].body, "delete"))
+        self._ready(older=older).pods.delete(parse_pod(self.told[number].body, "delete"))
         self._pass(0.01)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 30.0, 120.0, 400.0]))
     def wait(self, seconds: float) -> None:
         self._pass(seconds)
 
-    @rule(fates=st.lists(NETWORK, min_size=1, max_size=4))
-    def break_the_network(self, fates: list[str]) -> None:
-        self.line.fates.extend(fates)
+    @rule(fates=st.lists(NETWORK, min_size=1, max_size=4), older=st.booleans())
+    def break_the_network(self, fates: list[str], older: bool) -> None:  # noqa: FBT001 - drawn by name
+        self._ready(older=older).line.fates.extend(fates)
 
     @rule(mood=SLURM)
     def upset_slurm(self, mood: str) -> None:
@@ -101,7 +109,14 @@ class OnePodOneJob(RuleBasedStateMachine):
 
     @rule(down=st.booleans())
     def take_the_site_down_or_up(self, down: bool) -> None:  # noqa: FBT001 - drawn by name
-        self.line.down = down
+        self.down = down
+        for each in self.sidecars:
+            each.line.down = down
+
+    @precondition(lambda self: self.account.accounting != "disabled")
+    @rule(state=st.sampled_from(["on", "away"]))
+    def take_slurmdbd_down_or_up(self, state: str) -> None:
+        self.account.accounting = state
 
     @rule(code=st.sampled_from([0, 3]))
     def let_jobs_go_on(self, code: int) -> None:
@@ -111,11 +126,21 @@ class OnePodOneJob(RuleBasedStateMachine):
             elif job.state is JobState.RUNNING:
                 self.account.finish(job, code)
 
-    @precondition(lambda self: self.sidecar)
     @rule()
     def kill_the_sidecar_and_start_another(self) -> None:
-        self._kill()
-        self.start()
+        self._kill_all()
+        self._start()
+
+    @precondition(lambda self: len(self.sidecars) == 1)
+    @rule()
+    def start_another_beside_it(self) -> None:
+        """As a rolling upgrade does."""
+        self._start()
+
+    @precondition(lambda self: len(self.sidecars) > 1 and self._ready(older=False) is self.sidecars[-1])
+    @rule()
+    def kill_the_older_one(self) -> None:
+        self._kill(self.sidecars[0])
 
     # --- what is always so ---
 
@@ -125,11 +150,12 @@ class OnePodOneJob(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_invented(self) -> None:
-        if self.sidecar is None:
-            return
         for told in self.told:
-            for status in self.sidecar.status([parse_pod(told.body, "status")]):
-                self._believe(told, status)
+            for sidecar in self.sidecars:
+                # of what is over the Virtual Kubelet asks no more, and the older one need not hear of it
+                if told.end is None or sidecar is self._ready(older=False):
+                    for status in sidecar.pods.status([parse_pod(told.body, "status")]):
+                        self._believe(told, status)
             assert len(told.jobs) <= 1, told.jobs
 
     def _believe(self, told: Told, status: Json) -> None:
@@ -149,16 +175,19 @@ class OnePodOneJob(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.sidecar is not None:
+            if self.sidecars:
                 self._come_to_an_end()
         finally:
-            self._kill()
+            self._kill_all()
             self._do(self._cancel_what_runs_at_the_site())
             self.loop.close()
 
     def _come_to_an_end(self) -> None:
-        self.line.down = False
-        self.line.fates.clear()
+        for each in self.sidecars:
+            each.line.down = False
+            each.line.fates.clear()
+        if self.account.accounting == "away":
+            self.account.accounting = "on"
         self.account.moods.clear()
         for _ in range(8):
             self._pass(120)
@@ -167,14 +196,15 @@ class OnePodOneJob(RuleBasedStateMachine):
         self._pass(900)
         self.containers_run_once()
         self.nothing_is_invented()
-        assert self.sidecar is not None
-        assert len(self.sidecar.deletes) == 0
-        assert not self.sidecar.poller.error
+        owner = self._ready(older=False).pods
+        assert len(owner.deletes) == len(self.disk) == 0
+        assert not owner.poller.error
         for told in self.told:
             self._nothing_is_lost(told)
 
     def _nothing_is_lost(self, told: Told) -> None:
         assert not self.account.active(told.key)
+        assert not (told.deleted and told.key in self.account.folders), "its delete was not carried out"
         # a create that fails takes back what an earlier one of the same pod had begun
         if told.accepted and not (told.deleted or told.failed):
             assert told.end is not None, "its end was never told"
@@ -183,10 +213,19 @@ class OnePodOneJob(RuleBasedStateMachine):
 
     # --- doing it ---
 
-    async def _started(self) -> Pods:
-        sidecar = Pods(self.line, CONFIG, self.disk, clock=self.loop.time)  # type: ignore[arg-type]
-        sidecar.start()
-        return sidecar
+    def _ready(self, *, older: bool) -> Sidecar:
+        """One that Kubernetes may send a request to, as /readyz says; where the site was away, the older may own it."""
+        ready = [each for each in self.sidecars if each.pods.superseded is None]
+        return ready[0 if older else -1]
+
+    def _start(self) -> None:
+        self.sidecars.append(self._do(self._started()))
+
+    async def _started(self) -> Sidecar:
+        line = Line(self.account, down=self.down)
+        pods = Pods(line, CONFIG, self.disk, clock=self.loop.time)  # type: ignore[arg-type]
+        pods.start()
+        return Sidecar(line, pods)
 
     async def _create(self, sidecar: Pods, told: Told) -> None:
         try:
@@ -199,15 +238,19 @@ class OnePodOneJob(RuleBasedStateMachine):
             told.accepted = True
             told.jobs |= {created.job_id} - {""}
 
-    def _kill(self) -> None:
+    def _kill_all(self) -> None:
+        for each in tuple(self.sidecars):
+            self._kill(each)
+
+    def _kill(self, sidecar: Sidecar) -> None:
         """Nothing is finished, and nobody is told."""
-        for task in self.creates:
+        self.sidecars.remove(sidecar)
+        sidecar.line.dead = True
+        for task in sidecar.creates:
             task.cancel()
-        if self.sidecar is not None:
-            self._do(self.sidecar.stop())
-            self.sidecar = None
-        self._do(asyncio.gather(*self.creates, return_exceptions=True)) if self.creates else None
-        self.creates.clear()
+        self._do(sidecar.pods.stop())
+        if sidecar.creates:
+            self._do(asyncio.gather(*sidecar.creates, return_exceptions=True))
 
     async def _cancel_what_runs_at_the_site(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -225,5 +268,5 @@ class OnePodOneJob(RuleBasedStateMachine):
         return self.loop.run_until_complete(run())
 
 
-OnePodOneJob.TestCase.settings = settings(effort(40), stateful_step_count=30)
+OnePodOneJob.TestCase.settings = settings(effort(100), stateful_step_count=30)
 TestOnePodOneJob = OnePodOneJob.TestCase
