@@ -472,9 +472,9 @@ async def test_a_link_that_died_is_replaced(sshd: Sshd) -> None:
 async def test_a_frozen_peer_is_noticed_without_anybody_asking(sshd: Sshd) -> None:
     with FaultProxy("127.0.0.1", sshd.port) as proxy:
         sshd.know(proxy.port)
-        async with connection_to(sshd.settings(Port=proxy.port, ServerAliveInterval=0.2)) as connection:
+        async with connection_to(sshd.settings(Port=proxy.port, ServerAliveInterval=0.5)) as connection:
             link = await connection.link()
-            await asyncio.sleep(1)
+            await asyncio.sleep(2)
             assert link.alive
             proxy.freeze()
             await eventually(lambda: not link.alive)
