@@ -10,11 +10,17 @@ there is one, the runtime leaves it to them to read the container's variables (a
 
 from __future__ import annotations
 
-from remote_slurm.domain.pod import Container
+from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.volumes import Mount, refuse_bind_syntax
 from remote_slurm.errors import Rejected
+
+# Of all messages of a pod, as on a kubelet: MaxPodTerminationMessageLogLength of pkg/kubelet/container, which
+# normalizeStatus in pkg/kubelet/status divides by all containers. Of one, the runner has left 4096 bytes at most.
+_POD_BYTES = 12 * 1024
+# The sidecar's own reasons, which stand behind a message, are shorter
+_REASON_BYTES = 256
 
 _BESIDE = "/.singularity.d/termination-log"
 _SCRIPT = "/.singularity.d/env/99-termination-log.sh"
@@ -24,6 +30,21 @@ if ! test -f /.singularity.d/env/99-base.sh; then
     source /.inject-apptainer-env.sh 2>/dev/null || source /.inject-singularity-env.sh 2>/dev/null || :
 fi
 """
+
+
+def message_bytes(pod: Pod) -> int:
+    """How long each message of a container of this pod may be in a status."""
+    return _POD_BYTES // max(1, len(pod.spec.init_containers) + len(pod.spec.containers))
+
+
+def cut_message(message: str, size: int) -> str:
+    """No more than `size` bytes of UTF-8. A reason at the end, behind the last `; `, stays as long as it has room."""
+    whole = message.encode()
+    if len(whole) <= size:
+        return message
+    _, separator, last = whole.rpartition(b"; ")
+    reason = separator + last if separator and len(last) <= min(_REASON_BYTES, size // 2) else b""
+    return (whole[: size - len(reason)] + reason).decode(errors="ignore")
 
 
 def message_file(container: Container) -> str:

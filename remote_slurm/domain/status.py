@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from remote_slurm.domain.messages import cut_message, message_bytes
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.reasons import pending_sentence, reason_word
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record
@@ -68,14 +69,23 @@ class PodView:
 
 def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
     """The PodStatus of one pod, as JSON."""
+    size = message_bytes(pod)
     return {
         "name": pod.metadata.name,
         "UID": pod.metadata.uid,
         "namespace": pod.metadata.namespace,
         "JID": view.job_id,
-        "containers": [_container(container, view) for container in pod.spec.containers],
-        "initContainers": [_container(container, view) for container in _reported_init(pod)],
+        "containers": [_within(size, _container(container, view)) for container in pod.spec.containers],
+        "initContainers": [_within(size, _container(container, view)) for container in _reported_init(pod)],
     }
+
+
+def _within(size: int, status: dict[str, Any]) -> dict[str, Any]:
+    """With the messages of its ends cut to so many bytes."""
+    for state in (status["state"], status["lastState"]):
+        if "message" in state.get("terminated", {}):
+            state["terminated"]["message"] = cut_message(state["terminated"]["message"], size)
+    return status
 
 
 def reported_names(pod: Pod) -> frozenset[str]:
