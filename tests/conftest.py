@@ -21,6 +21,7 @@ FIXTURES = {
     "fragile_site": ("fragile",),
     "accounted_site": ("accounted",),
     "apart_site": ("apart",),
+    "apart22_site": ("apart22",),
 }
 
 # What is done there to daemons and nodes would disturb other tests at the same time
@@ -104,6 +105,12 @@ def accounted_site(request: pytest.FixtureRequest) -> Site:
 def apart_site(request: pytest.FixtureRequest) -> Site:
     """Like `site`, but its node sees no file of the login node."""
     return request.config.stash[_sites].get("apart")
+
+
+@pytest.fixture(scope="session")
+def apart22_site(request: pytest.FixtureRequest) -> Site:
+    """Like `apart_site`, with Slurm 22.05, and no container runtime."""
+    return request.config.stash[_sites].get("apart22")
 
 
 @pytest.fixture(scope="session", params=["trixie", "bookworm"], ids=["slurm-24.11-apptainer", "slurm-22.05-none"])

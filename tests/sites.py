@@ -30,6 +30,7 @@ _KINDS = {
     "accounted": ("--suite", "trixie", "--accounting", "--min-job-age", "2"),
     # login and compute nodes share no file system
     "apart": ("--suite", "trixie", "--no-shared-fs"),
+    "apart22": ("--suite", "bookworm", "--no-shared-fs"),
 }
 
 _numbers = itertools.count(1)

@@ -19,8 +19,18 @@ AS_USER = "setpriv --reuid hpcuser --regid hpcuser --clear-groups"
 @pytest.fixture(scope="module")
 def apart(apart_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """One sidecar for all tests here."""
-    config = apart_site.config(tmp_path_factory.mktemp("apart"), SHARED_FS=False, MaxScriptSize="1Mi")
-    served = Serving(apart_site, config, Sidecar(config))
+    yield from serving(apart_site, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def apart22(apart22_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The same with Slurm 22.05, where containers run on the node itself."""
+    yield from serving(apart22_site, tmp_path_factory)
+
+
+def serving(site: Site, folders: pytest.TempPathFactory) -> Iterator[Serving]:
+    config = site.config(folders.mktemp("apart"), SHARED_FS=False, MaxScriptSize="1Mi")
+    served = Serving(site, config, Sidecar(config))
     yield served
     print(served.sidecar.log)
     assert served.sidecar.stop() == 0
@@ -76,6 +86,23 @@ def test_a_log_is_followed_while_the_container_runs(apart: Serving) -> None:
         assert follower.rest() == "two\n"
     watched.until_over()
     assert watched.phase == "Succeeded"
+
+
+def test_an_older_slurm_brings_back_states_exit_codes_and_logs_as_well(apart22: Serving) -> None:
+    ended = pod(sh("good", 'echo "$NAME"', env=[{"name": "NAME", "value": "it's $HOME; `id`"}]), sh("bad", "exit 7"))
+    running = pod(sh("main", "echo one; sleep 600"), initContainers=[sh("first", "echo first")])
+    first, second = (apart22.vk.create(request(each)) for each in (ended, running))
+    second.until_running("main")
+    with apart22.client.follow(running, "main") as follower:
+        assert follower.line() == "one\n"
+    second.delete()
+    first.until_over()
+    assert {name: first.exit_code(name) for name in ("good", "bad")} == {"good": 0, "bad": 7}
+    assert first.log("good") == "it's $HOME; `id`\n"
+    wait_until(lambda: apart22.jobs_of(ended) == ["FAILED"], "the job has ended, once its logs were fetched")
+    assert first.log("good") == "it's $HOME; `id`\n"
+    apart22.until_gone(running)
+    assert left_on_node(apart22.site, first) == left_on_node(apart22.site, second) == []
 
 
 def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> None:
