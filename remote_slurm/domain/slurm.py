@@ -83,6 +83,7 @@ class Job:
     """A job as the queue or the accounting shows it; `pod` is the name of its folder, empty where it is not ours.
 
     `start` is when it started or is expected to, in seconds since 1970 by the site's clock; None: Slurm cannot say.
+    `exit_code` is its batch script's, which only the accounting tells; None where it is not known, or a signal was it.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Job:
     start: int | None = None
     comment: str = ""
     node: str = ""
+    exit_code: int | None = None
 
 
 class _Field(NamedTuple):
@@ -157,16 +159,30 @@ def pod_of_script(path: str, root: str) -> str:
     return pod if script == "job.sh" and above == root else ""
 
 
-def accounting_command(sacct: str, job_ids: Iterable[str]) -> str:
-    """One line for each job, without its steps."""
+_ACCOUNT = ("JobIDRaw", "State", "ExitCode")
+
+
+def accounting_command(sacct: str, job_ids: Iterable[str], *, comments: bool = False) -> str:
+    """One line for each job, without its steps.
+
+    A comment is there only with AccountingStoreFlags=job_comment (slurm.conf(5)), and may hold the separator.
+    """
+    fields = ",".join((*_ACCOUNT, *(["Comment"] if comments else [])))
     ids = ",".join(job_ids)
-    return words([sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", "--format=JobIDRaw,State"])
+    return words([sacct, "--noheader", "--parsable2", "--allocations", f"--jobs={ids}", f"--format={fields}"])
 
 
 def parse_accounting(text: str) -> list[Job]:
-    """Job id and state only: the accounting does not know the pod."""
-    rows = (line.split(SEPARATOR) for line in text.split("\n"))
-    return [Job(row[0], JobState.parse(row[1])) for row in rows if len(row) == 2 and row[0].isdigit()]  # noqa: PLR2004
+    """How each job ended, by its id: the accounting does not know the pod."""
+    rows = (line.split(SEPARATOR, len(_ACCOUNT)) for line in text.split("\n"))
+    return [_accounted(*row) for row in rows if len(row) >= len(_ACCOUNT) and row[0].isdigit()]
+
+
+def _accounted(job_id: str, state: str, code: str, comment: str = "") -> Job:
+    """`7:0` is an exit code, `0:9` a signal (ExitCode in sacct(1))."""
+    number, _, signal = code.partition(":")
+    exit_code = int(number) if number.isdigit() and signal == "0" else None
+    return Job(job_id, JobState.parse(state), comment=comment, exit_code=exit_code)
 
 
 def step_command(srun: str, job_id: str) -> str:

@@ -121,9 +121,7 @@ def _state(container: Container, view: PodView) -> dict[str, Any]:
     if view.failure:
         return _terminated(1 if record is None else KILLED, record, message=view.failure)
     if view.settled:
-        # the job's exit code is the highest of its containers'
-        succeeded = view.job is not None and view.job.state is JobState.COMPLETED
-        return _terminated(0 if succeeded else KILLED, record, message=_lost_message(view))
+        return _terminated(_lost_code(view), record, message=_lost_message(view))
     if record is not None and record.phase is ContainerPhase.WAITING:
         return {"waiting": {"reason": record.reason, "message": record.message}}
     if record is not None and not record.message.startswith("not started"):
@@ -185,7 +183,24 @@ def _was_killed(record: Record) -> bool:
     return record.signal == SIGKILL and not told and not record.message.endswith(STOPPED)
 
 
+def _lost_code(view: PodView) -> int:
+    """Of a container whose end nobody has recorded: the job's own, which is the highest of its containers'."""
+    if view.job is not None and view.job.state is JobState.COMPLETED:
+        return 0
+    return (view.job and _own_code(view.job)) or KILLED
+
+
+def _own_code(job: Job) -> int:
+    """How the job itself failed; 0 where something else has ended it, or nobody can tell."""
+    return (job.exit_code or 0) if job.state is JobState.FAILED else 0
+
+
 def _lost_message(view: PodView) -> str:
+    if view.job is not None and (code := _own_code(view.job)):
+        return (
+            f"job {view.job.id} ended with exit code {code}, the highest of its containers'; how this one ended was "
+            "not recorded"
+        )
     if view.job is None or view.job.state is JobState.UNKNOWN:
         return "the job was not found again, neither in the queue nor in the accounting, and left no record"
     reason = end_sentence(view.job)

@@ -254,7 +254,7 @@ class Site:
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
         """What sacct knows. Raises RemoteFailed where the site keeps no accounting."""
-        command = accounting_command("sacct", job_ids)
+        command = accounting_command("sacct", job_ids, comments=not self.shared_fs)
         answer = await self._ask("accounting", {"sacct": command}, seconds=75)
         if answer.require("accounting") != "0":
             raise self._slurm_failed("sacct", f"sacct failed: {answer.messages}")

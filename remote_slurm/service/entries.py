@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from remote_slurm.domain.apart import Standing, parse_comment
 from remote_slurm.domain.records import ContainerPhase, Record
@@ -99,18 +99,26 @@ class Entry:
         if job is self.job or (job.state.phase is Phase.UNKNOWN and self.job is not None):
             return
         before, self.job = self.job, job
-        if standing := parse_comment(self.pod, job.comment):
-            self.standing = standing
-            for record in standing.records:
-                self.take(record)
-            if standing.failure:
-                self.fail(f"job {job.id}: {standing.failure}")
+        self._take_comment(job)
         if job.state.phase is not Phase.ENDED:
             self.ended_since = None
         if job.state.phase is not Phase.WAITING:
             self.waits_again = False
         elif before is not None and before.state.phase in (Phase.RUNNING, Phase.ENDED):
             self.waits_again = True
+
+    def is_accounted(self, job: Job) -> None:
+        """Take what the accounting says of the pod's job, once squeue has forgotten it."""
+        self.job = replace(job, pod=self.pod)
+        self._take_comment(job)
+
+    def _take_comment(self, job: Job) -> None:
+        if standing := parse_comment(self.pod, job.comment):
+            self.standing = standing
+            for record in standing.records:
+                self.take(record)
+            if standing.failure:
+                self.fail(f"job {job.id}: {standing.failure}")
 
     def take(self, record: Record) -> None:
         """Keep the latest: one look may bring an older record again, and one of an earlier run."""

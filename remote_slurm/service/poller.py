@@ -211,7 +211,7 @@ class Poller:
         for job in jobs:
             entry = ids.get(job.id)
             if entry is not None and job.state.phase is Phase.ENDED:
-                entry.job = Job(job.id, job.state, pod=entry.pod)
+                entry.is_accounted(job)
 
     def _judge(self, entry: Entry) -> None:
         """Whether what is known is final."""

@@ -142,28 +142,35 @@ def test_the_command_asks_for_what_the_parser_reads() -> None:
 def test_the_accounting() -> None:
     text = """\
 Last login: today
-101|COMPLETED
-102|CANCELLED by 1000
-103|OUT_OF_MEMORY
-103.batch|OUT_OF_MEMORY
-104+0|RUNNING
-105|RUNNING|more
+101|COMPLETED|0:0
+102|CANCELLED by 1000|0:15
+103|OUT_OF_MEMORY|0:125
+103.batch|OUT_OF_MEMORY|0:125
+104+0|RUNNING|0:0
+105|RUNNING
 106
-107|LEARNED_NEXT_YEAR
+107|LEARNED_NEXT_YEAR|
+108|FAILED|7:0|
+109|FAILED|1:0|at=/tmp/a;over;|it's | mine
 """
     assert parse_accounting(text) == [
-        Job("101", JobState.COMPLETED),
+        Job("101", JobState.COMPLETED, exit_code=0),
         Job("102", JobState.CANCELLED),
         Job("103", JobState.OUT_OF_MEMORY),
         Job("107", JobState.UNKNOWN),
+        Job("108", JobState.FAILED, exit_code=7),
+        Job("109", JobState.FAILED, comment="at=/tmp/a;over;|it's | mine", exit_code=1),
     ]
 
 
 def test_many_jobs_are_one_question() -> None:
     words = shlex.split(accounting_command("sacct", ["1", "2", "3"]))
     assert words == [
-        "sacct", "--noheader", "--parsable2", "--allocations", "--jobs=1,2,3", "--format=JobIDRaw,State"
+        "sacct", "--noheader", "--parsable2", "--allocations", "--jobs=1,2,3", "--format=JobIDRaw,State,ExitCode"
     ]  # fmt: skip
+    assert (
+        shlex.split(accounting_command("sacct", ["1"], comments=True))[-1] == "--format=JobIDRaw,State,ExitCode,Comment"
+    )
 
 
 # --- sbatch -----------------------------------------------------------------------------------------------------------

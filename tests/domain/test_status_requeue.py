@@ -87,6 +87,27 @@ def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: Jo
     assert told[0].get("message", "") == record.message
 
 
+@pytest.mark.parametrize(
+    ("job", "code", "message"),
+    [
+        (Job("7", JobState.COMPLETED, exit_code=0), 0, "before the container's end was recorded"),
+        (Job("7", JobState.FAILED, exit_code=3), 3,
+         "job 7 ended with exit code 3, the highest of its containers'; how this one ended was not recorded"),
+        (Job("7", JobState.FAILED), 137, "the job ended as FAILED (job 7) before"),
+        (Job("7", JobState.FAILED, exit_code=0), 137, "the job ended as FAILED (job 7) before"),
+        (Job("7", JobState.NODE_FAIL, exit_code=1), 137, "a node of the job failed (job 7) before"),
+        (Job("7", JobState.UNKNOWN), 137, "the job was not found again"),
+    ],
+)  # fmt: skip
+def test_a_container_whose_end_was_not_recorded_has_what_the_accounting_tells(
+    job: Job, code: int, message: str
+) -> None:
+    told = states(PodView(job, {"a": ended("a", 2)}, settled=True))
+    assert told["a"]["terminated"]["exitCode"] == 2
+    assert told["b"]["terminated"]["exitCode"] == code
+    assert message in told["b"]["terminated"]["message"]
+
+
 def test_a_job_that_waits_again_has_waiting_containers_and_counts_its_runs() -> None:
     status = pod_status(POD, PodView(Job("7", JobState.PENDING, "BeginTime", start=300), runs=2))
     for each in (*status["initContainers"], *status["containers"]):

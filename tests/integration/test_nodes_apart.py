@@ -1,7 +1,7 @@
 """SHARED_FS: false, at a site whose node sees nothing of the login node's file systems."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from pods import Json, key, pod, request, sh
@@ -125,6 +125,22 @@ def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_t
     assert "stayed on its node" in answer.text
     apart.vk.create(request(pod(sh("main", "true")))).until_over()
     wait_until(lambda: not left_on_node(apart.site, watched), "what the killed job has left is gone")
+
+
+def test_the_accounting_tells_the_exit_code_of_a_job_whose_comment_slurm_has_forgotten(
+    accounted_site: Site, serve: Serve, sidecar: Callable[..., Sidecar]
+) -> None:
+    away = serve(accounted_site, SHARED_FS=False, FetchSeconds=0)
+    one, two = (pod(*each) for each in ([sh("c", "exit 7")], [sh("a", "exit 3"), sh("b", "true")]))
+    for each in (one, two):
+        away.vk.create(request(each))
+    assert away.sidecar.stop() == 0
+    wait_until(lambda: not accounted_site.jobs(away.root), "squeue has forgotten both")
+    back = Serving(accounted_site, away.config, sidecar(away.config))
+    assert Watched(back.client, one).until_over().exit_code("c") == 7
+    watched = Watched(back.client, two).until_over()
+    assert {name: watched.exit_code(name) for name in ("a", "b")} == {"a": 3, "b": 3}
+    assert "ended with exit code 3, the highest of its containers'" in watched.terminated("b")["message"]
 
 
 def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(apart: Serving) -> None:

@@ -78,7 +78,7 @@ async def test_warnings_beside_a_success_are_just_warnings(account: Account, tmp
     assert pod.runs == 1
 
 
-@pytest.mark.parametrize("accounting", ["101|COMPLETED\n", ""], ids=["with sacct", "without"])
+@pytest.mark.parametrize("accounting", ["101|COMPLETED|0:0\n", ""], ids=["with sacct", "without"])
 async def test_a_job_that_squeue_has_forgotten_before_the_first_poll(
     account: Account, tmp_path: Path, accounting: str
 ) -> None:
