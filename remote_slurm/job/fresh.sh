@@ -21,9 +21,9 @@ refresh() {
         wait "$sleeper"
         # without -c, a file that is gone would come back empty
         xargs -0 -r touch -c -- <.fresh 2>/dev/null
-        # a container that has long said nothing still has its log open
-        find logs -exec touch -c {} + 2>/dev/null
+        # what came later: a container that has long said nothing still has its log open, and its message bound
+        find logs messages .runner -exec touch -c {} + 2>/dev/null
         touch -c .fresh . records records/* "$control" "$control/claims" "$control/spool" 2>/dev/null
-        touch -c -h "$control/claims/$pod.job" "$control/claims/$pod.attempt" 2>/dev/null
+        touch -c -h "$control"/owners/* "$control/claims/$pod.attempt" "$control/claims/$pod.job" 2>/dev/null
     done
 }

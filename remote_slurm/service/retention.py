@@ -30,7 +30,7 @@ class Retention:
         """For ever."""
         while True:
             self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(max(1.0, min(LOOK_SECONDS, self._seconds)))
 
     def look(self) -> None:
         """Delete what is due now."""
