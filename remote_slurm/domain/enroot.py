@@ -18,13 +18,19 @@ from remote_slurm.domain.images import Image, repository
 from remote_slurm.domain.messages import is_below_dev
 from remote_slurm.domain.pod import Container
 from remote_slurm.domain.preparing import Variables
-from remote_slurm.domain.shell import quote
+from remote_slurm.domain.shell import Array, quote
 from remote_slurm.domain.started import Command, Line, Started
 from remote_slurm.domain.volumes import Call, Mount
 from remote_slurm.errors import Rejected
 
-# Which GPUs the job has, Slurm has seen to; this asks for the driver
-_GPU_OPTION: Mapping[str, Line] = {"": (), "nvidia.com/": ("--env", "NVIDIA_VISIBLE_DEVICES=all"), "amd.com/": ()}
+# The driver and all devices that the job may open. `gpu_words` are --env NAME=VALUE for what tells which ones are its
+# own (job/node.sh): NAME alone would be an empty variable where the node has none, which hides them all.
+_OF_JOB = Array("gpu_words")
+_GPU_OPTION: Mapping[str, Line] = {
+    "": (),
+    "nvidia.com/": ("--env", "NVIDIA_VISIBLE_DEVICES=all", _OF_JOB),
+    "amd.com/": (_OF_JOB,),
+}
 _PLACES = """\
 export ENROOT_CACHE_PATH="$cache/.runtime/enroot" ENROOT_TEMP_PATH="$temporary"
 export ENROOT_DATA_PATH="$temporary/enroot-data" ENROOT_RUNTIME_PATH="$temporary/enroot-run"

@@ -66,9 +66,10 @@ def first_calls(pod: Pod, volumes: Volumes, config: Config) -> tuple[Call, ...]:
 
 
 def _says_gpus(pod: Pod, config: Config) -> bool:
-    """Whether containers have to be told which GPUs are the job's: those of Apptainer see nothing of Slurm's words."""
-    by_variable = config.container_runtime in (ContainerRuntime.SINGULARITY, ContainerRuntime.APPTAINER)
-    return by_variable and any(gpu_vendor(container) for stage in _stages(pod) for container in stage)
+    """Whether containers have to be told which GPUs are the job's: of Slurm's words they see nothing. Podman asks."""
+    runtimes = (ContainerRuntime.SINGULARITY, ContainerRuntime.APPTAINER, ContainerRuntime.ENROOT)
+    asked = any(gpu_vendor(container) for stage in _stages(pod) for container in stage)
+    return asked and config.container_runtime in runtimes
 
 
 def _stages(pod: Pod) -> list[tuple[Container, ...]]:

@@ -18,7 +18,14 @@ class Variable:
     default: str
 
 
-Word = str | Variable
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Words that only the job knows, as many as there are: `name` is an array of the runner's."""
+
+    name: str
+
+
+Word = str | Variable | Array
 
 
 def quote(value: str) -> str:
@@ -40,6 +47,8 @@ def words(values: Iterable[Word]) -> str:
 
 
 def _word(value: Word) -> str:
+    if isinstance(value, Array):
+        return f'"${{{value.name}[@]}}"'
     return f'"${{{value.name}:-{value.default}}}"' if isinstance(value, Variable) else quote(value)
 
 

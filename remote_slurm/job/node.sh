@@ -69,13 +69,15 @@ memory_volume() {
     fi
 }
 
-# Nothing of the node's environment reaches a container but what has these prefixes. Where no cgroup hides the others'
-# GPUs, a program takes the first one of the node unless it is told.
+# Nothing of the node's environment reaches a container but what has these prefixes, or with Enroot what `gpu_words` say.
+# Where no cgroup hides the others' GPUs, a program takes the first one of the node unless it is told.
 gpus() {
     local name
+    gpu_words=()
     for name in CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES GPU_DEVICE_ORDINAL; do
         [[ -n ${!name-} ]] || continue
         export "APPTAINERENV_$name=${!name}" "SINGULARITYENV_$name=${!name}"
+        gpu_words+=(--env "$name=${!name}")
     done
 }
 

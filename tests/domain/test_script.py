@@ -99,6 +99,14 @@ def test_the_scripts_are_these(case: str) -> None:
     assert text == golden.read_text()
 
 
+@pytest.mark.parametrize("vendor", ["nvidia.com", "amd.com"])
+def test_enroot_is_told_which_gpus_are_the_jobs(vendor: str) -> None:
+    body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
+    text = render_job(plan(body, settings={"ContainerRuntime": "enroot"}))
+    assert text.count('"${gpu_words[@]}"') == 1
+    assert text.index("\ngpus\n") < text.index("gpu_words")
+
+
 def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
     text = render_job(plan(pod(container("a", resources={"limits": {"amd.com/gpu": 1}}), container("b"))))
     assert text.count("--rocm") == 1

@@ -4,6 +4,8 @@ Each sentence is one that test_containers.py and its neighbours say of Apptainer
 """
 
 import os
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,6 +62,7 @@ def settings(site: Site, runtime: str, tmp_path: Path) -> Json:
         "ImagePullSecrets": {"*": str(login)},
         "RuntimeEnvironment": {
             "STANDIN_REGISTRY": f"{folder}/registry",
+            "ENROOT_DATA_PATH": f"{folder}/data",
             "STANDIN_LOGIN": "login puller password t0p-secret",
         },
     }
@@ -157,6 +160,62 @@ def test_enroot_pulls_with_the_login_of_the_pod_and_runs_the_entry_point(shared:
     assert with_login.phase == "Succeeded", with_login.log("c")
     assert with_login.log("c") == "entry point: a b c\n"
     assert with_login.log("d") == "its own\n"
+
+
+def test_enroots_containers_of_one_name_are_each_their_jobs_own_and_go_with_it(shared: Shared) -> None:
+    """All pods of this sidecar have one ENROOT_DATA_PATH."""
+    enroot = shared("enroot")
+    first = enroot.vk.create(request(pod(sh("c", "touch /mine; while [ -e /mine ]; do sleep 0.2; done; exit 3"))))
+    first.until_running("c")
+    second = enroot.vk.create(request(pod(sh("c", "[ ! -e /mine ]")))).until_over()
+    assert second.phase == "Succeeded"
+    assert first.poll() == "Running"
+    data = f"/home/hpcuser/enroot-{os.getpid()}/data"
+    assert enroot.site.exec(f"ls {data}") == f"remote-slurm-{first.job}\n"
+    first.delete()
+    enroot.until_gone(first.pod)
+    assert enroot.site.exec(f"ls {data}") == ""
+
+
+def test_enroots_containers_know_which_gpus_are_their_jobs(shared: Shared) -> None:
+    limits = {"limits": {"nvidia.com/gpu": "2", "memory": "50Mi"}}
+    shown = shared("enroot").vk.create(request(pod(sh("c", "env", resources=limits), sh("d", "env")))).until_over()
+    assert re.search(r"^CUDA_VISIBLE_DEVICES=\d,\d$", shown.log("c"), re.MULTILINE)
+    assert "NVIDIA_VISIBLE_DEVICES=all" in shown.log("c").splitlines()
+    assert "DEVICES" not in shown.log("d")
+
+
+# As the account itself would; in its own storage
+OWN = """\
+export HOME=/home/hpcuser XDG_RUNTIME_DIR=/tmp/own-{name} && mkdir -p "$XDG_RUNTIME_DIR" && cd "$HOME"
+podman() {{
+    command podman --storage-opt=overlay.ignore_chown_errors=true --cgroup-manager=cgroupfs "$@"
+}}
+"""
+
+
+def as_account(site: Site, name: str, script: str) -> str:
+    text = shlex.quote(f"{OWN.format(name=name)}{script}")
+    return site.exec(f"setpriv --reuid hpcuser --regid hpcuser --clear-groups bash -c {text}")
+
+
+def test_a_podman_container_of_the_accounts_own_survives_the_ends_of_jobs(shared: Shared) -> None:
+    podman, name = shared("podman"), f"own-{os.getpid()}"
+    start = (
+        f"tar -C /srv/images/busybox -c . | podman import --quiet - {name} && podman run --detach --name={name} "
+        f"--cgroups=disabled --network=host --user=0:0 --security-opt=label=disable --log-driver=none {name} sleep 3600"
+    )
+    as_account(podman.site, name, start)
+    try:
+        ended = podman.vk.create(request(pod(sh("c", "exit 3"))))
+        killed = podman.vk.create(request(pod(sh("c", "sleep 76543")))).until_running("c")
+        podman.site.exec(f"scancel {killed.job}")
+        assert ended.until_over().exit_code("c") == 3
+        wait_until(lambda: podman.site.exec("pgrep -f 'sleep 7654[3]' || true") == "", "the killed one has ended")
+        state = as_account(podman.site, name, f"podman container inspect --format '{{{{.State.Running}}}}' {name}")
+        assert state == "true\n"
+    finally:
+        as_account(podman.site, name, f"podman rm --force --time 0 {name}; podman rmi --force {name}")
 
 
 def env(value: str) -> list[Json]:
