@@ -48,6 +48,18 @@ async def test_a_delete_is_carried_out_whoever_was_told(account: Account) -> Non
     assert await newer.submit(POD, packed()) == Deleted()
 
 
+async def test_a_delete_takes_what_a_sidecar_that_is_gone_had_read(each_account: Account) -> None:
+    older, newer = each_account.owner(), each_account.owner()
+    await older.recover()
+    await older.submit(POD, packed())
+    (each_account.root / ".remote-slurm/spool" / f"{POD}.c").write_text(RECORD)
+    assert await older.records()
+    await newer.recover()
+    each_account.job("101", "COMPLETED", each_account.root / POD / "job.sh")
+    assert await newer.cancel({POD: False}) == {POD: True}
+    assert list(each_account.root.glob(f".remote-slurm/read/*/{POD}.*")) == []
+
+
 async def test_a_guest_takes_nothing_over_and_nothing_away(each_account: Account) -> None:
     """As the command line is, beside a sidecar that serves."""
     owner, guest = each_account.owner(), each_account.site

@@ -60,7 +60,8 @@ cancel_pod() {  # POD FORCE
         done
         reply "stopping $1"
     elif remove_pod "$1" && bury "$1"; then
-        rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".*
+        rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".* \
+            .remote-slurm/read/*/"$1".*  # of a sidecar that is gone
         reply "gone $1"
     else
         reply "busy $1"
