@@ -174,14 +174,18 @@ class Site:
         result = await self._shells.run(script, payload, deadline=_SUBMIT_SECONDS, heard=heard)
         Answer.parse("submit", result.output.decode(errors="replace"))
 
-    async def release(self, jobs: Iterable[tuple[str, str]]) -> set[str]:
-        """Let the jobs of (pod, id) start that the pods' claims name, and cancel the others; all of them are held.
+    async def release(self, jobs: Iterable[tuple[str, str, bool]]) -> set[str]:
+        """Let the jobs of (pod, id, wanted) start that the pods' claims name, and cancel the others; all are held.
 
-        Returns the ids of those for which that is done, or was before.
+        One that is not wanted, since nobody knows its pod, is never started. Returns the ids of those for which that is
+        done, or was before.
         """
         values = {"scontrol": self._config.scontrol_path, "scancel": self._config.scancel_path}
-        answer = await self._ask("release", values, _lines(f"{pod} {job_id}" for pod, job_id in jobs))
-        return {line.rpartition(" ")[2] for line in (*answer.all("released"), *answer.all("cancelled"))}
+        answer = await self._ask(
+            "release", values, _lines(f"{pod} {job_id} {_yes(wanted)}" for pod, job_id, wanted in jobs)
+        )
+        settled = (line for word in ("released", "cancelled", "kept") for line in answer.all(word))
+        return {line.rpartition(" ")[2] for line in settled}
 
     async def fetch(self, pod: str, job_id: str, folder: str) -> None:
         """Bring an ended pod's logs and records from its node. Raises RemoteFailed where they could not be had."""
@@ -282,7 +286,7 @@ class Site:
     async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
         """Carry deletes out as far as they go now: pod -> whether to end its job at once. Returns pod -> is gone."""
         values = {"squeue": active_command(self._config.squeue_path), "scancel": self._config.scancel_path}
-        lines = _lines(f"{pod} {'yes' if force else 'no'}" for pod, force in pods.items())
+        lines = _lines(f"{pod} {_yes(force)}" for pod, force in pods.items())
         answer = await self._ask("cancel", values, lines, seconds=90)
         if answer.has("queue"):
             raise self._slurm_failed("squeue", f"squeue failed, so nothing was cancelled: {answer.messages}")
@@ -415,6 +419,10 @@ def _text(name: str) -> str:
 def _lines(lines: Iterable[str]) -> bytes:
     """A payload whose end tells that it is whole; see root.sh."""
     return "".join(f"{line}\n" for line in (*lines, ".")).encode()
+
+
+def _yes(answer: bool) -> str:  # noqa: FBT001 - as the scripts spell it
+    return "yes" if answer else "no"
 
 
 def _folder(path: str) -> str:

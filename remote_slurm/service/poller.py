@@ -142,16 +142,21 @@ class Poller:
                 self._note(error)
 
     async def _release(self, jobs: Iterable[Job]) -> SiteError | None:
-        """Jobs whose submission broke off before their release, and second jobs of a pod, which must not start."""
+        """Jobs whose submission broke off before their release; second jobs of a pod, and those of pods that were
+        deleted while sbatch was under way, must not start.
+        """
         if self._site.shared_fs:
             return None
         held = [job for job in jobs if job.reason == "JobHeldUser" and job.state.phase is Phase.WAITING]
-        known = [(job, entry) for job in held if (entry := self._entries.get(job.pod)) and job.id not in self._released]
-        known.sort(key=lambda each: each[0].id != each[1].job_id)  # its own first: the claim goes to it
+        waiting = [(job, self._entries.get(job.pod)) for job in held if job.id not in self._released]
+        # a pod's own job first: the claim goes to it
+        waiting.sort(key=lambda each: each[1] is None or each[0].id != each[1].job_id)
         self._released &= {job.id for job in held}
         try:
-            if known:
-                self._released |= await self._site.release((job.pod, job.id) for job, _ in known)
+            if waiting:
+                self._released |= await self._site.release(
+                    (job.pod, job.id, entry is not None) for job, entry in waiting
+                )
         except SiteError as error:
             return error
         return None

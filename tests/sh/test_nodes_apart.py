@@ -1,13 +1,16 @@
 """Jobs that are submitted held where nodes see no fence: the claim decides which one is released; and their logs."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from account import SHELLS, Account
+from local import Counted, created, sidecar
 
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.script import archive
-from remote_slurm.errors import RemoteFailed
+from remote_slurm.errors import RemoteFailed, RemoteSlurmError
 
 POD = "ns-a"
 PACKED = archive(POD, [File("job.sh", b"# ns-a\n", 0o700)])
@@ -23,10 +26,17 @@ def submit(account: Account) -> list[str]:
     return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
 
 
-def release(account: Account, *jobs: str) -> list[str]:
-    lines = "".join(f"{line}\n" for line in (*(f"{POD} {job}" for job in jobs), ".")).encode()
+def release(account: Account, *jobs: str, wanted: str = "yes") -> list[str]:
+    lines = "".join(f"{line}\n" for line in (*(f"{POD} {job} {wanted}" for job in jobs), ".")).encode()
     answer = account.ask("release", lines, scontrol="scontrol", scancel="scancel")
     return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.05)
 
 
 def is_held(account: Account, job: str) -> bool:
@@ -44,7 +54,7 @@ def test_a_job_is_submitted_held_claimed_and_then_released(account: Account) -> 
 def test_one_whose_folder_is_gone_holds_up_nobody(account: Account) -> None:
     account.command("scontrol", "exit 1")
     submit(account)
-    lines = b"ns-gone 100\nns-a 101\n.\n"
+    lines = b"ns-gone 100 yes\nns-a 101 yes\n.\n"
     account.command("scontrol", 'echo "scontrol $*" >>"$SLURM/calls"')
     account.ask("release", lines, scontrol="scontrol", scancel="scancel")
     assert account.calls("scontrol") == ["scontrol release 100", "scontrol release 101"]
@@ -83,6 +93,46 @@ def test_a_pod_that_is_deleted_meanwhile_is_not_released(account: Account) -> No
     assert account.calls("scontrol") == []
     assert set(account.calls("scancel")) == {"scancel 101"}
     assert release(account, "101") == ["cancelled ns-a 101"]
+
+
+def test_a_job_of_a_pod_that_nobody_asks_for_is_never_released_and_goes_with_its_pod(account: Account) -> None:
+    account.command("scontrol", "exit 1")
+    submit(account)
+    account.command("scontrol", 'echo "scontrol $*" >>"$SLURM/calls"')
+    assert release(account, "101", wanted="no") == ["kept ns-a 101"]
+    account.job("102", "PENDING", account.root / POD / "job.sh")
+    assert release(account, "102", wanted="no") == ["cancelled ns-a 102"]
+    (account.claims / "ns-a.deleted").touch()
+    assert release(account, "101", wanted="no") == ["cancelled ns-a 101"]
+    assert account.calls("scontrol") == []
+
+
+def test_one_whose_tombstone_has_expired_is_known_by_its_folder_being_gone(account: Account) -> None:
+    (account.root / ".remote-slurm/spool").mkdir(parents=True)
+    account.job("101", "PENDING", account.root / POD / "job.sh")
+    assert release(account, "101", wanted="no") == ["cancelled ns-a 101"]
+
+
+@pytest.mark.parametrize("lost", ["killed", "refused"])
+async def test_a_job_that_came_while_its_pod_was_deleted_does_not_stay_held_for_ever(
+    account: Account, tmp_path: Path, lost: str
+) -> None:
+    """sbatch is under way when the pod goes, and its script ends with it, or is told that Slurm timed out."""
+    pod, gate, asked = Counted.at(account), account.home / "gate", account.home / "asked"
+    real = (account.bin / "sbatch").read_text()
+    wait = f'touch "{asked}"; until [ -e "{gate}" ]; do sleep 0.05; done\n'
+    account.command("sbatch", wait + real)
+    account.tell("sbatch.dies" if lost == "killed" else "sbatch.lies", "sbatch: error: Socket timed out on send/recv")
+    async with sidecar(account, tmp_path / "state") as pods, asyncio.timeout(60):
+        creating = asyncio.create_task(created(pods, pod))
+        await until(asked.exists)
+        pods.delete(pod.pod)
+        await until(lambda: pod.pod.key not in pods.deletes)
+        gate.touch()
+        assert isinstance(await creating, RemoteSlurmError)
+        await until(lambda: (account.slurm / "jobs/101/state").read_text().strip() == "CANCELLED")
+    account.run_jobs()
+    assert pod.runs == 0
 
 
 async def test_logs_and_records_are_fetched_and_the_job_is_told_so(account: Account) -> None:
