@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 TOKEN = "a-token-of-the-test"
-_PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|configmaps|secrets|events)(?:/([^/?]+))?")
+_PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|configmaps|secrets|events|persistentvolumeclaims)(?:/([^/?]+))?")
 
 
 @dataclass

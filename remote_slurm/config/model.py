@@ -15,6 +15,7 @@ from remote_slurm.config.exposure import Watch, keeps_strangers_out
 from remote_slurm.config.identity import Identity
 from remote_slurm.config.machine import Machine, default_state_folder
 from remote_slurm.config.places import (
+    STORAGE_CLASS,
     AbsoluteSitePath,
     Address,
     ClaimKey,
@@ -234,8 +235,9 @@ class Config(Block):
     )
     persistent_volume_claims: Mapping[ClaimKey, ClaimPath] = setting(
         {},
-        "The path at the site of each persistentVolumeClaim: by `namespace/claim`, `claim`, or `*` for all others. "
-        "{namespace} and {claim} may stand in a path, whose folder is then made when it is missing.",
+        "The path at the site of each persistentVolumeClaim: by `namespace/claim`, `claim`, "
+        "`storageClass/name` (asked of Kubernetes, with CUSTOMKUBECONF), or `*` for all others. {namespace} and "
+        "{claim} may stand in a path, whose folder is then made when it is missing.",
     )
 
     # Slurm, at the site
@@ -558,6 +560,17 @@ class Config(Block):
         if errors_only and info.data.get("verbose_logging"):
             raise ValueError("contradicts VerboseLogging, which is true as well: set one of the two to false")
         return errors_only
+
+    @field_validator("custom_kubeconf")
+    @classmethod
+    def _knows_storage_classes(cls, kubeconfig: Any, info: ValidationInfo) -> Any:
+        claims = info.data.get("persistent_volume_claims", {})
+        if kubeconfig is None and any(key.startswith(STORAGE_CLASS) for key in claims):
+            raise ValueError(
+                f"is needed where PersistentVolumeClaims has keys that begin with {STORAGE_CLASS}: "
+                "only Kubernetes knows the storage class of a claim"
+            )
+        return kubeconfig
 
     @field_validator("default_flavor")
     @classmethod

@@ -167,11 +167,18 @@ def claim_path(value: object) -> str:
     return path
 
 
+STORAGE_CLASS = "storageClass/"
+"""What a key of PersistentVolumeClaims begins with that is for all claims of a storage class."""
+
+
 def claim_key(value: object) -> str:
-    """Accept what names claims: `claim`, `namespace/claim`, or `*` for all others."""
+    """Accept what names claims: `claim`, `namespace/claim`, `storageClass/name`, or `*` for all others.
+
+    No namespace has a capital letter (RFC 1123), so that none can be taken for the word storageClass.
+    """
     key = line_of_text(value).strip()
-    if key != "*" and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9.-]+", key):
-        raise ValueError(f"must be named by a claim, namespace/claim or *, not {shown(value)}")
+    if key != "*" and not re.fullmatch(rf"([a-z0-9-]+/|{STORAGE_CLASS})?[a-z0-9.-]+", key):
+        raise ValueError(f"must be named by a claim, namespace/claim, {STORAGE_CLASS}name or *, not {shown(value)}")
     return key
 
 

@@ -303,12 +303,16 @@ class ContainerData(Wire):
 
 
 class CreateRequest(Wire):
-    """`pull_secrets` are those of the pod's imagePullSecrets that the sidecar knows itself."""
+    """`pull_secrets` are those of the pod's imagePullSecrets that the sidecar knows itself.
+
+    `storage_classes` are those of its claims that Kubernetes was asked for, by the claim; empty is none.
+    """
 
     pod: Pod
     container: tuple[ContainerData, ...] = ()
     job_script: str = ""
     pull_secrets: tuple[Secret, ...] = ()
+    storage_classes: dict[str, str] = {}
     unheeded: tuple[str, ...] = ()
 
     @classmethod

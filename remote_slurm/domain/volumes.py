@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from remote_slurm.config import Config
+from remote_slurm.domain.claims import claim_pattern
 from remote_slurm.domain.expansion import expand, unknown_names
 from remote_slurm.domain.pod import (
     ClaimVolume,
@@ -163,7 +164,7 @@ def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collecte
     if volume.host_path is not None:
         return _host_path(volume, volume.host_path, config.allowed_host_paths)
     if volume.persistent_volume_claim is not None:
-        return _claim(volume, volume.persistent_volume_claim, request.pod.metadata.namespace, config)
+        return _claim(volume.persistent_volume_claim, request, config)
     if volume.empty_dir is not None or volume.kind == "emptyDir":
         return _empty_dir(volume, volume.empty_dir or EmptyDirVolume())
     raise Rejected(
@@ -243,15 +244,9 @@ def _host_path(volume: Volume, source: HostPathVolume, allowed: Iterable[str]) -
     return Collected(path, checks=[("host_path", source.type, path, *allowed)])
 
 
-def _claim(volume: Volume, source: ClaimVolume, namespace: str, config: Config) -> Collected:
-    claim = source.claim_name
-    paths = config.persistent_volume_claims
-    pattern = next((paths[key] for key in (f"{namespace}/{claim}", claim, "*") if key in paths), "")
-    if not pattern:
-        raise Rejected(
-            f"volume '{volume.name}' is the claim '{namespace}/{claim}', for which PersistentVolumeClaims names no "
-            "path at the site"
-        )
+def _claim(source: ClaimVolume, request: CreateRequest, config: Config) -> Collected:
+    claim, namespace = source.claim_name, request.pod.metadata.namespace
+    pattern = claim_pattern(claim, request, config.persistent_volume_claims)
     path = pattern.replace("{namespace}", namespace).replace("{claim}", claim)
     constant = pattern.partition("{")[0].rpartition("/")[0]
     if path == pattern:

@@ -59,6 +59,12 @@ class Cluster:
             return None
         return Secret.model_validate({"metadata": {"name": name}, "data": found.data})
 
+    async def storage_class(self, claim: str, namespace: str) -> str | None:
+        """Empty where the claim has none; None where nobody knows, or there is no such claim."""
+        call = self._api.read_namespaced_persistent_volume_claim
+        found = await self._ask("reading persistentVolumeClaims", call, claim, namespace)
+        return None if found in (None, _ABSENT) else found.spec.storage_class_name or ""
+
     async def tell(self, pod: Metadata, bulletin: Bulletin) -> None:
         """As an Event of the pod; one that was told before, by whatever process, is not told again."""
         body = _event(self._client, pod, bulletin)

@@ -1,7 +1,7 @@
 """What Kubernetes is asked and told about pods, where the configuration has credentials for it.
 
-A request that lacks a ConfigMap or a Secret gets it; a pod that is not there any more is not submitted; and each turn
-of a pod's job becomes an Event, so that `kubectl describe pod` tells the story.
+A request that lacks a ConfigMap, a Secret or the storage class of a claim gets it; a pod that is not there any more is
+not submitted; and each turn of a pod's job becomes an Event, so that `kubectl describe pod` tells the story.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from remote_slurm.config import Config
 from remote_slurm.domain.bulletins import Bulletin, bulletins
+from remote_slurm.domain.claims import claims_of_unknown_class
 from remote_slurm.domain.pod import ConfigMap, ContainerData, CreateRequest, Metadata, Pod, ProjectedSource, Secret
 from remote_slurm.errors import Rejected
 from remote_slurm.remote.cluster import Cluster
@@ -31,29 +33,32 @@ class Kubernetes:
 
     # --- before a job is submitted ---
 
-    async def completed(self, request: CreateRequest, *, export: bool) -> CreateRequest:
+    async def completed(self, request: CreateRequest, config: Config) -> CreateRequest:
         """With the ConfigMaps and Secrets that its volumes name and that did not come with it.
+
+        And with the storage classes of claims, where their paths depend on them.
 
         Raises Rejected where Kubernetes has no such pod any more.
         """
         if self._cluster is None:
             return request
-        pod, sent = request.pod.metadata, request.container
+        pod, sent, export = request.pod.metadata, request.container, config.export_pod_data
         map_names = _missing(_config_maps(request.pod), (each for data in sent for each in data.config_maps))
         secret_names = _missing(_secrets(request.pod), (each for data in sent for each in data.secrets))
-        there, maps, secrets = await asyncio.gather(
+        claims = claims_of_unknown_class(request.pod, config.persistent_volume_claims)
+        there, maps, secrets, classes = await asyncio.gather(
             self._cluster.has(pod),
             asyncio.gather(*(self._cluster.config_map(name, pod.namespace) for name in map_names if export)),
             asyncio.gather(*(self._cluster.secret(name, pod.namespace) for name in secret_names if export)),
+            asyncio.gather(*(self._cluster.storage_class(name, pod.namespace) for name in claims)),
         )
         if not there:
             raise Rejected(f"pod {request.pod.full_name} is not in Kubernetes any more, so its job is not submitted")
         found = ContainerData(
             config_maps=tuple(each for each in maps if each), secrets=tuple(each for each in secrets if each)
         )
-        if not found.config_maps and not found.secrets:
-            return request
-        return request.model_copy(update={"container": (*request.container, found)})
+        known = {claim: name for claim, name in zip(claims, classes, strict=True) if name is not None}
+        return request.model_copy(update={"container": (*request.container, found), "storage_classes": known})
 
     # --- as jobs go their way ---
 

@@ -186,7 +186,7 @@ class Pods:
         pod = request.pod
         until = asyncio.get_running_loop().time() + self._submitter.patience.create
         if self._entries.get(pod.key) is None:
-            request = await self._kubernetes.completed(request, export=self._config.export_pod_data)
+            request = await self._kubernetes.completed(request, self._config)
         if not self.recovered:
             self._payload(request)  # what is wrong with the pod itself, no site needs to tell
             await self._until_recovered(pod, until)

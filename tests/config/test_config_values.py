@@ -162,6 +162,12 @@ RIGHT = [
         {"team/data": "/work/data", "*": "/scratch/{namespace}/{claim}"},
     ),
     (
+        "PersistentVolumeClaims",
+        "{storageClass/fast: '/nvme/{namespace}'}\nCUSTOMKUBECONF: in-cluster",
+        "persistent_volume_claims",
+        {"storageClass/fast": "/nvme/{namespace}"},
+    ),
+    (
         "Flavors",
         "{small: {Name: s, Description: d, CPUDefault: 2, MemoryDefault: 8G, UID: 0, SlurmFlags: [-p short]}}",
         "flavors",
@@ -320,6 +326,13 @@ WRONG = [
     ("BashPath", "bash", "must be a full path, since it follows #!"),
     ("BashPath", "/usr/bin/env bash", A_COMMAND),
     ("ImagePull", "always", "node, login, never"),
+    ("PersistentVolumeClaims", "{Team/data: /x}", "must be named by a claim, namespace/claim, storageClass/name or *"),
+    ("PersistentVolumeClaims", "{storageClass/: /x}", "must be named by a claim"),
+    (
+        "CUSTOMKUBECONF",
+        "null\nPersistentVolumeClaims: {storageClass/fast: /x}",
+        "only Kubernetes knows the storage class",
+    ),
     ("ImagePullSecrets", "{A B: /x}", "must be named by a Secret"),
     ("RuntimeEnvironment", "{A-B: x}", "must be the name of an environment variable"),
     ("ImageCacheFolder", "images", "must be a full path"),

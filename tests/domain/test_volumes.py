@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from podspec import config, container, pod, request
 
+from remote_slurm.domain.claims import claims_of_unknown_class
 from remote_slurm.domain.pod import CreateRequest
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.volumes import Mount, Volumes, plan_volumes
@@ -34,13 +35,19 @@ PROJECTED = {
 
 
 def volumes(
-    source: dict[str, Any], *, export: bool = True, settings: dict[str, Any] | None = None, **data: Any
+    source: dict[str, Any],
+    *,
+    export: bool = True,
+    settings: dict[str, Any] | None = None,
+    classes: dict[str, str] | None = None,
+    **data: Any,
 ) -> Volumes:
     """What a pod's only volume, `v`, comes to."""
     mounting = container(volumeMounts=[{"name": "v", "mountPath": "/v"}], resources=RESOURCES)
     a_pod = pod(mounting, volumes=[{"name": "v", **source}])
     a_pod["metadata"]["labels"] = {"app": "x", "tier": 'a "b"'}
-    return plan_volumes(request(a_pod, **data), config(ExportPodData=export, **(settings or {})))
+    asked = request(a_pod, **data).model_copy(update={"storage_classes": classes or {}})
+    return plan_volumes(asked, config(ExportPodData=export, **(settings or {})))
 
 
 def files(found: Volumes) -> dict[str, tuple[bytes | None, int]]:
@@ -292,9 +299,66 @@ def test_a_claim_is_a_folder_that_the_configuration_names(claim: str, path: str,
 def test_a_claim_without_a_path_is_refused_with_the_keys_name() -> None:
     with pytest.raises(Rejected) as caught:
         volumes({"persistentVolumeClaim": {"claimName": "c"}})
-    assert str(caught.value) == (
-        "volume 'v' is the claim 'default/c', for which PersistentVolumeClaims names no path at the site"
-    )
+    assert str(caught.value) == ("PersistentVolumeClaims names no path at the site for the claim 'default/c'")
+
+
+BY_CLASS = {
+    "CUSTOMKUBECONF": "in-cluster",
+    "PersistentVolumeClaims": {
+        "default/data": "/gpfs/default-data",
+        "home": "/home/shared",
+        "storageClass/fast": "/nvme/{namespace}/{claim}",
+    },
+}
+OTHERS = {**BY_CLASS, "PersistentVolumeClaims": {**BY_CLASS["PersistentVolumeClaims"], "*": "/others"}}
+
+
+@pytest.mark.parametrize(
+    ("claim", "settings", "path"),
+    [
+        ("data", BY_CLASS, "/gpfs/default-data"),
+        ("home", BY_CLASS, "/home/shared"),
+        ("own", BY_CLASS, "/nvme/default/own"),
+        ("own", OTHERS, "/nvme/default/own"),
+        ("slow", OTHERS, "/others"),
+        ("none", OTHERS, "/others"),
+    ],
+)
+def test_a_claims_name_comes_before_its_storage_class_and_that_before_all_others(
+    claim: str, settings: dict[str, Any], path: str
+) -> None:
+    classes = {"own": "fast", "slow": "tape", "none": ""}
+    found = volumes({"persistentVolumeClaim": {"claimName": claim}}, settings=settings, classes=classes)
+    assert first_mount(found).source == path
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "sentence"),
+    [
+        (BY_CLASS, {"c": "tape"}, "no path at the site for the claim 'default/c' of the storage class 'tape'"),
+        (BY_CLASS, {"c": ""}, "no path at the site for the claim 'default/c' without a storage class"),
+        (BY_CLASS, {}, "the claim 'default/c' has a storage class that is not known here"),
+        (OTHERS, {}, "the claim 'default/c' has a storage class that is not known here"),
+    ],
+)
+def test_a_claim_whose_storage_class_has_no_path_or_is_not_known_is_refused(
+    settings: dict[str, Any], classes: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(Rejected, match=sentence):
+        volumes({"persistentVolumeClaim": {"claimName": "c"}}, settings=settings, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"), [(OTHERS, ["own", "other"]), (CLAIMS, []), ({"PersistentVolumeClaims": {}}, [])]
+)
+def test_a_storage_class_is_asked_for_only_where_a_path_depends_on_it(
+    settings: dict[str, Any], asked: list[str]
+) -> None:
+    names = ("data", "own", "home", "other", "own", "unmounted")
+    claims = [{"name": f"v{number}", "persistentVolumeClaim": {"claimName": name}} for number, name in enumerate(names)]
+    mounts = [{"name": each["name"], "mountPath": "/v"} for each in claims[:-1]]
+    body = pod(container(volumeMounts=mounts), volumes=claims)
+    assert claims_of_unknown_class(request(body).pod, config(**settings).persistent_volume_claims) == asked
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "$(id)"])

@@ -62,6 +62,30 @@ def test_config_maps_and_secrets_that_a_request_lacks_are_fetched(told: Serving,
     assert shown.log("c") == "from Kubernetes\nsecret"
 
 
+def test_a_claim_lies_at_the_path_of_its_storage_class(site: Site, serve: Serve, api: KubeApi, tmp_path: Path) -> None:
+    site.exec("mkdir -p /tmp/classes && chmod 777 /tmp/classes")
+    paths = {"storageClass/fast": "/tmp/classes/{namespace}/{claim}", "named": "/srv"}
+    served = serve(site, CUSTOMKUBECONF=str(api.kubeconfig(tmp_path)), PersistentVolumeClaims=paths)
+    for name, storage_class in (("own", "fast"), ("tape", "slow")):
+        claim = {"metadata": {"name": name, "namespace": "default"}, "spec": {"storageClassName": storage_class}}
+        api.add("persistentvolumeclaims", claim)
+
+    def mounting(script: str, *claims: str) -> Json:
+        volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+        mounts = [{"name": name, "mountPath": f"/{name}"} for name in claims]
+        return known(api, pod(sh("c", script, volumeMounts=mounts), volumes=volumes))
+
+    kept = served.vk.create(request(mounting("ls /named; echo kept > /own/f", "named", "own"))).until_over()
+    assert (kept.phase, kept.log("c")) == ("Succeeded", "images\n")
+    assert site.exec("cat /tmp/classes/default/own/f") == "kept\n"
+    asked = [each.rpartition("/")[2] for each in api.asked if "persistentvolumeclaims" in each]
+    assert asked == ["own"], "once, and not for what has a path by its name"
+    assert "of the storage class 'slow'" in served.vk.refused(request(mounting("true", "tape"))).text
+    api.forbidden = {"persistentvolumeclaims"}
+    assert "is not known here" in served.vk.refused(request(mounting("true", "own"))).text
+    assert "reading persistentVolumeClaims failed at the Kubernetes API" in served.sidecar.log
+
+
 def test_a_pod_that_is_gone_is_not_submitted(told: Serving, api: KubeApi) -> None:
     gone = pod(sh("c", "true"))
     refused = told.vk.refused(request(gone))

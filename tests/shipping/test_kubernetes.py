@@ -139,7 +139,13 @@ def test_the_rights_are_those_that_the_sidecar_uses() -> None:
     found = {each["kind"]: each for each in objects((EXAMPLES / "kubernetes" / "rbac.yaml").read_text())}
     rules = found["ClusterRole"]["rules"]
     granted = {resource: rule["verbs"] for rule in rules for resource in rule["resources"]}
-    assert granted == {"events": ["create"], "pods": ["get"], "configmaps": ["get"], "secrets": ["get"]}
+    assert granted == {
+        "events": ["create"],
+        "pods": ["get"],
+        "configmaps": ["get"],
+        "secrets": ["get"],
+        "persistentvolumeclaims": ["get"],
+    }
     account = found["ServiceAccount"]["metadata"]
     assert found["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **account}]
     assert found["ClusterRoleBinding"]["roleRef"]["name"] == found["ClusterRole"]["metadata"]["name"]
