@@ -101,13 +101,13 @@ for line; do :; done
 exec sh -c "$line"
 """
 # Every command that a mortal session calls is a step: right before the one that is named all in it is killed, or
-# right after it where its number is negative.
+# right after it where its number is negative. Two that run at once, in a pipe, have a number each.
 _STEP = """\
 if [ -n "$DIES_AT" ]; then
-    step=0
-    [ -e "$SLURM/step" ] && read -r step <"$SLURM/step"
-    step=$((step + 1))
-    echo "$step" >"$SLURM/step"
+    step=1
+    set -C
+    until echo "${{0##*/}}" 2>/dev/null >"$SLURM/steps/$step"; do step=$((step + 1)); done
+    set +C
     [ "$step" -ne "$DIES_AT" ] || kill -KILL 0
     if [ "-$step" = "$DIES_AT" ]; then
         {command} "$@"
@@ -162,6 +162,7 @@ class Account:
 
     def count_steps(self) -> None:
         """Make it possible that a script dies at one of them; not in busybox, which runs its own commands."""
+        (self.slurm / "steps").mkdir()
         for name in _STEPS:
             self.command(name, _STEP.format(command=shutil.which(name)))
         for name in ("sbatch", "scancel", "scontrol"):
@@ -171,7 +172,12 @@ class Account:
     @property
     def steps(self) -> int:
         """How many the last submission took that could have died."""
-        return int((self.slurm / "step").read_text())
+        return len(list((self.slurm / "steps").iterdir()))
+
+    def step(self, number: int) -> str:
+        """The command that was that step; empty where it did not come to it."""
+        path = self.slurm / "steps" / str(number)
+        return path.read_text().strip() if path.exists() else ""
 
     def tell(self, what: str, text: str = "") -> None:
         """Change what a stand-in does from now on, such as `sbatch.slow`."""

@@ -47,9 +47,9 @@ class Counted:
 
 
 @asynccontextmanager
-async def sidecar(account: Account, state: Path) -> AsyncIterator[Pods]:
+async def sidecar(account: Account, state: Path, patience: Patience = PATIENCE) -> AsyncIterator[Pods]:
     """One that serves the account, for as long as the context lasts."""
-    pods = Pods(account.owner(), account.config, Journal(state), PATIENCE)
+    pods = Pods(account.owner(), account.config, Journal(state), patience)
     pods.start()
     try:
         yield pods

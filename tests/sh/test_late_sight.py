@@ -61,7 +61,7 @@ async def test_what_another_login_node_has_submitted_is_not_submitted_again(acco
     assert account.calls("sbatch") == ["sbatch"]
 
 
-@pytest.mark.parametrize("step", [5, 7, 8, -7, -8])
+@pytest.mark.parametrize("step", [5, 6, 7, -6, -7])
 async def test_what_was_killed_at_one_login_node_is_asked_for_again_at_another(
     account: Account, tmp_path: Path, step: int
 ) -> None:
