@@ -50,7 +50,7 @@ POD_SPEC = (
     Field(
         "activeDeadlineSeconds",
         _DONE,
-        "by the runner, counted from the job's start; --time leaves it its grace period besides, in full minutes",
+        "by the runner, counted from the job's start; --time is the same in full minutes, with room for a preStop",
         "integration/test_annotations.py::test_a_deadline_is_kept_to_the_second",
     ),
     Field("affinity", _MOOT, _KUBERNETES),

@@ -17,6 +17,8 @@ from remote_slurm.domain.resources import EPHEMERAL_STORAGE, GPUS, PodResources
 _SECONDS = 60
 # What the runner needs beside the grace period to end a pod and to tell how it ended
 ENDING_SECONDS = 15
+# Between a time limit's SIGTERM and SIGKILL, unless the site has another KillWait (slurm.conf(5))
+_KILL_WAIT_SECONDS = 30
 # [days-]hours:minutes:seconds and its shorter forms (sbatch(1), --time)
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
@@ -71,17 +73,29 @@ def _counts_cpus_of_tasks(flags: list[Flag]) -> bool:
 
 
 def _within(flags: list[Flag], pod: Pod) -> list[Flag]:
-    """With a time limit that leaves activeDeadlineSeconds its grace period, unless the flags have a shorter one.
+    """With activeDeadlineSeconds as the time limit, in full minutes, unless the flags have a shorter one.
 
-    A --time-min without the grace period would let short partitions have it too, but backfill takes it at its word and
-    lowers the limit of every job (measured with Slurm 24.11).
+    Where Slurm's own pause before SIGKILL would cut the end of a pod short, its grace period is added. A --time-min
+    without it would let short partitions have such a pod too, but backfill takes it at its word and lowers the limit of
+    every job (measured with Slurm 24.11).
     """
     deadline = pod.spec.active_deadline_seconds
     if deadline is None:
         return flags
-    limit = -(-(deadline + pod.spec.termination_grace_period_seconds + ENDING_SECONDS) // _SECONDS)
+    limit = -(-(deadline + _ending_seconds(pod)) // _SECONDS)
     given = next((minutes_of(flag.value or "") for flag in flags if flag.name == "time"), None)
     return flags if given is not None and given <= limit else merge_flags(flags, [Flag("time", str(limit))])
+
+
+def _ending_seconds(pod: Pod) -> int:
+    """Some deadlines are the very limit of a partition, so that seconds are added only where they count."""
+    grace = pod.spec.termination_grace_period_seconds
+    return grace + ENDING_SECONDS if grace > _KILL_WAIT_SECONDS or has_pre_stop(pod) else 0
+
+
+def has_pre_stop(pod: Pod) -> bool:
+    """Whether something is to run before a container is told to end."""
+    return any(each.lifecycle.pre_stop for each in (*pod.spec.init_containers, *pod.spec.containers))
 
 
 def minutes_of(text: str) -> float | None:

@@ -14,7 +14,7 @@ from remote_slurm.domain.preparing import Prepared
 from remote_slurm.domain.probes import probe_calls, probes
 from remote_slurm.domain.runtimes import message_mounts, world
 from remote_slurm.domain.started import Runtime, Started
-from remote_slurm.domain.submission import ENDING_SECONDS, minutes_of
+from remote_slurm.domain.submission import ENDING_SECONDS, has_pre_stop, minutes_of
 from remote_slurm.domain.volumes import Call
 from remote_slurm.errors import Rejected
 
@@ -67,11 +67,10 @@ def time_limit_notice(pod: Pod, flags: tuple[Flag, ...]) -> int:
     Slurm sends it up to a minute earlier (sbatch(1), --signal). Where the pod's own flags have --signal, they count.
     A deadline that comes before the time limit is the runner's to keep.
     """
-    hooked = any(each.lifecycle.pre_stop for each in (*pod.spec.init_containers, *pod.spec.containers))
     deadline = pod.spec.active_deadline_seconds
     limit = _limit_seconds(flags)
     by_deadline = deadline is not None and limit is not None and limit >= deadline
-    if not hooked or by_deadline or any(flag.name == "signal" for flag in flags):
+    if not has_pre_stop(pod) or by_deadline or any(flag.name == "signal" for flag in flags):
         return 0
     return min(pod.spec.termination_grace_period_seconds + ENDING_SECONDS, 65535)
 

@@ -61,21 +61,28 @@ def test_a_name_that_no_flavor_has_is_refused_with_the_nearest_one() -> None:
     ("seconds", "grace", "flags", "time"),
     [
         (1, 30, "", "1"),
-        (15, 30, "", "1"),
-        (16, 30, "", "2"),
-        (60, 0, "", "2"),
+        (60, 30, "", "1"),
+        (61, 30, "", "2"),
+        (60, 31, "", "2"),  # longer than Slurm waits before it kills
         (61, 120, "", "4"),
-        (3600, 30, "-t 30", "30"),
-        (3600, 30, "-t 60", "60"),
-        (3600, 30, "-t 61", "61"),
-        (3600, 30, "-t 62", "61"),
-        (3600, 30, "-t 2:00:00", "61"),
-        (3600, 30, "-t 1-0", "61"),
-        (3600, 30, "-t 0", "61"),
+        (3600, 60, "-t 30", "30"),
+        (3600, 60, "-t 60", "60"),
+        (3600, 60, "-t 62", "62"),
+        (3600, 60, "-t 63", "62"),
+        (3600, 60, "-t 2:00:00", "62"),
+        (3600, 30, "-t 1-0", "60"),
+        (3600, 30, "-t 0", "60"),
     ],
 )
-def test_a_deadline_and_its_grace_period_are_the_time_limit_unless_the_flags_have_a_shorter_one(
+def test_a_deadline_is_the_time_limit_unless_the_flags_have_a_shorter_one(
     seconds: int, grace: int, flags: str, time: str
 ) -> None:
     body = pod(activeDeadlineSeconds=seconds, terminationGracePeriodSeconds=grace, annotations={FLAGS: flags})
     assert [line for line in flag_lines(body) if line.startswith("--time")] == [f"--time={time}"]
+
+
+@pytest.mark.parametrize(("grace", "time"), [(0, "2"), (30, "2"), (46, "3")])
+def test_a_pre_stop_has_its_grace_period_after_the_deadline(grace: int, time: str) -> None:
+    hooked = container(lifecycle={"preStop": {"exec": {"command": ["true"]}}})
+    body = pod(hooked, activeDeadlineSeconds=60, terminationGracePeriodSeconds=grace)
+    assert f"--time={time}" in flag_lines(body)
