@@ -17,7 +17,7 @@ from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Ta
 from remote_slurm.config.policy import Policy
 from remote_slurm.config.ssh import SSH, JumpHost
 from remote_slurm.config.tls import TLS
-from remote_slurm.config.values import ContainerRuntime, ImagePull, LogFormat, TaintEffect
+from remote_slurm.config.values import ContainerRuntime, ImagePull, LogFormat, TaintEffect, UnsupportedVolumes
 
 __all__ = [
     "SSH",
@@ -35,6 +35,7 @@ __all__ = [
     "Resources",
     "Taint",
     "TaintEffect",
+    "UnsupportedVolumes",
     "Watch",
     "load_config",
 ]

@@ -58,8 +58,10 @@ from remote_slurm.config.values import (
     SlurmFlag,
     Switch,
     Text,
+    UnsupportedVolumes,
     UserId,
     VariableName,
+    VolumeRule,
     Words,
     number,
     seconds,
@@ -238,6 +240,12 @@ class Config(Block):
         "The path at the site of each persistentVolumeClaim: by `namespace/claim`, `claim`, "
         "`storageClass/name` (asked of Kubernetes, with CUSTOMKUBECONF), or `*` for all others. {namespace} and "
         "{claim} may stand in a path, whose folder is then made when it is missing.",
+    )
+
+    unsupported_volumes: VolumeRule = setting(
+        UnsupportedVolumes.REFUSE,
+        "What becomes of a pod that mounts a volume of a kind that a Slurm job cannot have, such as nfs or csi: "
+        "refuse, or leave-out: it runs with all others, and its log and this one say what is missing.",
     )
 
     # Slurm, at the site

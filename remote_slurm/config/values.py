@@ -48,6 +48,13 @@ class ImagePull(StrEnum):
     NEVER = "never"
 
 
+class UnsupportedVolumes(StrEnum):
+    """What becomes of a pod that mounts a kind of volume that no Slurm job can have."""
+
+    REFUSE = "refuse"
+    LEAVE_OUT = "leave-out"
+
+
 class TaintEffect(StrEnum):
     """Kubernetes' own three."""
 
@@ -299,4 +306,5 @@ Runtime = Annotated[ContainerRuntime, BeforeValidator(one_of(ContainerRuntime))]
 PullPlace = Annotated[ImagePull, BeforeValidator(one_of(ImagePull))]
 VariableName = Annotated[str, BeforeValidator(variable_name)]
 SecretKey = Annotated[str, BeforeValidator(secret_key)]
+VolumeRule = Annotated[UnsupportedVolumes, BeforeValidator(one_of(UnsupportedVolumes))]
 Effect = Annotated[TaintEffect, BeforeValidator(one_of(TaintEffect))]

@@ -107,7 +107,7 @@ def _prepared(preparing: _Preparing, container: Container, calls: tuple[Call, ..
         ),
         init=container in preparing.pod.spec.init_containers,
         mounts=preparing.volumes.mounts(container, values),
-        calls=calls,
+        calls=(*calls, *preparing.volumes.lacks(container)),
         files=(File(env_file, env, 0o600), *([File(odd_env_file, odd, 0o600)] if odd else [])),
         env_file=env_file,
         odd_env_file=odd_env_file if odd else "",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from remote_slurm.config import Config
+from remote_slurm.config import Config, UnsupportedVolumes
 from remote_slurm.domain.claims import claim_pattern
 from remote_slurm.domain.expansion import expand, unknown_names
 from remote_slurm.domain.pod import (
@@ -73,9 +73,13 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Volumes:
-    """What the volumes of one pod come to, by name: of those only that a container mounts."""
+    """What the volumes of one pod come to, by name: of those only that a container mounts.
+
+    `left_out` are those that no container gets, with a sentence each.
+    """
 
     collected: Mapping[str, Collected] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -83,7 +87,7 @@ class Volumes:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(warning for each in self.collected.values() for warning in each.warnings)
+        return (*self.left_out.values(), *(warning for each in self.collected.values() for warning in each.warnings))
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -102,7 +106,13 @@ class Volumes:
 
     def mounts(self, container: Container, known: Mapping[str, str]) -> list[Mount]:
         """What `container` mounts, in its order; `known` is its environment, for subPathExpr. Raises Rejected."""
-        return [self._mount(container, mount, known) for mount in container.volume_mounts]
+        mounts = (each for each in container.volume_mounts if each.name not in self.left_out)
+        return [self._mount(container, mount, known) for mount in mounts]
+
+    def lacks(self, container: Container) -> list[Call]:
+        """What the runner says in the log of `container`: each volume that it does without."""
+        names = dict.fromkeys(mount.name for mount in container.volume_mounts if mount.name in self.left_out)
+        return [("lacks", self.left_out[name]) for name in names]
 
     def sub_paths(self, container: Container, known: Mapping[str, str]) -> list[Call]:
         """What has to be there below its volumes when `container` starts: the runner makes it where it is missing."""
@@ -154,8 +164,35 @@ def plan_volumes(request: CreateRequest, config: Config) -> Volumes:
     """Every volume that a container mounts; the others need not exist. Raises Rejected."""
     containers = (*request.pod.spec.init_containers, *request.pod.spec.containers)
     mounted = {mount.name for container in containers for mount in container.volume_mounts}
-    volumes = (volume for volume in request.pod.spec.volumes if volume.name in mounted)
-    return Volumes({volume.name: _collect(volume, request, config) for volume in volumes})
+    volumes = [volume for volume in request.pod.spec.volumes if volume.name in mounted]
+    left_out = _left_out(volumes) if config.unsupported_volumes is UnsupportedVolumes.LEAVE_OUT else {}
+    used = (volume for volume in volumes if volume.name not in left_out)
+    return Volumes({volume.name: _collect(volume, request, config) for volume in used}, left_out)
+
+
+def _left_out(volumes: Iterable[Volume]) -> dict[str, str]:
+    return {
+        each.name: f"{_of_its_kind(each)}: it is left out, as UnsupportedVolumes says"
+        for each in volumes
+        if not _is_supported(each)
+    }
+
+
+def _is_supported(volume: Volume) -> bool:
+    sources = (
+        volume.config_map,
+        volume.secret,
+        volume.projected,
+        volume.downward_api,
+        volume.empty_dir,
+        volume.host_path,
+        volume.persistent_volume_claim,
+    )
+    return volume.kind == "emptyDir" or any(source is not None for source in sources)
+
+
+def _of_its_kind(volume: Volume) -> str:
+    return f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job"
 
 
 def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collected:
@@ -165,11 +202,11 @@ def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collecte
         return _host_path(volume, volume.host_path, config.allowed_host_paths)
     if volume.persistent_volume_claim is not None:
         return _claim(volume.persistent_volume_claim, request, config)
-    if volume.empty_dir is not None or volume.kind == "emptyDir":
+    if _is_supported(volume):
         return _empty_dir(volume, volume.empty_dir or EmptyDirVolume())
     raise Rejected(
-        f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job: "
-        "configMap, secret, projected, downwardAPI, emptyDir, hostPath and persistentVolumeClaim can"
+        f"{_of_its_kind(volume)}: configMap, secret, projected, downwardAPI, emptyDir, hostPath and "
+        "persistentVolumeClaim can"
     )
 
 

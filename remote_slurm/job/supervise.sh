@@ -4,6 +4,7 @@
 
 # What job.sh says of a container, it says right before it.
 expect_nothing() {
+    missing=()
     policy=Never rules=()
     image='' image_step=() no_image=''
     message_file='' message_policy=File
@@ -13,6 +14,24 @@ expect_nothing() {
 }
 
 expect_nothing
+
+# lacks SENTENCE: a volume that the next container does without
+lacks() {
+    missing+=("$1")
+}
+
+# Who reads the log of a container learns what it does without, and so does who asks why it failed.
+tell_missing() {
+    ((${#missing[@]})) && printf '(remote-slurm: %s)\n' "${missing[@]}" >>"logs/$name.log"
+}
+
+blame_missing() {
+    local sentence
+    ((code != 0)) || return
+    for sentence in "${missing[@]}"; do
+        message=$sentence${message:+; $message}
+    done
+}
 
 # Runs in a process of its own, so that every container's end is seen when it happens and `wait -n` is not needed.
 supervise() {
@@ -33,6 +52,7 @@ supervise() {
         run_once "$@"
     done
     end_message
+    blame_missing
     record "$name" terminated "$run_began" "$run_ended" "$code" "$signal" "$message"
     exit "$code"
 }
@@ -52,6 +72,7 @@ run_once() {
     trap stop_container TERM
     keep_previous_log "$name"
     begin_message
+    tell_missing
     run_began=$(now)
     born=$SECONDS
     "$@" >>"logs/$name.log" 2>&1 </dev/null &

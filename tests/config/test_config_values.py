@@ -20,6 +20,7 @@ from remote_slurm.config import (
     Resources,
     Taint,
     TaintEffect,
+    UnsupportedVolumes,
     Watch,
 )
 from remote_slurm.config.machine import default_state_folder
@@ -154,6 +155,7 @@ RIGHT = [
         },
     ),
     ("IdentityAnnotation", "example.org/identity", "identity_annotation", "example.org/identity"),
+    ("UnsupportedVolumes", "leave-out", "unsupported_volumes", UnsupportedVolumes.LEAVE_OUT),
     ("AllowedHostPaths", "[/scratch, /data/shared/]", "allowed_host_paths", ("/scratch", "/data/shared")),
     (
         "PersistentVolumeClaims",

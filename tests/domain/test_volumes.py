@@ -379,6 +379,22 @@ def test_another_kind_is_refused_by_name(kind: str) -> None:
         volumes({kind: {"server": "s"}})
 
 
+def test_another_kind_is_left_out_where_the_configuration_says_so_and_costs_no_other_mount() -> None:
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("v", "w", "v")]
+    body = pod(container(volumeMounts=mounts), volumes=[{"name": "v", "nfs": {}}, {"name": "w", "emptyDir": {}}])
+    found = plan_volumes(request(body), config(UnsupportedVolumes="leave-out"))
+    first = request(body).pod.spec.containers[0]
+    why = "volume 'v' is of the kind 'nfs', which cannot be given to a Slurm job"
+    sentence = f"{why}: it is left out, as UnsupportedVolumes says"
+    assert found.mounts(first, {}) == [Mount("volumes/w", "/w", read_only=False)]
+    assert (found.warnings, found.lacks(first)) == ((sentence,), [("lacks", sentence)])
+    unknown = pod(container(volumeMounts=[{"name": "x", "mountPath": "/x"}]))
+    with pytest.raises(Rejected, match="names a volume that the pod does not have"):
+        plan_volumes(request(unknown), config(UnsupportedVolumes="leave-out")).mounts(
+            request(unknown).pod.spec.containers[0], {}
+        )
+
+
 def test_a_volume_that_nothing_mounts_costs_nothing() -> None:
     body = pod(volumes=[{"name": "v", "nfs": {}}, {"name": "w", "configMap": {"name": "absent"}}])
     assert plan_volumes(request(body), config()) == Volumes()

@@ -151,3 +151,16 @@ def test_a_claim_lies_at_the_path_of_the_map(site: Site, serve: Serve) -> None:
     kept.delete()
     served.until_gone(kept.pod)
     assert site.exec("cat /tmp/claims/default/own/f") == "kept\n", "it outlives the pod"
+
+
+def test_an_unsupported_volume_costs_a_container_none_of_its_other_mounts(site: Site, serve: Serve) -> None:
+    served = serve(site, UnsupportedVolumes="leave-out")
+    volumes = [{"name": "far", "nfs": {"server": "s", "path": "/"}}, {"name": "near", "emptyDir": {}}]
+    a_pod = mounting("test ! -e /far && echo x > /near/f && cat /near/f; exit 3", *volumes)
+    a_pod["spec"]["containers"].append(sh("other", "true"))
+    told = served.vk.create(request(a_pod)).until_over()
+    sentence = "volume 'far' is of the kind 'nfs', which cannot be given to a Slurm job: it is left out"
+    assert told.log("c") == f"(remote-slurm: {sentence}, as UnsupportedVolumes says)\nx\n"
+    assert told.terminated("c")["message"].startswith(sentence)
+    assert (told.log("other"), told.exit_code("other")) == ("", 0)
+    assert sentence in served.sidecar.log

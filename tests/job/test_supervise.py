@@ -7,7 +7,7 @@ import pytest
 from node import BASH, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase, LastRun
-from remote_slurm.domain.shell import quote
+from remote_slurm.domain.shell import quote, words
 
 QUICK = "backoff_first=1 backoff_limit=2\n"
 COUNT = "echo run >>runs; "
@@ -227,3 +227,16 @@ def test_who_was_stopped_says_both(node: Node) -> None:
     job.term()
     job.end()
     assert node.ended("main").message == "last words; the job was told to stop"
+
+
+# --- what a container does without ------------------------------------------------------------------------------------
+
+
+def test_a_container_that_does_without_a_volume_says_so_in_its_log_and_why_it_failed(node: Node) -> None:
+    sentence = "volume 'a b' is \"$(left) out\""
+    lacks = words(("lacks", sentence))
+    node.run(f"{lacks}\ncontainer main {sh('echo on; exit 3')}\ncontainer other {sh('echo off')}")
+    assert (node.log("main"), node.ended("main").message) == (f"(remote-slurm: {sentence})\non\n", sentence)
+    assert (node.log("other"), node.ended("other").message) == ("off\n", ""), "it is the next one's alone"
+    node.run(f"{lacks}\ncontainer main {sh('true')}")
+    assert node.ended("main").message == ""
