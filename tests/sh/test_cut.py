@@ -62,7 +62,7 @@ async def test_a_release_of_held_jobs(tmp_path: Path) -> None:
         await account.site.submit(pod, packed(pod))
         (account.claims / f"{pod}.job").unlink()
         (account.root / pod / "released").unlink()
-    await cut_anywhere(account, lambda site: site.release(jobs))
+    await cut_anywhere(account, lambda site: site.release((*job, True) for job in jobs))
     assert {claim.name: claim.readlink().name for claim in account.claims.glob("*.job")} == {
         f"{pod}.job": job for pod, job in jobs
     }
