@@ -76,7 +76,8 @@ POD_SPEC = (
     Field(
         "imagePullSecrets",
         _ALMOST,
-        "the Virtual Kubelet does not send them: CUSTOMKUBECONF fetches them, or ImagePullSecrets names their files",
+        "the Virtual Kubelet does not send them: CUSTOMKUBECONF fetches them, or ImagePullSecrets names their files; "
+        "with SHARED_FS: false only if SecretsInScript is true",
         "integration/test_images.py::test_a_private_image_needs_a_login_which_stands_in_no_argument",
     ),
     Field(
@@ -122,7 +123,7 @@ POD_SPEC = (
     Field(
         "volumes",
         _DONE,
-        "by kind, as in the table of volumes",
+        "by kind, as in the table of volumes; with SHARED_FS: false in the batch script, Secrets only if allowed",
         "integration/test_volumes.py::test_the_payload_with_every_kind_of_volume",
     ),
 )
@@ -143,7 +144,7 @@ CONTAINER = (
     Field(
         "env",
         _DONE,
-        "byte for byte, with names of any kind",
+        "byte for byte, with names of any kind; with SHARED_FS: false they stand in the batch script",
         "integration/test_containers.py::test_the_values_of_variables_arrive_byte_for_byte",
     ),
     Field("envFrom", _ALMOST, "the Virtual Kubelet resolves it before the pod comes here"),
@@ -216,7 +217,7 @@ CONTAINER = (
     Field(
         "terminationMessagePolicy",
         _DONE,
-        "with a kubelet's limits",
+        "with a kubelet's limits; with SHARED_FS: false cut to what the job's comment holds",
         "integration/test_messages.py::test_the_message_is_what_the_container_wrote_to_its_path",
     ),
     Field("tty", _MOOT, "nobody can attach to a batch job", harmless=()),

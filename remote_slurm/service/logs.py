@@ -106,13 +106,14 @@ class Logs:
     async def _open(self, what: LogSlice) -> OpenLog:
         entry = self._entries.get(what.pod)
         over = entry is not None and entry.is_over
+        place = entry.on_node if entry else None
         log: OpenLog | NoLog
         try:
-            log = await self._site.open_log(what, over=over, at=entry.on_node if entry else None)
+            log = await self._site.open_log(what, over=over, at=place)
         except RemoteFailed:
-            if entry is None or entry.on_node is None:
+            if place is None:
                 raise
-            # the job ended just now
+            # the job ended just now, and what it had there may have been fetched meanwhile
             log = await self._site.open_log(what, over=over)
         if isinstance(log, NoLog):
             raise Rejected(_why_not(log, what, entry))

@@ -67,6 +67,7 @@ hello world
     "hooks": {"main": "postStart in the /tmp of the container\npreStop, before SIGTERM\ntold to end\n"},
     "restart": {"main": "the second run succeeds\n"},
     "sidecar": {"main": "counted to 5\n"},
+    "apart": {"main": "hello from the script\n"},
 }
 FAILS = {"deadline", "hooks"}
 

@@ -1,14 +1,21 @@
 """SHARED_FS: false, at a site whose node sees nothing of the login node's file systems."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pods import Json, key, pod, request, sh
 from serving import Serve, Serving, wait_until
-from sidecar import Sidecar
+from sidecar import ENVIRONMENT, PROGRAM, Sidecar
 from sites import Site
 from vk import Watched, assert_sentence
+
+from remote_slurm.cli.documents import read_documents
+from remote_slurm.cli.request import create_request
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # What a shell on the node has to begin with: the node's own mounts
 ON_NODE = "nsenter --mount --target $(cat /run/slurmd.pid) -- sh -c"
@@ -103,6 +110,46 @@ def test_an_older_slurm_brings_back_states_exit_codes_and_logs_as_well(apart22: 
     assert first.log("good") == "it's $HOME; `id`\n"
     apart22.until_gone(running)
     assert left_on_node(apart22.site, first) == left_on_node(apart22.site, second) == []
+
+
+def test_the_example_for_such_sites_restarts_with_its_hook_probes_and_native_sidecar(apart: Serving) -> None:
+    asked = create_request(read_documents(EXAMPLES / "apart-pod.yaml"))
+    watched = apart.vk.create(asked).until_over()
+    assert (watched.phase, watched.exit_code("main")) == ("Succeeded", 0)
+    assert watched.status["containers"][0]["restartCount"] == 1
+    assert watched.terminated("main")["message"] == "done"
+    assert watched.log("main") == "hello from the script\n"
+
+
+def test_liveness_restarts_a_container_and_prestop_comes_before_its_sigterm(apart: Serving) -> None:
+    script = """\
+[ -e /work/ran ] || { touch /work/ran; sleep 600; }
+trap 'cat /tmp/hook; echo told to end; exit 0' TERM
+touch /work/alive
+while :; do sleep 0.1; done"""
+    container = sh(
+        "main",
+        script,
+        volumeMounts=[{"name": "work", "mountPath": "/work"}],
+        livenessProbe={"exec": {"command": ["test", "-e", "/work/alive"]}, "periodSeconds": 1},
+        lifecycle={"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo preStop >/tmp/hook"]}}},
+    )
+    volumes = [{"name": "work", "emptyDir": {}}]
+    spec = {"restartPolicy": "OnFailure", "terminationGracePeriodSeconds": 5}
+    watched = apart.vk.create(request(pod(container, volumes=volumes, **spec)))
+    alive = f"ls /tmp/remote-slurm-{watched.job}-*/{key(watched.pod)}/volumes/work/alive 2>/dev/null; true"
+    wait_until(lambda: apart.site.exec(f"{ON_NODE} '{alive}'"), "the second run is there", 60)
+    apart.site.exec(f"scancel --batch --signal=TERM {watched.job}")
+    watched.until_over()
+    assert watched.status["containers"][0]["restartCount"] == 1
+    assert watched.log("main") == "preStop\ntold to end\n"
+
+
+def test_a_check_with_a_job_says_that_the_node_need_not_see_the_folder(apart: Serving) -> None:
+    command = [PROGRAM, "check", "--config", str(apart.config), "--job"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=ENVIRONMENT)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "it sees no DataRootFolder, and need not: SHARED_FS is false" in checked.stdout
 
 
 def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> None:
