@@ -19,7 +19,6 @@ class How(Enum):
     APPROXIMATED = "approximated"
     REFUSED = "refused"
     IGNORED = "ignored"
-    LATER = "not yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Field:
     heeded: tuple[str, ...] = ()
 
 
-_DONE, _ALMOST, _NO, _MOOT, _LATER = How.CARRIED_OUT, How.APPROXIMATED, How.REFUSED, How.IGNORED, How.LATER
+_DONE, _ALMOST, _NO, _MOOT = How.CARRIED_OUT, How.APPROXIMATED, How.REFUSED, How.IGNORED
 _KUBERNETES = "Kubernetes has acted on it before the pod comes here"
 _NODE = "it belongs to a node that Kubernetes runs; Slurm chooses nodes by flags"
 _NETWORK = "the job has the node's network, and Slurm no cluster network"
@@ -239,9 +238,7 @@ CONTAINER = (
 
 def unheeded(pod: Any) -> tuple[str, ...]:
     """A sentence for each field that `pod` (a v1.Pod as JSON) sets, and that has no effect here."""
-    return tuple(
-        f"{name} has no effect: {note}" for name, note in _set(pod, (How.IGNORED, How.LATER, How.APPROXIMATED))
-    )
+    return tuple(f"{name} has no effect: {note}" for name, note in _set(pod, (How.IGNORED, How.APPROXIMATED)))
 
 
 def refused(pod: Any) -> tuple[str, ...]:
