@@ -24,6 +24,7 @@ SBATCH = 0.2
 TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
 FOR_NOW = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
 FOR_GOOD = "sbatch: error: invalid partition specified: gold"
+LATE = "killed after sbatch, and its job is shown late"
 CONTAINER = "c"
 
 Script = Callable[[], Coroutine[Any, Any, Any]]
@@ -35,6 +36,7 @@ class SlurmJob:
     pod: str
     state: JobState = JobState.PENDING
     ended: float = 0.0
+    shown: float = 0.0  # from when on squeue has it
 
 
 @dataclass
@@ -89,6 +91,9 @@ class Account:
     def active(self, pod: str) -> list[SlurmJob]:
         return [job for job in self.jobs.values() if job.pod == pod and job.state.phase is not Phase.ENDED]
 
+    def shown(self, pod: str) -> list[SlurmJob]:
+        return [job for job in self.active(pod) if job.shown <= self.now()]
+
     # --- the remote scripts ---
 
     def written_by(self, epoch: int) -> None:
@@ -132,7 +137,9 @@ class Account:
             return SbatchFailed(mood)
         job = SlurmJob(str(101 + len(self.jobs)), pod)
         self.jobs[job.id] = job
-        if mood == "killed after sbatch":
+        if mood == LATE:
+            job.shown = self.now() + 400
+        if mood in ("killed after sbatch", LATE):
             raise OutcomeUnknown("the session was killed")
         if mood == TIMED_OUT:
             self.failed[pod] = mood
@@ -166,12 +173,12 @@ class Account:
 
     def cancel_one(self, pod: str, *, force: bool) -> bool:
         """Whether it is gone; a container that was told to stop takes a second."""
-        for job in self.active(pod):
+        for job in self.shown(pod):
             if job.state is JobState.PENDING or force:
                 self.end(job, JobState.CANCELLED)
             else:
                 asyncio.get_running_loop().call_later(1, self.stopped, job)
-        if self.active(pod):
+        if self.shown(pod):
             return False
         self.remove(pod)
         self.attempts.discard(pod)
@@ -190,7 +197,8 @@ class Account:
     async def queue(self) -> Queue:
         oldest = self.now() - self.min_job_age
         seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or job.ended > oldest)
-        return Queue(tuple(Job(job.id, job.state, "None", job.pod) for job in seen), 0.0)
+        jobs = (Job(job.id, job.state, "None", job.pod) for job in seen if job.shown <= self.now())
+        return Queue(tuple(jobs), 0.0)
 
     async def sacct(self, job_ids: list[str]) -> list[Job]:
         if self.accounting != "on":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from effort import effort
-from faithful_site import FOR_GOOD, FOR_NOW, TIMED_OUT, Account, Line
+from faithful_site import FOR_GOOD, FOR_NOW, LATE, TIMED_OUT, Account, Line
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -23,8 +23,10 @@ CONFIG = Config.model_validate(
     {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
 )
 NETWORK = st.sampled_from(["not sent", "refused", "cut before", "cut after", "frozen"])
-SLURM = st.sampled_from([TIMED_OUT, FOR_NOW, FOR_GOOD, "killed before sbatch", "killed after sbatch"])
-PODS = st.integers(0, 3)
+MOOD = st.sampled_from(["well", TIMED_OUT, FOR_NOW, FOR_GOOD, "killed before sbatch", "killed after sbatch", LATE])
+FATE = st.sampled_from(["well", "well", "cut before", "cut after", "frozen"])
+PODS = st.integers(0, 2)
+SOON = st.sampled_from([0.01, 0.1, 0.3, 5.0, 30.0])
 LONG = 3600.0
 
 
@@ -51,6 +53,7 @@ class Told:
     failed: bool = False  # create was answered with an error: the pod has failed for good
     deleted: bool = False
     end: Json | None = None
+    runs_at_end: int = 0
 
     @property
     def key(self) -> str:
@@ -72,7 +75,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         self.account = Account(self.loop.time)
         self.disk = Disk()
-        self.told = [Told() for _ in range(4)]
+        self.told = [Told() for _ in range(3)]
         self.sidecars: list[Sidecar] = []  # the oldest first
         self.down = False
 
@@ -83,17 +86,20 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.account.accounting, self.account.min_job_age = accounting, min_job_age
         self._start()
 
-    @rule(number=PODS, older=st.booleans())
-    def create(self, number: int, older: bool) -> None:  # noqa: FBT001 - drawn by name
+    @rule(number=PODS, older=st.booleans(), mood=MOOD, fate=FATE, seconds=SOON)
+    def create(self, number: int, older: bool, mood: str, fate: str, seconds: float) -> None:  # noqa: FBT001 - drawn by name
+        """Under the worst of circumstances, which come to this one or to another."""
         sidecar = self._ready(older=older)
+        self.account.moods.append(mood)
+        sidecar.line.fates.append(fate)
         sidecar.creates.append(self.loop.create_task(self._create(sidecar.pods, self.told[number])))
-        self._pass(0.01)
+        self._pass(seconds)
 
-    @rule(number=PODS, older=st.booleans())
-    def delete(self, number: int, older: bool) -> None:  # noqa: FBT001 - drawn by name
+    @rule(number=PODS, older=st.booleans(), seconds=SOON)
+    def delete(self, number: int, older: bool, seconds: float) -> None:  # noqa: FBT001 - drawn by name
         self.told[number].deleted = True
         self._ready(older=older).pods.delete(parse_pod(self.told[number].body, "delete"))
-        self._pass(0.01)
+        self._pass(seconds)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 30.0, 120.0, 400.0]))
     def wait(self, seconds: float) -> None:
@@ -102,10 +108,6 @@ class OnePodOneJob(RuleBasedStateMachine):
     @rule(fates=st.lists(NETWORK, min_size=1, max_size=4), older=st.booleans())
     def break_the_network(self, fates: list[str], older: bool) -> None:  # noqa: FBT001 - drawn by name
         self._ready(older=older).line.fates.extend(fates)
-
-    @rule(mood=SLURM)
-    def upset_slurm(self, mood: str) -> None:
-        self.account.moods.append(mood)
 
     @rule(down=st.booleans())
     def take_the_site_down_or_up(self, down: bool) -> None:  # noqa: FBT001 - drawn by name
@@ -122,7 +124,9 @@ class OnePodOneJob(RuleBasedStateMachine):
     def let_jobs_go_on(self, code: int) -> None:
         for job in list(self.account.jobs.values()):
             if job.state is JobState.PENDING:
+                before = dict(self.account.runs)
                 self.account.start(job)
+                assert job.pod not in self.account.tombstones or self.account.runs == before, "it was deleted, and runs"
             elif job.state is JobState.RUNNING:
                 self.account.finish(job, code)
 
@@ -147,6 +151,14 @@ class OnePodOneJob(RuleBasedStateMachine):
     @invariant()
     def containers_run_once(self) -> None:
         assert all(runs <= 1 for runs in self.account.runs.values()), self.account.runs
+        for told in self.told:
+            if told.end is not None:
+                assert told.runs_at_end == self.account.runs.get(told.key, 0), "it runs, and was told to be over"
+
+    @invariant()
+    def a_pod_has_one_job(self) -> None:
+        pods = [job.pod for job in self.account.jobs.values()]
+        assert len(pods) == len(set(pods)), pods
 
     @invariant()
     def nothing_is_invented(self) -> None:
@@ -169,6 +181,8 @@ class OnePodOneJob(RuleBasedStateMachine):
         else:
             assert state["terminated"]["exitCode"] != 0
             assert told.deleted or not self.account.runs.get(told.key), "a container runs, and is told to be over"
+        if told.end is None:
+            told.runs_at_end = self.account.runs.get(told.key, 0)
         told.end = state
 
     # --- what it comes to ---

@@ -20,8 +20,11 @@ POD = "ns-1"
 @dataclass
 class CutLine(Line):
     cut_when_giving_up: int = 0
+    job_that_comes_first: str = ""
 
     async def void(self, pod: str) -> str:
+        if self.job_that_comes_first:
+            self.account.start(self.account.jobs[self.job_that_comes_first])
         if self.cut_when_giving_up:
             self.cut_when_giving_up -= 1
             raise OutcomeUnknown("the connection was cut")
@@ -115,3 +118,11 @@ def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Subm
     job = submission.account.jobs["101"]
     submission.account.start(job)
     assert (job.state, submission.account.runs) == (JobState.FAILED, {})
+
+
+def test_a_job_that_starts_in_the_moment_of_giving_up_is_the_pods(submission: Submission) -> None:
+    submission.account.moods.append("killed after sbatch")
+    submission.line.job_that_comes_first = "101"
+    submission.run(600)
+    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+    assert submission.account.runs == {POD: 1}
