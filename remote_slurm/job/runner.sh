@@ -34,6 +34,8 @@ reason=''     # the word for how it stands
 recording=''  # while a record is being written
 unheeded=''   # what an attendant has told meanwhile
 
+pauses=(0.01 0.02 0.04 0.08 0.16 0.32 0.5)  # seconds between two looks at a process
+
 apart=''      # the folder on the node, where no file system is shared: see apart.sh
 control=../.remote-slurm
 log_limit=1073741824  # bytes; job.sh says what the configuration says
@@ -199,12 +201,19 @@ cut_log() {
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
-# await PID: sets `code`. A signal interrupts `wait`, whatever the process does; bash keeps the exit code of one that
-# ended meanwhile.
+# await PID: sets `code`. bash may forget the end of a process of which `wait` learns together with a signal that has a trap,
+# and would then wait for it for ever (5.2: waitchld in jobs.c). Anywhere else it notes that end by itself, so that `wait` is
+# asked when there is nothing to wait for any more, and asked twice, since what it says may be of a signal that came before.
 await() {
+    local tries=0 before=''
+    while kill -0 "$1" 2>/dev/null; do
+        sleep "${pauses[tries < 6 ? tries++ : 6]}"
+    done
     interrupted=yes
-    while [[ -n $interrupted ]]; do
-        interrupted=
+    code=''
+    while [[ -n $interrupted || $code != "$before" ]]; do
+        interrupted=''
+        before=$code
         wait "$1"
         code=$?
     done

@@ -304,6 +304,23 @@ def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(nod
     job.end()
 
 
+def test_an_end_that_comes_together_with_a_signal_is_seen(node: Node) -> None:
+    """bash's own `wait` forgets a process that ends then, after a few dozen of these at most (bash 5.2)."""
+    job = node.start("""
+    trap 'interrupted=yes' USR1
+    sleep 300 & beside=$!
+    for time in {1..150}; do
+        (sleep 0.003; exit 7) & ends=$!
+        (sleep 0.003; kill -USR1 $$) &
+        await "$ends"
+        ((code == 7)) || say "an exit code of $code"
+    done
+    kill "$beside"
+    """)
+    ended = job.end()
+    assert (ended.code, ended.output) == (0, "")
+
+
 def test_a_suspended_container_goes_on(node: Node) -> None:
     job = node.start(f"container main {sh('echo $$; until [ -e go ]; do sleep 0.02; done; exit 3')}")
     until(lambda: node.is_running("main") and node.log("main").endswith("\n"))
