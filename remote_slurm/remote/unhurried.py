@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TypeVar
 
 _T = TypeVar("_T")
-_PIECE = 50
+_PIECE = 20
 
 
 async def unhurried(items: Iterable[_T]) -> AsyncGenerator[_T, None]:

@@ -20,6 +20,7 @@ _PROCESSORS = sorted(os.sched_getaffinity(0))
 _HALF = max(1, len(_PROCESSORS) // 2)
 SITE_PROCESSORS = _PROCESSORS[:_HALF]
 OUR_PROCESSORS = _PROCESSORS[_HALF:] or _PROCESSORS
+_AT_THE_SITE = ["taskset", "-c", ",".join(map(str, SITE_PROCESSORS))]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Place:
         return self._run(["bash", "-s"], script, seconds)
 
     def _run(self, command: list[str], script: str, seconds: float) -> str:
-        command = [sites.SCRIPT, "exec", "--name", self.site.name, "--", *command]
+        command = [*_AT_THE_SITE, sites.SCRIPT, "exec", "--name", self.site.name, "--", *command]
         run = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=seconds)
         if run.returncode:
             raise RuntimeError(f"at the site: {run.stdout}{run.stderr}")
@@ -92,8 +93,7 @@ class Serving:
 def place(*options: str) -> Iterator[Place]:
     """A site of its own with these options of `scripts/site up`, for as long as the context lasts."""
     name = f"bench-{os.getpid()}"
-    processors = ",".join(map(str, SITE_PROCESSORS))
-    command = ["taskset", "-c", processors, sites.SCRIPT, "up", "--name", name, *options, "--output", "json"]
+    command = [*_AT_THE_SITE, sites.SCRIPT, "up", "--name", name, *options, "--output", "json"]
     os.sched_setaffinity(0, OUR_PROCESSORS)
     with tempfile.TemporaryDirectory() as folder:
         try:
