@@ -70,6 +70,7 @@ class Pods:
         self._entries = Entries()
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._bursts = Bursts()
+        self._turn = asyncio.Lock()
         self._background: list[asyncio.Task[None]] = []
         self.recovered = False  # whether the site's pods are known
         self._asked = asyncio.Event()  # of an attempt to learn them: set when it has ended, and then replaced
@@ -190,19 +191,23 @@ class Pods:
         if not self.recovered:
             self._payload(request)  # what is wrong with the pod itself, no site needs to tell
             await self._until_recovered(pod, until)
-        entry = self._entries.add(pod.key, pod.full_name)
-        entry.expected = reported_names(pod)
-        if entry.failure:
-            raise SubmissionRefused(entry.failure)
-        if entry.job_id:
-            return Created(pod.metadata.uid, entry.job_id)
+        async with self._turn:  # of many pods the first leave, and answers are heard, while others are rendered
+            entry = self._entries.add(pod.key, pod.full_name)
+            entry.expected = reported_names(pod)
+            if entry.failure:
+                raise SubmissionRefused(entry.failure)
+            if entry.job_id:
+                return Created(pod.metadata.uid, entry.job_id)
+            submitting, task = self._begun(entry, request)
+        return Created(pod.metadata.uid, await self._answer(pod, submitting, task, until))
+
+    def _begun(self, entry: Entry, request: CreateRequest) -> tuple[Submitting, asyncio.Task[None]]:
         try:
             self._may_submit()
-            submitting, task = self._submissions.get(pod.key) or self._submit(entry, self._payload(request))
+            return self._submissions.get(entry.pod) or self._submit(entry, self._payload(request))
         except (Rejected, Superseded):
-            self._entries.forget(pod.key)
+            self._entries.forget(entry.pod)
             raise
-        return Created(pod.metadata.uid, await self._answer(pod, submitting, task, until))
 
     def _may_submit(self) -> None:
         if self.superseded:

@@ -1,7 +1,7 @@
 """Native sidecars: init containers that stay."""
 
 from pods import request, sh
-from serving import Serving
+from serving import Serving, wait_until
 from shared_folder import in_folder, with_folder
 
 
@@ -20,6 +20,7 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
     assert done.phase == "Succeeded"
     assert done.status
     assert [each["name"] for each in done.status["initContainers"]] == ["before", "after"]
+    wait_until(lambda: served.jobs_of(a_pod) == ["COMPLETED"], "how a sidecar ends is nobody's failure")
     assert in_folder(served, a_pod, "order").splitlines() == [
         "before",
         "side",
@@ -28,7 +29,6 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
         "main ends",
         "side ends",
     ]
-    assert served.jobs_of(a_pod) == ["COMPLETED"], "how a sidecar ends is nobody's failure"
 
 
 def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(served22: Serving) -> None:
