@@ -34,7 +34,7 @@ reason=''     # the word for how it stands
 recording=''  # while a record is being written
 unheeded=''   # what an attendant has told meanwhile
 
-pauses=(0.01 0.02 0.04 0.08 0.16 0.32 0.5)  # seconds between two looks at a process
+pauses=(0.01 0.02 0.04 0.08 0.12)  # seconds between two looks at a process
 
 apart=''      # the folder on the node, where no file system is shared: see apart.sh
 control=../.remote-slurm
@@ -207,7 +207,7 @@ cut_log() {
 await() {
     local tries=0 before=''
     while kill -0 "$1" 2>/dev/null; do
-        sleep "${pauses[tries < 6 ? tries++ : 6]}"
+        sleep "${pauses[tries < 4 ? tries++ : 4]}"
     done
     interrupted=yes
     code=''

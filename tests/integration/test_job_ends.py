@@ -102,6 +102,8 @@ def node_failed(quiet: Strict) -> dict[str, Watched]:
     quiet.slurm(f"scontrol update nodename={node} state=down reason=test")
     pods["once"].until_over()
     pods["again"].until_true(lambda: "waiting" in pods["again"].state("c"), "it waits again")
+    # a node on which the last run has not quite ended would fail to launch the next one, and be drained for it
+    quiet.slurm("timeout 10 sh -c 'while pgrep -f [s]lurmd/job >/dev/null; do sleep 0.1; done' || true")
     quiet.slurm(f"scontrol update nodename={node} state=resume || true")  # it may have come back by itself
     return pods
 

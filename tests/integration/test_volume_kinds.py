@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pods import Json, pod, request, sh
-from serving import Serve, Serving
+from serving import Serve, Serving, wait_until
 from sites import Site
 from vk import Watched, of
 
@@ -102,7 +102,8 @@ def test_a_host_path_of_another_type_fails_the_pod_and_says_so(over: Watched) ->
 @of("memory")
 def test_an_empty_dir_in_memory_is_and_is_gone_with_the_job(over: Watched, served24: Serving) -> None:
     assert over.log("c") == "tmpfs\n"
-    assert served24.site.exec(f"ls /dev/shm | grep 'remote-slurm-{over.job}-' || true") == ""
+    left = f"ls /dev/shm | grep 'remote-slurm-{over.job}-' || true"
+    wait_until(lambda: served24.site.exec(left) == "", "it is gone with the job")
 
 
 @of("greedy")
