@@ -16,7 +16,8 @@ from remote_slurm.domain.pod import CreateRequest
 from remote_slurm.domain.shell import assignments
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.job import CHECK_NODE
-from remote_slurm.remote.site import Answer, Site
+from remote_slurm.remote.answer import Answer
+from remote_slurm.remote.site import Site
 from remote_slurm.service.check import Finding
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods

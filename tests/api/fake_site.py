@@ -8,11 +8,12 @@ from remote_slurm.domain.partitions import Partition
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm import Capacity, Job
 from remote_slurm.errors import SiteError
+from remote_slurm.remote.answer import Answer
 from remote_slurm.remote.connection import ConnectionState
 from remote_slurm.remote.convoy import Submission, Submitted
 from remote_slurm.remote.observer import Observer
 from remote_slurm.remote.session import Line
-from remote_slurm.remote.site import Answer, NoLog, Place, Queue, Recovery, Settled
+from remote_slurm.remote.site import NoLog, Place, Queue, Recovery, Settled
 
 CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
 LINE = Line(CONNECTION, round_trip=0.05, sessions_in_use=1, sessions_limit=8)

@@ -17,7 +17,7 @@ from remote_slurm.domain.slurm import (
     parse_queue,
     slurm_words,
 )
-from remote_slurm.remote.site import Answer
+from remote_slurm.remote.answer import Answer
 
 ROOT = "/scratch/hpcuser/interlink"
 QUEUE = (

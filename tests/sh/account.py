@@ -13,10 +13,11 @@ from pathlib import Path
 from remote_slurm.config import Config
 from remote_slurm.domain.shell import assignments
 from remote_slurm.errors import OutcomeUnknown
+from remote_slurm.remote.answer import Answer
 from remote_slurm.remote.framing import Answer as Framed
 from remote_slurm.remote.framing import bootstrap, frame, nonce, ready_mark
 from remote_slurm.remote.shell import Result
-from remote_slurm.remote.site import Answer, Site
+from remote_slurm.remote.site import Site
 
 SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
 _SCRIPTS = files("remote_slurm.remote") / "sh"

@@ -3,7 +3,7 @@
 import pytest
 from account import Account
 
-from remote_slurm.remote.site import Answer
+from remote_slurm.remote.answer import Answer
 
 POD = "ns-1"
 LINES = "".join(f"line {number}\n" for number in range(1, 8))

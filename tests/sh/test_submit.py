@@ -13,7 +13,7 @@ from account import SHELLS, Account
 
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.script import archive
-from remote_slurm.remote.site import Answer
+from remote_slurm.remote.answer import Answer
 
 
 @pytest.fixture(params=SHELLS, ids=" ".join)
