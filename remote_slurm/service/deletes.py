@@ -34,6 +34,7 @@ class Deletes:
         self._clock = clock
         self._wake = asyncio.Event()
         self._open = {delete.pod: delete for delete in journal}
+        self._looked = clock()
         self._since: dict[str, float] = {}
 
     def __contains__(self, pod: str) -> bool:
@@ -55,6 +56,10 @@ class Deletes:
             entry.deleted = True
 
     def _take_over(self) -> None:
+        """What lies in the journal and is not open here, if it is time to look."""
+        if self._clock() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = self._clock()
         for delete in self._journal:
             if delete.pod not in self._open:
                 self._begin(delete)
