@@ -32,7 +32,7 @@ deadline_message() {
     printf 'DeadlineExceeded: the pod was active for longer than its activeDeadlineSeconds, %s' "$deadline"
 }
 
-# Slurm's time limit may be the same one, where the pod's flags or its partition leave it no more, and come a moment earlier.
+# Slurm's time limit may be the same one, and come a moment earlier.
 is_past_deadline() {
     [[ -n ${deadline-} ]] && (($(now) + 2 >= began + deadline))
 }

@@ -39,7 +39,7 @@ supervise() {
     shift
     set -m  # the container becomes a process group: all of it can be signalled
     supervisor=$BASHPID
-    stopping='' hopeless='' child='' under_way='' killer='' puller='' backoff=0
+    stopping='' hopeless='' under_way='' killer='' puller='' backoff=0
     trap stop_container TERM
     trap heed USR1
     # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
@@ -94,7 +94,6 @@ run_once() {
     # what it left behind ends with it, as in Kubernetes, and so does what watched it
     kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} ${stopper:+"-$stopper"} 2>/dev/null
     ((code == 137)) && end_podman "$name"
-    child=''
     note_size "$name"
     run_ended=$(now)
     read_message

@@ -171,7 +171,7 @@ class Pods:
                 self.deletes.accept(Delete(pod, pod, GRACE_SECONDS))
         self._entries.take(known.records)
         self._uid = known.uid
-        self._bursts.count(len(known.pods))
+        self._bursts.count(len(known.pods))  # they came at once, too
         self._bursts.count(len(self._submissions))
         self.recovered = True
         event("the site's pods are known", pods=len(self._entries))
