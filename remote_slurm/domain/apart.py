@@ -48,7 +48,7 @@ def plan_apart(pod: Pod, flags: Iterable[Flag], config: Config) -> Apart | None:
             "the flag --hold cannot be kept with SHARED_FS: false, where each job is submitted held, and released once "
             "its id is safe"
         )
-    names = [container.name for container in (*pod.spec.init_containers, *pod.spec.containers)]
+    names = [container.name for container in pod.spec.all_containers]
     if sum(len(name) + _RECORD for name in names) > _COMMENT:
         raise Rejected(
             f"pod {pod.full_name} has {len(names)} containers, and with SHARED_FS: false their states must fit into "

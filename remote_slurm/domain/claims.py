@@ -38,8 +38,7 @@ def claims_of_unknown_class(pod: Pod, paths: Mapping[str, str]) -> list[str]:
     """The claims whose path depends on their storage class, each once: of those only that a container mounts."""
     if not _has_classes(paths):
         return []
-    containers = (*pod.spec.init_containers, *pod.spec.containers)
-    mounted = {mount.name for container in containers for mount in container.volume_mounts}
+    mounted = pod.spec.mounted
     names = (
         each.persistent_volume_claim.claim_name
         for each in pod.spec.volumes

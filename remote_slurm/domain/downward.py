@@ -78,7 +78,7 @@ def _amount(container: Container, kind: str, resource: str) -> str | int | float
 
 
 def _container(pod: Pod, name: str, what: str) -> Container:
-    for container in (*pod.spec.init_containers, *pod.spec.containers):
+    for container in pod.spec.all_containers:
         if container.name == name:
             return container
     raise Rejected(f"{what} needs the resources of container '{name}', which the pod does not have")

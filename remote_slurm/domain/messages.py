@@ -34,7 +34,7 @@ fi
 
 def message_bytes(pod: Pod) -> int:
     """How long each message of a container of this pod may be in a status."""
-    return _POD_BYTES // max(1, len(pod.spec.init_containers) + len(pod.spec.containers))
+    return _POD_BYTES // max(1, len(pod.spec.all_containers))
 
 
 def cut_message(message: str, size: int) -> str:

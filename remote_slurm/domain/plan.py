@@ -204,8 +204,7 @@ def _wanted_user(pod: Pod, flavor: Chosen, config: Config) -> WantedUser | None:
     """The pod's wish before the flavor's before DefaultUID. Raises Rejected where its containers differ."""
     of_pod = pod.spec.security_context.run_as_user
     wishes = {
-        of_pod if (own := each.security_context.run_as_user) is None else own
-        for each in (*pod.spec.init_containers, *pod.spec.containers)
+        of_pod if (own := each.security_context.run_as_user) is None else own for each in pod.spec.all_containers
     } - {None}
     if len(wishes) > 1:
         raise Rejected(f"the containers of pod {pod.full_name} are to run as different users, and a job has one")
@@ -225,7 +224,7 @@ def _refuse_unsupported(request: CreateRequest, config: Config) -> None:
         raise Rejected(
             f"pod {pod.full_name} is not in namespace '{config.namespace}', the only one that this site takes pods from"
         )
-    names = [container.name for container in (*pod.spec.init_containers, *pod.spec.containers)]
+    names = [container.name for container in pod.spec.all_containers]
     if len(set(names)) < len(names):
         raise Rejected(f"pod {pod.full_name} has two containers of the same name")
 

@@ -202,7 +202,7 @@ class ClaimVolume(Wire):
 
 
 class Volume(Wire):
-    """One of a pod's volumes: exactly one of the sources is set; `kind` names a source that is not known here."""
+    """One of a pod's volumes: exactly one of the sources is set, or none that is known here; `kind` names it."""
 
     name: Name
     config_map: ConfigMapVolume | None = None
@@ -242,6 +242,16 @@ class PodSpec(Wire):
     security_context: SecurityContext = SecurityContext()
     resources: Resources = Resources()
     overhead: dict[str, str | int | float] = {}
+
+    @property
+    def all_containers(self) -> tuple[Container, ...]:
+        """Init containers, native sidecars among them, and then the others."""
+        return (*self.init_containers, *self.containers)
+
+    @property
+    def mounted(self) -> frozenset[str]:
+        """The names of the volumes that a container mounts."""
+        return frozenset(mount.name for container in self.all_containers for mount in container.volume_mounts)
 
 
 class Pod(Wire):

@@ -44,7 +44,7 @@ class Images:
 
 def plan_images(request: CreateRequest, annotations: Annotations, runtime: Runtime | None, config: Config) -> Images:
     """Raises Rejected for an image that the runtime cannot have."""
-    containers = (*request.pod.spec.init_containers, *request.pod.spec.containers)
+    containers = request.pod.spec.all_containers
     if runtime is None or request.job_script:
         return Images({each.name: Image("", "") for each in containers})
     prefix = annotations.image_root or config.image_prefix

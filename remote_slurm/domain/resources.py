@@ -35,7 +35,7 @@ class PodResources:
 
 def pod_resources(pod: Pod, known: Collection[str] = GPUS) -> PodResources:
     """Raises Rejected for a resource that is neither CPU, memory nor one of `known`."""
-    for container in (*pod.spec.init_containers, *pod.spec.containers):
+    for container in pod.spec.all_containers:
         _refuse_unknown(pod, container, known)
     cpus, memory = _of_pod(pod, "cpu"), _of_pod(pod, "memory")
     others = ((name, amount) for name in _other_names(pod) if (amount := _of_pod(pod, name)))
@@ -85,7 +85,7 @@ def _amount(resources: Resources, name: str, whose: str) -> Decimal | None:
 def _other_names(pod: Pod) -> list[str]:
     names = {
         name: None
-        for container in (*pod.spec.init_containers, *pod.spec.containers)
+        for container in pod.spec.all_containers
         for name in (*container.resources.limits, *container.resources.requests)
         if name not in ("cpu", "memory")
     }

@@ -95,7 +95,7 @@ def _ending_seconds(pod: Pod) -> int:
 
 def has_pre_stop(pod: Pod) -> bool:
     """Whether something is to run before a container is told to end."""
-    return any(each.lifecycle.pre_stop for each in (*pod.spec.init_containers, *pod.spec.containers))
+    return any(each.lifecycle.pre_stop for each in pod.spec.all_containers)
 
 
 def minutes_of(text: str) -> float | None:

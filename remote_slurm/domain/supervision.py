@@ -97,7 +97,7 @@ def notice_flags(seconds: int) -> tuple[Flag, ...]:
 
 def supervision_warnings(pod: Pod, config: Config) -> Iterator[str]:
     """What the pod asks for, and the configuration has turned off."""
-    for container in (*pod.spec.init_containers, *pod.spec.containers):
+    for container in pod.spec.all_containers:
         for kind, _ in probes(container):
             if not config.enable_probes:
                 yield (

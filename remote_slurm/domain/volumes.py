@@ -40,6 +40,7 @@ from remote_slurm.errors import Rejected
 Call = tuple[Word, ...]
 """A function of the runner and its arguments."""
 
+_KINDS = ("configMap", "secret", "projected", "downwardAPI", "emptyDir", "hostPath", "persistentVolumeClaim")
 _HOST_PATH_TYPES = frozenset(
     ("", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice")
 )
@@ -162,8 +163,7 @@ def refuse_bind_syntax(path: str, what: str) -> None:
 
 def plan_volumes(request: CreateRequest, config: Config) -> Volumes:
     """Every volume that a container mounts; the others need not exist. Raises Rejected."""
-    containers = (*request.pod.spec.init_containers, *request.pod.spec.containers)
-    mounted = {mount.name for container in containers for mount in container.volume_mounts}
+    mounted = request.pod.spec.mounted
     volumes = [volume for volume in request.pod.spec.volumes if volume.name in mounted]
     left_out = _left_out(volumes) if config.unsupported_volumes is UnsupportedVolumes.LEAVE_OUT else {}
     used = (volume for volume in volumes if volume.name not in left_out)
@@ -174,21 +174,8 @@ def _left_out(volumes: Iterable[Volume]) -> dict[str, str]:
     return {
         each.name: f"{_of_its_kind(each)}: it is left out, as UnsupportedVolumes says"
         for each in volumes
-        if not _is_supported(each)
+        if each.kind not in _KINDS
     }
-
-
-def _is_supported(volume: Volume) -> bool:
-    sources = (
-        volume.config_map,
-        volume.secret,
-        volume.projected,
-        volume.downward_api,
-        volume.empty_dir,
-        volume.host_path,
-        volume.persistent_volume_claim,
-    )
-    return volume.kind == "emptyDir" or any(source is not None for source in sources)
 
 
 def _of_its_kind(volume: Volume) -> str:
@@ -202,12 +189,9 @@ def _collect(volume: Volume, request: CreateRequest, config: Config) -> Collecte
         return _host_path(volume, volume.host_path, config.allowed_host_paths)
     if volume.persistent_volume_claim is not None:
         return _claim(volume.persistent_volume_claim, request, config)
-    if _is_supported(volume):
+    if volume.kind in _KINDS:
         return _empty_dir(volume, volume.empty_dir or EmptyDirVolume())
-    raise Rejected(
-        f"{_of_its_kind(volume)}: configMap, secret, projected, downwardAPI, emptyDir, hostPath and "
-        "persistentVolumeClaim can"
-    )
+    raise Rejected(f"{_of_its_kind(volume)}: {', '.join(_KINDS[:-1])} and {_KINDS[-1]} can")
 
 
 def _projection(volume: Volume, request: CreateRequest, config: Config) -> Projection | None:
