@@ -104,8 +104,11 @@ class Site:
         self.exec(f"echo {content} | base64 -d | {as_user} tee '{path}' >/dev/null && chmod {mode} '{path}'")
 
     def files(self, root: str) -> list[str]:
-        """Everything below a folder, relative to it; relative folders are hpcuser's."""
-        return sorted(self.exec(f"[ ! -d '{root}' ] || find '{root}' -mindepth 1 -printf '%P\\n'").splitlines())
+        """Everything below a folder, relative to it; relative folders are hpcuser's.
+
+        What goes away meanwhile is no failure, though find says so (-ignore_readdir_race does not cover folders).
+        """
+        return sorted(self.exec(f"find '{root}' -mindepth 1 -printf '%P\\n' 2>/dev/null || :").splitlines())
 
     def jobs(self, root: str) -> dict[str, str]:
         """The state of each job, by its id, that Slurm remembers of pods below this DataRootFolder."""

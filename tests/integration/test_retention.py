@@ -31,11 +31,17 @@ def config_pod() -> Json:
     return request(a_pod, configMaps=[{"metadata": {"name": "greetings"}, "data": {"greeting": "hello\n"}}])
 
 
+def unread_by(served: Serving) -> list[str]:
+    """The records of jobs that the sidecar has not read, or read and not removed yet."""
+    return [path for path in served.site.files(f"{served.root}/.remote-slurm/read") if path.count("/")]
+
+
 def test_a_purge_of_old_files_breaks_nothing_that_runs(site: Site, serve: Serve) -> None:
     """The clock is helped along: all is made old, and the job's keeper, which sleeps for half a day, is woken."""
     served = serve(site)
     running = served.vk.create(config_pod()).until_running("c")
     folder = f"{served.root}/{key(running.pod)}"
+    wait_until(lambda: not unread_by(served), "what it told so far is read and removed")
     site.exec(f"find {served.root} -exec touch -h -d '40 days ago' {{}} +")
     site.exec(
         f'for process in $(pgrep -u hpcuser -x sleep); do [ "$(readlink /proc/$process/cwd)" != $PWD/{folder} ] || '
