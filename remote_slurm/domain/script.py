@@ -1,17 +1,14 @@
-"""JobPlan -> job.sh, and the archive that travels to the site."""
+"""JobPlan -> job.sh, and all that lies beside it in the pod's folder."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from remote_slurm import __version__
 from remote_slurm.config import Config
 from remote_slurm.domain.apart import carry
+from remote_slurm.domain.payload import Payload, archive, script_files
 from remote_slurm.domain.plan import ContainerPlan, JobPlan
 from remote_slurm.domain.projections import File
 from remote_slurm.domain.shell import quote, words
@@ -144,17 +141,21 @@ def _call(container: ContainerPlan) -> str:
 
 def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
     """All files of the pod's folder, job.sh first; `scripts` are those that are the same for every pod, by name."""
-    files = [File("job.sh", render_job(plan).encode(), 0o700)]
+    own = [File("job.sh", render_job(plan).encode(), 0o700)]
     if plan.annotations.pre_exec:
-        files.append(File(CONTAINERS, render_containers(plan).encode(), 0o700))
+        own.append(File(CONTAINERS, render_containers(plan).encode(), 0o700))
+    return [*own, *script_files(_used(plan, scripts)), *plan.files]
+
+
+def _used(plan: JobPlan, scripts: Mapping[str, bytes]) -> dict[str, bytes]:
     used = _OF_THE_RUNNER | (_OF_IMAGES if plan.pulls else set()) | (_OF_NODES_APART if plan.apart else set())
     if plan.annotations.mpi_flags is not None:
         used |= _OF_MPI
-    return [*files, *(File(name, text, 0o600) for name, text in scripts.items() if name in used), *plan.files]
+    return {name: text for name, text in scripts.items() if name in used}
 
 
-def payload(plan: JobPlan, scripts: Mapping[str, bytes], config: Config) -> bytes:
-    """What travels to the site: the pod's folder as an archive. Raises Rejected where it is too much for the job.
+def payload(plan: JobPlan, scripts: Mapping[str, bytes], config: Config) -> Payload:
+    """What travels to the site: the pod's folder. Raises Rejected where it is too much for the job.
 
     Where no file system is shared, the batch script is all of it, and carries the others to the node.
     """
@@ -162,37 +163,6 @@ def payload(plan: JobPlan, scripts: Mapping[str, bytes], config: Config) -> byte
     if plan.apart:
         script, *others = files
         carried = carry((script.content or b"").decode(), archive(plan.pod, others), config)
-        files = [replace(script, content=carried)]
-    return archive(plan.pod, files)
-
-
-def archive(pod: str, files: Iterable[File]) -> bytes:
-    """A gzipped tar of the pod's folder, with private folders; the same files give the same bytes.
-
-    Several such archives, one after another, are one: `tar -xzi`.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for file in _with_folders(replace(file, path=f"{pod}/{file.path}") for file in files):
-            tar.addfile(_member(file), io.BytesIO(file.content or b""))
-    return gzip.compress(buffer.getvalue(), compresslevel=3, mtime=0)
-
-
-def _with_folders(files: Iterable[File]) -> Iterator[File]:
-    known: set[str] = set()
-    for file in files:
-        above = (str(parent) for parent in reversed(PurePosixPath(file.path).parents[:-1]))
-        for folder in (*above, *([file.path] if file.content is None else [])):
-            if folder not in known:
-                known.add(folder)
-                yield File(folder, None, 0o700)
-        if file.content is not None:
-            yield file
-
-
-def _member(file: File) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(file.path)
-    member.mode = file.mode
-    member.type = tarfile.DIRTYPE if file.content is None else tarfile.REGTYPE
-    member.size = len(file.content or b"")
-    return member
+        return Payload(plan.pod, archive(plan.pod, [replace(script, content=carried)]))
+    shared = _used(plan, scripts)
+    return Payload(plan.pod, archive(plan.pod, (file for file in files if file.path not in shared)), shared)

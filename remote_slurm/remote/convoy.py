@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed, SiteError
 
 _T = TypeVar("_T")
+_P = TypeVar("_P", bound=Sized)
+_P_contra = TypeVar("_P_contra", contravariant=True)
 _T_co = TypeVar("_T_co", covariant=True)
 
 # As many sbatch run at once, however many pods come; other work has sessions of its own left
@@ -77,10 +79,10 @@ class Withdrawn:
     """The pod can be submitted again."""
 
 
-class Send(Protocol):
+class Send(Protocol[_P_contra]):
     """Runs a script for some pods, by name with their payloads; `heard` gets its output as it comes."""
 
-    def __call__(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> Awaitable[None]: ...
+    def __call__(self, payloads: Mapping[str, _P_contra], heard: Callable[[bytes], None]) -> Awaitable[None]: ...
 
 
 class Read(Protocol[_T_co]):
@@ -90,25 +92,25 @@ class Read(Protocol[_T_co]):
 
 
 @dataclass(eq=False, slots=True)
-class _Traveller(Generic[_T]):
+class _Traveller(Generic[_P, _T]):
     pod: str
-    payload: bytes
+    payload: _P
     answer: asyncio.Future[_T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Convoy(Generic[_T]):
+class Convoy(Generic[_P, _T]):
     """Lives in one event loop; at most `runs` of its scripts are under way."""
 
-    def __init__(self, send: Send, read: Read[_T], runs: int = RUNS) -> None:
+    def __init__(self, send: Send[_P], read: Read[_T], runs: int = RUNS) -> None:
         self._send = send
         self._read = read
         self._most_runs = runs
-        self._waiting: deque[_Traveller[_T]] = deque()
+        self._waiting: deque[_Traveller[_P, _T]] = deque()
         self._runs: set[asyncio.Task[None]] = set()
 
-    async def ask(self, pod: str, payload: bytes = b"") -> _T:
+    async def ask(self, pod: str, payload: _P) -> _T:
         """What the site tells of the pod. Raises SiteError; whoever stops waiting does not stop what has left."""
-        traveller: _Traveller[_T] = _Traveller(pod, payload)
+        traveller: _Traveller[_P, _T] = _Traveller(pod, payload)
         self._waiting.append(traveller)
         self._depart()
         return await traveller.answer
@@ -119,11 +121,11 @@ class Convoy(Generic[_T]):
             self._runs.add(run)
             run.add_done_callback(self._arrived)
 
-    def _group(self) -> dict[str, _Traveller[_T]]:
+    def _group(self) -> dict[str, _Traveller[_P, _T]]:
         """A fair share of those who wait, so that all runs end at about the same time."""
         waiting = [each for each in self._waiting if not each.answer.done()]  # who is gone does not travel
         share = min(MOST_PODS, -(-len(waiting) // self._most_runs))
-        group: dict[str, _Traveller[_T]] = {}
+        group: dict[str, _Traveller[_P, _T]] = {}
         size = 0
         self._waiting.clear()
         for each in waiting:
@@ -134,7 +136,7 @@ class Convoy(Generic[_T]):
                 group[each.pod] = each
         return group
 
-    async def _travel(self, group: dict[str, _Traveller[_T]]) -> None:
+    async def _travel(self, group: dict[str, _Traveller[_P, _T]]) -> None:
         answers = Answers(self._read)
 
         def heard(data: bytes) -> None:
@@ -156,7 +158,7 @@ class Convoy(Generic[_T]):
             self._depart()
 
 
-def _settle(traveller: _Traveller[_T] | None, outcome: _T | SiteError) -> None:
+def _settle(traveller: _Traveller[_P, _T] | None, outcome: _T | SiteError) -> None:
     """The first answer counts; some have stopped waiting for theirs."""
     if traveller is None or traveller.answer.done():
         return

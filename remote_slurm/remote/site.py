@@ -19,6 +19,7 @@ from typing import Protocol
 from remote_slurm.config import Config
 from remote_slurm.domain.logs import LogSlice, Noted, parse_notes
 from remote_slurm.domain.partitions import Partition, parse_partitions, partitions_command
+from remote_slurm.domain.payload import Payload, together
 from remote_slurm.domain.records import Record, parse_records
 from remote_slurm.domain.shell import assignments, quote
 from remote_slurm.domain.slurm import (
@@ -132,12 +133,13 @@ class Site:
         self.observer = observer or Observer()
         self._shells = shells
         self._config = config
-        self._submissions: Convoy[Submission] = Convoy(self._submit, submission)
+        self._submissions: Convoy[Payload, Submission] = Convoy(self._submit, submission)
         # one is under way while others gather: they come as fast as Slurm refuses
-        self._withdrawals: Convoy[Withdrawn] = Convoy(self._withdraw, withdrawal, runs=1)
+        self._withdrawals: Convoy[bytes, Withdrawn] = Convoy(self._withdraw, withdrawal, runs=1)
         self._owner = owner
         self._name = secrets.token_hex(6)
         self._epoch = ""
+        self._has_links = False  # until the site has shown that its file system has hard links
         self._root = ""  # DataRootFolder as the site spells it, once it has
         self._seen: tuple[str, dict[str, Job]] = "", {}  # the root, and squeue's last lines that were read with it
         self._read: list[str] = []
@@ -153,15 +155,15 @@ class Site:
         """How the way to the site stands now; never waits."""
         return self._shells.line
 
-    async def submit(self, pod: str, payload: bytes) -> Submission:
+    async def submit(self, pod: str, payload: Payload) -> Submission:
         """Create the pod's job, or find out what became of it; can be called again at any time."""
         with self.observer.operation("submit", pod):
-            outcome = await self._submissions.ask(pod, payload)
+            outcome = await self._submissions.ask(pod, payload if self._has_links else payload.whole())
         if isinstance(outcome, SbatchFailed):
             self.observer.slurm_failed("sbatch")
         return outcome
 
-    async def _submit(self, payloads: Mapping[str, bytes], heard: Callable[[bytes], None]) -> None:
+    async def _submit(self, payloads: Mapping[str, Payload], heard: Callable[[bytes], None]) -> None:
         values = {
             "pods": " ".join(payloads),
             "sbatch": self._config.sbatch_path,
@@ -171,7 +173,7 @@ class Site:
             "seconds": str(_TURN_SECONDS),
             "wait_seconds": str(_ID_SECONDS),
         }
-        script, payload = self._script("submit", values), b"".join(payloads.values())
+        script, payload = self._script("submit", values), together(payloads.values())
         result = await self._shells.run(script, payload, deadline=_SUBMIT_SECONDS, heard=heard)
         Answer.parse("submit", result.output.decode(errors="replace"))
 
@@ -270,6 +272,7 @@ class Site:
         answer = await self._ask("recover", {"owns": "yes" if self._owner else ""}, seconds=120)
         answer.require("recovered")
         self._epoch = answer.get("epoch")
+        self._has_links = answer.has("links")
         ids = dict(_recorded(answer.messages)) | dict(_claimed(answer.all("id")))
         pods = frozenset(_folder(path) for path in answer.all("pod"))
         deleted = frozenset(name.removesuffix(".deleted") for name in answer.all("deleted"))

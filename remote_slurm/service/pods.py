@@ -13,6 +13,7 @@ from typing import Any
 
 from remote_slurm.config import Config
 from remote_slurm.domain.logs import LogSlice
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.plan import plan_job
 from remote_slurm.domain.pod import CreateRequest, Pod
 from remote_slurm.domain.script import payload
@@ -165,7 +166,7 @@ class Pods:
                 self.adopted += 1
             elif pod in known.unfinished and pod not in self._submissions and pod not in self.deletes:
                 entry.stored = True
-                self._submit(entry, b"")
+                self._submit(entry, Payload())
         for pod in known.half_deleted:
             if pod not in self.deletes:  # by a sidecar whose journal is lost
                 self.deletes.accept(Delete(pod, pod, GRACE_SECONDS))
@@ -227,14 +228,14 @@ class Pods:
             self._take_back(pod)
             raise
 
-    def _payload(self, request: CreateRequest) -> bytes:
+    def _payload(self, request: CreateRequest) -> Payload:
         plan = plan_job(with_pull_secrets(request, self._config), self._config)
         plan.refuse_other_user(self._uid)
         for warning in plan.warnings:
             warn(warning, pod=plan.full_name)
         return payload(plan, SCRIPTS, self._config)
 
-    def _submit(self, entry: Entry, payload: bytes) -> tuple[Submitting, asyncio.Task[None]]:
+    def _submit(self, entry: Entry, payload: Payload) -> tuple[Submitting, asyncio.Task[None]]:
         submitting = Submitting(entry, payload)
         task = asyncio.create_task(self._submitted(submitting), name=f"submit {entry.pod}")
         self._submissions[entry.pod] = submitting, task

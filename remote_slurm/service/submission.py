@@ -18,6 +18,7 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.slurm import Refusal, classify_refusal, slurm_words
 from remote_slurm.errors import (
     AuthenticationRefused,
@@ -67,7 +68,7 @@ class Submitting:
     """A submission under way; `answer` is set once create can answer: the job id, or empty when it follows."""
 
     entry: Entry
-    payload: bytes
+    payload: Payload
     answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def answered(self, job_id: str) -> None:
@@ -163,7 +164,7 @@ class Submitter:
         warn(entry.waiting, pod=entry.name)
         return self.patience.refused_for_now if refusal is Refusal.FOR_NOW else self.patience.not_sent
 
-    async def _ask(self, entry: Entry, payload: bytes) -> Submission:
+    async def _ask(self, entry: Entry, payload: Payload) -> Submission:
         """Send the submission until an answer comes back: the remote script is safe to send again."""
         return await self._answered(entry, partial(self._site.submit, entry.pod, payload))
 
@@ -204,7 +205,7 @@ class Submitter:
         warn(entry.waiting, pod=entry.name)
         deadline = self._clock() + self.patience.look
         while not entry.job_id:  # the poller finds it too
-            outcome = await self._ask(entry, b"")
+            outcome = await self._ask(entry, Payload())
             if isinstance(outcome, Submitted):
                 entry.has_job(outcome.job_id)
             elif isinstance(outcome, Deleted):

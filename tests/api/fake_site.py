@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.partitions import Partition
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm import Capacity, Job
 from remote_slurm.errors import SiteError
@@ -38,7 +39,7 @@ class FakeSite:
         self._answer()
         return Recovery(frozenset(self.known), self.known, frozenset(), frozenset(), ())
 
-    async def submit(self, pod: str, payload: bytes) -> Submission:
+    async def submit(self, pod: str, payload: Payload) -> Submission:
         self.asked.append("submit")
         self._answer()
         assert pod

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import Config
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed, Unreachable
 from remote_slurm.remote.convoy import SbatchFailed
@@ -137,7 +138,7 @@ async def test_operations_at_the_site_and_what_slurm_says() -> None:
     site = Site(shells, Config.model_validate({"SSH": ssh}), Observers([metrics]))  # type: ignore[arg-type]
     with pytest.raises(RemoteFailed):
         await site.queue()
-    assert isinstance(await site.submit("ns-1", b"x"), SbatchFailed)
+    assert isinstance(await site.submit("ns-1", Payload("ns-1", b"x")), SbatchFailed)
     with pytest.raises(OutcomeUnknown):
         await site.records()
     metrics.retried("submit")

@@ -25,6 +25,8 @@ from remote_slurm.remote.convoy import (
     withdrawal,
 )
 
+Submissions = Convoy[bytes, Submission]
+
 
 class FakeSend:
     """A site that holds every script until the test lets it speak."""
@@ -58,7 +60,7 @@ def site() -> FakeSend:
 
 
 @pytest.fixture
-async def convoy(site: FakeSend) -> Convoy[Submission]:
+async def convoy(site: FakeSend) -> Submissions:
     return Convoy(site, submission)
 
 
@@ -67,13 +69,13 @@ async def _settled() -> None:
         await asyncio.sleep(0)
 
 
-async def create(convoy: Convoy[Submission], *pods: str, payload: bytes = b"x") -> list[asyncio.Task[Submission]]:
+async def create(convoy: Submissions, *pods: str, payload: bytes = b"x") -> list[asyncio.Task[Submission]]:
     tasks = [asyncio.create_task(convoy.ask(pod, payload)) for pod in pods]
     await _settled()
     return tasks
 
 
-async def test_a_pod_that_comes_alone_leaves_at_once(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_a_pod_that_comes_alone_leaves_at_once(convoy: Submissions, site: FakeSend) -> None:
     (asked,) = await create(convoy, "ns-1")
     assert site.groups == [["ns-1"]]
     await site.submit_all(0)
@@ -81,7 +83,7 @@ async def test_a_pod_that_comes_alone_leaves_at_once(convoy: Convoy[Submission],
 
 
 async def test_pods_that_come_while_all_scripts_are_under_way_share_the_next_ones(
-    convoy: Convoy[Submission], site: FakeSend
+    convoy: Submissions, site: FakeSend
 ) -> None:
     first = await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     assert site.groups == [[f"early-{n}"] for n in range(RUNS)]
@@ -99,7 +101,7 @@ async def test_pods_that_come_while_all_scripts_are_under_way_share_the_next_one
 
 
 async def test_each_pod_is_answered_when_the_site_tells_it_and_not_when_the_last_one_is(
-    convoy: Convoy[Submission], site: FakeSend
+    convoy: Submissions, site: FakeSend
 ) -> None:
     await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     tasks = await create(convoy, *(f"ns-{n}" for n in range(2 * RUNS)))
@@ -113,7 +115,7 @@ async def test_each_pod_is_answered_when_the_site_tells_it_and_not_when_the_last
     assert not tasks[0].done()
 
 
-async def test_an_error_is_told_to_those_who_have_no_answer_yet(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_an_error_is_told_to_those_who_have_no_answer_yet(convoy: Submissions, site: FakeSend) -> None:
     await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     tasks = await create(convoy, *(f"ns-{n}" for n in range(2 * RUNS)))
     await site.submit_all(0)
@@ -125,16 +127,14 @@ async def test_an_error_is_told_to_those_who_have_no_answer_yet(convoy: Convoy[S
         await tasks[1]
 
 
-async def test_a_pod_that_the_site_says_nothing_of_has_an_unknown_outcome(
-    convoy: Convoy[Submission], site: FakeSend
-) -> None:
+async def test_a_pod_that_the_site_says_nothing_of_has_an_unknown_outcome(convoy: Submissions, site: FakeSend) -> None:
     (asked,) = await create(convoy, "ns-1")
     site.runs[0][2].set_result(None)
     with pytest.raises(OutcomeUnknown):
         await asked
 
 
-async def test_who_stops_waiting_before_it_leaves_does_not_travel(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_who_stops_waiting_before_it_leaves_does_not_travel(convoy: Submissions, site: FakeSend) -> None:
     await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     gone, stays = await create(convoy, "gone", "stays")
     gone.cancel()
@@ -145,7 +145,7 @@ async def test_who_stops_waiting_before_it_leaves_does_not_travel(convoy: Convoy
     assert await stays == Submitted("7")
 
 
-async def test_one_who_stops_waiting_on_the_way_stops_nobody_else(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_one_who_stops_waiting_on_the_way_stops_nobody_else(convoy: Submissions, site: FakeSend) -> None:
     first, *_ = await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     first.cancel()
     await _settled()
@@ -155,7 +155,7 @@ async def test_one_who_stops_waiting_on_the_way_stops_nobody_else(convoy: Convoy
     assert await asked == Submitted("7")
 
 
-async def test_the_same_pod_twice_is_never_twice_in_one_script(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_the_same_pod_twice_is_never_twice_in_one_script(convoy: Submissions, site: FakeSend) -> None:
     await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     tasks = await create(convoy, *["ns-1"] * (2 * RUNS))
     for run in range(RUNS):
@@ -169,14 +169,14 @@ async def test_the_same_pod_twice_is_never_twice_in_one_script(convoy: Convoy[Su
     assert [await each for each in tasks] == [Submitted("7")] * (2 * RUNS)
 
 
-async def test_a_script_takes_no_more_along_than_arrives_in_time(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_a_script_takes_no_more_along_than_arrives_in_time(convoy: Submissions, site: FakeSend) -> None:
     await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     await create(convoy, *(f"ns-{n}" for n in range(MOST_PODS * RUNS * 2)))
     await site.submit_all(0)
     assert len(site.groups[-1]) == MOST_PODS
 
 
-async def test_a_large_pod_travels_alone(convoy: Convoy[Submission], site: FakeSend) -> None:
+async def test_a_large_pod_travels_alone(convoy: Submissions, site: FakeSend) -> None:
     await create(convoy, *(f"early-{n}" for n in range(RUNS)))
     await create(convoy, "large", payload=bytes(MOST_BYTES))
     await create(convoy, *(f"ns-{n}" for n in range(2 * RUNS)))
@@ -207,7 +207,7 @@ def test_answers_are_the_same_however_they_are_cut(output: bytes, outcome: Submi
 
 async def test_refusals_are_taken_back_together_while_one_of_them_is_under_way(site: FakeSend) -> None:
     convoy = Convoy(site, withdrawal, runs=1)
-    asked = [asyncio.create_task(convoy.ask(f"ns-{n}")) for n in range(1000)]
+    asked = [asyncio.create_task(convoy.ask(f"ns-{n}", b"")) for n in range(1000)]
     await _settled()
     for run, size in enumerate([1, MOST_PODS, MOST_PODS, MOST_PODS, 1000 - 1 - 3 * MOST_PODS]):
         payloads, heard, end = site.runs[run]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Capacity, Job, JobState, Phase
 from remote_slurm.errors import AuthenticationRefused, OutcomeUnknown, RemoteFailed, Superseded, Unreachable
@@ -104,7 +105,7 @@ class Account:
         claim = self.claims.get(pod, "")
         return claim if claim.isdigit() else self.ids.get(pod, "")
 
-    async def submit(self, pod: str, payload: bytes, epoch: int) -> Submission:
+    async def submit(self, pod: str, payload: Payload, epoch: int) -> Submission:
         if pod in self.tombstones:
             return Deleted()
         if self.job_id(pod):
@@ -235,7 +236,7 @@ class Line:
     epoch: int = 0
     shared_fs: bool = True
 
-    async def submit(self, pod: str, payload: bytes) -> Submission:
+    async def submit(self, pod: str, payload: Payload) -> Submission:
         return await self._run(partial(self.account.submit, pod, payload, self.epoch), 30)
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:

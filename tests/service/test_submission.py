@@ -8,6 +8,7 @@ import pytest
 from faithful_site import FOR_GOOD, FOR_NOW, Account, Line
 from virtual_time import VirtualLoop
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.slurm import JobState
 from remote_slurm.errors import OutcomeUnknown
 from remote_slurm.service.entries import Entry
@@ -48,7 +49,7 @@ class Submission:
 
     async def _passed(self, seconds: float) -> None:
         if self.task is None:
-            self.task = asyncio.create_task(self.submitter.submit(Submitting(self.entry, b"files")))
+            self.task = asyncio.create_task(self.submitter.submit(Submitting(self.entry, Payload("ns-1", b"files"))))
         await asyncio.sleep(seconds)
 
 

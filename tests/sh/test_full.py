@@ -13,8 +13,9 @@ from effort import SOAK
 from local import Counted, ended, nodes, sidecar
 from payloads import POD, packed
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.plan import plan_job
-from remote_slurm.domain.script import archive, job_files
+from remote_slurm.domain.script import payload
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.job import SCRIPTS
 from remote_slurm.remote.convoy import Deleted, Submitted
@@ -67,7 +68,7 @@ async def test_a_submission_to_a_home_that_is_full_at_any_write_is_one_job(
         plan = plan_job(pod.request, account.config)
         await account.site.recover()
         home.leave(room, kind)
-        enough = await taken(account, plan.pod, archive(plan.pod, job_files(plan, SCRIPTS)))
+        enough = await taken(account, plan.pod, payload(plan, SCRIPTS, account.config))
         home.clear()
         async with sidecar(account, tmp_path / f"state-{room}") as pods, nodes(account):
             again = await pods.create(pod.request)
@@ -81,9 +82,9 @@ async def test_a_submission_to_a_home_that_is_full_at_any_write_is_one_job(
     assert enough[-1]
 
 
-async def taken(account: Account, pod: str, payload: bytes) -> bool:
+async def taken(account: Account, pod: str, files: Payload) -> bool:
     try:
-        outcome = await account.site.submit(pod, payload)
+        outcome = await account.site.submit(pod, files)
     except RemoteFailed as error:
         assert "could not be written at the site" in str(error)  # noqa: PT017 - it may as well be taken
         assert account.jobs() == []

@@ -11,6 +11,7 @@ from effort import SOAK
 from local import PATIENCE, Counted, created, ended, nodes, sidecar
 from payloads import POD, packed
 
+from remote_slurm.domain.payload import together
 from remote_slurm.errors import OutcomeUnknown, RemoteSlurmError, SubmissionRefused
 from remote_slurm.remote.convoy import Deleted, SbatchFailed, Submitted
 from remote_slurm.remote.site import Site
@@ -134,7 +135,7 @@ async def test_refusals_that_are_taken_back_together_and_half_are_told_again(tmp
     async def killed_at(step: int) -> None:
         account = mortal(tmp_path, "withdraw", step)
         account.refuse(NOT_REACHED)
-        account.submit(" ".join(kept + dropped), b"".join(map(packed, kept + dropped)))
+        account.submit(" ".join(kept + dropped), together(map(packed, kept + dropped)))
         account.ask("withdraw", kept=" ".join(kept), dropped=" ".join(dropped))
         (account.slurm / "sbatch.refuses").unlink()
         for pod in kept + dropped:

@@ -8,8 +8,9 @@ from account import Account
 from local import Counted, created, ended, nodes, sidecar
 from payloads import POD, packed
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.plan import plan_job
-from remote_slurm.domain.script import archive, job_files
+from remote_slurm.domain.script import payload
 from remote_slurm.errors import RemoteSlurmError, SiteError
 from remote_slurm.job import SCRIPTS
 from remote_slurm.remote.convoy import SbatchFailed, Submitted
@@ -31,9 +32,8 @@ def blind(account: Account, pod: Counted) -> None:
     account.in_front = BLIND.format(pod=pod.pod.key)
 
 
-def payload(account: Account, pod: Counted) -> bytes:
-    plan = plan_job(pod.request, account.config)
-    return archive(plan.pod, job_files(plan, SCRIPTS))
+def packed_pod(account: Account, pod: Counted) -> Payload:
+    return payload(plan_job(pod.request, account.config), SCRIPTS, account.config)
 
 
 # Until the attempt is made, by whomever
@@ -51,13 +51,13 @@ set() { tried=yes; builtin set "$@"; }
 
 async def test_what_another_login_node_has_submitted_is_not_submitted_again(account: Account) -> None:
     pod = Counted.at(account)
-    assert await account.site.submit(pod.pod.key, payload(account, pod)) == Submitted("101")
+    assert await account.site.submit(pod.pod.key, packed_pod(account, pod)) == Submitted("101")
     blind(account, pod)
     for _ in range(3):
         with pytest.raises(SiteError):
-            await account.site.submit(pod.pod.key, payload(account, pod))
+            await account.site.submit(pod.pod.key, packed_pod(account, pod))
     account.in_front = ""
-    assert await account.site.submit(pod.pod.key, b"") == Submitted("101")
+    assert await account.site.submit(pod.pod.key, Payload()) == Submitted("101")
     assert account.calls("sbatch") == ["sbatch"]
 
 
@@ -69,11 +69,11 @@ async def test_what_was_killed_at_one_login_node_is_asked_for_again_at_another(
     account.dies_at = step
     pod = Counted.at(account)
     with suppress(SiteError):
-        await account.site.submit(pod.pod.key, payload(account, pod))
+        await account.site.submit(pod.pod.key, packed_pod(account, pod))
     blind(account, pod)
     async with nodes(account):
         try:
-            await account.site.submit(pod.pod.key, payload(account, pod))
+            await account.site.submit(pod.pod.key, packed_pod(account, pod))
         except SiteError:
             account.in_front = ""
         async with sidecar(account, tmp_path / "state") as pods:
@@ -90,5 +90,5 @@ async def test_a_refusal_that_comes_into_sight_late_is_told_to_everybody(account
     account.shell, account.in_front = ["bash"], LATE
     assert await account.site.submit(POD, packed()) == refused
     account.in_front = ""
-    assert await account.site.submit(POD, b"") == refused
+    assert await account.site.submit(POD, Payload()) == refused
     assert account.calls("sbatch") == ["sbatch"]

@@ -4,6 +4,7 @@ import pytest
 from account import Account
 from pods import pod, request, sh
 
+from remote_slurm.domain.payload import together
 from remote_slurm.domain.plan import plan_job
 from remote_slurm.domain.pod import CreateRequest
 from remote_slurm.domain.script import payload
@@ -18,7 +19,8 @@ async def test_containers_are_listed_also_where_a_shell_of_the_pods_comes_before
     body = pod(sh("main", "true"), sh("side", "true"), initContainers=[sh("first", "true")], name="p")
     body["metadata"]["annotations"] |= annotations
     asked = CreateRequest.parse(request(body))
-    account.submit(asked.pod.key, payload(plan_job(asked, account.config), SCRIPTS, account.config))
+    files = payload(plan_job(asked, account.config), SCRIPTS, account.config)
+    account.submit(asked.pod.key, together([files]))
     (listed,) = await listing(account.site)
     assert (listed.name, listed.init_containers, listed.containers) == ("default/p", ("first",), ("main", "side"))
     assert listed.job_id == "101"

@@ -8,6 +8,7 @@ from account import Account
 from local import Counted, created, ended, nodes, sidecar
 from payloads import POD, packed
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.errors import SubmissionRefused
 from remote_slurm.remote.convoy import Deleted, SbatchFailed
 
@@ -57,7 +58,7 @@ async def test_a_refusal_whose_answer_was_lost_is_told_again(each_account: Accou
     first = await each_account.site.submit(POD, packed())
     assert isinstance(first, SbatchFailed)
     assert "invalid partition" in first.message
-    assert await each_account.site.submit(POD, b"") == first
+    assert await each_account.site.submit(POD, Payload()) == first
     assert each_account.calls("sbatch") == ["sbatch"]
 
 

@@ -8,8 +8,8 @@ import pytest
 from account import SHELLS, Account
 from local import Counted, created, sidecar
 
+from remote_slurm.domain.payload import archive
 from remote_slurm.domain.projections import File
-from remote_slurm.domain.script import archive
 from remote_slurm.errors import RemoteFailed, RemoteSlurmError
 
 POD = "ns-a"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from account import SHELLS, Account
 
+from remote_slurm.domain.payload import archive
 from remote_slurm.domain.projections import File
-from remote_slurm.domain.script import archive
 from remote_slurm.remote.answer import Answer
 
 

@@ -6,6 +6,7 @@ import pytest
 from account import Account, LocalShells
 from payloads import packed
 
+from remote_slurm.domain.payload import Payload
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.remote.convoy import SbatchFailed, Submitted
 from remote_slurm.remote.session import Result
@@ -56,4 +57,4 @@ async def test_a_refusal_stays_told_while_it_cannot_be_noted_that_it_is_asked_ag
     (account.root / PODS[0] / "again").mkdir()
     with pytest.raises(RemoteFailed, match="could not be written"):
         await account.site.withdraw(PODS[0], keep_folder=True)
-    assert await account.site.submit(PODS[0], b"") == refused
+    assert await account.site.submit(PODS[0], Payload()) == refused

@@ -7,6 +7,7 @@
 #   >again NAME       it was accepted, and Slurm had refused it for the time being
 #   >attempt NAME     sbatch was called for it
 #   >deleted NAME     it was deleted
+#   >links            a file can lie in several folders, so that scripts need not be copied for each pod
 #   >epoch N          the folder is ours from now on: whoever owned it before writes no more
 #   >recovered        that was all
 
@@ -29,6 +30,14 @@ take_over() {
     reply "epoch $epoch"
 }
 
+# Not everywhere: BeeGFS and AFS have hard links within a folder only, or none.
+has_links() {
+    probe=.remote-slurm/incoming/links.$$
+    mkdir -p "$probe/pod" && true >"$probe/script" && ln "$probe/script" "$probe/pod/script" 2>/dev/null &&
+        reply links
+    rm -rf "$probe"
+}
+
 recover() {
     enter_root || return
     if ! is_private; then
@@ -37,6 +46,7 @@ recover() {
     fi
     [ -z "$owns" ] || take_over
     expire
+    has_links
     reply "uid $(id -u)"
     find . -mindepth 2 -maxdepth 2 -name job.sh -printf '>pod %h\n'
     find . -mindepth 2 -maxdepth 2 -name again -printf '>again %h\n'

@@ -59,7 +59,7 @@ missing_files() {
 }
 
 # One archive after another, each with its length and its checksum, which are gzip's: a payload that was cut off is no
-# archive, and pods that came whole before the cut are whole.
+# archive. Scripts that are the same for all pods may lie in it once, with a hard link in each pod's folder.
 unpack() {
     mkdir "$incoming" && tar -xpzi -C "$incoming" -f - || return
     set --
