@@ -89,6 +89,13 @@ class Serving:
             pass
 
 
+def _take_the_line(port: int) -> None:
+    """The proxy that delays is no part of the site, whose processors it would take from sbatch: it has our half."""
+    proxies = subprocess.run(["pgrep", "-f", f"delay-proxy.py {port} "], check=False, stdout=subprocess.PIPE, text=True)
+    for pid in proxies.stdout.split():
+        os.sched_setaffinity(int(pid), OUR_PROCESSORS)
+
+
 @contextlib.contextmanager
 def place(*options: str) -> Iterator[Place]:
     """A site of its own with these options of `scripts/site up`, for as long as the context lasts."""
@@ -103,6 +110,7 @@ def place(*options: str) -> Iterator[Place]:
                 identity_file=Path(facts["identity_file"]),
                 known_hosts_file=Path(facts["known_hosts_file"]),
             )
+            _take_the_line(site.port)
             yield Place(site, facts["sshd_port"], Path(folder))
         finally:
             subprocess.run([sites.SCRIPT, "down", "--name", name], check=True, capture_output=True)

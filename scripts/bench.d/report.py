@@ -19,8 +19,8 @@ _HEAD = """\
 What `scripts/bench` measured at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine:
 {machine}.
 Written by it; run it to see the figures of your own machine. Figures of one part come from one run, and ratios are
-between things that took turns within it. The site has one half of the machine's processors, and the sidecar and all
-clients the other half. The test suite asserts none of these times.
+between things that took turns within it. The site has one half of the machine's processors, and the sidecar, all
+clients and the line between them the other half. The test suite asserts none of these times.
 
 """
 
