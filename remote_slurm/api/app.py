@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from remote_slurm.api.authentication import Tokens, authentication
-from remote_slurm.api.handlers import ACCOUNTS, routes
+from remote_slurm.api.handlers import ACCOUNTS, TURNS, routes
 from remote_slurm.api.health import health_routes
 from remote_slurm.api.middleware import sentences, session
 from remote_slurm.api.tls import Certificates
@@ -22,6 +22,7 @@ from remote_slurm.config import TLS, Config, Watch
 from remote_slurm.config.places import is_loopback
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.accounts import Accounts
+from remote_slurm.service.turns import Turns
 
 # A create answers within this; requests in flight may finish
 SHUTDOWN_SECONDS = 60.0
@@ -52,6 +53,7 @@ def _app(accounts: Accounts, watching: Watching, let_in: Middleware, **options: 
     if watching.metrics:
         app.router.add_get("/metrics", watching.metrics.answer)
     app[ACCOUNTS] = accounts
+    app[TURNS] = Turns()
     app[RECENT] = watching.recent
     app.add_routes([*health_routes, *ui_routes])
     return app

@@ -18,8 +18,10 @@ from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
 from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError
 from remote_slurm.events import event
 from remote_slurm.service.accounts import Accounts
+from remote_slurm.service.turns import Turns
 
 ACCOUNTS = web.AppKey("accounts", Accounts)
+TURNS = web.AppKey("turns", Turns)
 
 # interLink waits for response headers for 120 s
 FIRST_LOG_BYTES_SECONDS = 60.0
@@ -29,7 +31,10 @@ routes = web.RouteTableDef()
 
 @routes.post("/create")
 async def create(request: web.Request) -> web.Response:
-    created = await request.app[ACCOUNTS].create(CreateRequest.parse(await _body(request)))
+    await request.read()
+    async with request.app[TURNS].turn():
+        asked = CreateRequest.parse(await _body(request))
+    created = await request.app[ACCOUNTS].create(asked)
     return web.json_response({"PodUID": created.pod_uid, "PodJID": created.job_id})
 
 

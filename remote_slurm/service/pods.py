@@ -41,6 +41,7 @@ from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
 from remote_slurm.service.retention import Retention
 from remote_slurm.service.submission import Patience, Submitter, Submitting, passes
+from remote_slurm.service.turns import Turns
 
 RECOVERY_RETRY_SECONDS = 5.0
 
@@ -71,7 +72,7 @@ class Pods:
         self._entries = Entries()
         self._submissions: dict[str, tuple[Submitting, asyncio.Task[None]]] = {}
         self._bursts = Bursts()
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self._background: list[asyncio.Task[None]] = []
         self.recovered = False  # whether the site's pods are known
         self._asked = asyncio.Event()  # of an attempt to learn them: set when it has ended, and then replaced
@@ -192,7 +193,7 @@ class Pods:
         if not self.recovered:
             self._payload(request)  # what is wrong with the pod itself, no site needs to tell
             await self._until_recovered(pod, until)
-        async with self._turn:  # of many pods the first leave, and answers are heard, while others are rendered
+        async with self._turns.turn():  # the first leave while others are rendered
             entry = self._entries.add(pod.key, pod.full_name)
             entry.expected = reported_names(pod)
             if entry.failure:
