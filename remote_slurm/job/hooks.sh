@@ -115,8 +115,13 @@ report() {
     printf '%s\n' "$*" >"$life.news.new" && mv -f "$life.news.new" "$life.news" && kill -USR1 "$supervisor"
 }
 
-# end_for SENTENCE [GRACE_SECONDS]: the container is to be ended, for a reason that only an attendant knows
+# end_for SENTENCE [GRACE_SECONDS]: the container is to be ended, for a reason that only an attendant knows. What fails since
+# the container has just ended by itself is none: its runtime takes a moment to tell that end, which ends this.
 end_for() {
+    local until=$((SECONDS + 60))
+    while has_ended && ((SECONDS < until)); do
+        sleep 0.1
+    done
     printf '%s %s\n' "${2:-$grace}" "$1" >"$life.end.new" && mv -f "$life.end.new" "$life.end" && kill -USR1 "$supervisor"
 }
 

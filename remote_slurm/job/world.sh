@@ -35,6 +35,11 @@ await_world() {
     sleep 0.3  # a shell of the runtime's may stand there first, which has not read the variables yet
 }
 
+# Where there is nothing to join or to enter, nobody can tell.
+has_ended() {
+    [[ $joins == joined || $joins == entered ]] && ! is_there
+}
+
 is_there() {
     if [[ $joins == entered ]]; then
         [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$name" 2>/dev/null) == true ]]

@@ -392,6 +392,18 @@ def test_a_post_start_that_fails_ends_the_container(node: Node) -> None:
     assert node.ended("main").message == "the postStart hook failed: oh"
 
 
+def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_end(node: Node) -> None:
+    """The runtime, which is played here, takes a second to go once there is no container any more."""
+    podman = node.root / "podman"
+    removed = "touch hooked; while [ -e up ]; do sleep 0.02; done; echo it has been removed; exit 125"
+    podman.write_text(f"#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; exec) {removed} ;; esac\n")
+    podman.chmod(0o755)
+    calls = f"podman=({podman})\nworld entered {podman} exec\npost_start inside true\n"
+    script = "touch up; until [ -e hooked ]; do sleep 0.02; done; rm up; sleep 1; exit 3"
+    assert node.run(f"{calls}container main {sh(script)}").code == 3
+    assert (node.ended("main").exit_code, node.ended("main").message) == (3, "")
+
+
 @pytest.mark.parametrize("name", ["TERM", "USR1", "QUIT"])
 def test_pre_stop_comes_before_the_signal_and_sees_the_container_alive(node: Node, name: str) -> None:
     script = f"trap 'echo told >>order; exit 6' {name}; echo ready; while :; do echo >alive; sleep 0.05; done"
