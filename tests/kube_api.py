@@ -30,7 +30,7 @@ class KubeApi:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [each for (kind, _, _), each in self.objects.items() if kind == "events"]
+        return [each for (kind, _, _), each in [*self.objects.items()] if kind == "events"]
 
     def of(self, pod: dict[str, Any]) -> list[tuple[str, str]]:
         """Reason and message of the Events of a pod, in order."""

@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, f"{repository} has no {reference}", body=body)
         else:
             if kind == "blobs":
-                self.served.slow.wait(120)
+                self.served.slow.wait(600)
             digest, content, media_type = found
             self._send(HTTPStatus.OK, content, media_type, {"Docker-Content-Digest": digest}, body=body)
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import yaml
 from pods import Json, key
-from sidecar import Client, Sidecar
+from sidecar import PATIENCE, Client, Sidecar
 from sites import Site
 from vk import VirtualKubelet, Watched
+
+ENDLESS = {"PENDING", "RUNNING", "COMPLETING"}
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Serving:
     sidecar: Sidecar
     overdue: Watched | None = None
     past_deadline: Watched | None = None
+    near_limit: Watched | None = None
 
     @property
     def client(self) -> Client:
@@ -68,16 +71,20 @@ class Serving:
         """The states of all jobs that Slurm remembers of this pod."""
         return list(self.site.jobs(f"{self.root}/{key(pod)}/").values())
 
-    def until_gone(self, pod: Json, seconds: float = 60) -> None:
+    def until_jobs(self, pod: Json, *states: str) -> None:
+        """Wait until Slurm says so of the pod's jobs, which end a moment after its containers."""
+        wait_until(lambda: self.jobs_of(pod) == [*states], f"its jobs are {states}")
+
+    def until_gone(self, pod: Json, seconds: float = PATIENCE) -> None:
         """Wait until a delete is carried out: nothing but tombstones, no job, nothing in the journal."""
-        wait_until(lambda: not self.left_of(pod), f"nothing is left of the pod: {self.left_of(pod)}", seconds)
+        wait_until(lambda: not self.left_of(pod), "nothing is left of the pod", seconds)
         wait_until(
             lambda: not any(key(pod) in path.name for path in self.journal), "the delete is off the journal", seconds
         )
-        assert all(state not in ("PENDING", "RUNNING", "COMPLETING") for state in self.jobs_of(pod))
+        wait_until(lambda: not ENDLESS & {*self.jobs_of(pod)}, "its jobs have ended", seconds)
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds} s it is not so that {what}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pods import Json, key, pod
+from pods import Json, pod, sh
 from serving import Serving, wait_until
 
 
@@ -20,7 +20,7 @@ def with_folder(*containers: Json, init: tuple[Json, ...] = (), **spec: Any) -> 
 
 
 def folder_of(a_pod: Json) -> str:
-    return f"/tmp/{key(a_pod)}"
+    return f"/tmp/{a_pod['metadata']['uid']}"
 
 
 def in_folder(served: Serving, a_pod: Json, name: str) -> str:
@@ -30,6 +30,19 @@ def in_folder(served: Serving, a_pod: Json, name: str) -> str:
 
 def until_in_folder(served: Serving, a_pod: Json, name: str) -> None:
     wait_until(lambda: served.site.exec(f"ls {folder_of(a_pod)}/{name} 2>/dev/null || true"), f"{name} is there")
+
+
+# What a container waits for that ends, or goes on, when its test says so with `go_on`
+TOLD = "until [ -e $DIR/go ]; do sleep 0.1; done"
+
+
+def held(script: str, **spec: Any) -> Json:
+    """A pod of one container that runs until `go_on`, and then this."""
+    return with_folder(sh("c", f"{TOLD}; {script}"), **spec)
+
+
+def go_on(served: Serving, *pods: Json) -> None:
+    served.site.exec("touch " + " ".join(f"{folder_of(each)}/go" for each in pods))
 
 
 def execute(script: str) -> Json:

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+# How long tests wait, in seconds, for what takes one or two where nothing else runs: only a failure takes so long
+PATIENCE = 240
+
 PROGRAM = Path(sys.executable).parent / "remote-slurm"
 # Only what any process has: nothing of the developer's own settings takes part
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -34,7 +37,7 @@ class Answer:
 class Client:
     """GET requests have a body, as interLink's have."""
 
-    def __init__(self, url: str, timeout: float = 70, token: str = "") -> None:
+    def __init__(self, url: str, timeout: float = PATIENCE, token: str = "") -> None:
         self._url = url
         self._timeout = timeout
         self._token = token
@@ -134,7 +137,7 @@ class Sidecar:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
@@ -145,7 +148,7 @@ class Sidecar:
         self.process.wait()
 
     def _wait_until_listening(self) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             told = [line for line in self.log.splitlines() if " listening on " in line]
             if told:

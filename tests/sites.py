@@ -19,18 +19,21 @@ import yaml
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "site"
 
+# Tests look at how jobs ended, and some of these end with the first test that looks at one
+_REMEMBERS = ("--min-job-age", "3600")
+
 # What a site is called here -> how it is brought up
 _KINDS = {
-    "trixie": ("--suite", "trixie"),
-    "bookworm": ("--suite", "bookworm"),
-    "strict": ("--suite", "trixie", "--enforce-memory", "--preemption"),
+    "trixie": ("--suite", "trixie", *_REMEMBERS),
+    "bookworm": ("--suite", "bookworm", *_REMEMBERS),
+    "strict": ("--suite", "trixie", "--enforce-memory", "--preemption", *_REMEMBERS),
     # its daemons are stopped and its nodes taken down, so that nothing else may run there at the same time
-    "fragile": ("--suite", "trixie"),
+    "fragile": ("--suite", "trixie", *_REMEMBERS),
     # Slurm forgets jobs soon after their end, and slurmdbd may be stopped
     "accounted": ("--suite", "trixie", "--accounting", "--min-job-age", "2"),
     # login and compute nodes share no file system
-    "apart": ("--suite", "trixie", "--no-shared-fs"),
-    "apart22": ("--suite", "bookworm", "--no-shared-fs"),
+    "apart": ("--suite", "trixie", "--no-shared-fs", *_REMEMBERS),
+    "apart22": ("--suite", "bookworm", "--no-shared-fs", *_REMEMBERS),
 }
 
 _numbers = itertools.count(1)
@@ -86,7 +89,7 @@ class Site:
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=300,
         )
         if run.returncode:
             raise AssertionError(f"`{command}` at the site ended with {run.returncode}: {run.stdout}{run.stderr}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from pods import Json
-from sidecar import Answer, Client
+from sidecar import PATIENCE, Answer, Client
 
 FINAL = ("Succeeded", "Failed")
 _STATES = ("waiting", "running", "terminated")
@@ -184,17 +184,17 @@ class Watched:
             self.phases.append(phase)
         return phase
 
-    def until(self, *phases: str, seconds: float = 60) -> "Watched":
+    def until(self, *phases: str, seconds: float = PATIENCE) -> "Watched":
         """Poll until the phase is one of these."""
         return self.until_true(lambda: self.phase in phases, f"the phase is {' or '.join(phases)}", seconds)
 
-    def until_running(self, container: str, seconds: float = 60) -> "Watched":
+    def until_running(self, container: str, seconds: float = PATIENCE) -> "Watched":
         return self.until_true(lambda: "running" in self.state(container), f"{container} runs", seconds)
 
-    def until_over(self, seconds: float = 60) -> "Watched":
+    def until_over(self, seconds: float = PATIENCE) -> "Watched":
         return self.until(*FINAL, seconds=seconds)
 
-    def until_true(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> "Watched":
+    def until_true(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> "Watched":
         deadline = time.monotonic() + seconds
         while self.poll() is not None and not condition():
             assert time.monotonic() < deadline, f"after {seconds} s it is not so that {what}: {self.status}"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from faults import FaultProxy
-from pods import pod, request, sh
+from pods import Json, pod, request, sh
 from serving import Serve, Serving
+from shared_folder import execute, with_folder
 from sidecar import Sidecar
 from sites import Site
 from vk import Watched
@@ -41,6 +42,7 @@ def _sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sit
             script = 'trap "echo goodbye; exit 3" TERM; while :; do sleep 1; done'
             hooked = sh("c", script, lifecycle={"preStop": hook})
             served.past_deadline = served.vk.create(request(pod(hooked, activeDeadlineSeconds=60)))
+            served.near_limit = served.vk.create(request(told_of_its_time_limit()))
         return running[site.suite]
 
     yield get
@@ -48,6 +50,13 @@ def _sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sit
         assert each.sidecar.stop() == 0
         assert "Traceback" not in each.sidecar.log
         assert "unexpected" not in each.sidecar.log
+
+
+def told_of_its_time_limit() -> Json:
+    """A pod that Slurm tells to end in good time, up to a minute earlier than it should, and after 25 s or later."""
+    container = sh("c", "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done")
+    container["lifecycle"] = {"preStop": execute("echo hook >>$DIR/order")}
+    return with_folder(container, flags="-t 2", terminationGracePeriodSeconds=20)
 
 
 @pytest.fixture

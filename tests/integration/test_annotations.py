@@ -162,7 +162,7 @@ def test_a_deadline_is_kept_to_the_second(over: Watched, served24: Serving) -> N
     assert over.phase == "Failed"
     assert over.exit_code("c") == 143
     assert over.terminated("c")["message"].startswith("DeadlineExceeded: the pod was active for longer than")
-    assert served24.jobs_of(over.pod) == ["FAILED"]
+    served24.until_jobs(over.pod, "FAILED")
 
 
 @of("scripted")

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from hostile import HOSTILE
 from pods import literal, pod, request, sh
-from serving import Serving
+from serving import Serving, wait_until
+from shared_folder import TOLD, go_on, with_folder
+from sleepers import any_seconds, sleeping
 
 
 def test_the_exit_code_comes_back(served: Serving) -> None:
@@ -14,7 +16,7 @@ def test_the_exit_code_comes_back(served: Serving) -> None:
     assert three.exit_code("c") == 3
     assert three.terminated("c")["reason"] == "Error"
     assert three.log("c") == "out\nerr\n"
-    assert served.jobs_of(three.pod) == ["FAILED"]
+    served.until_jobs(three.pod, "FAILED")
 
 
 def test_a_command_that_is_not_there_fails_the_pod_and_says_so(served: Serving) -> None:
@@ -54,10 +56,11 @@ def test_containers_run_side_by_side(served: Serving) -> None:
 
 
 def test_one_container_fails_while_another_one_runs(served: Serving) -> None:
-    two = served.vk.create(request(pod(sh("bad", "exit 4"), sh("good", "sleep 3"))))
+    two = served.vk.create(request(with_folder(sh("bad", "exit 4"), sh("good", TOLD))))
     two.until_true(lambda: "terminated" in two.state("bad"), "the first one has ended")
-    assert "running" in two.state("good")
+    two.until_running("good")
     assert two.phase == "Running"
+    go_on(served, two.pod)
     two.until_over()
     assert two.phase == "Failed"
     assert [two.exit_code("bad"), two.exit_code("good")] == [4, 0]
@@ -98,10 +101,11 @@ def test_a_failing_init_container_ends_the_pod_and_the_others_say_why(served: Se
 
 
 def test_what_a_container_leaves_behind_ends_with_it(served: Serving) -> None:
-    left = served.vk.create(request(pod(sh("c", "sleep 12345 & echo started")))).until_over()
+    seconds = any_seconds()
+    left = served.vk.create(request(pod(sh("c", f"sleep {seconds} & echo started")))).until_over()
     assert left.phase == "Succeeded"
     assert left.log("c") == "started\n"
-    assert served.site.exec("pgrep -f 'sleep 1234[5]' || true") == ""
+    wait_until(lambda: not sleeping(served, seconds), "it has ended")
 
 
 def test_the_values_of_variables_arrive_byte_for_byte(served: Serving) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pods import Json, key, pod, request, sh
 from serving import Serving, wait_until
+from shared_folder import go_on, held
 from vk import Watched
 
 
@@ -40,13 +41,14 @@ def test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period(serve
     stubborn, out = in_background(
         served,
         "trap 'echo asked >> $OUT' TERM; echo began > $OUT; while :; do sleep 0.2; done",
-        terminationGracePeriodSeconds=2,
+        terminationGracePeriodSeconds=4,
     )
     wait_until(lambda: served.site.exec(f"cat {out} 2>/dev/null || true") == "began\n", "the container has begun")
     stubborn.delete()
     served.until_gone(stubborn.pod)
     assert served.site.exec(f"cat {out}") == "began\nasked\n"
-    assert served.site.exec(f"pgrep -f '[o]ut.*{key(stubborn.pod)}' || true") == ""
+    processes = f"pgrep -f '[o]ut.*{key(stubborn.pod)}' || true"
+    wait_until(lambda: served.site.exec(processes) == "", "none of its processes is left")
 
 
 def test_a_container_is_not_killed_within_its_grace_period(served: Serving) -> None:
@@ -55,7 +57,7 @@ def test_a_container_is_not_killed_within_its_grace_period(served: Serving) -> N
         served,
         "trap 'n=0; while [ $n -lt 30 ]; do echo $n >> $OUT; sleep 0.1; n=$((n+1)); done; exit 0' TERM; "
         "touch $OUT; while :; do sleep 0.2; done",
-        terminationGracePeriodSeconds=20,
+        terminationGracePeriodSeconds=120,
     )
     wait_until(lambda: served.site.exec(f"ls {out} 2>/dev/null || true"), "the container has begun")
     busy.delete()
@@ -65,7 +67,7 @@ def test_a_container_is_not_killed_within_its_grace_period(served: Serving) -> N
 
 def test_a_running_init_container_is_ended_and_nothing_follows(served: Serving) -> None:
     a_pod, out = with_log("echo main >> $OUT", terminationGracePeriodSeconds=2)
-    a_pod["spec"]["initContainers"] = [sh("init", "sleep 60")]
+    a_pod["spec"]["initContainers"] = [sh("init", "sleep 600")]
     stopped = served.vk.create(request(a_pod)).until_running("init")
     stopped.delete()
     served.until_gone(a_pod)
@@ -79,7 +81,7 @@ def test_a_pending_job_is_cancelled(served: Serving) -> None:
     assert pending.phase == "Pending"
     pending.delete()
     served.until_gone(a_pod)
-    assert served.jobs_of(a_pod) == ["CANCELLED"]
+    served.until_jobs(a_pod, "CANCELLED")
 
 
 def test_a_finished_pod_is_removed(served: Serving) -> None:
@@ -89,7 +91,7 @@ def test_a_finished_pod_is_removed(served: Serving) -> None:
 
 
 def test_deleting_twice_is_deleting_once(served: Serving) -> None:
-    twice = served.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))).until_running("c")
+    twice = served.vk.create(request(pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1))).until_running("c")
     twice.delete()
     twice.delete()
     served.until_gone(twice.pod)
@@ -99,16 +101,17 @@ def test_deleting_twice_is_deleting_once(served: Serving) -> None:
 
 def test_only_the_pod_that_was_asked_for_is_deleted(served: Serving) -> None:
     """Also where one's UID is the beginning of the other's."""
-    stays, goes = (pod(sh("c", "sleep 3")) for _ in range(2))
+    stays, goes = held("exit 0"), pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1)
     goes["metadata"]["uid"] = stays["metadata"]["uid"][:-1]
     kept, gone = (served.vk.create(request(each)).until_running("c") for each in (stays, goes))
     gone.delete()
     served.until_gone(gone.pod)
+    go_on(served, kept.pod)
     assert kept.until_over().phase == "Succeeded"
 
 
 def test_a_delete_right_behind_the_create(served: Serving) -> None:
-    pods = [served.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))) for _ in range(3)]
+    pods = [served.vk.create(request(pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1))) for _ in range(3)]
     for each in pods:
         each.delete()
     for each in pods:
@@ -120,7 +123,7 @@ def test_a_delete_right_behind_the_create(served: Serving) -> None:
 
 
 def test_a_job_that_is_cancelled_from_outside_fails_its_pod_and_says_so(served: Serving) -> None:
-    cancelled = served.vk.create(request(pod(sh("a", "sleep 60"), sh("b", "sleep 60")))).until_running("a")
+    cancelled = served.vk.create(request(pod(sh("a", "sleep 600"), sh("b", "sleep 600")))).until_running("a")
     served.site.exec(f"scancel {cancelled.job}")
     cancelled.until_over()
     assert cancelled.phase == "Failed"
@@ -154,7 +157,7 @@ def test_a_job_that_is_cancelled_before_it_runs_fails_its_pod_and_says_so(served
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_a_batch_script_that_is_killed_fails_its_pod(served22: Serving, signal: str) -> None:
-    killed = served22.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))).until_running("c")
+    killed = served22.vk.create(request(pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1))).until_running("c")
     served22.site.exec(f"scancel --batch --signal={signal} {killed.job}")
     killed.until_over()
     assert killed.phase == "Failed"

@@ -84,7 +84,7 @@ def running(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 
 @pytest.mark.parametrize("name", PODS)
 def test_an_example_does_what_it_says(running: dict[str, Watched], name: str) -> None:
-    over = running[name].until_over(seconds=120)
+    over = running[name].until_over()
     logs = {container: over.log(container) for container in LOGS[name]}
     assert over.phase == ("Failed" if name in FAILS else "Succeeded"), logs
     for container, log in logs.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pods import pod, request, sh
 from serving import Serve, Serving, wait_until
+from shared_folder import go_on, held
 from sites import Site
 
 Mounted = Callable[[str], str]
@@ -49,22 +50,24 @@ def test_a_file_system_that_hangs_ends_no_pod_and_stops_no_other(
     site: Site, serve: Serve, served24: Serving, fuse: str
 ) -> None:
     hangs = serve(site, DataRootFolder=f"{fuse}/jobs")
-    running = hangs.vk.create(request(pod(sh("c", "sleep 5; exit 3")))).until_running("c")
+    running = hangs.vk.create(request(held("exit 3"))).until_running("c")
     cancelled = hangs.vk.create(request(pod(sh("c", "true"), flags="--hold")))
     site.exec(f"pkill -STOP -f 'fuse-overlayfs.*{fuse}$'")
     try:
+        go_on(hangs, running.pod)
         # squeue is asked all the same, and what it tells is believed
         site.exec(f"scancel {cancelled.job}")
         wait_until(
-            lambda: f"job is CANCELLED pod=default/{cancelled.pod['metadata']['name']}" in hangs.sidecar.log, "", 90
+            lambda: f"job is CANCELLED pod=default/{cancelled.pod['metadata']['name']}" in hangs.sidecar.log,
+            "it is told",
         )
         assert running.poll() == "Running"
         assert hangs.client.ping()["status"] == "ok"
         assert served24.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
     finally:
         site.exec(f"pkill -CONT -f 'fuse-overlayfs.*{fuse}$'")
-    assert running.until_over(90).exit_code("c") == 3
-    assert hangs.vk.create(request(pod(sh("c", "exit 5")))).until_over(90).exit_code("c") == 5
+    assert running.until_over().exit_code("c") == 3
+    assert hangs.vk.create(request(pod(sh("c", "exit 5")))).until_over().exit_code("c") == 5
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_a_quota_that_is_used_up_ends_no_pod_and_the_next_one_waits_for_room(
     site: Site, serve: Serve, limited: str
 ) -> None:
     full = serve(site, DataRootFolder=f"{limited}/jobs")
-    first = full.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
+    first = full.vk.create(request(held("exit 3"))).until_running("c")
     filled = site.exec(
         f"dd if=/dev/zero of={limited}/filler bs=64k 2>&1 || df --output=avail -B 1M {limited} | tail -n 1"
     )
@@ -97,6 +100,7 @@ def test_a_quota_that_is_used_up_ends_no_pod_and_the_next_one_waits_for_room(
     with ThreadPoolExecutor(1) as beside:
         waiting = beside.submit(full.client.create, request(pod(sh("c", "true"))))
         wait_until(lambda: "Disk quota exceeded" in full.sidecar.log, "the pod does not fit")
+        go_on(full, first.pod)
         assert first.until_over().exit_code("c") == 3  # its last record had room of its own
         site.exec(f"rm {limited}/filler")
         assert waiting.result().status == 200
@@ -108,11 +112,12 @@ def test_a_folder_without_space_refuses_a_pod_in_a_sentence_and_takes_it_later(
 ) -> None:
     small = mounted("mount -t tmpfs -o size=1m,uid=20001,mode=0700 tmpfs")
     full = serve(site, DataRootFolder=f"{small}/jobs")
-    first = full.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
+    first = full.vk.create(request(held("exit 3"))).until_running("c")
     site.exec(f"dd if=/dev/zero of={small}/filler bs=64k 2>/dev/null || true")
     refused = full.client.create(request(pod(sh("c", "true"))))
     assert refused.status in (200, 503)
     assert "No space left on device" in refused.text + full.sidecar.log
+    go_on(full, first.pod)
     assert first.until_over().exit_code("c") == 3  # its last record had room of its own
     site.exec(f"rm {small}/filler")
     assert full.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
@@ -124,7 +129,8 @@ def test_a_folder_that_cannot_be_written_refuses_pods_and_keeps_those_that_run(
     folder = mounted("mount -t tmpfs -o uid=20001,mode=0700 tmpfs")
     served = serve(site, DataRootFolder=f"{folder}/jobs")
     waits = served.vk.create(request(pod(sh("c", "exit 3"), flags="--hold")))
-    site.exec(f"mount -o remount,ro {folder}")
+    # not while one of its files is being written
+    site.exec(f"until mount -o remount,ro {folder} 2>/dev/null; do sleep 0.1; done")
     try:
         refused = served.client.create(request(pod(sh("c", "true"))))
         assert refused.status == 503

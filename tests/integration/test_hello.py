@@ -1,8 +1,9 @@
 """The main job: a pod as interLink sends it runs as a real Slurm job, and status, log and exit code come back."""
 
 import pytest
-from pods import payload
+from pods import payload, request
 from serving import Serving
+from shared_folder import go_on, held
 
 
 @pytest.mark.parametrize("body", ["create-hello.json", "create-hello-0.4.json"])
@@ -15,7 +16,7 @@ def test_a_pod_runs_from_create_to_delete(served: Serving, body: str) -> None:
     assert hello.exit_code("hello") == 0
     assert hello.terminated("hello")["reason"] == "Completed"
     assert hello.log("hello") == "hello world\n"
-    assert served.jobs_of(hello.pod) == ["COMPLETED"]
+    served.until_jobs(hello.pod, "COMPLETED")
 
     hello.delete()
     served.until_gone(hello.pod)
@@ -23,10 +24,9 @@ def test_a_pod_runs_from_create_to_delete(served: Serving, body: str) -> None:
 
 
 def test_a_pod_is_pending_then_running_then_succeeded(served: Serving) -> None:
-    body = payload("create-hello.json")
-    body["pod"]["spec"]["containers"][0] |= {"command": ["/bin/sh", "-c"], "args": ["sleep 3; echo done"]}
-    hello = served.vk.create(body)
+    hello = served.vk.create(request(held("sleep 1; echo done"))).until("Running")
+    go_on(served, hello.pod)
     hello.until_over()
     assert hello.phases == ["Pending", "Running", "Succeeded"]
-    assert hello.log("hello") == "done\n"
-    assert hello.terminated("hello")["startedAt"] < hello.terminated("hello")["finishedAt"]
+    assert hello.log("c") == "done\n"
+    assert hello.terminated("c")["startedAt"] < hello.terminated("c")["finishedAt"]

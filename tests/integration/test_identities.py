@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pods import Json, key, pod, request, sh
 from serving import Serve, Serving, wait_until
+from shared_folder import go_on, held
 from sites import Site
 from vk import Watched
 
@@ -23,6 +24,12 @@ def shared(site: Site, serve: Serve) -> Serving:
 
 def of(namespace: str, script: str, **spec: Any) -> Json:
     a_pod = pod(sh("c", script), **spec)
+    a_pod["metadata"]["namespace"] = namespace
+    return a_pod
+
+
+def held_of(namespace: str, script: str) -> Json:
+    a_pod = held(script)
     a_pod["metadata"]["namespace"] = namespace
     return a_pod
 
@@ -59,7 +66,7 @@ def test_an_account_that_fails_leaves_the_others_alone(site: Site, serve: Serve)
 
 
 def test_a_restart_knows_the_pods_of_each_account_again(shared: Serving, serve: Serve) -> None:
-    running = {who: shared.vk.create(request(of(namespace, "sleep 4; exit 5"))) for namespace, who in WHO.items()}
+    running = {who: shared.vk.create(request(held_of(namespace, "exit 5"))) for namespace, who in WHO.items()}
     for each in running.values():
         each.until_running("c")
     shared.sidecar.kill()
@@ -67,6 +74,7 @@ def test_a_restart_knows_the_pods_of_each_account_again(shared: Serving, serve: 
     for each in running.values():
         seen = Watched(again.client, each.pod, each.job, each.phases, each.status)
         assert again.vk.create(request(each.pod)).job == each.job
+        go_on(again, each.pod)
         assert seen.until_over().exit_code("c") == 5
 
 

@@ -166,7 +166,7 @@ def test_an_image_that_does_not_exist_fails_its_container_and_others_run_to_thei
 
 
 def test_a_pull_that_fails_is_tried_again_and_says_so_meanwhile(site: Site, serve: Serve, registry: Registry) -> None:
-    keys = {"ImagePullRetries": 1, "RuntimeEnvironment": {"APPTAINER_NOHTTPS": "1"}}
+    keys = {"ImagePullRetries": 5, "RuntimeEnvironment": {"APPTAINER_NOHTTPS": "1"}}
     served = serve(site, **keys)
     uri = registry.push("again/app:1", mark="again")
     registry.fails = "out of order"
@@ -180,10 +180,10 @@ def test_a_pull_that_fails_is_tried_again_and_says_so_meanwhile(site: Site, serv
         again.until_running("d")
     finally:
         registry.fails = ""
-    assert again.until_over(180).log("c").endswith("again")
+    assert again.until_over().log("c").endswith("again")
 
 
 def test_the_example_of_a_private_image_does_what_it_says(served: Serving, registry: Registry) -> None:
     registry.push("private/example:1.0", mark="private\n")
-    example = served.vk.create(create_request(read_documents(EXAMPLES / "private-image.yaml"))).until_over(180)
+    example = served.vk.create(create_request(read_documents(EXAMPLES / "private-image.yaml"))).until_over()
     assert example.log("main").endswith("private\n")

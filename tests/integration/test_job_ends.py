@@ -97,13 +97,13 @@ def node_failed(quiet: Strict) -> dict[str, Watched]:
     }
     for each in pods.values():
         each.until_running("c")
-    wait_until(lambda: quiet.slurm(f"ls /tmp/{key(again)}"), "the container has begun")
+    wait_until(lambda: quiet.slurm(f"ls /tmp/{key(again)}/again || true"), "the container has begun")
     node = quiet.slurm("hostname").strip()
     quiet.slurm(f"scontrol update nodename={node} state=down reason=test")
     pods["once"].until_over()
     pods["again"].until_true(lambda: "waiting" in pods["again"].state("c"), "it waits again")
     # a node on which the last run has not quite ended would fail to launch the next one, and be drained for it
-    quiet.slurm("timeout 10 sh -c 'while pgrep -f [s]lurmd/job >/dev/null; do sleep 0.1; done' || true")
+    quiet.slurm("timeout 100 sh -c 'while pgrep -f [s]lurmd/job >/dev/null; do sleep 0.1; done' || true")
     quiet.slurm(f"scontrol update nodename={node} state=resume || true")  # it may have come back by itself
     return pods
 
@@ -112,7 +112,7 @@ def test_a_failed_node_fails_the_pod_and_says_so(node_failed: dict[str, Watched]
     once = node_failed["once"]
     assert "a node of the job failed" in message(once, "c")
     assert once.exit_code("i") == 0
-    assert quiet.jobs_of(once.pod) == ["NODE_FAIL"]
+    quiet.until_jobs(once.pod, "NODE_FAIL")
 
 
 def test_a_pod_that_may_run_again_does_when_its_node_has_failed(node_failed: dict[str, Watched], quiet: Strict) -> None:
@@ -128,20 +128,28 @@ def test_a_pod_that_may_run_again_does_when_its_node_has_failed(node_failed: dic
 # --- pending ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def busy(strict: Strict) -> Iterator[Watched]:
+    """A job that others wait for, however long their tests take."""
+    busy = strict.run(sh("c", SLEEP), flags="-p urgent -t 10").until_running("c")
+    yield busy
+    busy.delete()
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence", "starts"),
     [
         ("--hold", "JobHeldUser: its user holds it", False),
         ("--begin=now+1hour", "BeginTime: its earliest start time has not come", True),
-        ("--dependency=afterany:LATE", "Dependency: waiting for another job to end", False),
+        ("--dependency=afterany:BUSY", "Dependency: waiting for another job to end", False),
         ("-c 64 -t 5", "Resources: waiting for nodes to become free", True),
         ("-p short -t 20", "PartitionTimeLimit: it asks for more time than its partition allows", False),
     ],
 )
 def test_a_pending_pod_says_why_and_when_it_is_expected_to_start(
-    strict: Strict, flags: str, sentence: str, *, starts: bool
+    strict: Strict, busy: Watched, flags: str, sentence: str, *, starts: bool
 ) -> None:
-    waits = strict.run(sh("c", "true"), flags=flags.replace("LATE", strict.named["late"].job))
+    waits = strict.run(sh("c", "true"), flags=flags.replace("BUSY", busy.job))
     word = sentence.partition(":")[0]
 
     def is_told() -> bool:
@@ -162,7 +170,7 @@ def test_a_container_that_runs_out_of_memory_says_so(strict: Strict) -> None:
     hungry = strict.run(sh("c", "exec dd if=/dev/zero of=/dev/null bs=900M count=1")).until_over()
     assert "the job ran out of memory" in message(hungry, "c")
     assert (hungry.exit_code("c"), hungry.terminated("c")["signal"]) == (137, 9)
-    assert strict.jobs_of(hungry.pod) == ["OUT_OF_MEMORY"]
+    strict.until_jobs(hungry.pod, "OUT_OF_MEMORY")
 
 
 # --- run again -------------------------------------------------------------------------------------------------------
@@ -207,7 +215,7 @@ def test_a_requeued_pod_that_is_cancelled_while_it_waits_failed(strict: Strict) 
     )
     assert restarts(held) == 1
     strict.slurm(f"scancel {held.job}")
-    held.until_over(seconds=60)
+    held.until_over()
     assert "the job was cancelled" in message(held, "c")
 
 
@@ -218,11 +226,11 @@ def test_a_preempted_pod_says_so_and_one_that_may_run_again_waits(strict: Strict
     once, again = strict.run(sh("c", SLEEP), flags="-c 30"), strict.vk.create(request(a_pod))
     once.until_running("c")
     again.until_running("c")
-    wait_until(lambda: strict.slurm(f"ls /tmp/{key(a_pod)}"), "the container has begun")
-    urgent = strict.slurm("su hpcuser -c 'sbatch --parsable -p urgent -c 60 -o /dev/null --wrap \"sleep 60\"'").strip()
+    wait_until(lambda: strict.slurm(f"ls /tmp/{key(a_pod)}/again || true"), "the container has begun")
+    urgent = strict.slurm("su hpcuser -c 'sbatch --parsable -p urgent -c 60 -o /dev/null --wrap \"sleep 600\"'").strip()
     once.until_over()
     assert "the job was preempted by another one" in message(once, "c")
-    assert strict.jobs_of(once.pod) == ["PREEMPTED"]
+    strict.until_jobs(once.pod, "PREEMPTED")
     again.until_true(lambda: restarts(again) == 1, "it waits again")
     strict.slurm(f"scancel {urgent}")
     strict.run_again(again, "c")
@@ -259,9 +267,9 @@ def test_a_job_that_cannot_be_launched_fails_the_pod_and_says_so(strict_site: Si
 
 
 def test_a_job_over_its_time_limit_says_so_and_who_ended_before_keeps_its_own_end(strict: Strict) -> None:
-    late = strict.named["late"].until_over(seconds=120)
+    late = strict.named["late"].until_over()
     assert "the job reached its time limit" in message(late, "c")
     assert (late.exit_code("done"), late.exit_code("bad")) == (0, 3)
     assert not late.terminated("bad").get("message")
-    assert strict.jobs_of(late.pod) == ["TIMEOUT"]
+    strict.until_jobs(late.pod, "TIMEOUT")
     assert Path(late.log("c")).name == ""

@@ -3,24 +3,23 @@
 from datetime import UTC, datetime, timedelta
 
 from pods import key, pod, request, sh
-from serving import Serve, Serving
+from serving import Serve, Serving, wait_until
+from shared_folder import TOLD, go_on, with_folder
 from sites import Site
 
-SLOWLY = "for i in 1 2 3 4 5 6; do echo line $i; sleep 1; done"
+SLOWLY = f"for i in 1 2 3 4 5 6; do echo line $i; sleep 1; [ $i != 2 ] || {TOLD}; done"
 
 
 def test_times_since_and_one_reader_for_all_followers(served: Serving) -> None:
-    slow = served.vk.create(request(pod(sh("c", SLOWLY))))
-    slow.until_true(lambda: "running" in slow.state("c"), "it runs")
+    slow = served.vk.create(request(with_folder(sh("c", SLOWLY)))).until_running("c")
     client = served.sidecar.client
     with client.follow(slow.pod, "c") as one, client.follow(slow.pod, "c", Tail=1) as two:
-        readers = served.site.exec(
-            f"pgrep -c -u hpcuser -f 'tail .* --pid=.*{key(slow.pod)}/logs/c.log' || true"
-        ).strip()
+        readers = f"pgrep -c -u hpcuser -f 'tail .* --pid=.*{key(slow.pod)}/logs/c.log' || true"
+        wait_until(lambda: served.site.exec(readers) == "1\n", "one reader is there for both")
+        go_on(served, slow.pod)
         whole, last = one.rest(), two.rest()
     slow.until_over()
     text = "".join(f"line {i}\n" for i in range(1, 7))
-    assert readers == "1"
     assert whole == text
     assert text.endswith(last)
     assert last.endswith("line 6\n")
@@ -66,7 +65,10 @@ def test_a_pod_whose_containers_never_started_shows_why(served: Serving) -> None
 
 def test_a_log_that_grows_too_long_begins_anew_and_says_so(site: Site, serve: Serve) -> None:
     served = serve(site, MaxLogSize="1Ki")
-    runaway = served.vk.create(request(pod(sh("c", "seq 1000; sleep 3; echo the end")))).until_over()
+    runaway = served.vk.create(request(with_folder(sh("c", f"seq 1000; {TOLD}; echo the end")))).until_running("c")
+    wait_until(lambda: "passed MaxLogSize" in runaway.log("c"), "its log begins anew")
+    go_on(served, runaway.pod)
+    runaway.until_over()
     assert runaway.phase == "Succeeded"
     log = runaway.log("c")
     assert "passed MaxLogSize" in log

@@ -7,6 +7,7 @@ import pytest
 from kube_api import KubeApi, kube_api
 from pods import Json, pod, request, sh
 from serving import Serve, Serving, wait_until
+from shared_folder import go_on, held
 from sites import Site
 
 
@@ -32,15 +33,18 @@ def reasons(api: KubeApi, a_pod: Json) -> list[str]:
 
 
 def test_events_tell_what_becomes_of_a_pod(told: Serving, api: KubeApi) -> None:
-    ends = told.vk.create(request(known(api, pod(sh("c", "sleep 3; exit 3")))))
+    ends = told.vk.create(request(known(api, held("exit 3"))))
     waits = told.vk.create(request(known(api, pod(sh("c", "true"), flags="--begin=now+1hour"))))
+    wait_until(lambda: "Started" in reasons(api, ends.pod), "the start is told")
+    go_on(told, ends.pod)
     ends.until_over()
     wait_until(lambda: reasons(api, ends.pod)[-1:] == ["Failed"], "the end is told")
-    wait_until(lambda: reasons(api, waits.pod)[-1:] == ["Pending"], "why it waits is told")
+    why = "BeginTime: its earliest start time has not come; expected to start at"
+    wait_until(lambda: why in " ".join(message for _, message in api.of(waits.pod)[-1:]), "why it waits is told")
     node = told.site.exec("hostname").strip()
     assert api.of(ends.pod)[0] == ("Submitted", f"submitted to Slurm as job {ends.job}")
     assert ("Started", f"job {ends.job} has started on node {node}") in api.of(ends.pod)
-    assert "BeginTime: its earliest start time has not come; expected to start at" in api.of(waits.pod)[-1][1]
+    assert reasons(api, waits.pod)[-1] == "Pending"
     assert {each["type"] for each in api.events if each["reason"] == "Failed"} == {"Warning"}
     before = len(api.events)
     told.sidecar.kill()

@@ -41,9 +41,10 @@ def is_pulling(watched: Watched) -> bool:
     return waiting.get("reason") == "ContainerCreating" and "is being pulled" in waiting["message"]
 
 
-def pullers(served: Serving) -> list[str]:
-    """The niceness of each process that pulls, at the login node."""
-    return served.site.exec("pgrep -f 'apptainer pull --forc[e]' | xargs -r ps -o ni= -p || true").split()
+def pullers(served: Serving, registry: Registry) -> list[str]:
+    """The niceness of each process that pulls from a registry, at the login node."""
+    pulls = f"apptainer pull --forc[e] .*{registry.host}/"
+    return served.site.exec(f"pgrep -f '{pulls}' | xargs -r ps -o ni= -p || true").split()
 
 
 def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_submitted(
@@ -57,7 +58,7 @@ def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_s
         each.until_true(partial(is_pulling, each), "it says that its image is being pulled")
         assert each.status is not None
         assert each.status["JID"] == ""
-    wait_until(lambda: pullers(served) == ["19"], "one of the images is being pulled, by one nice process")
+    wait_until(lambda: pullers(served, registry) == ["19"], "one of the images is being pulled, by one nice process")
     assert served.client.status(waiting[0].pod).status == 200  # the sessions are free
     served.sidecar.kill()
     second = serve(site, DataRootFolder=served.root, **KEYS)
@@ -66,24 +67,25 @@ def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_s
         again = Watched(second.client, each.pod, "", each.phases, each.status)
         assert again.until_over().log("c").endswith(mark)
     assert registry.pulls("login/one:1") == registry.pulls("login/two:1") == 3
-    assert pullers(second) == []
-    assert "work" not in site.exec(f"ls -A {second.root}/.remote-slurm/images")
+    wait_until(lambda: pullers(second, registry) == [], "nobody pulls any more")
+    images = f"ls -A {second.root}/.remote-slurm/images"
+    wait_until(lambda: "work" not in site.exec(images), "what is kept while images are pulled is gone")
 
 
 def test_what_cannot_be_pulled_fails_the_pod_and_what_waits_can_be_deleted(
     site: Site, serve: Serve, registry: Registry
 ) -> None:
-    served = serve(site, **KEYS | {"ImagePullRetries": 1})
+    served, impatient = (serve(site, **KEYS | {"ImagePullRetries": retries}) for retries in (5, 1))
     registry.push("login/later:1", mark="later")
     registry.fails = "out of order"
     later = accepted(served, marked(f"docker://{registry.host}/login/later:1"))
-    none = accepted(served, marked(f"docker://{registry.host}/login/none:1"))
     later.until_true(lambda: later.state("c").get("waiting", {}).get("reason") == "ErrImagePull", "its pull failed")
     assert "out of order" in later.state("c")["waiting"]["message"]
     registry.fails = ""
+    none = accepted(impatient, marked(f"docker://{registry.host}/login/none:1"))
     assert later.until_over().log("c").endswith("later")
     assert "manifest unknown" in none.until_over().terminated("c")["message"]
-    assert served.jobs_of(none.pod) == []
+    assert impatient.jobs_of(none.pod) == []
     registry.hold()
     deleted = accepted(served, marked(registry.push("login/deleted:1")))
     deleted.until_true(partial(is_pulling, deleted), "its image is being pulled")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pods import Json, key, pod, request, sh
 from serving import Serve, Serving, wait_until
-from sidecar import ENVIRONMENT, PROGRAM, Sidecar
+from sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
 from sites import Site
 from vk import Watched, assert_sentence
 
@@ -78,13 +78,13 @@ def test_files_reach_the_node_and_states_exit_codes_and_logs_come_back(apart: Se
     assert watched.log("bad", Tail=1) == "sorry\n"
     comment = apart.site.exec(f"squeue --noheader --states=all --jobs={watched.job} --format=%k")
     assert comment.endswith("|it's | mine;\n")
-    assert left_on_node(apart.site, watched) == []
+    wait_until(lambda: left_on_node(apart.site, watched) == [], "nothing is left on the node")
     watched.delete()
     apart.until_gone(body)
 
 
 def test_a_log_is_followed_while_the_container_runs(apart: Serving) -> None:
-    body = pod(sh("main", "echo one; sleep 2; until [ -e /tmp/go ]; do sleep 0.2; done; echo two"))
+    body = pod(sh("main", "echo one; until [ -e /tmp/go ]; do sleep 0.2; done; echo two"))
     watched = apart.vk.create(request(body)).until_running("main")
     with apart.client.follow(body, "main") as follower:
         assert follower.line() == "one\n"
@@ -109,7 +109,8 @@ def test_an_older_slurm_brings_back_states_exit_codes_and_logs_as_well(apart22: 
     wait_until(lambda: apart22.jobs_of(ended) == ["FAILED"], "the job has ended, once its logs were fetched")
     assert first.log("good") == "it's $HOME; `id`\n"
     apart22.until_gone(running)
-    assert left_on_node(apart22.site, first) == left_on_node(apart22.site, second) == []
+    for each in (first, second):
+        wait_until(lambda each=each: left_on_node(apart22.site, each) == [], "nothing is left on the node")
 
 
 def test_the_example_for_such_sites_restarts_with_its_hook_probes_and_native_sidecar(apart: Serving) -> None:
@@ -131,14 +132,14 @@ while :; do sleep 0.1; done"""
         "main",
         script,
         volumeMounts=[{"name": "work", "mountPath": "/work"}],
-        livenessProbe={"exec": {"command": ["test", "-e", "/work/alive"]}, "periodSeconds": 1},
+        livenessProbe={"exec": {"command": ["test", "-e", "/work/alive"]}, "periodSeconds": 1, "timeoutSeconds": 60},
         lifecycle={"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo preStop >/tmp/hook"]}}},
     )
     volumes = [{"name": "work", "emptyDir": {}}]
-    spec = {"restartPolicy": "OnFailure", "terminationGracePeriodSeconds": 5}
+    spec = {"restartPolicy": "OnFailure", "terminationGracePeriodSeconds": 30}
     watched = apart.vk.create(request(pod(container, volumes=volumes, **spec)))
     alive = f"ls /tmp/remote-slurm-{watched.job}-*/{key(watched.pod)}/volumes/work/alive 2>/dev/null; true"
-    wait_until(lambda: apart.site.exec(f"{ON_NODE} '{alive}'"), "the second run is there", 60)
+    wait_until(lambda: apart.site.exec(f"{ON_NODE} '{alive}'"), "the second run is there")
     apart.site.exec(f"scancel --batch --signal=TERM {watched.job}")
     watched.until_over()
     assert watched.status["containers"][0]["restartCount"] == 1
@@ -147,7 +148,7 @@ while :; do sleep 0.1; done"""
 
 def test_a_check_with_a_job_says_that_the_node_need_not_see_the_folder(apart: Serving) -> None:
     command = [PROGRAM, "check", "--config", str(apart.config), "--job"]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=ENVIRONMENT)
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=ENVIRONMENT)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "it sees no DataRootFolder, and need not: SHARED_FS is false" in checked.stdout
 
@@ -159,7 +160,7 @@ def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> No
         each.delete()
     for each in (waiting, running):
         apart.until_gone(each.pod)
-        assert left_on_node(apart.site, each) == []
+        wait_until(lambda each=each: left_on_node(apart.site, each) == [], "nothing is left on the node")
 
 
 def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_the_next_job(apart: Serving) -> None:
@@ -191,11 +192,11 @@ def test_the_accounting_tells_the_exit_code_of_a_job_whose_comment_slurm_has_for
 
 
 def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(apart: Serving) -> None:
-    body = pod(sh("main", "echo ran"), flags="--begin=now+5")
+    body = pod(sh("main", "echo ran"), flags="--begin=now+1hour")
     watched = apart.vk.create(request(body))
     apart.site.exec(
         f"cd '{apart.root}/{key(body)}' && rm released && {AS_USER} scontrol hold {watched.job} && "
-        f"{AS_USER} sbatch --hold --output=/dev/null $PWD/job.sh"
+        f"{AS_USER} sbatch --hold --output=/dev/null $PWD/job.sh && scontrol update jobid={watched.job} StartTime=now"
     )
     watched.until_over()
     assert watched.log("main") == "ran\n"

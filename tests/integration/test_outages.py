@@ -10,6 +10,7 @@ from effort import SOAK
 from pods import Json, pod, request, sh
 from runs import counting, ran_once
 from serving import Serving, wait_until
+from shared_folder import TOLD, go_on, held, with_folder
 from sites import Site
 from vk import Watched, assert_sentence
 
@@ -126,14 +127,13 @@ def test_a_site_that_is_away_at_the_start(site: Site, through: Any) -> None:
     wait_until(
         lambda: served.client.ping()["resources"] | {"pods": "1000"} == served.client.ping()["resources"],
         "the ping has room again",
-        seconds=60,
     )
 
 
 def test_a_site_that_goes_away_keeps_the_node_without_room(site: Site, through: Any) -> None:
     proxy, served = through(site)
     connected(served)
-    running = served.vk.create(request(pod(sh("c", "sleep 4; exit 3")))).until_running("c")
+    running = served.vk.create(request(held("exit 3"))).until_running("c")
     proxy.refuse()
     proxy.cut()
     wait_until(lambda: served.client.ping()["resources"]["pods"] == "0", "the ping has no room")
@@ -142,6 +142,7 @@ def test_a_site_that_goes_away_keeps_the_node_without_room(site: Site, through: 
     log = served.client.logs(running.pod, "c")
     assert_sentence(log)
     assert log.status == 503
+    go_on(served, running.pod)
     proxy.listen()
     running.until_over()
     assert running.exit_code("c") == 3
@@ -151,8 +152,9 @@ def test_a_site_that_goes_away_keeps_the_node_without_room(site: Site, through: 
 def test_an_sshd_that_is_restarted(fragile_site: Site, through: Any) -> None:
     _, served = through(fragile_site)
     connected(served)
-    running = served.vk.create(request(pod(sh("c", "sleep 3; exit 3")))).until_running("c")
+    running = served.vk.create(request(held("exit 3"))).until_running("c")
     fragile_site.exec("site-daemon kill sshd; pkill -KILL -u hpcuser sshd || true; site-daemon start sshd")
+    go_on(served, running.pod)
     again = served.vk.create(request(pod(sh("c", "exit 4"))))
     assert [running.until_over().exit_code("c"), again.until_over().exit_code("c")] == [3, 4]
 
@@ -177,10 +179,11 @@ def test_a_slurmctld_that_does_not_answer_ends_no_pod(fragile_site: Site, throug
 
 def test_a_site_that_is_stuck_while_logs_are_followed(site: Site, through: Any) -> None:
     proxy, served = through(site)
-    talking = served.vk.create(request(pod(sh("c", "echo one; sleep 4; echo two")))).until_running("c")
+    talking = served.vk.create(request(with_folder(sh("c", f"echo one; {TOLD}; echo two")))).until_running("c")
     with served.client.follow(talking.pod, "c") as follower:
         assert follower.line() == "one\n"
         proxy.freeze()
         assert served.client.ping()["status"] == "ok"
+        go_on(served, talking.pod)
         proxy.thaw()
         assert follower.rest() == "two\n"

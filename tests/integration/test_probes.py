@@ -10,12 +10,12 @@ from shared_folder import execute, folder_of, in_folder, until_in_folder, with_f
 from sites import Site
 from vk import Watched
 
-OFTEN = {"periodSeconds": 1, "timeoutSeconds": 5}
+OFTEN = {"periodSeconds": 1, "timeoutSeconds": 60}
 
 
 def free_port() -> int:
-    """The sites of all tests have one network."""
-    return 20000 + uuid.uuid4().int % 20000
+    """The sites of all tests have one network, whose own choices begin at 32768."""
+    return 10000 + uuid.uuid4().int % 20000
 
 
 def web(port: int) -> str:
@@ -25,7 +25,7 @@ def web(port: int) -> str:
 
 
 def put(served: Serving, a_pod: Json, name: str) -> None:
-    served.site.exec(f"touch {folder_of(a_pod)}/{name}; chmod 666 {folder_of(a_pod)}/{name}")
+    served.site.exec(f"umask 0; touch {folder_of(a_pod)}/{name}")
 
 
 def restarts(watched: Watched) -> int:
@@ -76,7 +76,7 @@ def test_https_is_asked_with_what_the_node_has_and_whatever_the_certificate(serv
     subject = "req -x509 -newkey rsa:2048 -nodes -subj /CN=nobody -days 1 -keyout key.pem -out cert.pem"
     served24.site.exec(
         f"mkdir -p /tmp/tls-{port}; cd /tmp/tls-{port}; openssl {subject} 2>/dev/null; "
-        f"setsid timeout 120 openssl s_server -www -accept 127.0.0.1:{port} -key key.pem -cert cert.pem "
+        f"setsid timeout 900 openssl s_server -www -accept 127.0.0.1:{port} -key key.pem -cert cert.pem "
         ">/dev/null 2>&1 </dev/null &"
     )
     probe = {"httpGet": {"port": port, "scheme": "HTTPS"}} | OFTEN
@@ -116,9 +116,8 @@ def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(s
     alive = (
         execute("[ ! -e /tmp/ill ] && [ ! -e $DIR/ill ] || { echo unwell; exit 1; }") | OFTEN | {"failureThreshold": 2}
     )
-    script = (
-        "rm -f $DIR/ill; echo run >>$DIR/order; trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"
-    )
+    ends = "trap 'rm $DIR/ill; echo told >>$DIR/order; exit 0' TERM"
+    script = f"{ends}; echo run >>$DIR/order; while :; do sleep 0.1; done"
     hook = {"preStop": execute("echo hook >>$DIR/order")}
     a_pod = with_folder(sh("c", script, livenessProbe=alive, lifecycle=hook), restartPolicy="OnFailure")
     probed = served24.vk.create(request(a_pod)).until_running("c")

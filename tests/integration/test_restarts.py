@@ -9,6 +9,7 @@ from faults import FaultProxy
 from pods import key, pod, request, sh
 from runs import counting, ran_once
 from serving import Serve, Serving, wait_until
+from shared_folder import go_on, held
 from sites import Site
 from vk import Watched
 
@@ -25,16 +26,20 @@ def seen_by(served: Serving, watched: Watched) -> Watched:
 
 def test_a_sidecar_with_an_empty_disk_knows_every_pod_again(each_site: Site, serve: Serve) -> None:
     first = serve(each_site)
-    scripts = {"ended": "exit 3", "running": "sleep 5; exit 4", "ends_meanwhile": "sleep 1; exit 5"}
-    pods = {name: first.vk.create(request(pod(sh("c", script)))) for name, script in scripts.items()}
+    bodies = {"ended": pod(sh("c", "exit 3")), "running": held("exit 4"), "ends_meanwhile": held("exit 5")}
+    pods = {name: first.vk.create(request(body)) for name, body in bodies.items()}
     pods["pending"] = first.vk.create(request(pod(sh("c", "exit 6"), flags="--begin=now+1hour")))
     pods["ended"].until_over()
-    pods["running"].until_running("c")
+    for name in ("running", "ends_meanwhile"):
+        pods[name].until_running("c")
     first.sidecar.kill()
+    go_on(first, bodies["ends_meanwhile"])
+    first.until_jobs(bodies["ends_meanwhile"], "FAILED")
 
     second = again(serve, first)
     pods = {name: seen_by(second, watched) for name, watched in pods.items()}
     assert second.vk.create(request(pods["running"].pod)).job == pods["running"].job
+    go_on(second, bodies["running"])
     each_site.exec(f"scontrol update jobid={pods['pending'].job} StartTime=now")
     for name, code in (("ended", 3), ("running", 4), ("ends_meanwhile", 5), ("pending", 6)):
         pods[name].until_true(lambda name=name: "terminated" in pods[name].state("c"), f"{name} is over")
@@ -47,13 +52,14 @@ def test_a_sidecar_with_an_empty_disk_knows_every_pod_again(each_site: Site, ser
 
 def test_nothing_is_said_of_a_pod_before_the_site_was_asked(site: Site, serve: Serve, through: Any) -> None:
     first = serve(site)
-    running = first.vk.create(request(pod(sh("c", "sleep 5; exit 3")))).until_running("c")
+    running = first.vk.create(request(held("exit 3"))).until_running("c")
     first.sidecar.kill()
 
     proxy, second = through(site, reachable=False, DataRootFolder=first.root)
     blind = seen_by(second, running)
     running.pod["metadata"]["annotations"]["JobID"] = running.job
     assert second.client.status(running.pod).json == []
+    go_on(second, running.pod)
     proxy.listen()
     blind.until_over()
     assert blind.exit_code("c") == 3
@@ -73,7 +79,7 @@ def test_two_sidecars_create_one_job_and_the_older_one_stops(each_site: Site, se
     """As in a rolling upgrade."""
     older = serve(each_site)
     wait_until(lambda: "the site's pods are known" in older.sidecar.log, "the older one is connected")
-    running = older.vk.create(request(pod(sh("c", "sleep 4; exit 3")))).until_running("c")
+    running = older.vk.create(request(held("exit 3"))).until_running("c")
     newer = again(serve, older)
     pods = [counting() for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
@@ -86,13 +92,14 @@ def test_two_sidecars_create_one_job_and_the_older_one_stops(each_site: Site, se
     wait_until(lambda: "newer sidecar" in older.client.system_info()["error"], "the older one has noticed")
     assert older.client.ping()["resources"]["pods"] == "0"
     assert older.client.status(running.pod).status == 200
+    go_on(newer, running.pod)
     assert seen_by(newer, running).until_over().exit_code("c") == 3
     assert older.client.create(request(running.pod)).json["PodJID"] == running.job
 
 
 def test_a_create_waits_until_the_sites_pods_are_known(site: Site, serve: Serve, through: Any) -> None:
     first = serve(site)
-    running = first.vk.create(request(pod(sh("c", "sleep 3")))).until_running("c")
+    running = first.vk.create(request(held("exit 0"))).until_running("c")
     first.sidecar.kill()
     proxy, second = through(site, reachable=False, DataRootFolder=first.root)
     with ThreadPoolExecutor(2) as threads:
@@ -101,6 +108,7 @@ def test_a_create_waits_until_the_sites_pods_are_known(site: Site, serve: Serve,
         proxy.listen()
         same, new = (each.result().json["PodJID"] for each in asked)
     assert same == running.job
+    go_on(second, running.pod)
     log = second.sidecar.log
     assert log.index("the site's pods are known") < log.index(f"job={new}")
 
@@ -122,7 +130,7 @@ def test_a_sidecar_that_is_killed_within_create_leaves_one_job_at_most(site: Sit
 
 def test_a_delete_is_carried_out_when_the_site_is_back(site: Site, through: Any) -> None:
     proxy, served = through(site)
-    deleted = served.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))).until_running("c")
+    deleted = served.vk.create(request(pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1))).until_running("c")
     proxy.refuse()
     proxy.cut()
     deleted.delete()
@@ -134,7 +142,7 @@ def test_a_delete_is_carried_out_when_the_site_is_back(site: Site, through: Any)
 def test_a_delete_outlives_the_sidecar(site: Site, serve: Serve, through: Any) -> None:
     proxy: FaultProxy
     proxy, first = through(site)
-    deleted = first.vk.create(request(pod(sh("c", "sleep 60"), terminationGracePeriodSeconds=1))).until_running("c")
+    deleted = first.vk.create(request(pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1))).until_running("c")
     proxy.refuse()
     proxy.cut()
     deleted.delete()
@@ -148,14 +156,17 @@ def test_a_delete_outlives_the_sidecar(site: Site, serve: Serve, through: Any) -
 
 def test_the_virtual_kubelet_remembers_the_job_where_the_site_lost_the_folder(site: Site, serve: Serve) -> None:
     first = serve(site)
-    lost = first.vk.create(request(pod(sh("c", "sleep 3")))).until_running("c")
+    lost = first.vk.create(request(pod(sh("c", "exec sleep 600")))).until_running("c")
     first.sidecar.kill()
-    site.exec(f"rm -rf {first.root}/{key(lost.pod)} {first.root}/.remote-slurm/claims/{key(lost.pod)}*")
+    # the job may be writing there
+    everything = f"{first.root}/{key(lost.pod)} {first.root}/.remote-slurm/claims/{key(lost.pod)}*"
+    site.exec(f"until rm -rf {everything}; do sleep 0.1; done")
     second = again(serve, first)
     wait_until(lambda: "the site's pods are known" in second.sidecar.log, "the site was asked")
     lost.pod["metadata"]["annotations"]["JobID"] = lost.job
     orphan = seen_by(second, lost)
     orphan.poll()
+    site.exec(f"scancel {lost.job}")
     orphan.until_over()
     assert orphan.status
     assert orphan.status["JID"] == lost.job

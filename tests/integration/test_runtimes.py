@@ -16,6 +16,7 @@ from pods import Json, pod, request, sh
 from serving import Serving, wait_until
 from sidecar import Sidecar
 from sites import Site
+from sleepers import any_seconds, sleeping
 
 STANDIN = Path(__file__).parents[1] / "standins" / "enroot"
 RUNTIMES = ("podman", "enroot")
@@ -119,18 +120,20 @@ def test_a_container_that_is_told_to_stop_can_say_goodbye(runtime: Serving) -> N
 
 
 def test_a_container_that_does_not_stop_is_killed_and_nothing_is_left(runtime: Serving) -> None:
-    stubborn = sh("stubborn", 'trap "" TERM; echo up; while :; do sleep 54321; done')
+    seconds = any_seconds()
+    stubborn = sh("stubborn", f'trap "" TERM; echo up; while :; do sleep {seconds}; done')
     running = runtime.vk.create(request(pod(stubborn, terminationGracePeriodSeconds=1))).until_running("stubborn")
     running.until_true(lambda: "up" in running.log("stubborn"), "it listens")
     running.delete()
     runtime.until_gone(running.pod)
-    assert runtime.site.exec("pgrep -f 'sleep 5432[1]' || true") == ""
+    wait_until(lambda: not sleeping(runtime, seconds), "none of its processes is left")
 
 
 def test_a_job_that_is_killed_at_once_leaves_no_container(runtime: Serving) -> None:
-    running = runtime.vk.create(request(pod(sh("c", "sleep 65432")))).until_running("c")
+    seconds = any_seconds()
+    running = runtime.vk.create(request(pod(sh("c", f"sleep {seconds}")))).until_running("c")
     runtime.site.exec(f"scancel {running.job}")
-    wait_until(lambda: runtime.site.exec("pgrep -f 'sleep 6543[2]' || true") == "", "the container has ended")
+    wait_until(lambda: not sleeping(runtime, seconds), "the container has ended")
     running.delete()
     runtime.until_gone(running.pod)
 
@@ -171,10 +174,10 @@ def test_enroots_containers_of_one_name_are_each_their_jobs_own_and_go_with_it(s
     assert second.phase == "Succeeded"
     assert first.poll() == "Running"
     data = f"/home/hpcuser/enroot-{os.getpid()}/data"
-    assert enroot.site.exec(f"ls {data}") == f"remote-slurm-{first.job}\n"
+    wait_until(lambda: enroot.site.exec(f"ls {data}") == f"remote-slurm-{first.job}\n", "all others' are gone")
     first.delete()
     enroot.until_gone(first.pod)
-    assert enroot.site.exec(f"ls {data}") == ""
+    wait_until(lambda: enroot.site.exec(f"ls {data}") == "", "it is gone with its job")
 
 
 def test_enroots_containers_know_which_gpus_are_their_jobs(shared: Shared) -> None:
@@ -200,7 +203,7 @@ def as_account(site: Site, name: str, script: str) -> str:
 
 
 def test_a_podman_container_of_the_accounts_own_survives_the_ends_of_jobs(shared: Shared) -> None:
-    podman, name = shared("podman"), f"own-{os.getpid()}"
+    podman, name, seconds = shared("podman"), f"own-{os.getpid()}", any_seconds()
     start = (
         f"tar -C /srv/images/busybox -c . | podman import --quiet - {name} && podman run --detach --name={name} "
         f"--cgroups=disabled --network=host --user=0:0 --security-opt=label=disable --log-driver=none {name} sleep 3600"
@@ -208,10 +211,10 @@ def test_a_podman_container_of_the_accounts_own_survives_the_ends_of_jobs(shared
     as_account(podman.site, name, start)
     try:
         ended = podman.vk.create(request(pod(sh("c", "exit 3"))))
-        killed = podman.vk.create(request(pod(sh("c", "sleep 76543")))).until_running("c")
+        killed = podman.vk.create(request(pod(sh("c", f"sleep {seconds}")))).until_running("c")
         podman.site.exec(f"scancel {killed.job}")
         assert ended.until_over().exit_code("c") == 3
-        wait_until(lambda: podman.site.exec("pgrep -f 'sleep 7654[3]' || true") == "", "the killed one has ended")
+        wait_until(lambda: not sleeping(podman, seconds), "the killed one has ended")
         state = as_account(podman.site, name, f"podman container inspect --format '{{{{.State.Running}}}}' {name}")
         assert state == "true\n"
     finally:
@@ -227,7 +230,7 @@ def test_hooks_restarts_and_last_words(runtime: Serving) -> None:
     look = {
         "exec": {"command": ["/bin/sh", "-c", "until [ -e /tmp/mine ]; do sleep 0.1; done; echo by $WHO >/tmp/theirs"]}
     }
-    ready = {"exec": {"command": ["/bin/sh", "-c", "[ -s /tmp/theirs ]"]}, "periodSeconds": 1, "timeoutSeconds": 5}
+    ready = {"exec": {"command": ["/bin/sh", "-c", "[ -s /tmp/theirs ]"]}, "periodSeconds": 1, "timeoutSeconds": 60}
     script = (
         "touch /tmp/mine; until [ -s /tmp/theirs ]; do sleep 0.1; done; echo run >>/work/runs; cat /tmp/theirs; "
         "[ $(wc -l </work/runs) -ge 2 ] || { echo last words >$MESSAGE; exit 3; }"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pods import Json, pod, request, sh
 from serving import Serve, wait_until
-from sidecar import ENVIRONMENT, PROGRAM, Client
+from sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Client
 from sites import Site
 from vk import assert_sentence
 
@@ -24,7 +24,7 @@ def with_volume(source: Json) -> Json:
 @pytest.mark.parametrize("user", ["alice", "bob"])
 def test_an_account_with_another_shell_and_a_noisy_profile(each_site: Site, serve: Serve, user: str) -> None:
     """alice has tcsh, a banner and SQUEUE_FORMAT in her profile; bob has a banner."""
-    served = serve(each_site, SSH={"User": user}, DataRootFolder=f"/home/{user}/.interlink/{each_site.name}")
+    served = serve(each_site, SSH={"User": user}, DataRootFolder=f"/home/{user}/.interlink/{uuid.uuid4()}")
     noisy = served.vk.create(request(pod(sh("c", "id -un; echo out; exit 3")))).until_over()
     assert noisy.phase == "Failed"
     assert noisy.exit_code("c") == 3
@@ -155,7 +155,7 @@ def run_serve(config: Path, *options: str, environment: Json | None = None) -> A
         env=ENVIRONMENT | (environment or {}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
         stdin=subprocess.DEVNULL,
     )

@@ -5,13 +5,14 @@ from typing import Any
 
 from pods import pod, request, sh
 from serving import Serve, wait_until
+from shared_folder import TOLD, go_on, with_folder
 from sites import Site
 from vk import Watched
 
 
 def test_a_sidecar_that_is_told_to_stop_finishes_what_it_began(each_site: Site, serve: Serve, through: Any) -> None:
     proxy, first = through(each_site)
-    running = first.vk.create(request(pod(sh("c", "echo one; sleep 6; echo two; exit 3")))).until_running("c")
+    running = first.vk.create(request(with_folder(sh("c", f"echo one; {TOLD}; echo two; exit 3")))).until_running("c")
     late = pod(sh("c", "exit 4"))
     with ThreadPoolExecutor(2) as threads, first.client.follow(running.pod, "c") as follower:
         assert follower.line() == "one\n"
@@ -26,6 +27,7 @@ def test_a_sidecar_that_is_told_to_stop_finishes_what_it_began(each_site: Site, 
     assert created["PodJID"].isdigit()
     assert "RUNNING" in first.jobs_of(running.pod)
 
+    go_on(first, running.pod)
     second = serve(each_site, DataRootFolder=first.root)
     codes = [Watched(second.client, each).until_over().exit_code("c") for each in (running.pod, late)]
     assert codes == [3, 4]
@@ -33,7 +35,7 @@ def test_a_sidecar_that_is_told_to_stop_finishes_what_it_began(each_site: Site, 
 
 def test_a_sidecar_stops_while_the_site_is_away(site: Site, through: Any) -> None:
     _, served = through(site, reachable=False)
-    assert served.sidecar.stop(seconds=10) == 0
+    assert served.sidecar.stop() == 0
 
 
 def test_nothing_is_left_running_at_the_site(fragile_site: Site, serve: Serve) -> None:

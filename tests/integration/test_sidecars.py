@@ -1,8 +1,8 @@
 """Native sidecars: init containers that stay."""
 
 from pods import request, sh
-from serving import Serving, wait_until
-from shared_folder import in_folder, with_folder
+from serving import Serving
+from shared_folder import in_folder, until_in_folder, with_folder
 
 
 def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(served: Serving) -> None:
@@ -20,7 +20,7 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
     assert done.phase == "Succeeded"
     assert done.status
     assert [each["name"] for each in done.status["initContainers"]] == ["before", "after"]
-    wait_until(lambda: served.jobs_of(a_pod) == ["COMPLETED"], "how a sidecar ends is nobody's failure")
+    served.until_jobs(a_pod, "COMPLETED")  # how a sidecar ends is nobody's failure
     assert in_folder(served, a_pod, "order").splitlines() == [
         "before",
         "side",
@@ -37,6 +37,8 @@ def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(ser
         sh("main", ends.format("main", 1)), init=(sh("side", ends.format("side", 0), restartPolicy="Always"),)
     )
     deleted = served22.vk.create(request(a_pod)).until_running("main")
+    for name in ("main", "side"):
+        until_in_folder(served22, a_pod, name)
     deleted.delete()
     served22.until_gone(a_pod)
     assert in_folder(served22, a_pod, "order").split() == ["main", "side"]

@@ -1,26 +1,36 @@
 """What takes a minute is begun with the first test at a site, so that nobody has to wait for it."""
 
-from serving import Serving, wait_until
+from serving import Serving
+from shared_folder import in_folder
 
 
 def test_a_job_over_its_time_limit_fails_its_pod_and_says_so(served: Serving) -> None:
     late = served.overdue
     assert late
-    late.until_over(seconds=150)
+    late.until_over()
     assert late.phase == "Failed"
     assert late.exit_code("c") != 0
     assert "time limit" in late.terminated("c")["message"]
-    # Slurm forgets it after MinJobAge, and it was begun long ago
-    wait_until(lambda: served.jobs_of(late.pod) in (["TIMEOUT"], []), "its job is TIMEOUT")
+    served.until_jobs(late.pod, "TIMEOUT")
+
+
+def test_pre_stop_runs_ahead_of_the_time_limit(served: Serving) -> None:
+    limited = served.near_limit
+    assert limited
+    limited.until_over()
+    assert limited.phase == "Failed"
+    assert limited.exit_code("c") == 143
+    assert in_folder(served, limited.pod, "order").split() == ["hook", "told"]
+    assert "time limit" in limited.terminated("c")["message"] or "told to stop" in limited.terminated("c")["message"]
+    served.until_jobs(limited.pod, "FAILED")  # it has ended before Slurm had to end it
 
 
 def test_a_deadline_of_a_full_minute_leaves_the_pod_its_pre_stop_and_its_grace_period(served: Serving) -> None:
     late = served.past_deadline
     assert late
-    late.until_over(seconds=180)
+    late.until_over()
     assert late.phase == "Failed"
     assert late.exit_code("c") == 3
     assert late.terminated("c")["message"].startswith("DeadlineExceeded")
     assert late.log("c") == "goodbye\n"
-    # Slurm forgets it after MinJobAge, and it was begun long ago
-    wait_until(lambda: served.jobs_of(late.pod) in (["FAILED"], []), "its job is FAILED")
+    served.until_jobs(late.pod, "FAILED")

@@ -1,6 +1,7 @@
 """Tsocks: containers reach what the login node reaches, through a tunnel that ends with the job."""
 
 import base64
+import contextlib
 import socket
 import subprocess
 import threading
@@ -9,9 +10,14 @@ from pathlib import Path
 
 import pytest
 from pods import pod, request
-from serving import Serve
+from serving import Serve, wait_until
+from sidecar import PATIENCE
 from sites import Site
 
+pytestmark = pytest.mark.xdist_group("tsocks")  # there is one library, and one ~/.ssh
+
+# Not below /srv, which other tests list
+LIBRARY = "/usr/local/lib/libtsocks.so"
 # What a dynamically linked program needs, since the image has none
 _SYSTEM = {"usr": "/usr", "lib": "/usr/lib", "lib64": "/usr/lib64"}
 
@@ -20,11 +26,13 @@ _SYSTEM = {"usr": "/usr", "lib": "/usr/lib", "lib64": "/usr/lib64"}
 def library(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Debian's own libtsocks.so, brought to the site."""
     folder = tmp_path_factory.mktemp("tsocks")
-    subprocess.run(["apt-get", "download", "-q", "tsocks"], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        ["apt-get", "download", "-q", "tsocks"], cwd=folder, check=True, capture_output=True, timeout=PATIENCE
+    )
     subprocess.run(["dpkg", "-x", *folder.glob("*.deb"), folder], check=True)
     found = next(path for path in folder.rglob("libtsocks.so*") if not path.is_symlink())
-    site.exec(f"base64 -d >/srv/libtsocks.so <<'END'\n{base64.encodebytes(found.read_bytes()).decode()}END\n")
-    return "/srv/libtsocks.so"
+    site.exec(f"base64 -d >{LIBRARY} <<'END'\n{base64.encodebytes(found.read_bytes()).decode()}END\n")
+    return LIBRARY
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +73,10 @@ def _owner(peer: tuple[str, int]) -> str:
     host = socket.inet_aton(peer[0])[::-1].hex().upper()
     lines = Path("/proc/net/tcp").read_text().splitlines()
     inode = next(line.split()[9] for line in lines if line.split()[1] == f"{host}:{peer[1]:04X}")
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(link.readlink()) == f"socket:[{inode}]":
-                return (link.parents[1] / "comm").read_text().strip()
-        except OSError:
-            continue
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it is not one, or has ended
+            if any(str(link.readlink()) == f"socket:[{inode}]" for link in (process / "fd").iterdir()):
+                return (process / "comm").read_text().strip()
     return ""
 
 
@@ -87,7 +93,8 @@ def test_connections_of_containers_go_through_the_login_node(
     assert watched.log("main") == "hello from outside\n"
     assert watched.exit_code("main") == 0
     assert [name.startswith("sshd") for name in outside.peers] == [True]
-    assert site.exec("pgrep -fc '[s]sh -N -D.*login01' || true").strip() == "0"
+    tunnels = "pgrep -f '[s]sh -N -D.*login01' || true"
+    wait_until(lambda: site.exec(tunnels) == "", "the tunnel has ended with the job")
 
 
 def test_a_tunnel_that_cannot_be_made_is_told_in_the_words_of_ssh(site: Site, serve: Serve, library: str) -> None:

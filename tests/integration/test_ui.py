@@ -91,8 +91,12 @@ def test_one_look_shows_every_pod_with_its_job_state_reason_and_age(shown: Shown
         row = shown.row(watched)
         assert shown.page.text(f"{row} .job") == watched.job
         assert shown.page.text(f"{row} .age")[-1] in "sm"
-    assert shown.page.text(f"{shown.row(shown.failed)} .reason") == "c ended with exit code 3"
-    assert "JobHeldUser" in shown.page.text(f"{shown.row(shown.held)} .reason")
+
+    def reason(watched: Watched) -> str:
+        return shown.page.text(f"{shown.row(watched)} .reason")
+
+    shown.page.until(lambda: reason(shown.failed) == "c ended with exit code 3", "it says why it failed")
+    shown.page.until(lambda: "JobHeldUser" in reason(shown.held), "it says why it waits")
 
 
 def test_one_look_shows_what_failed_lately(shown: Shown) -> None:
@@ -139,15 +143,21 @@ def test_the_keyboard_finds_a_pod_and_opens_its_log(shown: Shown) -> None:
     page.until(lambda: len(page.all("#list li")) > 1, "all are shown again")
 
 
+def names(page: Browser) -> list[str]:
+    """At one moment: rows come and go."""
+    found: list[str] = page.run("return [...document.querySelectorAll('#list .name')].map((each) => each.innerText)")
+    return found
+
+
 def test_pods_of_one_kind_only(shown: Shown) -> None:
     page = shown.page
     shown.until_state(shown.failed, "FAILED")
     (button,) = [each for each in page.all("#phases button") if each.text.startswith("failed")]
     button.click()
-    assert [each.text for each in page.all("#list .name")] == ["default/broken"]
+    page.until(lambda: names(page) == ["default/broken"], "only what failed is shown")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
-    assert len(page.all("#list .name")) > 1
+    page.until(lambda: len(names(page)) > 1, "all are shown again")
 
 
 def test_a_phone_shows_all_of_it(shown: Shown) -> None:

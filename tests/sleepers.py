@@ -1,0 +1,15 @@
+"""Containers that sleep, each for so long as no other one does, so that its processes can be told from others'."""
+
+import random
+
+from serving import Serving
+
+
+def any_seconds() -> int:
+    """More than any test waits."""
+    return random.randrange(10_000, 100_000_000)  # noqa: S311 - nobody is to guess it
+
+
+def sleeping(served: Serving, seconds: int) -> bool:
+    """Whether some process at the site sleeps for so long; the one that looks is none of them."""
+    return served.site.exec(f"pgrep -f '[s]leep {seconds}' || true") != ""
