@@ -9,14 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception,
-    stop_after_delay,
-    stop_never,
-    wait_random_exponential,
-)
-from tenacity.stop import stop_base
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
 
 from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.slurm import Refusal, classify_refusal, slurm_words
@@ -177,9 +170,8 @@ class Submitter:
         Once the pod's files are stored it is accepted, and may have a job: then a refused key is an outage like any
         other, and no reason to report an end.
         """
-        stop: stop_base = stop_never if entry.stored else stop_after_delay(self.patience.create)
         async for attempt in AsyncRetrying(
-            stop=stop,
+            stop=stop_never if entry.stored else self._late(),
             wait=wait_random_exponential(multiplier=0.5, max=10),
             retry=retry_if_exception(_is_an_outage if entry.stored else passes),
             before_sleep=lambda _: self._site.observer.retried("submit"),
@@ -188,6 +180,11 @@ class Submitter:
             with attempt:
                 return await self._noted(entry, ask)
         raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
+
+    def _late(self) -> Callable[[RetryCallState], bool]:
+        """Whether a create has no more time; by our clock, which tenacity's own delay would not go by."""
+        until = self._clock() + self.patience.create
+        return lambda _: self._clock() >= until
 
     async def _noted(self, entry: Entry, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:

@@ -1,13 +1,14 @@
-"""Deletes that others have promised: two sidecars on one StateFolder, as a rolling upgrade has them."""
+"""Deletes are kept: until they are carried out, and by whoever has the StateFolder, two in a rolling upgrade."""
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faithful_site import Account, Line
+from faithful_site import Account, Line, SlurmJob
 from virtual_time import VirtualLoop
 
+from remote_slurm.domain.slurm import JobState
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries
 from remote_slurm.service.journal import Delete, Journal
@@ -29,6 +30,32 @@ def carry_out(loop: VirtualLoop, deletes: Deletes, seconds: float) -> None:
         running.cancel()
 
     loop.run_until_complete(run())
+
+
+def test_a_promise_stays_on_disk_until_nothing_of_the_pod_is_left_at_the_site(
+    loop: VirtualLoop, tmp_path: Path
+) -> None:
+    """Whenever the sidecar is killed on the way, the next one goes on with it."""
+    account = Account(loop.time)
+    account.folders[POD] = {}
+    account.jobs["101"] = SlurmJob("101", POD, JobState.COMPLETING)
+    promised = Delete(POD, "ns/p", 30)
+    line = Line(account, down=True)
+    deletes = Deletes(line, Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    deletes.accept(promised)
+    assert list(Journal(tmp_path)) == [promised]
+    carry_out(loop, deletes, 60)
+    assert list(Journal(tmp_path)) == [promised], "it was not even told to the site"
+    line.down = False
+    line.fates.append("cut after")
+    carry_out(loop, deletes, 0.9)
+    assert account.tombstones == {POD}
+    assert list(Journal(tmp_path)) == [promised], "the answer was lost"
+    carry_out(loop, deletes, 20)
+    assert list(Journal(tmp_path)) == [promised], "its job is ending"
+    account.end(account.jobs["101"], JobState.CANCELLED)
+    carry_out(loop, deletes, 60)
+    assert (account.folders, list(Journal(tmp_path))) == ({}, [])
 
 
 def test_what_the_older_sidecar_accepted_and_left_is_carried_out_by_the_newer(

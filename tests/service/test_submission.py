@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from faithful_site import FOR_GOOD, FOR_NOW, Account, Line
@@ -11,6 +11,7 @@ from virtual_time import VirtualLoop
 from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.slurm import JobState
 from remote_slurm.errors import OutcomeUnknown
+from remote_slurm.remote.convoy import Attempted, Pulling, SbatchFailed, Stored, Submission
 from remote_slurm.service.entries import Entry
 from remote_slurm.service.returns import Returns
 from remote_slurm.service.submission import Submitter, Submitting
@@ -20,8 +21,15 @@ POD = "ns-1"
 
 @dataclass
 class CutLine(Line):
+    last_words: list[Submission] = field(default_factory=list)  # told before the site goes down
     cut_when_giving_up: int = 0
     job_that_comes_first: str = ""
+
+    async def submit(self, pod: str, payload: bytes) -> Submission:
+        if self.last_words:
+            self.down = True
+            return self.last_words.pop()
+        return await super().submit(pod, payload)
 
     async def void(self, pod: str) -> str:
         if self.job_that_comes_first:
@@ -32,7 +40,7 @@ class CutLine(Line):
         return await super().void(pod)
 
 
-class Submission:
+class Submitted:
     """One pod on its way; `run` lets its time pass."""
 
     def __init__(self, loop: VirtualLoop) -> None:
@@ -54,9 +62,9 @@ class Submission:
 
 
 @pytest.fixture
-def submission() -> Iterator[Submission]:
+def submission() -> Iterator[Submitted]:
     loop = VirtualLoop()
-    made = Submission(loop)
+    made = Submitted(loop)
     yield made
     if made.task:
         made.task.cancel()
@@ -64,7 +72,7 @@ def submission() -> Iterator[Submission]:
     loop.close()
 
 
-def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission: Submission) -> None:
+def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission: Submitted) -> None:
     submission.account.moods.append("killed after sbatch")
     submission.run(1)
     submission.run(5)
@@ -80,7 +88,7 @@ def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission:
     ("words", "failure", "job"), [(FOR_NOW, "", "101"), (FOR_GOOD, "invalid partition specified: gold", "")]
 )
 def test_a_refusal_that_is_told_while_the_job_is_looked_for_is_the_answer(
-    submission: Submission, words: str, failure: str, job: str
+    submission: Submitted, words: str, failure: str, job: str
 ) -> None:
     """The answer was lost, and sbatch takes longer than the one who asks again waits for it."""
     submission.account.moods.append(words)
@@ -93,14 +101,42 @@ def test_a_refusal_that_is_told_while_the_job_is_looked_for_is_the_answer(
     assert (bool(submission.entry.failure), submission.entry.job_id) == (bool(failure), job)
 
 
-def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submission) -> None:
+def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submitted) -> None:
     submission.account.moods.append(FOR_NOW)
     submission.line.fates.extend(["well", "not sent", "refused", "cut after"])
     submission.run(300)
     assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
 
 
-def test_a_pod_that_is_refused_for_now_is_asked_for_again_as_soon_as_the_site_is_back(submission: Submission) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [Stored(), Pulling(image="busybox"), Pulling(failure="no route"), Attempted(), SbatchFailed(FOR_NOW)],
+    ids=["stored", "pulling", "failing", "attempted", "refused for now"],
+)
+def test_an_outage_however_long_ends_no_pod_whose_files_are_at_the_site(
+    submission: Submitted, told: Submission
+) -> None:
+    """Kubernetes was told that it is accepted, or the job may be there."""
+    submission.account.folders[POD] = {}
+    submission.line.last_words.append(told)
+    submission.run(3600)
+    assert submission.line.down
+    assert (submission.entry.failure, submission.entry.job_id) == ("", "")
+    submission.line.down = False
+    submission.run(120)
+    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+
+
+def test_an_outage_before_its_files_are_there_ends_it_while_create_can_still_say_so(submission: Submitted) -> None:
+    submission.line.down = True
+    submission.run(submission.submitter.patience.create + 15)
+    assert submission.entry.failure == "it is down"
+    submission.line.down = False
+    submission.run(600)
+    assert submission.account.jobs == {}
+
+
+def test_a_pod_that_is_refused_for_now_is_asked_for_again_as_soon_as_the_site_is_back(submission: Submitted) -> None:
     submission.account.moods.append(FOR_NOW)
     submission.run(1)
     assert submission.entry.waiting
@@ -109,7 +145,7 @@ def test_a_pod_that_is_refused_for_now_is_asked_for_again_as_soon_as_the_site_is
     assert submission.entry.job_id == "101"
 
 
-def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Submission) -> None:
+def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Submitted) -> None:
     """A job that Slurm shows late must not run for a pod that was reported as failed."""
     submission.account.moods.append("killed after sbatch")
     submission.line.cut_when_giving_up = 3
@@ -121,7 +157,7 @@ def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Subm
     assert (job.state, submission.account.runs) == (JobState.FAILED, {})
 
 
-def test_a_job_that_starts_in_the_moment_of_giving_up_is_the_pods(submission: Submission) -> None:
+def test_a_job_that_starts_in_the_moment_of_giving_up_is_the_pods(submission: Submitted) -> None:
     submission.account.moods.append("killed after sbatch")
     submission.line.job_that_comes_first = "101"
     submission.run(600)

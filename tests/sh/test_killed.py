@@ -1,6 +1,7 @@
 """Scripts that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -84,9 +85,9 @@ async def until_gone(site: Site, *, force: bool) -> None:
                 gone = (await site.cancel({POD: force}))[POD]
 
 
-async def until_there(file: Path) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     while True:
-        if file.exists():
+        if condition():
             return
         await asyncio.sleep(0.05)
 
@@ -110,6 +111,15 @@ async def test_a_delete_that_is_killed_anywhere_is_carried_out(tmp_path: Path, s
     await asyncio.gather(*map(killed_at, ANYWHERE))
 
 
+async def test_a_delete_that_was_begun_is_finished_by_a_sidecar_that_has_no_journal_of_it(account: Account) -> None:
+    """Killed after its tombstone was there, on a machine whose disk is gone."""
+    assert await account.site.submit(POD, packed()) == Submitted("101")
+    (account.claims / f"{POD}.deleted").touch()
+    async with sidecar(account, account.home / "state"), asyncio.timeout(30):
+        await until(lambda: not (account.root / POD).exists())
+    assert (account.slurm / "jobs/101/state").read_text().strip() == "CANCELLED"
+
+
 async def test_a_refusal_for_now_that_is_taken_back_half_is_asked_again_by_the_next_sidecar(tmp_path: Path) -> None:
     async def killed_at(step: int) -> None:
         account = mortal(tmp_path, "withdraw", step)
@@ -120,7 +130,7 @@ async def test_a_refusal_for_now_that_is_taken_back_half_is_asked_again_by_the_n
             await account.site.withdraw(POD, keep_folder=True)
         (account.slurm / "sbatch.refuses").unlink()
         async with sidecar(account, account.home / "state"), nodes(account), asyncio.timeout(30):
-            await until_there(runs)
+            await until(runs.exists)
         account.run_jobs()
         assert (account.jobs(), runs.read_text()) == (["101"], "ran\n")
         assert step != max(FEW) or account.steps < step, "there are steps that none died at"
