@@ -104,6 +104,12 @@ limit() {
     fi
 }
 
+# dd only moves to the place, and what comes after it reads on from there: tail would copy all of it through a pipe.
+from_byte() {
+    [ "$1" -eq 0 ] || dd bs=1 skip="$1" count=0 2>/dev/null
+    limit
+}
+
 # GNU tail ends when the process that it watches has, after it has read the rest. Where it cannot be told of changes (NFS,
 # overlays) it looks ten times a second, for which it needs less time than the watcher does.
 follow_from() {
@@ -127,7 +133,7 @@ send_log() {
     if [ -n "$follow" ] && ! ended; then
         follow_from "$start"
     else
-        tail -c +$((start + 1)) -- "$log" | limit
+        from_byte "$start" <"$log"
     fi
 }
 
