@@ -28,6 +28,7 @@ from remote_slurm.remote.site import Site
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes import Kubernetes
+from remote_slurm.service.malloc import keep_pieces
 from remote_slurm.service.pods import Pods
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for sentence in config.warnings:
         warn(sentence)
+    keep_pieces()
     gc.freeze()  # what was imported stays: collections need not look at it while somebody waits for a status
     asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), arguments.ready_file))
     return 0

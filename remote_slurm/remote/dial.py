@@ -30,6 +30,9 @@ logging.getLogger(_LOG).addHandler(logging.NullHandler())
 
 # A larger window than Paramiko's 2 MiB: a window per round trip is all that a channel can transfer.
 WINDOW = 8 * 1024 * 1024
+# Four times what Paramiko lets the site put into one packet: each costs the same, however long it is. OpenSSH's own
+# limit is 256 KiB.
+PACKET = 128 * 1024
 _SILENT_INTERVALS = 3
 _DEFAULT_SILENCE = 60.0
 

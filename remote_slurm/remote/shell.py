@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import paramiko
 
 from remote_slurm.errors import NotSent, OutcomeUnknown
-from remote_slurm.remote.dial import WINDOW, Link
+from remote_slurm.remote.dial import PACKET, WINDOW, Link
 from remote_slurm.remote.framing import Answer, Frame, bootstrap, nonce, ready_mark
 
 _CHUNK = 32 * 1024
@@ -141,7 +141,7 @@ class Shell:
 
     def _open_channel(self) -> paramiko.Channel:
         try:
-            channel = self.link.transport.open_session(window_size=WINDOW)
+            channel = self.link.transport.open_session(window_size=WINDOW, max_packet_size=PACKET)
         except paramiko.ChannelException as error:
             raise NoSession(f"{self.link.host} allows no further session ({error.text})") from error
         except paramiko.SSHException as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 from collections.abc import Callable
+
+from remote_slurm.service.malloc import trim
 
 # Fewer submissions at a time leave no holes worth the milliseconds
 BURST = 100
@@ -19,15 +20,6 @@ def tidy() -> None:
     gc.collect()
     gc.freeze()  # what is known of pods stays: collections need not look at it while somebody waits for a status
     trim()
-
-
-def trim() -> bool:
-    """Whether memory went back: see malloc_trim(3). glibc alone keeps what was freed, between what lives on."""
-    try:
-        malloc_trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):
-        return False
-    return bool(malloc_trim(0))
 
 
 class Bursts:
