@@ -50,6 +50,7 @@ _TURN_SECONDS = 10
 _ID_SECONDS = 3
 
 _KEPT = b"kept"
+_GIVEN_UP = "void"  # see void.sh
 
 
 class Shells(Protocol):
@@ -87,7 +88,8 @@ class Recovery:
 
     `unfinished` are pods whose submission has to go on: sbatch was called, or Slurm refused them for the time being.
     `uid` is the account's user id, None where `id` does not tell it. `half_deleted` are pods whose delete was begun and
-    did not come to its end; the owner of the folder has to go on with that.
+    did not come to its end; the owner of the folder has to go on with that. `given_up` are pods of which no job was
+    ever seen, and none will start anything.
     """
 
     pods: frozenset[str]
@@ -97,6 +99,7 @@ class Recovery:
     records: tuple[Record, ...]
     uid: int | None = None
     half_deleted: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +276,8 @@ class Site:
         answer.require("recovered")
         self._epoch = answer.get("epoch")
         self._has_links = answer.has("links")
-        ids = dict(_recorded(answer.messages)) | dict(_claimed(answer.all("id")))
+        claims = dict(map(_claim, answer.all("id")))
+        ids = dict(_recorded(answer.messages)) | {pod: owner for pod, owner in claims.items() if owner.isdigit()}
         pods = frozenset(_folder(path) for path in answer.all("pod"))
         deleted = frozenset(name.removesuffix(".deleted") for name in answer.all("deleted"))
         return Recovery(
@@ -281,6 +285,7 @@ class Site:
             job_ids=ids,
             deleted=deleted,
             half_deleted=pods & deleted if self._owner else frozenset(),
+            given_up=frozenset(pod for pod, owner in claims.items() if owner == _GIVEN_UP),
             unfinished=frozenset(_folder(path) for path in answer.all("again"))
             | frozenset(name.removesuffix(".attempt") for name in answer.all("attempt")),
             records=tuple(parse_records(answer.messages)),
@@ -386,12 +391,10 @@ def _folder(path: str) -> str:
     return path.removeprefix("./")
 
 
-def _claimed(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """`<pod>.job <id>` -> pod, id; claims of deletes hold a word instead of an id."""
-    for line in lines:
-        name, _, owner = line.partition(" ")
-        if owner.isdigit():
-            yield name.removesuffix(".job"), owner
+def _claim(line: str) -> tuple[str, str]:
+    """`<pod>.job <owner>` -> pod, owner: a job id, or a word where a delete or giving up came before any job."""
+    name, _, owner = line.partition(" ")
+    return name.removesuffix(".job"), owner
 
 
 def _recorded(messages: str) -> Iterable[tuple[str, str]]:

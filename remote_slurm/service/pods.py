@@ -40,7 +40,7 @@ from remote_slurm.service.overview import address, by_pod, looked, summary
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
 from remote_slurm.service.retention import Retention
-from remote_slurm.service.submission import Patience, Submitter, Submitting, passes
+from remote_slurm.service.submission import Patience, Submitter, Submitting, passes, recall
 from remote_slurm.service.turns import Turns
 
 RECOVERY_RETRY_SECONDS = 5.0
@@ -162,7 +162,9 @@ class Pods:
         known = await self._site.recover()
         for pod in (known.pods | set(known.job_ids)) - known.deleted:
             entry = self._entries.add(pod)
-            if pod in known.job_ids:
+            if pod in known.given_up:
+                recall(entry)
+            elif pod in known.job_ids:
                 entry.has_job(known.job_ids[pod])
                 self.adopted += 1
             elif pod in known.unfinished and pod not in self._submissions and pod not in self.deletes:

@@ -219,8 +219,18 @@ class Submitter:
     async def _give_up(self, entry: Entry, why: str) -> None:
         job_id = await self._answered(entry, partial(self._site.void, entry.pod))
         if not job_id:
-            raise SubmissionRefused(f"Slurm never showed a job for pod {entry.name}: {why}")
+            raise SubmissionRefused(_never_shown(why))
         entry.has_job(job_id)
+
+
+def recall(entry: Entry) -> None:
+    """A submission that was given up before this sidecar started stays so."""
+    if not entry.failure:
+        entry.fail(_never_shown("its submission was given up"))
+
+
+def _never_shown(why: str) -> str:
+    return f"Slurm never showed a job for the pod: {why}"
 
 
 def _is_certain(failure: SbatchFailed) -> bool:

@@ -221,7 +221,9 @@ class Account:
         unfinished = frozenset(self.again | self.attempts)
         half_deleted = frozenset(self.tombstones & self.folders.keys())
         folders, tombstones = frozenset(self.folders), frozenset(self.tombstones)
-        return Recovery(folders, ids, tombstones, unfinished, records, half_deleted=half_deleted), self.owner
+        given_up = frozenset(pod for pod, claim in self.claims.items() if claim == "void")
+        known = Recovery(folders, ids, tombstones, unfinished, records, half_deleted=half_deleted, given_up=given_up)
+        return known, self.owner
 
 
 @dataclass

@@ -182,6 +182,7 @@ async def test_a_submission_that_is_given_up_half_never_runs(tmp_path: Path) -> 
             assert isinstance(await created(pods, pod), SubmissionRefused)
         account.run_jobs()
         assert (account.jobs(), pod.runs) == (["101"], 0)
+        assert (await account.site.recover()).given_up == {pod.pod.key}
         assert step != max(FEW) or account.steps < step, "there are steps that none died at"
 
     await asyncio.gather(*map(killed_at, FEW))
