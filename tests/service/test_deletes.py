@@ -1,7 +1,7 @@
 """Deletes are kept: until they are carried out, and by whoever has the StateFolder, two in a rolling upgrade."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,9 @@ from faithful_site import Account, Line, SlurmJob
 from virtual_time import VirtualLoop
 
 from remote_slurm.domain.slurm import JobState
-from remote_slurm.service.deletes import Deletes
+from remote_slurm.service.deletes import BATCH, LONGEST_WAIT_SECONDS, OVERTIME_SECONDS, Deletes
 from remote_slurm.service.entries import Entries
-from remote_slurm.service.journal import Delete, Journal
+from remote_slurm.service.journal import Delete, Journal, JournalError
 
 POD = "ns-1"
 
@@ -46,6 +46,9 @@ def test_a_promise_stays_on_disk_until_nothing_of_the_pod_is_left_at_the_site(
     assert list(Journal(tmp_path)) == [promised]
     carry_out(loop, deletes, 60)
     assert list(Journal(tmp_path)) == [promised], "it was not even told to the site"
+    entries = Entries()
+    entries.add(POD)
+    deletes = Deletes(line, entries, Journal(tmp_path), loop.time)  # type: ignore[arg-type]
     line.down = False
     line.fates.append("cut after")
     carry_out(loop, deletes, 0.9)
@@ -55,7 +58,60 @@ def test_a_promise_stays_on_disk_until_nothing_of_the_pod_is_left_at_the_site(
     assert list(Journal(tmp_path)) == [promised], "its job is ending"
     account.end(account.jobs["101"], JobState.CANCELLED)
     carry_out(loop, deletes, 60)
-    assert (account.folders, list(Journal(tmp_path))) == ({}, [])
+    assert (account.folders, list(Journal(tmp_path)), entries.get(POD)) == ({}, [], None)
+
+
+def test_a_promise_that_could_not_be_written_down_is_none(loop: VirtualLoop, tmp_path: Path) -> None:
+    deletes = Deletes(Line(Account(loop.time)), Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    (tmp_path / "deletes").rmdir()
+    with pytest.raises(JournalError):
+        deletes.accept(Delete(POD, "ns/p", 30))
+    assert POD not in deletes
+
+
+def test_a_delete_that_comes_while_nothing_else_is_to_do_is_carried_out_at_once(
+    loop: VirtualLoop, tmp_path: Path
+) -> None:
+    deletes = Deletes(Line(Account(loop.time)), Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    loop.call_later(5, deletes.accept, Delete(POD, "ns/p", 30))
+    carry_out(loop, deletes, 6)
+    assert len(deletes) == 0
+
+
+def test_of_many_at_once_none_is_left_out(loop: VirtualLoop, tmp_path: Path) -> None:
+    deletes = Deletes(Line(Account(loop.time)), Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    for number in range(2 * BATCH + 1):
+        deletes.accept(Delete(f"ns-{number}", "ns/p", 30))
+    loop.run_until_complete(deletes.carry_out())
+    assert len(deletes) == 0
+
+
+class Stubborn:
+    """A site with a job that ends when it is forced to; how long after it was first told, is in `waited`."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.told: float | None = None
+        self.waited: list[float] = []
+
+    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+        self.told = self.told or self.loop.time()
+        if pods[POD]:
+            self.waited.append(self.loop.time() - self.told)
+            self.told = None
+        return {POD: pods[POD]}
+
+
+def test_a_job_has_its_grace_period_and_is_ended_by_force_after_it_each_time(loop: VirtualLoop, tmp_path: Path) -> None:
+    site, grace = Stubborn(loop), 100
+    deletes = Deletes(site, Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    for _ in range(2):
+        deletes.accept(Delete(POD, "ns/p", grace))
+        carry_out(loop, deletes, 300)
+        assert len(deletes) == 0
+    for waited in site.waited:
+        assert grace + OVERTIME_SECONDS < waited <= grace + OVERTIME_SECONDS + LONGEST_WAIT_SECONDS
+    assert len(site.waited) == 2
 
 
 def test_what_the_older_sidecar_accepted_and_left_is_carried_out_by_the_newer(
@@ -72,10 +128,14 @@ def test_what_the_older_sidecar_accepted_and_left_is_carried_out_by_the_newer(
     assert list(Journal(tmp_path)) == []
 
 
-def test_a_file_of_the_journal_that_cannot_be_read_is_told_of_once(
+def test_a_file_of_the_journal_that_cannot_be_read_is_told_of_once_and_kept(
     loop: VirtualLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     deletes = Deletes(Line(Account(loop.time)), Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
     (tmp_path / "deletes/ns-1.json").write_text("{")
-    carry_out(loop, deletes, 600)
+    Journal(tmp_path).add(Delete("ns-2", "ns/p", 30))
+    carry_out(loop, deletes, 300)
+    Journal(tmp_path).add(Delete("ns-3", "ns/p", 30))
+    carry_out(loop, deletes, 300)
     assert caplog.text.count("ns-1.json cannot be read") == 1
+    assert [path.name for path in (tmp_path / "deletes").iterdir()] == ["ns-1.json"], "the others are carried out"

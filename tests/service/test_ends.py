@@ -68,8 +68,8 @@ class Watched:
         self.entry.has_job("7")
         self.poller = Poller(self.site, self.entries, 10, lambda: self.now)  # type: ignore[arg-type]
 
-    def record(self, phase: ContainerPhase, code: int = 0) -> Record:
-        return Record(key(self.body), "c", phase, LONG_AGO, LONG_AGO, code, 0)
+    def record(self, phase: ContainerPhase, code: int = 0, number: int = 0) -> Record:
+        return Record(key(self.body), "c", phase, LONG_AGO, LONG_AGO, code, 0, number=number)
 
     def is_shown(self, state: JobState) -> None:
         self.site.jobs = (replace(self.job, state=state),)
@@ -199,3 +199,66 @@ async def test_a_job_that_squeue_shows_again_was_not_gone(watched: Watched) -> N
     watched.is_forgotten()
     assert await watched.exit_code() is None
     assert await watched.exit_code() is None
+
+
+async def test_the_last_record_of_a_job_that_runs_again_is_waited_for_as_well(watched: Watched) -> None:
+    """What squeue showed before as its end was that of an earlier run."""
+    await watched.poll()
+    watched.is_shown(JobState.NODE_FAIL)
+    assert await watched.exit_code() is None
+    watched.is_shown(JobState.RUNNING)
+    assert await watched.exit_code(3600) is None
+    watched.is_shown(JobState.FAILED)
+    assert await watched.exit_code() is None
+    watched.site.folder = [watched.record(ContainerPhase.TERMINATED, 3)]
+    assert await watched.exit_code() == 3
+
+
+async def test_a_word_of_squeue_that_nobody_knows_changes_nothing(watched: Watched) -> None:
+    await watched.poll()
+    watched.is_shown(JobState.UNKNOWN)
+    assert await watched.exit_code() is None
+    assert watched.entry.job == watched.job
+
+
+@pytest.mark.parametrize(("earlier", "later"), [(0, 0), (1, 2)], ids=["without numbers", "with numbers"])
+async def test_an_older_record_that_is_read_again_does_not_undo_an_end(
+    watched: Watched, earlier: int, later: int
+) -> None:
+    """As when the answer that brought it was lost."""
+    watched.site.spool = [watched.record(ContainerPhase.TERMINATED, 3, number=later)]
+    assert await watched.exit_code() == 3
+    watched.site.spool = [watched.record(ContainerPhase.RUNNING, number=earlier)]
+    assert await watched.exit_code() == 3
+
+
+async def test_a_pod_is_not_over_with_the_first_of_its_containers(watched: Watched) -> None:
+    watched.entry.expected |= {"other"}
+    watched.site.spool = [watched.record(ContainerPhase.TERMINATED, 0)]
+    await watched.poll()
+    watched.is_forgotten()
+    await watched.poll()
+    assert not watched.entry.is_over
+
+
+async def test_a_pod_that_nobody_has_asked_for_since_the_start_is_not_over_as_soon_as_its_job_is_out_of_sight(
+    watched: Watched,
+) -> None:
+    """Which containers it has, is not known yet."""
+    watched.entry.expected = frozenset()
+    watched.is_forgotten()
+    await watched.poll()
+    assert not watched.entry.is_over
+
+
+async def test_a_second_job_of_the_pod_which_the_fence_has_ended_is_not_its_end(watched: Watched) -> None:
+    """Nor is it the pod's job where none is known yet, nor a sign of life once that one is forgotten."""
+    second = replace(watched.job, id="6", state=JobState.FAILED)
+    watched.entry.job = None
+    watched.site.jobs = (second, watched.job)
+    assert await watched.exit_code() is None
+    assert watched.entry.job == watched.job
+    watched.site.jobs = (second,)
+    for _ in range(LOST_POLLS - 1):
+        assert await watched.exit_code() is None
+    assert await watched.exit_code(LOST_SECONDS) == 137
