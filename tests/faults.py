@@ -103,7 +103,7 @@ class FaultProxy:
             if asyncio.iscoroutine(outcome):
                 await outcome
 
-        asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(run(), self._loop).result(120)
 
     async def _listen(self) -> None:
         if self._server is None:

@@ -148,7 +148,7 @@ def test_without_the_packages_it_says_what_to_install(tmp_path: Path) -> None:
     path = tmp_path / "SlurmConfig.yaml"
     path.write_text("SSH: {HostName: login, User: me, IdentityFile: /key}\nENABLE_TRACING: 1\n")
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PACKAGES, path], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", WITHOUT_PACKAGES, path], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 1
     assert done.stderr.strip() == (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from sidecar import ENVIRONMENT, PROGRAM
+from sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 
 Done = subprocess.CompletedProcess[str]
 
@@ -23,7 +23,7 @@ class Program:
     def __call__(self, command: str, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
         words = self._words(command, arguments)
         done = subprocess.run(
-            words, input=stdin, capture_output=True, text=True, check=False, timeout=120, env=ENVIRONMENT
+            words, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE, env=ENVIRONMENT
         )
         assert "Traceback" not in done.stderr
         assert "unexpected" not in done.stderr

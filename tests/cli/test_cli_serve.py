@@ -6,18 +6,19 @@ import time
 from pathlib import Path
 
 from program import ProgramAt
+from sidecar import PATIENCE
 from sites import Site
 
 
 def test_the_ready_file(program_at: ProgramAt, site: Site, tmp_path: Path) -> None:
     ready = tmp_path / "url"
     process = program_at(site).start("serve", "--ready-file", ready)
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while not ready.exists() and time.monotonic() < until:
         time.sleep(0.02)
     assert ready.read_text().startswith("http://127.0.0.1:")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert not ready.exists()
 
@@ -33,11 +34,11 @@ def test_each_line_of_a_log_for_machines_is_json(program_at: ProgramAt, site: Si
     ready = tmp_path / "url"
     program = program_at(site, LogFormat="json", ENABLE_TRACING="1", TELEMETRY_ENDPOINT="127.0.0.1:1")
     process = program.start("serve", "--ready-file", ready)
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while not ready.exists() and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=40)
+    _, log = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     lines = [json.loads(line) for line in log.splitlines()]
     assert all({"time", "level", "message"} <= set(line) for line in lines)

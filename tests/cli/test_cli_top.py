@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from program import PodFile, ProgramAt
-from sidecar import ENVIRONMENT, PROGRAM
+from sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 from sites import Site
 
 from remote_slurm.cli.frame import Chosen, Frame, Size
@@ -150,7 +150,7 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self._ours, keys)
 
-    def until(self, text: str, seconds: float = 60) -> None:
+    def until(self, text: str, seconds: float = PATIENCE) -> None:
         """Wait until it was written after what was waited for last."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
@@ -182,7 +182,7 @@ def test_a_terminal_is_as_before_after_its_end(top: Terminal, key: bytes) -> Non
     assert top.modes != before
     top.press(key)
     top.until("\033[?25h\033[?1049l")
-    assert top.process.wait(60) == 0
+    assert top.process.wait(PATIENCE) == 0
     assert top.modes == before
 
 
@@ -198,7 +198,7 @@ def test_keys_choose_a_pod_and_show_its_log(program_at: ProgramAt, site: Site, p
         top.until("log of main")
         top.until("from the log")
         top.press(b"q")
-        assert top.process.wait(60) == 0
+        assert top.process.wait(PATIENCE) == 0
     finally:
         top.close()
     assert program("delete", "default/broken").returncode == 0

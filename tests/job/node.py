@@ -1,5 +1,6 @@
 """A node that runs a pod's job: a real bash in a folder that is laid out as at a site."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,10 +16,11 @@ from remote_slurm.job import SCRIPTS
 # Another bash can be tried: the nodes' may be as old as 4.2
 BASH = os.environ.get("TEST_BASH", "/bin/bash")
 POD = "ns-1"
-GRACE = 60  # longer than any test waits
+GRACE = 600  # longer than any test waits
+PATIENCE = 120  # seconds, where one or two are enough on a machine that does nothing else
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -42,7 +44,7 @@ class Job:
         self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> Ended:
-        output, _ = self.process.communicate(timeout=30)
+        output, _ = self.process.communicate(timeout=PATIENCE)
         return Ended(self.process.returncode, output.decode())
 
 
@@ -93,7 +95,19 @@ class Node:
     def processes(self) -> list[str]:
         """What still runs of this node's jobs."""
         mark = f"NODE={self.root}\0".encode()
-        return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path)]
+        return [
+            path.name for path in Path("/proc").iterdir() if path.name.isdigit() and mark in _read(path / "environ")
+        ]
+
+    def until_empty(self) -> None:
+        """Wait until nothing runs any more: who was killed may take a moment."""
+        until(lambda: not self.processes())
+
+    def clear(self) -> None:
+        """End what is left of a job, as Slurm does."""
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
 
 
 def _read(path: Path) -> bytes:

@@ -107,10 +107,11 @@ def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a
 
 def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:
     (apart.folder / "broken").touch()
-    job = apart.start("container main sleep 2", patience=5)
+    job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}")
     until(lambda: apart.node.is_running("main"))
     assert apart.comment == ""
     (apart.folder / "broken").unlink()
+    (apart.node.pod / "go").touch()
     until(lambda: apart.standing.over)
     apart.fetched()
     assert job.end().code == 0

@@ -19,7 +19,7 @@ from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.shell import quote, words
 
 FOREVER = sh("exec sleep 300")
-NOW = "0 1 5"  # delay, period and timeout of a probe that comes at once and often
+NOW = "0 1 60"  # delay, period and timeout of a probe that comes at once and often
 
 
 def here(script: str) -> str:
@@ -121,8 +121,11 @@ def test_successes_count_in_a_row(node: Node) -> None:
 
 
 def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_by_policy(node: Node) -> None:
-    script = "echo run >>runs; trap 'echo told >>runs; exit 0' TERM; while :; do sleep 0.05; done"
-    alive = here("[ $(wc -l <runs) -gt 2 ] || { echo unwell; exit 1; }")
+    script = (
+        "trap 'rm ill; echo told >>runs; exit 0' TERM; [ -e runs ] || touch ill; "
+        "echo run >>runs; while :; do sleep 0.05; done"
+    )
+    alive = here("[ ! -e ill ] || { echo unwell; exit 1; }")
     calls = f"restart_policy OnFailure\nworld alike\nprobe liveness {NOW} 1 2 '' {alive}\n"
     job = node.start(f"{calls}container main {sh(script)}")
     until(lambda: (record := node.record("main")) and record.restarts == 1)
@@ -141,14 +144,14 @@ def test_without_a_policy_it_has_failed(node: Node) -> None:
 
 
 def test_a_probe_has_a_grace_period_of_its_own(node: Node) -> None:
-    calls = f"world alike\nprobe liveness {NOW} 1 1 1 {here('exit 1')}\n"
-    assert node.run(f"{calls}container main {sh('trap : TERM; while :; do sleep 0.05; done')}").code == 137
+    calls = f"world alike\nprobe liveness {NOW} 1 1 1 {here('until [ -e up ]; do sleep 0.02; done; exit 1')}\n"
+    assert node.run(f"{calls}container main {sh('trap : TERM; touch up; while :; do sleep 0.05; done')}").code == 137
 
 
 def test_no_other_probe_begins_before_the_startup_probe_has_succeeded(node: Node) -> None:
     calls = [
         "world alike",
-        f"probe startup {NOW} 1 9 '' {here('[ -e up ]')}",
+        f"probe startup {NOW} 1 99 '' {here('[ -e up ]')}",
         f"probe readiness {NOW} 1 1 '' {here('[ -e up ] || touch early')}",
         f"probe liveness {NOW} 1 1 '' {here('[ -e up ] || touch early')}",
         f"container main {FOREVER}",
@@ -437,7 +440,7 @@ def test_a_pre_stop_that_fails_is_told_and_the_container_ends_all_the_same(node:
 
 def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(node: Node) -> None:
     script = "trap 'echo told; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
-    job = node.start(f"world alike\npre_stop sleep 300\ncontainer main {sh(script)}", grace=1)
+    job = node.start(f"world alike\npre_stop sleep 300\ncontainer main {sh(script)}", grace=3)
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
     assert job.end().code == 6

@@ -1,5 +1,6 @@
 """Jobs outlast a purge of old files: what they need is touched now and then, and the pod's own files are not."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -13,13 +14,14 @@ def age(node: Node) -> None:
     """As if nobody had used anything for weeks."""
     old = time.time() - _DAYS
     for path in node.root.rglob("*"):
-        os.utime(path, (old, old), follow_symlinks=False)
+        with contextlib.suppress(FileNotFoundError):  # the job goes on meanwhile
+            os.utime(path, (old, old), follow_symlinks=False)
 
 
 def purge(node: Node) -> None:
     """What sites run: whatever was not changed for three weeks goes, links included."""
-    subprocess.run(["find", node.root, "-mindepth", "1", "(", "-type", "f", "-o", "-type", "l", ")",
-                    "-mtime", "+21", "-delete"], check=True)  # fmt: skip
+    subprocess.run(["find", node.root, "-ignore_readdir_race", "-mindepth", "1",
+                    "(", "-type", "f", "-o", "-type", "l", ")", "-mtime", "+21", "-delete"], check=True)  # fmt: skip
 
 
 def is_fresh(node: Node, *names: str) -> bool:

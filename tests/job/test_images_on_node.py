@@ -67,9 +67,16 @@ def test_an_image_that_an_init_container_lacks_keeps_all_that_follow_from_starti
         assert node.ended(name).message.startswith("not started: ErrImagePull: image docker://bad")
 
 
+def second_time(node: Node, condition: str) -> str:
+    """A pull that fails once, and then waits until it can succeed."""
+    tried = f"{node.root}/tried"
+    wait = f"until {condition}; do sleep 0.02; done"
+    return f'[ -e {tried} ] || {{ touch {tried}; exit 1; }}; {wait}; printf late >"$1"'
+
+
 def retried(node: Node, seconds: int) -> Job:
     """A job whose container `main` waits so long for the second pull of an image, and `side` has its own."""
-    names(node, {"bad": f'[ -e {node.root}/fixed ] && printf late >"$1"', "app": FINE})
+    names(node, {"bad": second_time(node, f"[ -e {node.root}/fixed ]"), "app": FINE})
     main, side = (
         container("main", "cat image/bad.sif", "bad"),
         container("side", "until [ -e go ]; do sleep 0.02; done"),
@@ -104,7 +111,7 @@ def test_who_waits_for_an_image_can_be_stopped(node: Node) -> None:
 def test_what_is_mounted_is_looked_at_again_when_an_image_comes_late(node: Node) -> None:
     """A container that was not kept waiting may have put a link in its place."""
     (node.pod / "volumes/work").mkdir(parents=True)
-    names(node, {"bad": f'[ -L {node.pod}/volumes/work/sub ] && printf late >"$1"', "app": FINE})
+    names(node, {"bad": second_time(node, f"[ -L {node.pod}/volumes/work/sub ]"), "app": FINE})
     swap = "cd volumes/work && rmdir sub && ln -s / sub"
     main, side = container("main", "touch ran", "bad"), container("side", swap)
     calls = f"{BRING} 1 main side\nsub_path volumes/work sub\n{main}{side}"

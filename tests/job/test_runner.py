@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from node import GRACE, POD, Ended, Node, sh, until
+from node import GRACE, PATIENCE, POD, Ended, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import quote, words
@@ -130,7 +130,7 @@ def test_a_failed_init_container_ends_the_pod_and_every_other_is_recorded(node: 
 
 def test_what_a_container_leaves_running_ends_with_it(node: Node) -> None:
     assert node.run(f"container main {sh('sleep 300 & exit 4')}").code == 4
-    assert node.processes() == []
+    node.until_empty()
 
 
 def test_secrets_are_gone_when_the_job_is(node: Node) -> None:
@@ -241,12 +241,12 @@ def test_the_grace_period_is_kept(node: Node) -> None:
 
 def test_a_grace_period_that_is_not_used_up_leaves_nothing_waiting_for_it(node: Node) -> None:
     stop(node, EXITS.format(3), grace=300)
-    assert node.processes() == []
+    node.until_empty()
 
 
 def test_children_of_a_container_are_told_too(node: Node) -> None:
     assert stop(node, "sleep 300 & sleep 300 & echo ready; wait").code == 143
-    assert node.processes() == []
+    node.until_empty()
 
 
 def test_told_twice_is_told_once(node: Node) -> None:
@@ -296,11 +296,10 @@ def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(nod
     job = node.start(f"container main {parent}\ncontainer other {sh('exit 2')}")
     until(lambda: node.is_running("main") and node.log("main").endswith("\n"))
     os.kill(int(node.log("main")), signal.SIGKILL)
-    assert job.process.wait(30) == 137
+    assert job.process.wait(PATIENCE) == 137
     record = node.ended("main")
     assert (record.exit_code, record.signal, record.message) == (137, 9, "what watched it was killed")
-    for process in node.processes():  # Slurm ends what is left of a job
-        os.kill(int(process), signal.SIGKILL)
+    node.clear()
     job.end()
 
 
@@ -377,7 +376,7 @@ def test_a_command_prefix_may_do_what_it_likes(node: Node, prefix: str) -> None:
 
 
 def test_a_log_that_is_too_long_begins_anew(node: Node) -> None:
-    write = "head -c 5000 /dev/zero; sleep 2.5; echo end"
+    write = "head -c 5000 /dev/zero; until grep -q MaxLogSize logs/main.log; do sleep 0.1; done; echo end"
     assert node.run(f"log_limit=1000\ncontainer main {sh(write)}").code == 0
     assert node.log("main") == (
         "(remote-slurm: 5000 bytes stood here; the log passed MaxLogSize, 1000 bytes, and begins anew)\nend\n"

@@ -144,7 +144,7 @@ def test_a_sidecar_that_ends_is_started_again(node: Node) -> None:
 
 def test_what_follows_a_sidecar_waits_for_its_startup_probe(node: Node) -> None:
     calls = [
-        f"probe startup 0 1 5 1 9 '' {BASH} -c '[ -e up ]'",
+        f"probe startup 0 1 60 1 99 '' {BASH} -c '[ -e up ]'",
         f"sidecar_container side {sh('sleep 0.5; touch up; sleep 300')}",
         f"container main {sh('[ -e up ]')}",
     ]
@@ -153,8 +153,9 @@ def test_what_follows_a_sidecar_waits_for_its_startup_probe(node: Node) -> None:
 
 def test_sidecars_are_told_to_stop_once_the_containers_have(node: Node) -> None:
     slow = "trap 'sleep 0.3; echo main >>order; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    side = "trap 'echo side >>order; exit 0' TERM; while :; do sleep 0.05; done"
+    side = "trap 'echo side >>order; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
     job = node.start(f"sidecar_container side {sh(side)}\ncontainer main {sh(slow)}")
+    until(lambda: node.is_running("side") and node.log("side") == "ready\n")
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
     assert job.end().code == 5
@@ -162,16 +163,16 @@ def test_sidecars_are_told_to_stop_once_the_containers_have(node: Node) -> None:
 
 
 def test_a_sidecar_has_what_the_containers_left_of_the_grace_period(node: Node) -> None:
-    slow = "trap 'sleep 2; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    job = node.start(
-        f"sidecar_container side {sh('trap : TERM; while :; do sleep 0.05; done')}\ncontainer main {sh(slow)}", grace=4
-    )
+    slow = "trap 'sleep 5; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    side = "trap : TERM; echo ready; while :; do sleep 0.05; done"
+    job = node.start(f"sidecar_container side {sh(side)}\ncontainer main {sh(slow)}", grace=10)
+    until(lambda: node.is_running("side") and node.log("side") == "ready\n")
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
     assert job.end().code == 5
-    side = node.ended("side")
-    assert side.exit_code == 137
-    assert side.finished - node.ended("main").finished <= 3
+    ended = node.ended("side")
+    assert ended.exit_code == 137
+    assert ended.finished - node.ended("main").finished < 10
 
 
 # --- what it says of its own end --------------------------------------------------------------------------------------

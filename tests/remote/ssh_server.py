@@ -41,7 +41,7 @@ class Sshd:
             "User": _ACCOUNT,
             "IdentityFile": str(self.folder / "user_ed25519"),
             "UserKnownHostsFile": str(self.folder / "known_hosts"),
-            "ConnectTimeout": 5,
+            "ConnectTimeout": 60,
         }
         return SSH.model_validate(values | changes)
 
@@ -61,7 +61,7 @@ class Sshd:
         assert sshd, "openssh-server is not installed"
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([sshd, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=log)
-        for _ in range(200):
+        for _ in range(3000):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
             time.sleep(0.02)
@@ -94,7 +94,7 @@ def ssh_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(("ssh-", "Thread-"))]
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait until the condition holds; TimeoutError when it does not come to that."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what it looks at tells nobody

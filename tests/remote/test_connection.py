@@ -347,7 +347,7 @@ async def test_connect_timeout_covers_a_server_that_says_nothing(sshd: Sshd) -> 
         settings = sshd.settings(Port=proxy.port, ConnectTimeout=1)
         async with connection_to(settings) as connection:
             with pytest.raises(Unreachable, match="within 1 s"):
-                await asyncio.wait_for(connection.link(), 10)
+                await asyncio.wait_for(connection.link(), 120)
         await eventually(lambda: not ssh_threads())
 
 
@@ -359,7 +359,7 @@ async def test_connect_timeout_covers_a_server_that_stops_anywhere(sshd: Sshd, s
         settings = sshd.settings(Port=proxy.port, ConnectTimeout=1)
         async with connection_to(settings) as connection:
             with pytest.raises(Unreachable, match="within 1 s"):
-                await asyncio.wait_for(connection.link(), 10)
+                await asyncio.wait_for(connection.link(), 120)
         await eventually(lambda: not ssh_threads())
 
 
@@ -472,9 +472,9 @@ async def test_a_link_that_died_is_replaced(sshd: Sshd) -> None:
 async def test_a_frozen_peer_is_noticed_without_anybody_asking(sshd: Sshd) -> None:
     with FaultProxy("127.0.0.1", sshd.port) as proxy:
         sshd.know(proxy.port)
-        async with connection_to(sshd.settings(Port=proxy.port, ServerAliveInterval=0.5)) as connection:
+        async with connection_to(sshd.settings(Port=proxy.port, ServerAliveInterval=2)) as connection:
             link = await connection.link()
-            await asyncio.sleep(2)
+            await asyncio.sleep(3)
             assert link.alive
             proxy.freeze()
             await eventually(lambda: not link.alive)

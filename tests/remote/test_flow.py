@@ -45,14 +45,14 @@ async def flow(shell: FakeShell) -> AsyncIterator[Flow]:
 
 async def taken(flow: Flow, size: int) -> bytes:
     data = b""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while len(data) < size:
             data += await flow.take()
     return data
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - it is a thread that changes it
             await asyncio.sleep(0.01)
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from ssh_server import Sshd, eventually, free_port
@@ -15,7 +16,7 @@ from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.session import Sessions
 
 EAGER = Pace(waits=wait_fixed(0), per_minute=10_000)
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 @asynccontextmanager
@@ -29,7 +30,7 @@ async def sessions_at(sshd: Sshd, port: int = 0) -> AsyncIterator[Sessions]:
         await connection.close()
 
 
-async def test_connects_round_trip_and_sessions(sshd: Sshd) -> None:
+async def test_connects_round_trip_and_sessions(sshd: Sshd, tmp_path: Path) -> None:
     async with sessions_at(sshd) as sessions:
         before = sessions.line
         assert (before.connection.connected, before.connection.connects, before.round_trip) == (False, 0, None)
@@ -41,8 +42,10 @@ async def test_connects_round_trip_and_sessions(sshd: Sshd) -> None:
         assert 0 < line.round_trip <= elapsed - 0.5, "the script's own time is no part of the round trip"
         assert line.sessions_limit == 8
         await eventually(lambda: sessions.line.sessions_in_use == 0)
-        run = asyncio.create_task(sessions.run("sleep 1", deadline=SECONDS))
+        script = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
+        run = asyncio.create_task(sessions.run(script, deadline=SECONDS))
         await eventually(lambda: sessions.line.sessions_in_use == 1)
+        (tmp_path / "go").touch()
         await run
 
 

@@ -22,7 +22,7 @@ from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.session import PoolSize, Result, Sessions
 
 EAGER = Pace(waits=wait_fixed(0), per_minute=10_000)
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 @contextlib.asynccontextmanager
@@ -49,9 +49,9 @@ def lines_in(path: Path) -> int:
 
 def running(argument: str) -> bool:
     """Whether a process has this in its command line."""
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if argument.encode() in line.read_bytes():
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it is not one, or has ended
+            if argument.encode() in (process / "cmdline").read_bytes():
                 return True
     return False
 
@@ -84,7 +84,7 @@ async def test_a_long_answer_arrives_as_it_is(sshd: Sshd) -> None:
 async def test_an_answer_without_end_is_an_error(sshd: Sshd) -> None:
     async with sessions_at(sshd) as sessions:
         with pytest.raises(OutcomeUnknown, match="longer than 64 MiB"):
-            await sessions.run("yes", deadline=60)
+            await sessions.run("yes", deadline=SECONDS)
         assert (await sessions.run("echo next", deadline=SECONDS)).output == b"next\n"
 
 
@@ -114,7 +114,10 @@ async def test_a_warm_run_costs_one_round_trip(sshd: Sshd, proxy: FaultProxy) ->
         await sessions.run("true", deadline=SECONDS)
         await eventually(lambda: len(sessions._pool._idle) == 3)
         proxy.delay(0.05)
-        assert min([await _trips_of_ten(sessions, proxy) for _ in range(3)]) == 10
+        trips = [await _trips_of_ten(sessions, proxy)]
+        while min(trips) != 10 and len(trips) < 20:
+            trips.append(await _trips_of_ten(sessions, proxy))
+        assert min(trips) == 10
 
 
 async def _trips_of_ten(sessions: Sessions, proxy: FaultProxy) -> int:
@@ -236,7 +239,7 @@ async def test_a_slow_script_costs_its_caller_a_deadline_and_nobody_a_connection
     async with sessions_at(sshd, proxy.port) as sessions:
         await sessions.run("true", deadline=SECONDS)
         with pytest.raises(OutcomeUnknown, match="no answer came in time"):
-            await sessions.run("sleep 3", deadline=0.3)
+            await sessions.run("sleep 30", deadline=2)
         assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
     assert proxy.connections == 1
 
@@ -250,12 +253,14 @@ async def test_hung_scripts_do_not_use_up_the_sessions_for_ever(sshd: Sshd, prox
         assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
 
 
-async def test_nobody_waits_longer_for_a_session_than_the_deadline(sshd: Sshd) -> None:
+async def test_nobody_waits_longer_for_a_session_than_the_deadline(sshd: Sshd, tmp_path: Path) -> None:
     async with sessions_at(sshd, size=PoolSize(sessions=1)) as sessions:
-        slow = asyncio.create_task(sessions.run("sleep 1", deadline=SECONDS))
-        await asyncio.sleep(0.3)
+        script = f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.1; done"
+        slow = asyncio.create_task(sessions.run(script, deadline=SECONDS))
+        await eventually((tmp_path / "begun").exists)
         with pytest.raises(NotSent, match="none of 1 sessions became free"):
             await sessions.run("true", deadline=0.1)
+        (tmp_path / "go").touch()
         assert (await slow).exit_code == 0
 
 
@@ -287,7 +292,7 @@ async def test_freezes_leave_nothing_behind(sshd: Sshd, proxy: FaultProxy) -> No
             started = time.monotonic()
             errors = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(error, NotSent | OutcomeUnknown) for error in errors)
-            assert time.monotonic() - started < 0.2 + 5  # not a measure of speed: a hang would be 30 s
+            assert time.monotonic() - started < 0.2 + 20  # not a measure of speed: a hang would be 30 s
             proxy.thaw()
             assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
         await eventually(lambda: len(ssh_threads()) <= threads)

@@ -16,7 +16,7 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 from remote_slurm.service.submission import Patience
 
-PATIENCE = Patience(create=20, look=2, refused_for_now=0.5, not_sent=0.5)
+PATIENCE = Patience(create=110, look=2, refused_for_now=0.5, not_sent=0.5)
 
 
 @dataclass
@@ -85,7 +85,7 @@ async def created(pods: Pods, pod: Counted) -> str | RemoteSlurmError:
 
 async def ended(pods: Pods, pod: Counted) -> dict[str, Any]:
     """The pod's status once its container is terminated."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         while True:
             for status in pods.status([pod.pod]):
                 if "terminated" in status["containers"][0]["state"]:

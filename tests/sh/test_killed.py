@@ -29,7 +29,7 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
     account.dies_at = step
     pod = Counted.at(account)
     # a job that is there is looked for until it is found, however busy the machine is
-    patience = PATIENCE if step == BEFORE_SBATCH else replace(PATIENCE, look=60)
+    patience = PATIENCE if step == BEFORE_SBATCH else replace(PATIENCE, look=100)
     async with sidecar(account, folder / "first", patience) as first:
         if early:
             async with nodes(account):
@@ -78,7 +78,7 @@ def mortal(folder: Path, script: str, step: int) -> Account:
 
 async def until_gone(site: Site, *, force: bool) -> None:
     """As deletes are carried out: again and again, whatever became of the last time."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         gone = False
         while not gone:
             with suppress(OutcomeUnknown):
@@ -129,7 +129,7 @@ async def test_a_refusal_for_now_that_is_taken_back_half_is_asked_again_by_the_n
         with suppress(OutcomeUnknown):
             await account.site.withdraw(POD, keep_folder=True)
         (account.slurm / "sbatch.refuses").unlink()
-        async with sidecar(account, account.home / "state"), nodes(account), asyncio.timeout(30):
+        async with sidecar(account, account.home / "state"), nodes(account), asyncio.timeout(240):
             await until(runs.exists)
         account.run_jobs()
         assert (account.jobs(), runs.read_text()) == (["101"], "ran\n")

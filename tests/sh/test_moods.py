@@ -1,11 +1,12 @@
 """Slurm's moods: what it says of a submission, and what is true of it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from account import Account
-from local import Counted, created, ended, nodes, sidecar
+from local import PATIENCE, Counted, created, ended, nodes, sidecar
 from payloads import POD, packed
 
 from remote_slurm.domain.payload import Payload
@@ -31,7 +32,7 @@ async def test_a_job_that_slurm_took_although_sbatch_reported_failure_is_found(
 ) -> None:
     pod = Counted.at(account)
     account.tell("sbatch.lies", words)
-    async with sidecar(account, tmp_path / "state") as pods, nodes(account):
+    async with sidecar(account, tmp_path / "state", replace(PATIENCE, look=60)) as pods, nodes(account):
         assert await created(pods, pod) == "101"
         await ended(pods, pod)
     assert (account.jobs(), pod.runs) == (["101"], 1)

@@ -123,7 +123,7 @@ async def test_a_job_that_came_while_its_pod_was_deleted_does_not_stay_held_for_
     wait = f'touch "{asked}"; until [ -e "{gate}" ]; do sleep 0.05; done\n'
     account.command("sbatch", wait + real)
     account.tell("sbatch.dies" if lost == "killed" else "sbatch.lies", "sbatch: error: Socket timed out on send/recv")
-    async with sidecar(account, tmp_path / "state") as pods, asyncio.timeout(60):
+    async with sidecar(account, tmp_path / "state") as pods, asyncio.timeout(240):
         creating = asyncio.create_task(created(pods, pod))
         await until(asked.exists)
         pods.delete(pod.pod)

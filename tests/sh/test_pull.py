@@ -19,6 +19,7 @@ while [ -e "$HOLD" ]; do sleep 0.05; done
 if [ -e "$BROKEN" ]; then echo "INFO:    Starting"; cat "$BROKEN"; exit 255; fi
 printf '%s' "$3" >"$2"
 """
+PATIENCE = 240  # seconds, of which one or two are enough on a machine that does nothing else
 LONG_AGO = 1_000_000_000
 
 
@@ -61,10 +62,10 @@ class Site:
         return subprocess.Popen(command, env=self.environment, stdout=stdout, text=True, cwd=self.root)
 
     def pull(self, folder: Path) -> int:
-        return self.start("node", folder).wait(60)
+        return self.start("node", folder).wait(PATIENCE)
 
     def ask(self, folder: Path) -> str:
-        said, _ = self.start("ask", folder).communicate(timeout=60)
+        said, _ = self.start("ask", folder).communicate(timeout=PATIENCE)
         return said.strip()
 
     def calls(self) -> list[str]:
@@ -80,7 +81,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return Site(tmp_path, request.param)
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -104,7 +105,7 @@ def test_who_comes_during_a_pull_waits_for_it(site: Site, policy: str) -> None:
     until(site.calls)
     assert all(each.poll() is None for each in running)
     site.hold.unlink()
-    assert [each.wait(60) for each in running] == [0] * 4
+    assert [each.wait(PATIENCE) for each in running] == [0] * 4
     assert len(site.calls()) == 1
 
 
@@ -115,7 +116,7 @@ def test_a_pull_that_died_is_taken_over(site: Site) -> None:
     time.sleep(1.5)
     assert waiting.poll() is None
     os.utime(claim, (LONG_AGO, LONG_AGO))
-    assert waiting.wait(60) == 0
+    assert waiting.wait(PATIENCE) == 0
     assert site.left() == []
 
 
@@ -158,10 +159,10 @@ def test_an_image_that_cannot_be_had_keeps_no_other_from_coming_and_can_be_asked
     assert site.pull(pod) == 1
     assert (pod / "image/good.sif").exists()
     assert [path.name for path in pod.glob("image.failed*")] == ["image.failed.bad.sif"]
-    assert site.start("node", pod, "bad.sif").wait(60) == 1
+    assert site.start("node", pod, "bad.sif").wait(PATIENCE) == 1
     assert site.calls() == ["bad", "good", "bad"]
     (site.root / "runtime").write_text('#!/bin/sh\necho ok >"$2"\n')
-    assert site.start("node", pod, "bad.sif").wait(60) == 0
+    assert site.start("node", pod, "bad.sif").wait(PATIENCE) == 0
     assert list(pod.glob("image.failed*")) == []
 
 
@@ -170,7 +171,7 @@ def test_a_pull_that_is_stopped_leaves_nothing(site: Site) -> None:
     running = site.start("node", site.pod("one", "app"))
     until(site.calls)
     running.terminate()
-    assert running.wait(60) == 143
+    assert running.wait(PATIENCE) == 143
     assert site.left() == []
     assert not (site.cache / "app.sif").exists()
 
