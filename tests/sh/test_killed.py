@@ -115,7 +115,7 @@ async def test_a_delete_that_was_begun_is_finished_by_a_sidecar_that_has_no_jour
     """Killed after its tombstone was there, on a machine whose disk is gone."""
     assert await account.site.submit(POD, packed()) == Submitted("101")
     (account.claims / f"{POD}.deleted").touch()
-    async with sidecar(account, account.home / "state"), asyncio.timeout(30):
+    async with sidecar(account, account.home / "state"), asyncio.timeout(240):
         await until(lambda: not (account.root / POD).exists())
     assert (account.slurm / "jobs/101/state").read_text().strip() == "CANCELLED"
 
