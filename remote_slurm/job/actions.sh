@@ -63,14 +63,20 @@ is_for_here() {
 }
 
 http_request() {
-    local header host_header="Host: $host:$port"
+    local header host_header="Host: $host:$port" agent='User-Agent: kube-probe/remote-slurm' accept='Accept: */*'
     for header; do
-        [[ ${header,,} == host:* ]] && is_for_here "$header" && host_header=$header
+        case ${header,,} in
+            host:*) ! is_for_here "$header" || host_header=$header ;;
+            user-agent:*) agent= ;;
+            accept:*) accept= ;;
+        esac
     done
-    printf '%s\r\n' "GET $path HTTP/1.1" "$host_header" 'User-Agent: kube-probe/remote-slurm' 'Accept: */*' \
-        'Connection: close'
+    printf '%s\r\n' "GET $path HTTP/1.1" "$host_header" ${agent:+"$agent"} ${accept:+"$accept"} 'Connection: close'
     for header; do
-        [[ ${header,,} == host:* ]] || printf '%s\r\n' "$header"
+        case ${header,,} in
+            host:* | 'user-agent: ' | 'accept: ') ;;  # an empty one means none at all, as on a kubelet
+            *) printf '%s\r\n' "$header" ;;
+        esac
     done
     printf '\r\n'
 }

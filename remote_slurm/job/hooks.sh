@@ -3,7 +3,8 @@
 # What runs beside a container: its postStart, its probes, and its preStop before it is told to end. job.sh says for the
 # next container:
 #
-#   post_start ACTION...   it does not count as running before this is over, and is ended when this fails
+#   post_start ACTION...   it does not count as running before this is over, and is ended when this fails; the containers
+#                          behind it start once this is over, as on a kubelet, which starts one after another
 #   pre_stop ACTION...     comes before the signal that tells it to end, within the grace period
 #   stop_signal NAME       the signal, if it is not TERM
 #
@@ -40,7 +41,7 @@ is_near_time_limit() {
 begin_attendants() {
     attendants=()
     if ((${#post_start[@]} + ${#startup_probe[@]} + ${#readiness_probe[@]} == 0)); then
-        : >".runner/$name.started"
+        mark_started
     else
         attendant see_it_ready &
         attendants+=("$!")
@@ -76,19 +77,25 @@ kill_jobs() {
 
 see_it_ready() {
     await_world
-    if ((${#post_start[@]})) && ! act post_start 0 "${post_start[@]}"; then
+    if has_post_start && ! act post_start 0 "${post_start[@]}"; then
         end_for "the postStart hook failed${said:+: $said}"
         return
     fi
+    let_next_start
     if ((${#startup_probe[@]})); then
         await_startup || return
     fi
-    : >".runner/$name.started"
+    mark_started
     if ((${#readiness_probe[@]})); then
         keep_readiness
     else
         report ready
     fi
+}
+
+# For what comes after a sidecar, and for this run's liveness probe: a startup probe gives time to each run.
+mark_started() {
+    : >"$life.started" && : >".runner/$name.started"
 }
 
 # act KIND SECONDS ACTION...: its exit code, and in `said` what it printed; it is killed after SECONDS, if that is not 0
@@ -125,6 +132,23 @@ end_for() {
     printf '%s %s\n' "${2:-$grace}" "$1" >"$life.end.new" && mv -f "$life.end.new" "$life.end" && kill -USR1 "$supervisor"
 }
 
+# --- in the job's own shell -------------------------------------------------------------------------------------------
+
+has_post_start() {
+    ((${#post_start[@]}))
+}
+
+await_post_start() {
+    until [[ -e .runner/$1.may-follow || -n $failed ]] || ! kill -0 "${supervisors[${#supervisors[@]} - 1]}" 2>/dev/null; do
+        sleep 0.1
+    done
+}
+
+# Also where its image has yet to come, or its first run has ended: then there is nothing to wait for.
+let_next_start() {
+    : >".runner/$name.may-follow"
+}
+
 # --- in the supervisor -----------------------------------------------------------------------------------------------
 
 heed() {
@@ -155,7 +179,7 @@ tell_state() {
 }
 
 tell_begun() {
-    if ((${#post_start[@]})); then
+    if has_post_start; then
         tell_state 'not_ready its postStart hook is running'
     elif ((${#startup_probe[@]})); then
         tell_state 'not_ready its startup probe has not succeeded yet'

@@ -59,6 +59,7 @@ await_image() {
         no_image="ErrImagePull: $(words_of_pull)"
         ((retries-- > 0)) || return
         late=yes
+        let_next_start
         say "$(words_of_pull); it is tried again in $seconds s"
         reason=ErrImagePull record "$name" waiting "$(now)" 0 0 0 "$(words_of_pull)"
         sleep_unless_stopped "$seconds"

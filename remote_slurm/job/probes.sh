@@ -36,7 +36,7 @@ keep_readiness() {
 # Only once it has started, since a startup probe is there to give it time.
 see_it_alive() {
     await_world
-    until [[ -e .runner/$name.started ]]; do
+    until [[ -e $life.started ]]; do
         pause 1
     done
     due=$((born + liveness_probe[1]))

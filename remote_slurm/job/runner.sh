@@ -145,7 +145,10 @@ init_container() {
 }
 
 container() {
+    local hooked=''
+    has_post_start && hooked=yes
     start "$@"
+    [[ -z $hooked || -n $failed ]] || await_post_start "$1"
 }
 
 start() {

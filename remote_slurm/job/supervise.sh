@@ -96,6 +96,7 @@ run_once() {
     ((code == 137)) && end_podman "$name"
     note_size "$name"
     run_ended=$(now)
+    let_next_start
     read_message
     # Kubernetes would take 0 for success, and it was told to stop
     [[ -n $stopping$unhealthy ]] && ((code == 0)) && code=143

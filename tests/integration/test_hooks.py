@@ -30,6 +30,15 @@ def test_post_start_runs_in_the_containers_own_world_and_ends_it_where_it_fails(
     assert failed.terminated("c")["message"] == "the postStart hook failed: oh"
 
 
+def test_the_next_container_starts_once_a_post_start_is_over(served24: Serving) -> None:
+    """As on a kubelet, where pods let all others wait so for a proxy, without a native sidecar."""
+    hook = execute("echo begins >>$DIR/order; sleep 1; echo over >>$DIR/order")
+    proxy = sh("proxy", "until [ -e $DIR/done ]; do sleep 0.1; done", lifecycle={"postStart": hook})
+    after = with_folder(proxy, sh("after", "echo after >>$DIR/order; touch $DIR/done"))
+    assert served24.vk.create(request(after)).until_over().phase == "Succeeded"
+    assert in_folder(served24, after, "order").split() == ["begins", "over", "after"]
+
+
 def test_a_hook_joins_the_container_that_runs(served24: Serving) -> None:
     """Its processes, and what it has written to the root of its file system."""
     end = execute("until [ -s /mine ]; do sleep 0.1; done; echo by the hook >/theirs; kill -USR1 $(cat /mine)")

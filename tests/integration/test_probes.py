@@ -140,6 +140,20 @@ def test_a_startup_probe_gives_time_and_then_ends_the_container(served22: Servin
     assert probed.terminated("c")["message"] == "the startup probe failed"
 
 
+def test_a_startup_probe_gives_time_to_each_run(served24: Serving) -> None:
+    """The liveness probe of the second run, which is slow to start as well, waits for the startup probe again."""
+    up = execute("[ -e /tmp/up ]") | OFTEN
+    first = "[ $(wc -l <$DIR/runs) -ge 2 ] || { sleep 4; exit 3; }"
+    script = f"echo run >>$DIR/runs; sleep 3; touch /tmp/up; {first}; exec sleep 600"
+    probes = {"startupProbe": up | {"failureThreshold": 60}, "livenessProbe": up | {"failureThreshold": 1}}
+    slow = with_folder(sh("c", script, **probes), restartPolicy="OnFailure")
+    again = served24.vk.create(request(slow))
+    again.until_true(lambda: restarts(again) >= 1 and "running" in again.state("c"), "its second run has started")
+    assert again.status
+    assert again.status["containers"][0]["lastState"]["terminated"]["exitCode"] == 3
+    assert restarts(again) == 1
+
+
 def test_probes_can_be_turned_off(site: Site, serve: Serve) -> None:
     served = serve(site, EnableProbes=False)
     probe = execute("exit 1") | OFTEN

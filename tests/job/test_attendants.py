@@ -167,6 +167,25 @@ def test_no_other_probe_begins_before_the_startup_probe_has_succeeded(node: Node
     job.end()
 
 
+def test_a_startup_probe_gives_time_to_each_run(node: Node) -> None:
+    """A liveness probe that begins before would end whoever is slow to start, run after run."""
+    run = "echo >>runs; [ $(wc -l <runs) -ge 2 ] || { sleep 1.5; exit 3; }; sleep 2; touch up; exec sleep 300"
+    calls = [
+        "world alike",
+        "restart_policy OnFailure",
+        f"probe startup {NOW} 1 20 '' {here('[ $(wc -l <runs) -lt 2 ] || [ -e up ]')}",
+        f"probe liveness {NOW} 1 1 '' {here('[ $(wc -l <runs) -lt 2 ] || [ -e up ] || { touch early; exit 1; }')}",
+        f"container main {sh(run)}",
+    ]
+    job = node.start("\n".join(calls))
+    until((node.pod / "up").exists, 60)
+    until(lambda: node.is_running("main"), 60)
+    assert not (node.pod / "early").exists()
+    assert node.record("main").restarts == 1
+    job.term()
+    job.end()
+
+
 def test_a_startup_probe_that_fails_too_often_ends_the_container(node: Node) -> None:
     calls = f"world alike\nprobe startup {NOW} 1 2 '' {here('echo >>probes; exit 1')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
@@ -213,6 +232,16 @@ def action(node: Node, call: str, path: str = "") -> tuple[int, str]:
     ended = node.run(f"{set_path}{call}\nprintf 'exit %s\\n' $?")
     said, _, code = ended.output.rpartition("exit ")
     return int(code), said.strip()
+
+
+def test_the_pods_own_headers_replace_ours(node: Node, answers: Answers) -> None:
+    """A header that is sent twice is one that a server may refuse."""
+    headers = words(["user-agent: mine", "Accept: ", "X-Empty: "])
+    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} / {headers}") == (0, "")
+    [(_, sent)] = answers.asked
+    assert {name.lower(): value for name, value in sent.items()} == {
+        "host": f"127.0.0.1:{answers.server_port}", "user-agent": "mine", "connection": "close", "x-empty": ""
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (399, 0), (400, 1), (503, 1)])
@@ -387,6 +416,37 @@ def test_post_start_runs_beside_the_container_which_waits_for_it(node: Node) -> 
     until(lambda: node.is_running("main"))
     job.term()
     assert job.end().code == 143
+
+
+def test_the_next_container_starts_once_a_post_start_is_over(node: Node) -> None:
+    hook = here("until [ -e go ]; do sleep 0.02; done; echo hook >>order")
+    calls = f"world alike\npost_start {hook}\ncontainer first {sh('until [ -e second ]; do sleep 0.02; done')}\n"
+    job = node.start(f"{calls}container second {sh('echo second >>order; touch second')}")
+    until(lambda: waiting(node, "first"))
+    time.sleep(0.5)
+    assert not (node.pod / "second").exists()
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+    assert (node.pod / "order").read_text().split() == ["hook", "second"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "script"), [("exit 3", "exec sleep 300"), ("exec sleep 300", "exit 3")], ids=["hook fails", "run ends"]
+)
+def test_a_post_start_that_comes_to_nothing_holds_up_no_other(node: Node, hook: str, script: str) -> None:
+    calls = f"world alike\npost_start {here(hook)}\ncontainer first {sh(script)}\n"
+    node.run(f"{calls}container second {sh('exit 0')}")
+    assert node.ended("first").exit_code != 0
+    assert node.ended("second").exit_code == 0
+
+
+def test_who_waits_for_a_post_start_is_not_started_when_the_job_is_told_to_stop(node: Node) -> None:
+    calls = f"world alike\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {FOREVER}\n"
+    job = node.start(f"{calls}container second {FOREVER}")
+    until((node.pod / "hooked").exists)
+    job.term()
+    assert job.end().code == 143
+    assert "not started" in node.ended("second").message
 
 
 def test_a_post_start_that_fails_ends_the_container(node: Node) -> None:
