@@ -1,0 +1,51 @@
+"""A look at the site is only as good as the least of its answers: what failed is said, until all of it succeeds."""
+
+from dataclasses import replace
+
+import pytest
+from watched import Watched
+
+from remote_slurm.domain.slurm import JobState
+from remote_slurm.errors import RemoteFailed, Superseded
+
+FULL = RemoteFailed("the records cannot be moved: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("question", "state", "reason", "shared_fs"),
+    [
+        ("records", JobState.RUNNING, "", True),
+        ("settle", JobState.COMPLETED, "", True),
+        ("release", JobState.PENDING, "JobHeldUser", False),
+    ],
+)
+async def test_what_fails_beside_a_good_squeue_is_said_until_it_is_over(
+    question: str, state: JobState, reason: str, *, shared_fs: bool
+) -> None:
+    watched = Watched()
+    watched.site.shared_fs = shared_fs
+    watched.site.jobs = (replace(watched.job, state=state, reason=reason),)
+    watched.site.fails[question] = FULL
+    await watched.poll()
+    assert watched.poller.error == str(FULL)
+    assert watched.poller.last_success is None
+    watched.site.fails.clear()
+    await watched.poll()
+    assert (watched.poller.error, watched.poller.last_success) == ("", watched.now)
+
+
+async def test_who_is_superseded_looks_no_more() -> None:
+    watched = Watched()
+    watched.site.fails["records"] = Superseded("a newer sidecar has the site")
+    with pytest.raises(Superseded):
+        await watched.poll()
+
+
+async def test_a_squeue_that_fails_beside_good_records_changes_nothing_but_the_word() -> None:
+    watched = Watched()
+    await watched.poll()
+    watched.site.squeue = RemoteFailed("squeue failed with exit code 1")
+    watched.is_forgotten()
+    for _ in range(10):
+        assert "terminated" not in await watched.poll(600)
+    assert watched.poller.error == "squeue failed with exit code 1"
