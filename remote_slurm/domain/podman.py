@@ -138,7 +138,8 @@ class Podman:
                 f"container '{start.container.name}' has a probe or a hook that runs inside it, which cannot be done "
                 "with podman-hpc, nor where mpi-flags make it many containers"
             )
-        return (*self.program, "exec", start.container.name)
+        # its value is the runner's: by it is found what a client that is killed leaves in the container (job/world.sh)
+        return (*self.program, "exec", "--env", "REMOTE_SLURM_ACTION", start.container.name)
 
     def message(self, container: Container, file: str) -> tuple[Mount, ...]:
         return (Mount(file, container.termination_message_path, read_only=False),)

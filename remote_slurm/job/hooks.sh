@@ -60,7 +60,7 @@ end_attendants() {
 
 # What it runs at the moment ends with it.
 attendant() {
-    local warned=''
+    local warned='' late=''
     set -m
     exec 2>/dev/null
     trap 'kill_jobs; exit' TERM
@@ -102,6 +102,9 @@ mark_started() {
 act() {
     local kind=$1 seconds=$2 code timer action began=$SECONDS
     shift 2
+    [[ $joins != entered ]] || local -x REMOTE_SLURM_ACTION=$SLURM_JOB_ID.$life.$kind
+    [[ -z $late ]] || end_entered  # podman had not begun to start it when it was looked for
+    late=''
     "$@" >"$life.$kind" 2>&1 </dev/null &
     action=$!
     if ((seconds)); then
@@ -114,6 +117,7 @@ act() {
     said=${said% }
     ((code == 137 && seconds && SECONDS - began >= seconds)) && said="it took longer than $seconds s"
     kill -KILL -- "-$action" ${timer:+"-$timer"}
+    ((code == 137)) && late=yes && end_entered
     return "$code"
 }
 

@@ -25,6 +25,15 @@ inside() {
     fi
 }
 
+# What `podman exec` has started is no child of it, and outlives it in the container.
+end_entered() {
+    local environ
+    [[ $joins == entered ]] || return 0
+    grep -lszxF "REMOTE_SLURM_ACTION=$REMOTE_SLURM_ACTION" /proc/[0-9]*/environ | while read -r environ; do
+        kill -KILL "${environ//[!0-9]/}"
+    done
+} 2>/dev/null
+
 # A runtime takes its time until the container's own command runs; there is nothing to join before.
 await_world() {
     local until=$((SECONDS + 300))

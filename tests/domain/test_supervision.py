@@ -136,7 +136,7 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
     ("runtime", "words"),
     [
         ("none", ("alike", "on_node", "secret/env/main", "")),
-        ("podman", ("entered", "podman", "exec", "main")),
+        ("podman", ("entered", "podman", "exec", "--env", "REMOTE_SLURM_ACTION", "main")),
     ],
 )
 def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ Each sentence is one that test_containers.py and its neighbours say of Apptainer
 import os
 import re
 import shlex
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -219,6 +220,24 @@ def test_a_podman_container_of_the_accounts_own_survives_the_ends_of_jobs(shared
         assert state == "true\n"
     finally:
         as_account(podman.site, name, f"podman rm --force --time 0 {name}; podman rmi --force {name}")
+
+
+def test_a_probe_that_takes_too_long_is_killed_in_its_container(runtime: Serving) -> None:
+    """Where it would stay, one more in each period: podman only ends its own client."""
+    hang = f"sleep {uuid.uuid4().int % 10**9 + 10**9}"
+    command = ["/bin/sh", "-c", f"echo >>/work/probes; exec {hang}"]
+    slow = {"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 1}
+    four = "[ -e /work/probes ] && [ $(wc -l </work/probes) -ge 4 ]"
+    script = f"until {four}; do sleep 0.1; done; echo four; exec sleep 600"
+    work = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
+    a_pod = pod(sh("c", script, readinessProbe=slow, **work), volumes=[{"name": "work", "emptyDir": {}}])
+    probed = runtime.vk.create(request(a_pod))
+    probed.until_true(lambda: "took longer than 2 s" in str(probed.state("c")), "it says why it is not ready")
+    wait_until(lambda: probed.log("c") == "four\n", "four probes have begun", 90)
+    hanging = f"pgrep -xf '{hang}' || true"
+    wait_until(lambda: len(runtime.site.exec(hanging).split()) <= 1, "no more than one of them runs")
+    probed.delete()
+    runtime.until_gone(probed.pod)
 
 
 def env(value: str) -> list[Json]:
