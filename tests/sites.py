@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,11 @@ class Site:
         """The state of each job, by its id, that Slurm remembers of pods below this DataRootFolder."""
         lines = self.exec("squeue --all --noheader --states=all --format='%A %T %o'").splitlines()
         return {job: state for job, state, command in (line.split(" ", 2) for line in lines) if root in command}
+
+
+def free_port() -> int:
+    """The sites of all tests have one network, whose own choices begin at 32768."""
+    return 10000 + uuid.uuid4().int % 20000
 
 
 class Sites:

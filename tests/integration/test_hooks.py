@@ -5,6 +5,7 @@ from typing import Any
 from pods import Json, request, sh
 from serving import Serving
 from shared_folder import execute, in_folder, until_in_folder, with_folder
+from sites import free_port
 
 # A container that tells when it is asked to end, and says in its log what a hook has left in its /tmp
 ENDS = "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"
@@ -60,6 +61,23 @@ def test_pre_stop_comes_before_the_signal_when_a_pod_is_deleted(served: Serving)
     deleted.delete()
     served.until_gone(a_pod)
     assert in_folder(served, a_pod, "order").splitlines() == ["left by it's me", "hook of it's me", "told"]
+
+
+def test_pre_stop_may_ask_the_container_by_http(served24: Serving) -> None:
+    """Its own web server, which runs what it is asked for."""
+    port = free_port()
+    told = "#!/bin/sh\\necho asked by $HTTP_X_HOOK >>$DIR/order; echo; echo fine\\n"
+    serves = (
+        f"mkdir -p /tmp/www/cgi-bin; printf '{told}' >/tmp/www/cgi-bin/stop; chmod 755 /tmp/www/cgi-bin/stop; "
+        f"PATH=/srv/images/busybox/bin:$PATH busybox httpd -p 127.0.0.1:{port} -h /tmp/www"
+    )
+    ask = {"port": port, "path": "/cgi-bin/stop", "httpHeaders": [{"name": "X-Hook", "value": "the hook"}]}
+    a_pod = hooked(f"{serves}; touch $DIR/up; {ENDS}", {"preStop": {"httpGet": ask}})
+    deleted = served24.vk.create(request(a_pod)).until_running("c")
+    until_in_folder(served24, a_pod, "up")
+    deleted.delete()
+    served24.until_gone(a_pod)
+    assert in_folder(served24, a_pod, "order").splitlines() == ["asked by the hook", "told"]
 
 
 def test_pre_stop_may_sleep_and_has_the_grace_period_for_it(served22: Serving) -> None:

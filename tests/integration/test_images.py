@@ -94,6 +94,48 @@ def test_pods_that_start_together_pull_an_image_once_and_later_ones_not_at_all(
     assert registry.pulls(name) == before
 
 
+def cached(served: Serving) -> set[str]:
+    """The images in the cache, by the names of their files."""
+    return set(served.site.exec(f"ls '{served.root}/.remote-slurm/images' 2>/dev/null || :").splitlines())
+
+
+def age(served: Serving, what: str) -> None:
+    """As if nobody had touched it for a year: what is there, and goes on to be."""
+    served.site.exec(
+        f"find '{served.root}/.remote-slurm/images' -mindepth 1 -maxdepth 1 {what} "
+        "-exec touch -h -c -d '400 days ago' {} + 2>/dev/null || :"
+    )
+
+
+def test_a_pull_whose_job_is_killed_is_taken_over(served: Serving, registry: Registry) -> None:
+    name = f"{served.runtime}/killed:1"
+    uri = registry.push(name, mark="one")
+    registry.hold()
+    try:
+        killed = served.vk.create(marked(uri))
+        wait_until(lambda: registry.pulls(name) > 0, "it is being pulled")
+        waits = served.vk.create(marked(uri))
+        waits.until_true(partial(waits_for_images, waits), "the second one waits for it")
+        served.site.exec(f"scancel --signal=KILL --full {killed.job}")
+        assert killed.until_over().phase == "Failed"
+        age(served, "-name '.*.claim.*'")
+    finally:
+        registry.release()
+    assert waits.until_over().log("c").endswith("one")
+
+
+def test_an_image_that_nobody_used_for_long_leaves_the_cache(served: Serving, registry: Registry) -> None:
+    old, new = (registry.push(f"{served.runtime}/{name}:1", mark=name) for name in ("old", "new"))
+    before = cached(served)
+    served.vk.create(marked(old)).until_over()
+    unused = cached(served) - before
+    assert len(unused) == 1
+    age(served, "! -name '.*'")
+    assert served.vk.create(marked(new)).until_over().log("c").endswith("new")
+    wait_until(lambda: not unused & cached(served), "it has left the cache")
+    assert served.vk.create(marked(old)).until_over().log("c").endswith("old")
+
+
 def test_the_policy_decides_whether_the_registry_is_asked_again(served: Serving, registry: Registry) -> None:
     name = f"{served.runtime}/moving:1"
     uri = registry.push(name, mark="old")

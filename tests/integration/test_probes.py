@@ -1,21 +1,15 @@
 """Probes of all kinds, on pods at real sites."""
 
-import uuid
 from typing import Any
 
 import pytest
 from pods import Json, pod, request, sh
 from serving import Serve, Serving, wait_until
 from shared_folder import execute, folder_of, in_folder, until_in_folder, with_folder
-from sites import Site
+from sites import Site, free_port
 from vk import Watched
 
 OFTEN = {"periodSeconds": 1, "timeoutSeconds": 60}
-
-
-def free_port() -> int:
-    """The sites of all tests have one network, whose own choices begin at 32768."""
-    return 10000 + uuid.uuid4().int % 20000
 
 
 def web(port: int) -> str:
@@ -128,6 +122,30 @@ def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(s
     last = probed.status["containers"][0]["lastState"]["terminated"]
     assert (last["exitCode"], last["message"]) == (143, "the liveness probe failed: unwell")
     wait_until(lambda: in_folder(served24, a_pod, "order").split() == ["run", "hook", "told", "run"], "in this order")
+
+
+def test_a_probe_waits_for_its_delay_and_for_as_many_successes_as_it_is_to_have(served24: Serving) -> None:
+    """Told by the node's clock: how long after its container the probe began, and how often it was asked."""
+    asks = (
+        execute("cut -d ' ' -f 1 /proc/uptime >>$DIR/asked") | OFTEN | {"initialDelaySeconds": 4, "successThreshold": 3}
+    )
+    script = "cut -d ' ' -f 1 /proc/uptime >$DIR/began; exec sleep 600"
+    a_pod = with_folder(sh("c", script, readinessProbe=asks))
+    served24.vk.create(request(a_pod)).until_running("c")
+    began = float(in_folder(served24, a_pod, "began"))
+    asked = [float(each) for each in in_folder(served24, a_pod, "asked").split()]
+    assert asked[0] - began > 3  # the container's own start takes a part of it
+    assert len(asked) >= 3
+
+
+def test_a_liveness_probe_may_have_a_grace_period_of_its_own(served24: Serving) -> None:
+    """The pod's would keep it for an hour."""
+    ill = execute("[ ! -e $DIR/deaf ]") | OFTEN | {"failureThreshold": 1, "terminationGracePeriodSeconds": 1}
+    deaf = with_folder(
+        sh("c", "trap '' TERM; touch $DIR/deaf; while :; do sleep 1; done", livenessProbe=ill),
+        terminationGracePeriodSeconds=3600,
+    )
+    assert served24.vk.create(request(deaf)).until_over().exit_code("c") == 137
 
 
 def test_a_startup_probe_gives_time_and_then_ends_the_container(served22: Serving) -> None:
