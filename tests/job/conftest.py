@@ -1,10 +1,14 @@
 """A node for each test."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from node import Node
+
+# Tests that are started in the background have it ignored, and what a shell is born to ignore it cannot trap
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture

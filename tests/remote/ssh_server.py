@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import paramiko
+
 from remote_slurm.config import SSH
 
 _ACCOUNT = getpass.getuser()
@@ -90,8 +92,12 @@ StartSshd = Callable[..., Sshd]
 
 
 def ssh_threads() -> list[threading.Thread]:
-    """Threads that belong to connections: ours, and Paramiko's, which have no better name."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith(("ssh-", "Thread-"))]
+    """Threads that belong to connections: ours, and Paramiko's; other tests of this process have some, too."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("ssh-") or isinstance(thread, paramiko.Transport)
+    ]
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 120) -> None:

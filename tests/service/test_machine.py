@@ -247,6 +247,8 @@ class OnePodOneJob(RuleBasedStateMachine):
         return Sidecar(line, pods)
 
     async def _create(self, sidecar: Pods, told: Told) -> None:
+        if told.failed:  # Kubernetes asks again, and what it was told of the one before is over
+            told.failed, told.end = False, None
         try:
             created = await sidecar.create(CreateRequest.parse(request(told.body)))
         except SubmissionRefused:
