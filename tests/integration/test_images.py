@@ -109,7 +109,7 @@ def age(served: Serving, what: str) -> None:
 
 def test_a_pull_whose_job_is_killed_is_taken_over(served: Serving, registry: Registry) -> None:
     name = f"{served.runtime}/killed:1"
-    uri = registry.push(name, mark="one")
+    uri = registry.push(name, mark="killed")  # a layer that no other test has left in the cache
     registry.hold()
     try:
         killed = served.vk.create(marked(uri))
@@ -121,7 +121,7 @@ def test_a_pull_whose_job_is_killed_is_taken_over(served: Serving, registry: Reg
         age(served, "-name '.*.claim.*'")
     finally:
         registry.release()
-    assert waits.until_over().log("c").endswith("one")
+    assert waits.until_over().log("c").endswith("killed")
 
 
 def test_an_image_that_nobody_used_for_long_leaves_the_cache(served: Serving, registry: Registry) -> None:
