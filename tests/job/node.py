@@ -75,7 +75,9 @@ class Node:
         return self.start(calls, **options).end()
 
     def log(self, name: str) -> str:
-        return (self.pod / "logs" / f"{name}.log").read_text()
+        """Empty where it has not begun: a container is running a moment before its log is there."""
+        path = self.pod / "logs" / f"{name}.log"
+        return path.read_text() if path.exists() else ""
 
     def record(self, name: str) -> Record | None:
         path = self.pod / "records" / name
