@@ -141,6 +141,13 @@ def _may_wait_again(state: Json) -> bool:
     return state.get("waiting", {}).get("reason") in ("CrashLoopBackOff", "NotReady")
 
 
+def _waits_still(status: Json) -> bool:
+    """Whether one has not begun while another has ended: Pending for a kubelet too, which had never said Running."""
+    states = [each["state"] for each in status["containers"]]
+    first = any(state.get("waiting", {}).get("reason") == "PodInitializing" for state in states)
+    return first and any("terminated" in state for state in states)
+
+
 def _restarts(status: Json) -> int:
     return sum(each["restartCount"] for each in status["containers"])
 
@@ -179,6 +186,7 @@ class Watched:
             runs_again = self.status and (
                 _restarts(self.status) > restarts
                 or any(_may_wait_again(each["state"]) for each in self.status["containers"])
+                or _waits_still(self.status)
             )
             assert runs_again or (self.phase, phase) != ("Running", "Pending"), self.phases
             self.phases.append(phase)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from remote_slurm.domain.local_containers import local_init_state, local_names, local_state
 from remote_slurm.domain.messages import cut_message, message_bytes
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.reasons import pending_sentence, reason_word
@@ -23,6 +24,12 @@ KILLED = 128 + SIGKILL
 
 # Why a pod waits that has no job yet, as long as nothing else is known
 SUBMITTING = "Submitting"
+
+# What runner.sh records of a container that runs, and is not ready
+NOT_READY = "NotReady"
+
+# How the message begins that runner.sh records of a container that has never run
+_NOT_STARTED = "not started"
 
 # What runner.sh records of a container that ended after its job had been told to stop
 STOPPED = "the job was told to stop"
@@ -69,15 +76,53 @@ class PodView:
 
 def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
     """The PodStatus of one pod, as JSON."""
-    size = message_bytes(pod)
+    size, states = message_bytes(pod), _states(pod, view)
+
+    def told(container: Container) -> dict[str, Any]:
+        return _within(size, _container(container, states[container.name], view))
+
     return {
         "name": pod.metadata.name,
         "UID": pod.metadata.uid,
         "namespace": pod.metadata.namespace,
         "JID": view.job_id,
-        "containers": [_within(size, _container(container, view)) for container in pod.spec.containers],
-        "initContainers": [_within(size, _container(container, view)) for container in _reported_init(pod)],
+        "containers": [told(container) for container in pod.spec.containers],
+        "initContainers": [told(container) for container in _reported_init(pod)],
     }
+
+
+def _states(pod: Pod, view: PodView) -> dict[str, dict[str, Any]]:
+    """By the name of each container that is reported."""
+    every, local = [*_reported_init(pod), *pod.spec.containers], local_names(pod)
+    states = {each.name: _state(each, view) for each in every if each.name not in local}
+    return states | _local_states(pod, local, states, view) if local else states
+
+
+def _local_states(
+    pod: Pod, local: frozenset[str], states: dict[str, dict[str, Any]], view: PodView
+) -> dict[str, dict[str, Any]]:
+    """Of those that no job runs, from the `states` of the others."""
+    mains = [each for each in pod.spec.containers if each.name not in local]
+    at_site, began, waiting = (
+        [states[each.name] for each in mains],
+        _first_start(mains, view),
+        {"waiting": _waiting(view)},
+    )
+    found = {each.name: local_state(at_site, began, waiting) for each in pod.spec.containers if each.name in local}
+    init = {each.name: local_init_state(at_site, began, waiting) for each in _reported_init(pod) if each.name in local}
+    return found | init
+
+
+def _first_start(containers: list[Container], view: PodView) -> str:
+    """When the first of them did; empty: none has."""
+    records = [view.records[each.name] for each in containers if each.name in view.records]
+    return min((_time(record.started) for record in records if _has_run(record)), default="")
+
+
+def _has_run(record: Record) -> bool:
+    if record.phase is ContainerPhase.WAITING:
+        return record.last is not None or record.reason == NOT_READY
+    return not record.message.startswith(_NOT_STARTED)
 
 
 def _within(size: int, status: dict[str, Any]) -> dict[str, Any]:
@@ -89,8 +134,8 @@ def _within(size: int, status: dict[str, Any]) -> dict[str, Any]:
 
 
 def reported_names(pod: Pod) -> frozenset[str]:
-    """The containers that a status names; when each has ended, so has the pod."""
-    return frozenset(container.name for container in (*_reported_init(pod), *pod.spec.containers))
+    """The containers at the site that a status names; when each has ended, so has the pod."""
+    return frozenset(container.name for container in (*_reported_init(pod), *pod.spec.containers)) - local_names(pod)
 
 
 def _reported_init(pod: Pod) -> list[Container]:
@@ -98,8 +143,7 @@ def _reported_init(pod: Pod) -> list[Container]:
     return [container for container in pod.spec.init_containers if container.restart_policy != "Always"]
 
 
-def _container(container: Container, view: PodView) -> dict[str, Any]:
-    state = _state(container, view)
+def _container(container: Container, state: dict[str, Any], view: PodView) -> dict[str, Any]:
     record = view.records.get(container.name)
     running = "running" in state
     return {
@@ -124,7 +168,7 @@ def _state(container: Container, view: PodView) -> dict[str, Any]:
         return _terminated(_lost_code(view), record, message=_lost_message(view))
     if record is not None and record.phase is ContainerPhase.WAITING:
         return {"waiting": {"reason": record.reason, "message": record.message}}
-    if record is not None and not record.message.startswith("not started"):
+    if record is not None and not record.message.startswith(_NOT_STARTED):
         return {"running": {"startedAt": _time(record.started)}}
     return {"waiting": _waiting(view)}
 

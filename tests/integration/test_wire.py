@@ -220,15 +220,18 @@ def test_a_pod_that_was_deleted_before_its_create_is_not_started(served: Serving
 
 def test_containers_that_are_not_offloaded_stand_as_the_pod_does(served24: Serving) -> None:
     """They are missing from create's pod, and present in status' and delete's."""
-    body = request(pod(sh("c", "exit 3")))
-    body["pod"]["metadata"]["annotations"]["interlink.eu/disable-offload-containers"] = "local"
+    body = request(pod(sh("c", "sleep 1; exit 3")))
+    notes = body["pod"]["metadata"]["annotations"]
+    notes["interlink.eu/disable-offload-containers"] = "local"
+    notes["interlink.eu/disable-offload-init-containers"] = "prepare"
     watched = served24.vk.create(body)
     whole: Json = json.loads(json.dumps(body["pod"]))
     whole["spec"]["containers"].append(sh("local", "sleep 99"))
+    whole["spec"]["initContainers"] = [sh("prepare", "true")]
     watched.pod = whole
-    watched.until_over()
-    assert watched.exit_code("c") == 3
-    assert watched.exit_code("local") != 0
+    watched.until_running("local").until_over()
+    assert watched.exit_code("c") == watched.exit_code("local") == 3
+    assert watched.phases == ["Pending", "Running", "Failed"]
 
 
 def test_every_line_of_a_request_names_pod_job_and_session(served24: Serving) -> None:

@@ -1,0 +1,99 @@
+"""Containers that stay in the cluster (interlink.eu/disable-offload-containers): they stand as the pod does."""
+
+import itertools
+from typing import Any
+
+import pytest
+from podspec import UID, container, pod
+from vk import setbacks
+
+from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.records import ContainerPhase, LastRun, Record
+from remote_slurm.domain.slurm import Job, JobState
+from remote_slurm.domain.status import PodView, pod_status, reported_names
+
+LOCAL = {
+    "interlink.eu/disable-offload-containers": "local, other",
+    "interlink.eu/disable-offload-init-containers": "prepare",
+}
+POD = parse_pod(
+    pod(container("a"), container("local"), container("b"), annotations=LOCAL, initContainers=[container("prepare")]),
+    "status",
+)
+START, END = "1970-01-01T00:01:40Z", "1970-01-01T00:03:20Z"
+
+
+def record(name: str, phase: ContainerPhase, exit_code: int = 0, **fields: Any) -> Record:
+    finished = 200 if phase is ContainerPhase.TERMINATED else 0
+    return Record(f"default-{UID}", name, phase, 100, finished, exit_code, 0, **fields)
+
+
+def running(name: str) -> Record:
+    return record(name, ContainerPhase.RUNNING)
+
+
+def ended(name: str, exit_code: int = 0, message: str = "") -> Record:
+    return record(name, ContainerPhase.TERMINATED, exit_code, message=message)
+
+
+def waits(name: str, reason: str, last: LastRun | None = None) -> Record:
+    return record(name, ContainerPhase.WAITING, reason=reason, last=last)
+
+
+def status(*records: Record, state: JobState = JobState.RUNNING, **fields: Any) -> dict[str, Any]:
+    view = PodView(Job("7", state), {each.container: each for each in records}, **fields)
+    return pod_status(POD, view)
+
+
+def states(told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of `local`, and of the init container `prepare`."""
+    (init,) = told["initContainers"]
+    return next(each["state"] for each in told["containers"] if each["name"] == "local"), init["state"]
+
+
+def test_they_are_waited_for_by_nobody() -> None:
+    assert reported_names(POD) == {"a", "b"}
+
+
+@pytest.mark.parametrize("records", [(), (waits("a", "ErrImagePull"),)])
+def test_they_wait_until_a_container_at_the_site_has_begun(records: tuple[Record, ...]) -> None:
+    local, init = states(status(*records))
+    assert list(local) == list(init) == ["waiting"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (running("a"),),
+        (ended("a", 3),),
+        (ended("a"), running("b")),
+        (ended("a", 1, "not started: no image"), running("b")),
+        (waits("a", "CrashLoopBackOff", LastRun(1, 2, 3, 0)), ended("b")),
+        (waits("a", "NotReady"),),
+    ],
+)
+def test_they_run_from_then_on_and_their_init_containers_are_over(records: tuple[Record, ...]) -> None:
+    local, init = states(status(*records))
+    assert local == {"running": {"startedAt": START}}
+    assert init == {"terminated": {"exitCode": 0, "reason": "Completed"}}
+
+
+def test_they_end_with_the_last_container_at_the_site_as_the_worst_did() -> None:
+    worst = {"exitCode": 3, "reason": "Error", "startedAt": START, "finishedAt": END}
+    local, init = states(status(ended("a", 3), ended("b")))
+    assert local == {"terminated": worst}
+    assert init == {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    completed = {"exitCode": 0, "reason": "Completed", "startedAt": START, "finishedAt": END}
+    assert states(status(ended("a"), ended("b")))[0] == {"terminated": completed}
+
+
+def test_they_end_when_the_pod_has_failed_before_any_container_began() -> None:
+    local, init = states(status(failure="refused"))
+    assert local == init == {"terminated": {"exitCode": 1, "reason": "Error"}}
+
+
+def test_they_never_go_back_while_the_pod_goes_on() -> None:
+    a, b = running("a"), running("b")
+    course = [(), (a,), (a, b), (ended("a", 3), b), (ended("a", 3), ended("b"))]
+    told = [status(*records) for records in course]
+    assert [setbacks(before, after) for before, after in itertools.pairwise(told)] == [[]] * 4
