@@ -10,6 +10,7 @@
     └── SiteError                  the site could not be asked
         ├── NotSent                nothing reached the site: sending again is safe
         │   ├── Unreachable        no connection: name, route, port, or the server is down
+        │   │   └── RenewalFailed  SSH.BeforeConnect failed, so that none was tried
         │   ├── HostKeyRefused     the host key is unknown or changed: a person has to look
         │   └── AuthenticationRefused   the site wants another key or method: a person has to look
         ├── OutcomeUnknown         sent, and the answer was lost or did not come in time: look before sending again
@@ -73,6 +74,10 @@ class NotSent(SiteError):
 
 class Unreachable(NotSent):
     """No SSH connection could be made to any of the configured hosts."""
+
+
+class RenewalFailed(Unreachable):
+    """SSH.BeforeConnect did not do its work, so that no connection was tried."""
 
 
 class HostKeyRefused(NotSent):

@@ -107,6 +107,8 @@ async def _body(request: web.Request) -> Any:
 
 def _shortly(error: Exception) -> str:
     """Without the text that is wrong: it may hold a Secret."""
+    if isinstance(error, json.JSONDecodeError) and not error.doc:
+        return "it is empty"
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else "it is not UTF-8"

@@ -34,6 +34,8 @@ async def sentences(request: web.Request, handler: Handler) -> web.StreamRespons
         return _refuse(request, error.status, _http_sentence(request, error), error.headers.get("WWW-Authenticate"))
     except RemoteSlurmError as error:
         return _refuse(request, _status_of(error), str(error))
+    except web.RequestPayloadError:
+        return _refuse(request, 400, _unreadable(request))
     except Exception as error:
         logging.getLogger("remote_slurm").debug("the traceback of an unexpected error", exc_info=error)
         return _refuse(request, 500, f"the sidecar failed with an unexpected {type(error).__name__}: see its log")
@@ -48,7 +50,25 @@ def _status_of(error: RemoteSlurmError) -> int:
 def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return f"the request is larger than MaxRequestSize allows: {error.text}"
-    return f"{request.method} {request.path}: {error.reason}"
+    asked = f"{request.method} {request.path}"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{asked} is not answered: ask with {' or '.join(sorted(error.allowed_methods - {'HEAD'}))}"
+    if isinstance(error, web.HTTPNotFound):
+        return f"{asked} is not answered here: the paths are {', '.join(_paths(request.app))}"
+    return f"{asked}: {error.reason}"
+
+
+def _paths(app: web.Application) -> list[str]:
+    """Those that somebody would ask by hand."""
+    paths = {resource.canonical for resource in app.router.resources()}
+    return sorted(path for path in paths if path.count("/") == 1)
+
+
+def _unreadable(request: web.Request) -> str:
+    """What came is not what its headers say: chunks that are none, or another encoding."""
+    encoding = request.headers.get("Content-Encoding", "")
+    hint = f"it is no {encoding[:20]}, though Content-Encoding says so" if encoding else "it broke off, or is no HTTP"
+    return f"the body of {request.method} {request.path} cannot be read: {hint}"
 
 
 def _refuse(request: web.Request, status: int, sentence: str, scheme: str | None = None) -> web.Response:

@@ -151,7 +151,7 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
     try:
         config = configured(arguments)
     except ConfigError as error:
-        problems = "; ".join(str(problem) for problem in error.problems)
+        problems = "\n".join(str(problem) for problem in error.problems)
         return None, Finding(
             CONFIGURATION,
             ok=False,
@@ -165,6 +165,7 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
 
 def _show(finding: Finding, screen: Screen) -> None:
     mark, colour = _MARKS[finding.ok]
-    screen.line(f"{screen.paint(mark, colour)} {finding.check:<17}  {finding.message}")
+    message = finding.message.replace("\n", f"\n  {'':<17}  ")
+    screen.line(f"{screen.paint(mark, colour)} {finding.check:<17}  {message}")
     if finding.remedy:
         screen.line(f"  {'':<17}  {screen.paint('→', Colour.WARNING)} {finding.remedy}")

@@ -43,6 +43,9 @@ _FOR_VK = frozenset({
     "wstunnel-path-prefix", "wstunnel-timeout",
 })  # fmt: skip
 
+# Of the flags, in a sentence
+_SHOWN_FLAGS = 200
+
 # How the Virtual Kubelet's script for a full mesh begins. It runs the command that it is given in a network of its own.
 _MESH = "cat <<'EOFMESH' > $TMPDIR/mesh.sh"
 
@@ -110,6 +113,14 @@ def given_names(pod: Pod) -> list[tuple[str, str]]:
         for key, (prefix, slash, name) in split
         if name in (KNOWN if prefix + slash in _PREFIXES else FROM_VK if prefix + slash == _INTERLINK else ())
     ]
+
+
+def flags_note(pod: Pod) -> str:
+    """Where the options of sbatch stand that a pod asks for: for who reads that Slurm refused them."""
+    for prefix in _PREFIXES:
+        if flags := " ".join(pod.metadata.annotations.get(f"{prefix}flags", "").split()):
+            return f"the pod's annotation {prefix}flags says {flags[:_SHOWN_FLAGS]}"
+    return f"the annotation {_PREFIX}flags of a pod holds options of sbatch, and this one has none"
 
 
 def _either(given: Mapping[str, str], name: str) -> str:

@@ -221,6 +221,10 @@ _FOR_NOW = ("QOSMaxSubmitJobPerUserLimit", "AssocMaxSubmitJobLimit", "MaxSubmitJ
             "rate limit")  # fmt: skip
 
 
+# It goes into a pod's status, each time that is asked for
+_LONGEST_WORDS = 1000
+
+
 def classify_refusal(message: str) -> Refusal:
     """By Slurm's words: its exit code is 1 for all of them."""
     lower = message.lower()
@@ -237,6 +241,13 @@ def slurm_words(stderr: str) -> str:
     """What sbatch said, on one line and without its prefixes."""
     lines = (re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in stderr.split("\n"))
     return "; ".join(line for line in lines if line)
+
+
+def shortened(words: str) -> str:
+    """The beginning, and the end, where sbatch's own reason stands: a site's plugins may say pages before it."""
+    if len(words) <= _LONGEST_WORDS:
+        return words
+    return f"{words[: _LONGEST_WORDS // 2]} ... {words[-_LONGEST_WORDS // 2 :]}"
 
 
 # --- sinfo -----------------------------------------------------------------------------------------------------------

@@ -127,8 +127,17 @@ curl_config() {
     curl_option user-agent kube-probe/remote-slurm
     curl_option url "$scheme://$host:$port$path"
     for header; do
-        is_for_here "$header" && curl_option header "$header"
+        is_for_here "$header" && curl_option header "$(as_curl_writes "$header")"
     done
+}
+
+# It leaves a header without a value out, unless a semicolon says that it is meant; of these two, as on a kubelet, none
+# at all is.
+as_curl_writes() {
+    case ${1,,} in
+        'user-agent: ' | 'accept: ' | *': '?*) printf %s "$1" ;;
+        *) printf '%s;' "${1%': '}" ;;
+    esac
 }
 
 curl_option() {

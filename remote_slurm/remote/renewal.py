@@ -5,7 +5,7 @@ import contextlib
 import shlex
 from collections.abc import Sequence
 
-from remote_slurm.errors import Unreachable
+from remote_slurm.errors import RenewalFailed
 
 SECONDS = 60.0
 _SHOWN = 500
@@ -14,7 +14,7 @@ _SHOWN = 500
 async def renew(command: str, seconds: float = SECONDS) -> None:
     """Run the command on this machine; what it prints on standard output may be a key, and goes nowhere.
 
-    Raises Unreachable with the end of its standard error where it fails, or takes longer than `seconds`.
+    Raises RenewalFailed with the end of its standard error where it fails, or takes longer than `seconds`.
     """
     words = shlex.split(command)
     if not words:
@@ -24,13 +24,13 @@ async def renew(command: str, seconds: float = SECONDS) -> None:
         async with asyncio.timeout(seconds):
             _, said = await process.communicate()
     except TimeoutError:
-        raise Unreachable(f"BeforeConnect ({words[0]}) did not end within {seconds:g} s") from None
+        raise RenewalFailed(f"BeforeConnect ({words[0]}) did not end within {seconds:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
     if process.returncode:
-        raise Unreachable(f"BeforeConnect ({words[0]}) ended with exit code {process.returncode}{_shown(said)}")
+        raise RenewalFailed(f"BeforeConnect ({words[0]}) ended with exit code {process.returncode}{_shown(said)}")
 
 
 async def _start(words: Sequence[str]) -> asyncio.subprocess.Process:
@@ -40,7 +40,7 @@ async def _start(words: Sequence[str]) -> asyncio.subprocess.Process:
             *words, stdin=nothing, stdout=nothing, stderr=asyncio.subprocess.PIPE
         )
     except OSError as error:
-        raise Unreachable(f"BeforeConnect ({words[0]}) cannot be run: {error.strerror or error}") from error
+        raise RenewalFailed(f"BeforeConnect ({words[0]}) cannot be run: {error.strerror or error}") from error
 
 
 def _shown(said: bytes) -> str:

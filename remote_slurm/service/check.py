@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from remote_slurm.config import Config, ContainerRuntime, ImagePull
-from remote_slurm.errors import AuthenticationRefused, HostKeyRefused, RemoteFailed, SiteError, Unreachable
+from remote_slurm.errors import (
+    AuthenticationRefused,
+    HostKeyRefused,
+    RemoteFailed,
+    RenewalFailed,
+    SiteError,
+    Unreachable,
+)
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.dial import Link
 from remote_slurm.remote.probe import LoginShell, greeting, login_shell
@@ -30,13 +37,17 @@ _SLOW_LOGIN_SECONDS = 3.0
 _LITTLE_SPACE = "there is little space left: a pod whose files do not fit is refused"
 _LITTLE_SPACE_KIB = 1 << 20
 _CLOCK_SECONDS = 30.0
-_ANOTHER_WAY = (
-    "correct SSH.HostName and SSH.Port, or ask the site whether its firewall lets this machine in, or whether the way "
-    "is through another host (SSH.ProxyJump)"
+_ANOTHER_COMMAND = (
+    "correct SSH.BeforeConnect: the command runs on this machine, without a shell, as the account that the sidecar has"
 )
 _ANOTHER_KEY = (
     "set SSH.IdentityFile (and SSH.CertificateFile, where the site signs keys) to a private key without a passphrase "
     "that the site takes as the only factor"
+)
+_OF_THE_KEY = ("IdentityFile ", "CertificateFile ", "PassphraseFile ")
+_ANOTHER_FILE = (
+    "set SSH.IdentityFile to a private key, and SSH.CertificateFile and SSH.PassphraseFile, where they are needed, to "
+    "what belongs to it: files that this account can read"
 )
 
 
@@ -115,18 +126,30 @@ class Chain:
                 heard = await in_thread("check-address", greeting, host, port, ssh.connect_timeout)
                 answers.append(f"{host} port {port} answers as {heard}{' (ProxyJump)' if first else ''}")
             except Unreachable as error:
-                failures.append(str(error))
+                failures.append(f"{error}{' (ProxyJump)' if first else ''}")
         if not answers:
-            raise Breaks("; ".join(failures), _ANOTHER_WAY)
+            raise Breaks("; ".join(failures), self._another_way)
         await self._reach()
-        return Holds("; ".join(answers + failures), _ANOTHER_WAY if failures else "")
+        return Holds("; ".join(answers + failures), self._another_way if failures else "")
+
+    @property
+    def _another_way(self) -> str:
+        keys = (
+            "SSH.ProxyJump, SSH.HostName and SSH.Port" if self._config.ssh.proxy_jump else "SSH.HostName and SSH.Port"
+        )
+        return (
+            f"correct {keys}, or ask the site whether its firewall lets this machine in, or whether the way is through "
+            "another host (SSH.ProxyJump)"
+        )
 
     async def _reach(self) -> None:
         """The whole way, through jump hosts too; what is refused at its end is for the links that follow."""
         try:
             await self._connection.link()
+        except RenewalFailed as error:
+            raise Breaks(str(error), _ANOTHER_COMMAND) from error
         except Unreachable as error:
-            raise Breaks(str(error), _ANOTHER_WAY) from error
+            raise Breaks(str(error), self._another_way) from error
         except (HostKeyRefused, AuthenticationRefused):
             pass
 
@@ -150,16 +173,16 @@ class Chain:
         message, _, advice = str(self._refused).partition(": is the public key")
         methods = self._refused.methods
         if not advice:  # the key was not tried, or a second factor is asked for
-            cause, _, remedy = message.partition(": use ")
-            raise Breaks(cause, f"use {remedy}" if remedy else _ANOTHER_KEY)
+            raise Breaks(*_key_advice(message))
         if methods and "publickey" not in methods:
             raise Breaks(
                 f"{message}: the site accepts {', '.join(methods)}, and no keys",
                 "ask the site how a service may log in; a password or a second factor cannot be entered by one",
             )
+        account = "SSH.User or SSH.ProxyJump" if ssh.proxy_jump else "SSH.User"
         raise Breaks(
             f"{message}; the site accepts {', '.join(methods) or 'nothing that it would name'}",
-            f"correct SSH.User, or put what `ssh-keygen -y -f {ssh.identity_file}` prints into ~/.ssh/authorized_keys "
+            f"correct {account}, or put what `ssh-keygen -y -f {ssh.identity_file}` prints into ~/.ssh/authorized_keys "
             "of that account, or ask the site whether the account is open",
         )
 
@@ -272,6 +295,14 @@ class Chain:
             await self.site.run(":")
             times.append(time.monotonic() - began)
         return Holds(f"{statistics.median(times) * 1000:.0f} ms for one operation (median of {_ROUND_TRIPS})")
+
+
+def _key_advice(message: str) -> tuple[str, str]:
+    """What is wrong with the key, and the remedy: that stands in the sentence where a file is wrong in itself."""
+    if not message.startswith(_OF_THE_KEY):
+        return message, _ANOTHER_KEY
+    cause, _, remedy = message.partition(": ")
+    return cause, remedy or _ANOTHER_FILE
 
 
 async def _found(name: str, step: Step) -> Finding:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remote_slurm.config import Config
+from remote_slurm.domain.annotations import flags_note
 from remote_slurm.domain.logs import LogSlice
 from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.plan import plan_job
@@ -208,7 +209,9 @@ class Pods:
     def _begun(self, entry: Entry, request: CreateRequest) -> tuple[Submitting, asyncio.Task[None]]:
         try:
             self._may_submit()
-            return self._submissions.get(entry.pod) or self._submit(entry, self._payload(request))
+            return self._submissions.get(entry.pod) or self._submit(
+                entry, self._payload(request), flags_note(request.pod)
+            )
         except (Rejected, Superseded):
             self._entries.forget(entry.pod)
             raise
@@ -238,8 +241,8 @@ class Pods:
             warn(warning, pod=plan.full_name)
         return payload(plan, SCRIPTS, self._config)
 
-    def _submit(self, entry: Entry, payload: Payload) -> tuple[Submitting, asyncio.Task[None]]:
-        submitting = Submitting(entry, payload)
+    def _submit(self, entry: Entry, payload: Payload, note: str = "") -> tuple[Submitting, asyncio.Task[None]]:
+        submitting = Submitting(entry, payload, note)
         task = asyncio.create_task(self._submitted(submitting), name=f"submit {entry.pod}")
         self._submissions[entry.pod] = submitting, task
         self._bursts.count(len(self._submissions))

@@ -12,7 +12,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
 
 from remote_slurm.domain.payload import Payload
-from remote_slurm.domain.slurm import Refusal, classify_refusal, slurm_words
+from remote_slurm.domain.slurm import Refusal, classify_refusal, shortened, slurm_words
 from remote_slurm.errors import (
     AuthenticationRefused,
     HostKeyRefused,
@@ -58,10 +58,14 @@ class Patience:
 
 @dataclass(slots=True)
 class Submitting:
-    """A submission under way; `answer` is set once create can answer: the job id, or empty when it follows."""
+    """A submission under way; `answer` is set once create can answer: the job id, or empty when it follows.
+
+    `note` is what who reads that Slurm refused the pod should know besides.
+    """
 
     entry: Entry
     payload: Payload
+    note: str = ""
     answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def answered(self, job_id: str) -> None:
@@ -146,12 +150,14 @@ class Submitter:
     async def _refused(self, submitting: Submitting, words: str) -> float:
         entry = submitting.entry
         refusal = classify_refusal(words)
+        words = shortened(words)
         if refusal is Refusal.UNKNOWN:
             return await self._look(submitting, words)
         entry.stored = refusal is not Refusal.FOR_GOOD
         await self._withdraw(entry, keep_folder=entry.stored)
         if refusal is Refusal.FOR_GOOD:
-            raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}")
+            note = f" ({submitting.note})" if submitting.note else ""
+            raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}{note}")
         refuses = "refuses the job for now" if refusal is Refusal.FOR_NOW else "cannot be reached"
         entry.waits("Submitting", f"Slurm {refuses} and is asked again: {words}")
         warn(entry.waiting, pod=entry.name)

@@ -41,9 +41,9 @@ class Api:
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.ask("GET", path, **options)
 
-    async def send(self, method: str, path: str, body: bytes) -> Reply:
-        """A body as it is, whatever it is."""
-        headers = {"Content-Type": "application/json"}
+    async def send(self, method: str, path: str, body: bytes, **headers: str) -> Reply:
+        """A body as it is, whatever it is and whatever the headers say of it."""
+        headers = {"Content-Type": "application/json", **headers}
         async with (
             aiohttp.ClientSession(self.url) as session,
             session.request(method, path, data=body, headers=headers) as response,

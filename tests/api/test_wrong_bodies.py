@@ -1,6 +1,8 @@
 """Bodies of every wrong shape to every endpoint: a 4xx with one sentence, never a 500, never a traceback."""
 
+import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import pods as kubernetes
 import pytest
@@ -79,3 +81,41 @@ async def test_what_is_no_json_or_no_object(serve: Any, path: str, raw: bytes) -
         return
     assert 400 <= reply.status < 500, reply
     assert len(reply.text.splitlines()) == 1
+
+
+async def test_an_empty_body_is_called_so(serve: Any) -> None:
+    api: Api = await serve()
+    assert (await api.send("POST", "/create", b"")).text == "the body of POST /create is not JSON: it is empty"
+
+
+async def test_another_encoding_than_the_header_says(serve: Any) -> None:
+    api: Api = await serve()
+    reply = await api.send("POST", "/create", b"{}", **{"Content-Encoding": "gzip"})
+    sentence = "the body of POST /create cannot be read: it is no gzip, though Content-Encoding says so"
+    assert (reply.status, reply.text) == (400, sentence)
+
+
+async def test_a_body_whose_chunks_are_none(serve: Any) -> None:
+    api: Api = await serve()
+    reply = await raw(api, b"POST /create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    assert reply.split(b" ")[1] == b"400"
+
+
+async def test_another_method_or_path_names_the_right_ones(serve: Any) -> None:
+    api: Api = await serve()
+    wrong = await api.get("/create")
+    assert (wrong.status, wrong.text) == (405, "GET /create is not answered: ask with POST")
+    assert (await api.ask("PUT", "/delete")).text == "PUT /delete is not answered: ask with DELETE or POST"
+    unknown = await api.get("/logs")
+    assert unknown.status == 404
+    assert unknown.text.startswith("GET /logs is not answered here: the paths are /create, /delete, /getLogs, ")
+
+
+async def raw(api: Api, text: bytes) -> bytes:
+    """The first line that comes back."""
+    parts = urlsplit(api.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(text)
+    line = await reader.readline()
+    writer.close()
+    return line

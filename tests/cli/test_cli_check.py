@@ -73,6 +73,13 @@ def test_a_wrong_configuration(program: Program, tmp_path: Path) -> None:
     assert found["address"]["message"] == "not checked: needs configuration"
 
 
+def test_each_error_of_a_configuration_has_a_line(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("SSH: {HostName: h, User: u, IdentityFile: k}\nSidecarPrt: 1\nDefaultCPU: x\n")
+    lines = program("check", "--config", tmp_path / "wrong.yaml").stdout.splitlines()
+    assert "SidecarPrt (line 2)" in lines[0]
+    assert lines[1].split()[:3] == ["DefaultCPU", "(line", "3):"]
+
+
 def test_a_name_that_does_not_resolve(program_at: ProgramAt, site: Site) -> None:
     found = broken(program_at(site), "address", "--set", "SSH.HostName=hpc.invalid")
     assert "the name does not resolve" in found["message"]
@@ -82,6 +89,20 @@ def test_a_port_where_nobody_listens(program_at: ProgramAt, site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert "refused" in broken(program_at(site), "address", "--set", f"SSH.Port={port}")["message"]
+
+
+def test_a_jump_host_where_nobody_listens(program_at: ProgramAt, site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found = broken(program_at(site), "address", "--set", f"SSH.ProxyJump=me@127.0.0.1:{port}")
+    assert found["message"].endswith("(ProxyJump)")
+    assert found["remedy"].startswith("correct SSH.ProxyJump, ")
+
+
+def test_a_command_before_the_connection_that_fails(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "address", "--set", "SSH.BeforeConnect=/no/such/renewal --now")
+    assert found["message"] == "BeforeConnect (/no/such/renewal) cannot be run: No such file or directory"
+    assert found["remedy"].startswith("correct SSH.BeforeConnect: ")
 
 
 def test_a_port_where_something_else_listens(program_at: ProgramAt, site: Site) -> None:
@@ -127,6 +148,13 @@ def test_a_key_that_the_site_does_not_know(program_at: ProgramAt, site: Site, an
 def test_a_key_that_is_not_there(program_at: ProgramAt, site: Site) -> None:
     found = broken(program_at(site), "login", "--set", "SSH.IdentityFile=/nonexistent/key")
     assert found["message"] == "IdentityFile /nonexistent/key cannot be read (No such file or directory)"
+
+
+def test_a_file_that_is_wrong_has_its_own_remedy(program_at: ProgramAt, site: Site, another_key: Path) -> None:
+    another_key.chmod(0o666)
+    found = broken(program_at(site), "login", "--set", f"SSH.IdentityFile={another_key}")
+    assert found["message"].endswith("who could put their own key there")
+    assert found["remedy"] == f"chmod 600 {another_key}"
 
 
 def test_a_command_of_slurm_that_is_not_there(program_at: ProgramAt, site: Site) -> None:

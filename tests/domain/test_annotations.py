@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from podspec import pod, request
 
-from remote_slurm.domain.annotations import Annotations, read_annotations
+from remote_slurm.domain.annotations import Annotations, flags_note, read_annotations
 from remote_slurm.errors import Rejected
 
 OURS, OLD, VK = "slurm-job.vk.io/", "slurm-job.knoc.io/", "interlink.eu/"
@@ -123,3 +123,15 @@ def test_what_has_no_effect_is_told(given: dict[str, str], words: str) -> None:
 )
 def test_what_is_not_meant_for_us_is_not_told(given: dict[str, str]) -> None:
     assert annotations(given).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({OURS + "flags": "-p  short\n-t 5"}, "the pod's annotation slurm-job.vk.io/flags says -p short -t 5"),
+        ({OLD + "flags": "-p short"}, "the pod's annotation slurm-job.knoc.io/flags says -p short"),
+        ({}, "the annotation slurm-job.vk.io/flags of a pod holds options of sbatch, and this one has none"),
+    ],
+)
+def test_who_reads_that_slurm_refused_a_pod_learns_where_its_options_stand(given: dict[str, str], said: str) -> None:
+    assert flags_note(request(pod(annotations=given)).pod) == said

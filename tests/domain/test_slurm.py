@@ -19,6 +19,7 @@ from remote_slurm.domain.slurm import (
     parse_queue,
     pod_of_script,
     queue_command,
+    shortened,
     slurm_words,
 )
 
@@ -231,6 +232,15 @@ def test_slurms_sayings(saying: str, refusal: Refusal) -> None:
 )
 def test_what_sbatch_said_is_one_line(stderr: str, words: str) -> None:
     assert slurm_words(stderr) == words
+
+
+def test_a_plugins_pages_are_cut_in_the_middle() -> None:
+    reason = "Batch job submission failed: Unspecified error"
+    cut = shortened(f"This is the site's policy. {'Read it. ' * 500}{reason}")
+    assert cut.startswith("This is the site's policy. ")
+    assert cut.endswith(reason)
+    assert len(cut) < 1100
+    assert shortened(reason) == reason
 
 
 # --- sinfo ------------------------------------------------------------------------------------------------------------

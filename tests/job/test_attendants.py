@@ -244,6 +244,19 @@ def test_the_pods_own_headers_replace_ours(node: Node, answers: Answers) -> None
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("tool", ["openssl", "curl", "wget"])
+def test_a_header_without_a_value_is_sent_by_each_program(
+    node: Node, answers: Answers, certificate: Path, tool: str
+) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not on this machine")
+    answers.over_tls(certificate)
+    headers = words(["X-Empty: ", "X-One: 1"])
+    assert action(node, f"http_get https 127.0.0.1 {answers.server_port} / {headers}", tools(node, tool)) == (0, "")
+    [(_, sent)] = answers.asked
+    assert (sent.get("X-Empty"), sent["X-One"]) == ("", "1")
+
+
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (399, 0), (400, 1), (503, 1)])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_http_get(node: Node, answers: Answers, certificate: Path, scheme: str, status: int, code: int) -> None:

@@ -17,7 +17,7 @@ from ssh_server import Sshd, StartSshd, eventually, free_port, make_key, ssh_thr
 from tenacity import wait_fixed
 
 from remote_slurm.config import SSH
-from remote_slurm.errors import AuthenticationRefused, HostKeyRefused, NotSent, Unreachable
+from remote_slurm.errors import AuthenticationRefused, HostKeyRefused, NotSent, RenewalFailed, Unreachable
 from remote_slurm.remote.breaker import Pace
 from remote_slurm.remote.connection import Connection
 from remote_slurm.remote.renewal import renew
@@ -283,12 +283,12 @@ async def test_before_connect_renews_what_the_login_needs(sshd: Sshd, tmp_path: 
 )
 async def test_before_connect_that_fails_says_why(sshd: Sshd, command: str, sentence: str) -> None:
     async with connection_to(sshd.settings(BeforeConnect=command)) as connection:
-        with pytest.raises(Unreachable, match=sentence):
+        with pytest.raises(RenewalFailed, match=sentence):
             await connection.link()
 
 
 async def test_before_connect_that_hangs_is_ended() -> None:
-    with pytest.raises(Unreachable, match=r"did not end within 0\.2 s"):
+    with pytest.raises(RenewalFailed, match=r"did not end within 0\.2 s"):
         await renew("sleep 60", 0.2)
 
 
