@@ -26,13 +26,27 @@ def supervision_calls(start: Started, pod: Pod, runtime: Runtime | None, config:
     container = start.container
     yield from _restart_calls(container, pod)
     yield "termination_message", _message_file(start, runtime), container.termination_message_policy
-    probed = config.enable_probes
-    handlers = (container.lifecycle.post_start, container.lifecycle.pre_stop)
-    if any(map(needs_world, (*handlers, *(probe for _, probe in probes(container) if probed)))):
-        yield "world", *world(start, runtime)
+    yield from _world_calls(start, runtime, config)
     yield from hook_calls(container)
-    if probed:
+    if config.enable_probes:
         yield from probe_calls(container, environment(container, pod))
+
+
+def _world_calls(start: Started, runtime: Runtime | None, config: Config) -> Iterator[Call]:
+    """Also where nothing runs inside: a postStart and probes count from when the container's own command runs."""
+    container = start.container
+    hooks = container.lifecycle
+    from_start = [hooks.post_start, *(probe for _, probe in probes(container) if config.enable_probes)]
+    is_needed = any(map(needs_world, (*from_start, hooks.pre_stop)))
+    if not is_needed and not any(from_start):
+        return
+    try:
+        words = world(start, runtime)
+    except Rejected:
+        if is_needed:
+            raise
+        return  # they count from when the runtime was asked to start it
+    yield "world", *words
 
 
 def _message_file(start: Started, runtime: Runtime | None) -> str:

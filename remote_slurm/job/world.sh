@@ -34,7 +34,8 @@ end_entered() {
     done
 } 2>/dev/null
 
-# A runtime takes its time until the container's own command runs; there is nothing to join before.
+# A runtime takes its time until the container's own command runs, above all where it unpacks an image for each start: there
+# is nothing to join before, and what is said of hooks and probes counts from then, as on a kubelet.
 await_world() {
     local until=$((SECONDS + 300))
     [[ $joins == joined || $joins == entered ]] || return
@@ -42,6 +43,7 @@ await_world() {
         sleep 0.1
     done
     sleep 0.3  # a shell of the runtime's may stand there first, which has not read the variables yet
+    born=$SECONDS
 }
 
 # Where there is nothing to join or to enter, nobody can tell.

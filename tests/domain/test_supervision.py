@@ -41,13 +41,7 @@ WORLD = ("world", "alike", "on_node", "secret/env/main", "")
 @pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
 def test_a_probe_is_one_call(kind: str, probe: dict[str, Any], call: tuple[str, ...]) -> None:
     fields = {f"{kind}Probe": probe, "env": ENV, "ports": [{"name": "web", "containerPort": 8080}]}
-    expected = [*([WORLD] if "exec" in probe else []), ("probe", kind, *call)]
-    assert told(fields) == expected
-
-
-@pytest.mark.parametrize("probe", [{"grpc": {"port": 1}}, {"httpGet": {"port": 1, "scheme": "HTTPS"}}])
-def test_what_may_need_the_image_is_told_how_to_get_in(probe: dict[str, Any]) -> None:
-    assert told({"livenessProbe": probe})[0] == WORLD
+    assert told(fields) == [WORLD, ("probe", kind, *call)]
 
 
 HOOK_ONLY = {"sleep": {"seconds": 1}}
@@ -153,9 +147,24 @@ def test_singularity_joins_or_starts_another_container_by_the_same_words() -> No
     assert "--workdir" in words
 
 
-def test_where_there_is_no_single_container_to_get_into_it_is_refused() -> None:
+@pytest.mark.parametrize("inside", [EXEC, {"grpc": {"port": 1}}, {"httpGet": {"port": 1, "scheme": "HTTPS"}}])
+def test_where_there_is_no_single_container_to_get_into_it_is_refused(inside: dict[str, Any]) -> None:
+    """Also where the image may have to help."""
     with pytest.raises(Rejected, match="runs inside it, which cannot be done with podman-hpc"):
-        told({"lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": "podman-hpc"})
+        told({"readinessProbe": inside}, ON | {"ContainerRuntime": "podman-hpc"})
+
+
+@pytest.mark.parametrize("fields", [
+    {"lifecycle": {"postStart": HOOK_ONLY}},
+    {"lifecycle": {"postStart": {"httpGet": {"port": 1}}}},
+    {"startupProbe": {"tcpSocket": {"port": 1}}},
+])  # fmt: skip
+def test_what_counts_from_the_containers_start_is_told_how_to_see_that(fields: dict[str, Any]) -> None:
+    assert [call[1] for call in told(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "world"] == [
+        "joined"
+    ]
+    assert not [call for call in told(fields, ON | {"ContainerRuntime": "podman-hpc"}) if call[0] == "world"]
+    assert not [call for call in told({"lifecycle": {"preStop": HOOK_ONLY}}) if call[0] == "world"]
 
 
 # --- restarts, sidecars and messages ---------------------------------------------------------------------------------

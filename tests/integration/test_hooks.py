@@ -13,6 +13,20 @@ ENDS = "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"
 LOOK = "cat /tmp/mine >>$DIR/order; echo hook of $WHO >>$DIR/order"
 
 
+HEADER = {"name": "X-Hook", "value": "the hook"}
+OFTEN = {"periodSeconds": 1, "timeoutSeconds": 60}
+
+
+def asked_by_http(port: int, page: str, then: str = "exec sleep 600") -> Json:
+    """A container whose web server notes which hook has asked for the page /cgi-bin/`page`."""
+    note = "#!/bin/sh\\necho asked by $HTTP_X_HOOK >>$DIR/order; echo; echo fine\\n"
+    serves = (
+        f"mkdir -p /tmp/www/cgi-bin; cd /tmp/www/cgi-bin; printf '{note}' >{page}; chmod 755 {page}; "
+        f"PATH=/srv/images/busybox/bin:$PATH busybox httpd -p 127.0.0.1:{port} -h /tmp/www"
+    )
+    return sh("web", f"{serves}; {then}")
+
+
 def hooked(script: str, lifecycle: Json, **spec: Any) -> Json:
     env = [{"name": "WHO", "value": "it's me"}]
     return with_folder(sh("c", script, env=env, lifecycle=lifecycle), **spec)
@@ -38,6 +52,45 @@ def test_the_next_container_starts_once_a_post_start_is_over(served24: Serving) 
     after = with_folder(proxy, sh("after", "echo after >>$DIR/order; touch $DIR/done"))
     assert served24.vk.create(request(after)).until_over().phase == "Succeeded"
     assert in_folder(served24, after, "order").split() == ["begins", "over", "after"]
+
+
+def test_post_start_may_sleep(served22: Serving) -> None:
+    """As long as it does its container is Waiting, and the next one has not started."""
+    runs = "touch $DIR/up; until [ -e $DIR/after ]; do sleep 0.1; done"
+    short, long = (
+        with_folder(
+            sh("c", runs, lifecycle={"postStart": {"sleep": {"seconds": seconds}}}), sh("after", "touch $DIR/after")
+        )
+        for seconds in (1, 600)
+    )
+    over, sleeping = (served22.vk.create(request(each)) for each in (short, long))
+    assert over.until_over().phase == "Succeeded"
+    until_in_folder(served22, long, "up")
+    hooked = {"reason": "NotReady", "message": "its postStart hook is running"}
+    sleeping.until_true(lambda: sleeping.state("c").get("waiting") == hooked, "it waits for its hook")
+    assert in_folder(served22, long, "after") == ""
+    assert sleeping.state("after")["waiting"]["reason"] == "PodInitializing"
+    sleeping.delete()
+    served22.until_gone(long)
+
+
+def test_post_start_may_ask_by_http_and_its_container_ends_where_the_answer_is_no_success(served24: Serving) -> None:
+    """A native sidecar answers, which has started when its startup probe says so: a hook asks only once."""
+    port = free_port()
+    web = asked_by_http(port, "hook")
+    web |= {"restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": port}, "failureThreshold": 600} | OFTEN}
+    good, bad = ({"port": port, "path": path, "httpHeaders": [HEADER]} for path in ("/cgi-bin/hook", "/missing"))
+    a_pod = with_folder(
+        sh("good", "until [ -e $DIR/order ]; do sleep 0.1; done", lifecycle={"postStart": {"httpGet": good}}),
+        sh("bad", "exec sleep 600", lifecycle={"postStart": {"httpGet": bad}}),
+        init=(web,),
+    )
+    hooked = served24.vk.create(request(a_pod)).until_over()
+    assert hooked.exit_code("good") == 0
+    assert in_folder(served24, a_pod, "order") == "asked by the hook\n"
+    assert hooked.exit_code("bad") == 143
+    said = f"the postStart hook failed: http://127.0.0.1:{port}/missing answers with status 404"
+    assert hooked.terminated("bad")["message"] == said
 
 
 def test_a_hook_joins_the_container_that_runs(served24: Serving) -> None:
@@ -66,13 +119,9 @@ def test_pre_stop_comes_before_the_signal_when_a_pod_is_deleted(served: Serving)
 def test_pre_stop_may_ask_the_container_by_http(served24: Serving) -> None:
     """Its own web server, which runs what it is asked for."""
     port = free_port()
-    told = "#!/bin/sh\\necho asked by $HTTP_X_HOOK >>$DIR/order; echo; echo fine\\n"
-    serves = (
-        f"mkdir -p /tmp/www/cgi-bin; printf '{told}' >/tmp/www/cgi-bin/stop; chmod 755 /tmp/www/cgi-bin/stop; "
-        f"PATH=/srv/images/busybox/bin:$PATH busybox httpd -p 127.0.0.1:{port} -h /tmp/www"
-    )
-    ask = {"port": port, "path": "/cgi-bin/stop", "httpHeaders": [{"name": "X-Hook", "value": "the hook"}]}
-    a_pod = hooked(f"{serves}; touch $DIR/up; {ENDS}", {"preStop": {"httpGet": ask}})
+    web = asked_by_http(port, "stop", "touch $DIR/up; " + ENDS)
+    ask = {"port": port, "path": "/cgi-bin/stop", "httpHeaders": [HEADER]}
+    a_pod = with_folder(web | {"name": "c", "lifecycle": {"preStop": {"httpGet": ask}}})
     deleted = served24.vk.create(request(a_pod)).until_running("c")
     until_in_folder(served24, a_pod, "up")
     deleted.delete()

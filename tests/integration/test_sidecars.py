@@ -2,7 +2,7 @@
 
 from pods import request, sh
 from serving import Serving
-from shared_folder import in_folder, until_in_folder, with_folder
+from shared_folder import execute, in_folder, until_in_folder, with_folder
 
 
 def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(served: Serving) -> None:
@@ -29,6 +29,23 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
         "main ends",
         "side ends",
     ]
+
+
+def test_what_follows_a_native_sidecar_waits_for_its_startup_probe_and_its_restart(served24: Serving) -> None:
+    """Its first run fails before it has started, which is nobody's failure; the third look at the next one succeeds."""
+    side = "echo run >>$DIR/runs; [ $(wc -l <$DIR/runs) -ge 2 ] || exit 3; exec sleep 600"
+    look = "[ $(wc -l <$DIR/runs) -ge 2 ] && echo probe >>$DIR/order && [ $(wc -l <$DIR/order) -ge 3 ]"
+    startup = execute(look) | {"periodSeconds": 1, "timeoutSeconds": 60, "failureThreshold": 600}
+    a_pod = with_folder(
+        sh("main", "echo main >>$DIR/order"),
+        init=(
+            sh("side", side, restartPolicy="Always", startupProbe=startup),
+            sh("after", "echo after >>$DIR/order"),
+        ),
+    )
+    assert served24.vk.create(request(a_pod)).until_over().phase == "Succeeded"
+    assert in_folder(served24, a_pod, "order").split() == ["probe", "probe", "probe", "after", "main"]
+    assert in_folder(served24, a_pod, "runs").split() == ["run", "run"]
 
 
 def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(served22: Serving) -> None:

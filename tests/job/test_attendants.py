@@ -206,6 +206,21 @@ def test_the_first_probe_comes_after_its_delay(node: Node) -> None:
     assert record.finished - record.started >= 1
 
 
+def test_the_delay_of_a_probe_counts_from_the_start_of_the_containers_own_command(node: Node) -> None:
+    """The runtime, which is played here, takes its time before: where it unpacks an image, that may be minutes."""
+    podman = node.root / "podman"
+    podman.write_text("#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; esac\n")
+    podman.chmod(0o755)
+    calls = [
+        f"podman=({podman})\nworld entered {podman} exec",
+        "SECONDS=1000 born=1000",
+        "(sleep 1.1; touch up) &",
+        "await_world",
+        'say "$((born > 1000))"',
+    ]
+    assert node.run("\n".join(calls)).output == "remote-slurm: 1\n"
+
+
 def test_a_probe_that_hangs_ends_with_its_container(node: Node) -> None:
     calls = f"world alike\nprobe readiness 0 1 300 1 1 '' {here('touch probed; sleep 300')}\n"
     assert node.run(f"{calls}container main {sh('until [ -e probed ]; do sleep 0.05; done; exit 4')}").code == 4
