@@ -91,3 +91,12 @@ def shown(site: Site, watched: Watched) -> dict[str, str]:
 )
 def test_slurm_has_understood(jobs: dict[str, dict[str, str]], name: str, expected: dict[str, str]) -> None:
     assert {key: jobs[name].get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [("--bogus", "unrecognized option '--bogus'"), ("--time=soon", "Invalid --time specification")],
+)
+def test_a_flag_that_sbatch_cannot_take_is_refused_in_its_words(served: Serving, flags: str, words: str) -> None:
+    refused = served.vk.refused(request(pod(sh("c", "true"), flags=flags)))
+    assert (refused.status, words in refused.text) == (422, True)

@@ -122,6 +122,21 @@ def test_an_sbatch_that_is_killed_is_an_attempt_and_the_next_pod_goes_on(account
     assert account.jobs() == ["101", "102"]
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "outcome"),
+    [
+        (255, "sbatch: unrecognized option '--bogus'", "failed ns-a 255"),
+        (255, "Connection to slurm.example.org closed by remote host.", "attempted ns-a"),  # sbatch is a wrapper of ssh
+        (137, "sbatch: error: slurm_job_submit: still there", "attempted ns-a"),
+    ],
+)
+def test_what_sbatch_does_not_like_about_an_option_is_a_no_for_certain(
+    account: Account, code: int, words: str, outcome: str
+) -> None:
+    account.refuse(words, code)
+    assert told(account.submit(*convoy("ns-a"))) == [f"said ns-a {words}", outcome]
+
+
 def test_pods_whose_turn_does_not_come_in_time_are_safe_and_asked_for_again_without_their_files(
     account: Account,
 ) -> None:

@@ -96,8 +96,7 @@ call_sbatch() {
     else
         [ -z "$out" ] || printf '%s\n' "$out" >>"$err"
         tell_words <"$err"
-        # accepted without telling the id, or killed on the way: nobody knows
-        if [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; then
+        if is_unknown; then
             reply "attempted $pod"
         else
             { printf '%s\n' "$code" && cat "$err"; } >"$incoming.failed" &&
@@ -105,6 +104,12 @@ call_sbatch() {
             reply "failed $pod $code"
         fi
     fi
+}
+
+# Accepted without telling the id, or killed on the way: nobody knows. sbatch itself ends with 255 where it does not like an
+# option, and so does the ssh of a wrapper that has lost its connection.
+is_unknown() {
+    [ "$code" -eq 0 ] || { [ "$code" -gt 128 ] && ! { [ "$code" -eq 255 ] && grep -q '^sbatch: ' "$err"; }; }
 }
 
 tell_words() {
