@@ -8,7 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from remote_slurm.cli.credentials import add_credential_options
-from remote_slurm.config import Config, load_config
+from remote_slurm.config import Config, config_path, load_config
+from remote_slurm.domain.soundness import unsound
+from remote_slurm.errors import ConfigError
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,10 @@ def add_output_option(parser: argparse.ArgumentParser, what: str = "") -> None:
 
 def configured(arguments: argparse.Namespace) -> Config:
     """The configuration that the arguments name. Raises ConfigError."""
-    return load_config(arguments.config, os.environ, arguments.set)
+    config = load_config(arguments.config, os.environ, arguments.set)
+    if problems := unsound(config):
+        raise ConfigError(str(config_path(arguments.config, os.environ)), problems)
+    return config
 
 
 def url(text: str) -> str:

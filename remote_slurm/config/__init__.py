@@ -12,7 +12,7 @@ Nothing here looks at the files that a configuration names, at the network or at
 
 from remote_slurm.config.exposure import Watch
 from remote_slurm.config.identity import Identity, OwnSSH
-from remote_slurm.config.load import load_config
+from remote_slurm.config.load import config_path, load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
 from remote_slurm.config.policy import Policy
 from remote_slurm.config.ssh import SSH, JumpHost
@@ -37,5 +37,6 @@ __all__ = [
     "TaintEffect",
     "UnsupportedVolumes",
     "Watch",
+    "config_path",
     "load_config",
 ]

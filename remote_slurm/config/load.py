@@ -28,7 +28,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], overrides: Sequen
     The environment wins over the file, and overrides (`KEY=VALUE`, from `--set`) over both. Relative local
     paths start at the file's folder, wherever they are given. Raises ConfigError with every problem at once.
     """
-    path, hint = _choose(path, environ)
+    path, hint = config_path(path, environ), _hint(path, environ)
     layers = Layers()
     layers.lay_file(_read(path, hint))
     layers.lay_environment(environ)
@@ -44,12 +44,17 @@ def load_config(path: Path | None, environ: Mapping[str, str], overrides: Sequen
     return config
 
 
-def _choose(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, str]:
+def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    """The file that is read where `path` is given, or none is."""
+    return path or Path(environ.get("SLURMCONFIGPATH") or DEFAULT_PATH)
+
+
+def _hint(path: Path | None, environ: Mapping[str, str]) -> str:
     if path is not None:
-        return path, ""
+        return ""
     if environ.get("SLURMCONFIGPATH"):
-        return Path(environ["SLURMCONFIGPATH"]), " (SLURMCONFIGPATH names it)"
-    return DEFAULT_PATH, ": name yours with --config FILE or in SLURMCONFIGPATH"
+        return " (SLURMCONFIGPATH names it)"
+    return ": name yours with --config FILE or in SLURMCONFIGPATH"
 
 
 def _read(path: Path, hint: str) -> Document:

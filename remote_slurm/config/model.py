@@ -479,6 +479,9 @@ class Config(Block):
                     "one of them another SSH.User or DataRootFolder, or make them one"
                 )
             seen[place] = name
+        nobody = [name for name, each in identities.items() if not each.namespaces and not each.service_accounts]
+        if nobody:
+            raise ValueError(f"no pod can be for {', '.join(nobody)}: give each of them Namespaces or ServiceAccounts")
         return identities
 
     @field_validator("tls")

@@ -12,6 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from remote_slurm.config.places import IN_CLUSTER
 from remote_slurm.domain.bulletins import Bulletin
 from remote_slurm.domain.pod import ConfigMap, Metadata, Secret
@@ -111,14 +113,24 @@ def _connected(kubeconfig: Path) -> Any:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             config.load_kube_config(str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError, TypeError) as error:
-        why = " ".join(str(error).split())
+    except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise NoCredentials(
-            f"CUSTOMKUBECONF {kubeconfig} cannot be used: {why}; name a kubeconfig, or in-cluster for the service "
-            "account of the sidecar's own pod"
+            f"CUSTOMKUBECONF {kubeconfig} cannot be used: {_complaint(kubeconfig, error)}; name a kubeconfig, or "
+            "in-cluster for the service account of the sidecar's own pod"
         ) from error
     settings.retries = False
     return client.ApiClient(settings)
+
+
+def _complaint(kubeconfig: Path, error: Exception) -> str:
+    """The library calls a file that is not there an invalid one, and stumbles over what is no block of keys."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    if isinstance(error, TypeError | AttributeError | UnicodeDecodeError | yaml.YAMLError):
+        return "it is no kubeconfig"
+    if str(kubeconfig) != IN_CLUSTER and not kubeconfig.exists():
+        return "it does not exist"
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _event(client: Any, pod: Metadata, bulletin: Bulletin) -> Any:

@@ -280,6 +280,7 @@ WRONG = [
     ("TLS", "{ClientCAFile: /ca}", "needs TLS.CertFile and TLS.KeyFile"),
     ("TLS", "{Certfile: /c}", "is not a known key: did you mean CertFile?"),
     ("Identities", "{a: {}, b: {}}", "a and b have the same account and folder at the site (hpcuser, .interlink/jobs)"),
+    ("Identities", "{a: {Account: x}}", "no pod can be for a: give each of them Namespaces or ServiceAccounts"),
     ("Identities", "{'a/b': {}}", "must be named by letters, digits"),
     ("Identities", "{a: {ServiceAccounts: [lab]}}", "must be namespace/name of a service account"),
     ("Policy", "{ForbiddenFlags: [--qos=x]}", "must be the name of an option of sbatch, such as qos or -p"),

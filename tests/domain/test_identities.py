@@ -89,7 +89,7 @@ def test_what_an_identity_has_for_itself_and_what_it_shares() -> None:
 
 def test_a_key_of_its_own_brings_no_certificate_of_the_other() -> None:
     base = {"HostName": "h", "User": "u", "IdentityFile": "/k", "CertificateFile": "/k-cert.pub"}
-    own = {"User": "alice", "IdentityFile": "/alice"}
-    settings = config(SSH=base, Identities={"a": {"SSH": own}, "b": {"SSH": {"User": "bob"}}})
+    alice = {"Namespaces": ["a"], "SSH": {"User": "alice", "IdentityFile": "/alice"}}
+    settings = config(SSH=base, Identities={"a": alice, "b": {"Namespaces": ["b"], "SSH": {"User": "bob"}}})
     assert settings.accounts["a"].ssh.certificate_file is None
     assert settings.accounts["b"].ssh.certificate_file == Path("/k-cert.pub")
