@@ -1,5 +1,6 @@
 """Images of registries: pulled once per site, when the policy says so, with whose login; at a real registry."""
 
+import secrets
 import shlex
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pods import Json, pod, request, sh
+from pods import Json, key, pod, request, sh
 from registry import Registry
 from serving import Serve, Serving, wait_until
 from sidecar import Sidecar
@@ -134,6 +135,37 @@ def test_an_image_that_nobody_used_for_long_leaves_the_cache(served: Serving, re
     assert served.vk.create(marked(new)).until_over().log("c").endswith("new")
     wait_until(lambda: not unused & cached(served), "it has left the cache")
     assert served.vk.create(marked(old)).until_over().log("c").endswith("old")
+
+
+def large(uri: str, script: str = "true", **spec: Any) -> Json:
+    """A pod of an image that is pulled only where it is not there."""
+    return request(pod(sh("c", script, image=uri, imagePullPolicy="IfNotPresent"), **spec))
+
+
+def test_when_the_cache_is_too_large_the_image_that_was_not_used_for_longest_leaves_it(
+    site: Site, serve: Serve, registry: Registry
+) -> None:
+    served = serve(site, ImageCacheSize="15Mi", RuntimeEnvironment={"APPTAINER_NOHTTPS": "1"})
+    first, second, third = (
+        registry.push(f"large/{name}:1", mark=f"{name}\n{secrets.token_hex(5 << 20)}")  # 5 MiB, however it is packed
+        for name in ("first", "second", "third")
+    )
+    waiting = sh("wait", "until [ -e /go/now ]; do sleep 0.1; done", image=BUSYBOX)
+    waiting["volumeMounts"] = [{"name": "go", "mountPath": "/go"}]
+    served.vk.create(large(first)).until_over()
+    before = cached(served)
+    starts_late = {"initContainers": [waiting], "volumes": [{"name": "go", "emptyDir": {}}]}
+    late = served.vk.create(large(second, "head -n 1 /mark", **starts_late)).until_running("wait")
+    unused = cached(served) - before
+    assert len(unused) == 1
+    served.vk.create(large(first)).until_over()
+    assert cached(served) == before | unused
+    served.vk.create(large(third)).until_over()
+    wait_until(lambda: not unused & cached(served), "the second one has left the cache")
+    assert len(cached(served)) == 2
+    assert before < cached(served)
+    site.exec(f"touch {served.root}/{key(late.pod)}/volumes/go/now")
+    assert late.until_over().log("c").endswith("second\n")  # what a pod began with stays its own
 
 
 def test_the_policy_decides_whether_the_registry_is_asked_again(served: Serving, registry: Registry) -> None:
