@@ -56,7 +56,7 @@ class Registry:
 
     def push(self, name: str, *, entrypoint: list[str] | None = None, mark: str = "", **config: Any) -> str:
         """An image `name:tag` with `mark` in its file /mark; the URI to pull it by. A later push moves the tag."""
-        layers = [gzip.compress(self.rootfs, mtime=0), gzip.compress(_tar("mark", mark.encode()), mtime=0)]
+        layers = [gzip.compress(self.rootfs, mtime=0), gzip.compress(_layer(mark.encode()), mtime=0)]
         settings = {"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"], "Entrypoint": entrypoint, **config}
         described = {
             "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -181,11 +181,17 @@ def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _tar(name: str, content: bytes) -> bytes:
+def _layer(mark: bytes) -> bytes:
+    """The file /mark, and as in most images a folder that belongs to a user of its own."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        member.mode = 0o644
-        tar.addfile(member, io.BytesIO(content))
+        for name, kind, owner, mode, content in (
+            ("mark", tarfile.REGTYPE, 0, 0o644, mark),
+            ("app", tarfile.DIRTYPE, 1000, 0o700, b""),
+            ("app/data", tarfile.REGTYPE, 1000, 0o600, b"of the app"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.mode, member.size = kind, mode, len(content)
+            member.uid = member.gid = owner
+            tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

@@ -6,12 +6,19 @@
 from importlib.resources import files
 
 _RUNNER = (
-    "runner", "node", "annotations", "images", "tsocks", "fresh", "supervise", "restarts", "messages",
+    "runner", "node", "annotations", "images", "storage", "tsocks", "fresh", "supervise", "restarts", "messages",
     "sidecars", "world", "actions", "hooks", "probes",
 )  # fmt: skip
-RUNNER = b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in _RUNNER)
+_PULL = ("storage", "pull")
+
+
+def _joined(names: tuple[str, ...]) -> bytes:
+    return b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in names)
+
+
+RUNNER = _joined(_RUNNER)
 RANK = (files(__name__) / "rank.sh").read_bytes()
 APART = (files(__name__) / "apart.sh").read_bytes()
 CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")
-PULL = (files(__name__) / "pull.sh").read_bytes()
+PULL = _joined(_PULL)
 SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK, "pull.sh": PULL, "apart.sh": APART}

@@ -4,7 +4,7 @@
 #
 #   runtime_environment CACHE     where the runtime keeps what is its own
 #   images RETRIES NAME...        bring what the file `images` names into the cache; the containers wait for it
-#   podman_storage PROGRAM...     a storage for this job alone, where podman unpacks images
+#   podman_storage PROGRAM...     a storage for this job alone, where podman unpacks images: see storage.sh
 #   enroot_storage                likewise
 #
 # And of the next container:
@@ -103,23 +103,16 @@ make_of_image() {
 
 podman=()
 
-# One storage for each job: they would disturb each other's, above all on a file system that nodes share. Without ids of
-# their own for the users in an image (subuid), all files belong to the account.
 podman_storage() {
     podman=("$@")
-    local folder=$PWD/scratch/.podman driver=${STORAGE_DRIVER:-overlay} run
+    local folder=$PWD/scratch/.podman run
     mkdir -p "$folder"
     if ! run=$(mktemp -d "$shm/remote-slurm-$SLURM_JOB_ID-XXXXXX" 2>/dev/null); then
         run=$folder/run
         mkdir "$run"
     fi
     leftovers+=("$run")
-    export XDG_RUNTIME_DIR=$run PODMAN_IGNORE_CGROUPSV1_WARNING=1
-    export CONTAINERS_STORAGE_CONF=$folder/storage.conf CONTAINERS_CONF_OVERRIDE=$folder/containers.conf
-    printf '[engine]\ntmp_dir = "%s"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n' "$run/tmp" \
-        >"$CONTAINERS_CONF_OVERRIDE"
-    storage_conf "$folder/storage" "$driver" >"$CONTAINERS_STORAGE_CONF"
-    "${podman[@]}" info >/dev/null 2>&1 || storage_conf "$folder/storage" vfs >"$CONTAINERS_STORAGE_CONF"
+    open_storage "$folder" "$run" "${podman[@]}"
     watch_podman
 }
 
@@ -128,13 +121,11 @@ podman_storage() {
 watch_podman() {
     # shellcheck disable=SC2016 # the inner shell's own variables
     (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done
-        [ ! -s "$CONTAINERS_STORAGE_CONF" ] || exec "$@"' "$$" \
+        [ -s "$CONTAINERS_STORAGE_CONF" ] || exit
+        "$@"
+        kill -KILL "$(cat "$XDG_RUNTIME_DIR/libpod/tmp/pause.pid")"
+        rm -rf "$XDG_RUNTIME_DIR"' "$$" \
         "${podman[@]}" rm --all --force --time 0 </dev/null >/dev/null 2>&1 &)
-}
-
-storage_conf() {
-    printf '[storage]\ndriver = "%s"\ngraphroot = "%s"\nrootless_storage_path = "%s"\n' "$2" "$1" "$1"
-    printf '[storage.options.%s]\nignore_chown_errors = "true"\n' overlay vfs
 }
 
 podman_image() {
@@ -167,8 +158,7 @@ end_podman() {
 close_storage() {
     ((${#podman[@]})) || return
     end_podman --all
-    # what belongs to ids that are not the account's own
-    "${podman[@]}" unshare rm -rf "$PWD/scratch/.podman/storage" 2>/dev/null
+    remove_storage "$PWD/scratch/.podman" "${podman[@]}"
 }
 
 # --- enroot ----------------------------------------------------------------------------------------------------------

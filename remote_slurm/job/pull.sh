@@ -147,7 +147,10 @@ pull() {
 }
 
 end_pull() {
-    [ -z "${puller-}" ] || end_tree "$puller"
+    if [ -n "${puller-}" ]; then
+        end_tree "$puller"
+        wait "$puller"  # it may have to clear away
+    fi
     rm -rf "$part" "$log" "$part".*
     release "$key"
 }
@@ -202,17 +205,28 @@ marked() {  # FILE WORDS...
 # Podman's storage is for one node; what is kept is an archive, which it unpacks where it is used.
 archived() {  # FILE NAME PODMAN...
     archive=$1 source=$2
+    store=$temporary/.$key.part.$me.store
     shift 2
-    unchanged "$@" && return
-    store=$archive.store
-    mkdir -p "$store"
-    "$@" --root "$store/root" --runroot "$store/run" pull --quiet "$source" >"$store/id" &&
-        "$@" --root "$store/root" --runroot "$store/run" save --quiet --format oci-archive --output "$archive" \
-            "$(tail -n 1 "$store/id")"
+    trap 'remove_storage "$store" "$@"; exit 143' TERM
+    mkdir -p "$store/run" || return
+    show_logins
+    open_storage "$store" "$store/run" "$@"
+    unchanged "$@" || saved "$@"
     code=$?
-    rm -rf "$store" 2>/dev/null || { chmod -R u+rwX "$store" && rm -rf "$store"; } 2>/dev/null
-    [ "$code" -eq 0 ] && mv -f "$archive.manifest" ".$key.manifest" 2>/dev/null
+    remove_storage "$store" "$@"
     return "$code"
+}
+
+# Those of `podman login` lie where a storage of its own does not look.
+show_logins() {
+    own=${XDG_RUNTIME_DIR-}/containers/auth.json
+    [ -n "${REGISTRY_AUTH_FILE-}" ] || [ ! -s "$own" ] || export REGISTRY_AUTH_FILE="$own"
+}
+
+saved() {
+    "$@" pull --quiet "$source" >"$store/id" &&
+        "$@" save --quiet --format oci-archive --output "$archive" "$(tail -n 1 "$store/id")" || return
+    mv -f "$archive.manifest" ".$key.manifest" 2>/dev/null || :
 }
 
 # The registry is asked for the manifest, which is small. Of an image for one platform, podman (5.4) tells it in an error.

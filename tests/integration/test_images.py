@@ -145,9 +145,9 @@ def large(uri: str, script: str = "true", **spec: Any) -> Json:
 def test_when_the_cache_is_too_large_the_image_that_was_not_used_for_longest_leaves_it(
     site: Site, serve: Serve, registry: Registry
 ) -> None:
-    served = serve(site, ImageCacheSize="15Mi", RuntimeEnvironment={"APPTAINER_NOHTTPS": "1"})
+    served = serve(site, ImageCacheSize="8Mi", RuntimeEnvironment={"APPTAINER_NOHTTPS": "1"})
     first, second, third = (
-        registry.push(f"large/{name}:1", mark=f"{name}\n{secrets.token_hex(5 << 20)}")  # 5 MiB, however it is packed
+        registry.push(f"large/{name}:1", mark=f"{name}\n{secrets.token_hex(2 << 20)}")  # 2 MiB, however it is packed
         for name in ("first", "second", "third")
     )
     waiting = sh("wait", "until [ -e /go/now ]; do sleep 0.1; done", image=BUSYBOX)
