@@ -34,6 +34,8 @@ _NOT_STARTED = "not started"
 # What runner.sh records of a container that ended after its job had been told to stop
 STOPPED = "the job was told to stop"
 
+_INITIALIZING = "PodInitializing"
+
 _END = {
     JobState.BOOT_FAIL: "the node failed to boot",
     JobState.CANCELLED: "the job was cancelled",
@@ -95,7 +97,19 @@ def _states(pod: Pod, view: PodView) -> dict[str, dict[str, Any]]:
     """By the name of each container that is reported."""
     every, local = [*_reported_init(pod), *pod.spec.containers], local_names(pod)
     states = {each.name: _state(each, view) for each in every if each.name not in local}
+    _tell_of_sidecar(pod, states, view)
     return states | _local_states(pod, local, states, view) if local else states
+
+
+def _tell_of_sidecar(pod: Pod, states: dict[str, dict[str, Any]], view: PodView) -> None:
+    """Why others have not started yet, where that is a native sidecar, which no status shows."""
+    begun = [container for container in pod.spec.init_containers if container.name in view.records]
+    if not begun or begun[-1].restart_policy != "Always":
+        return
+    record = view.records[begun[-1].name]
+    for state in states.values():
+        if record.phase is ContainerPhase.WAITING and state.get("waiting", {}).get("reason") == _INITIALIZING:
+            state["waiting"]["message"] += f"; sidecar {record.container} comes first: {record.message}"
 
 
 def _local_states(
@@ -260,7 +274,7 @@ def _waiting(view: PodView) -> dict[str, str]:
         return {"reason": reason_word(job) or "Pending", "message": pending_message(job)}
     if view.records:
         return {
-            "reason": "PodInitializing",
+            "reason": _INITIALIZING,
             "message": f"job {job.id} runs; this container has not started yet",
         }
     return {"reason": "ContainerCreating", "message": f"job {job.id} is {job.state.value.lower()}"}

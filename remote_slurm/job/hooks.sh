@@ -160,7 +160,8 @@ heed() {
     unheeded=$recording
     [[ -n $under_way && -z $unheeded ]] || return
     local news grace_left
-    if [[ -z $unhealthy && -s $life.end ]]; then
+    # who is told to stop anyway may well answer no probe any more
+    if [[ -z $stopping$unhealthy && -s $life.end ]]; then
         read -r grace_left unhealthy <"$life.end"
         [[ -e $life.hopeless ]] && hopeless=yes
         end_container "$grace_left"

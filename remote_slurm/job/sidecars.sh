@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
-# Native sidecars: started in their place among the init containers, ended after the last container, in reverse order.
+# Native sidecars: started in their place among the init containers, ended after the last container, in reverse order. All of
+# them share one grace period, as on a kubelet.
 #
 #   sidecar_container NAME COMMAND...   goes on once it has started: its postStart and its startup probe are over
 
@@ -26,12 +27,17 @@ is_sidecar() {
     [[ " ${sidecars[*]} " == *" $1 "* ]]
 }
 
-# Their exit codes are nobody's failure.
+# Their exit codes are nobody's failure. When the pod is over, they are told to end, and that is no stop of the pod.
 end_sidecars() {
     local index
+    [[ -e .stopping ]] || printf '%(%s)T\n' -1 >.runner/over
     for ((index = ${#sidecars[@]} - 1; index >= 0; index--)); do
         kill -TERM "${sidecars[index]}" 2>/dev/null
         await "${sidecars[index]}"
         record_missing_end "${sidecar_names[index]}"
     done
+}
+
+was_stopped() {
+    [[ -n $stopping && ! -e .runner/over ]]
 }

@@ -99,7 +99,7 @@ run_once() {
     let_next_start
     read_message
     # Kubernetes would take 0 for success, and it was told to stop
-    [[ -n $stopping$unhealthy ]] && ((code == 0)) && code=143
+    ((code == 0)) && { [[ -n $unhealthy ]] || was_stopped; } && code=143
     ((code > 128 && code < 193)) && signal=$((code - 128))
     if [[ -n $unhealthy ]]; then
         reason=Unhealthy
@@ -109,7 +109,7 @@ run_once() {
 
 # Who waits to be started again is told to stop as well.
 end_message() {
-    [[ -n $stopping ]] || return
+    was_stopped || return
     ((code == 0)) && code=143 && signal=15
     message="${message:+$message; }$(why_stopped)"
 }
@@ -119,7 +119,7 @@ stop_container() {
     interrupted=yes
     stopping=yes
     # a sidecar, whose turn comes later, has what is left of the grace period
-    read -r asked 2>/dev/null <.stopping
+    read -r asked 2>/dev/null <.runner/over || read -r asked 2>/dev/null <.stopping
     printf -v time '%(%s)T' -1
     [[ -n $asked ]] && left=$((asked + grace - time))
     ((left < 2)) && left=$((grace < 2 ? grace : 2))

@@ -50,6 +50,17 @@ def test_a_record_of_a_container_that_runs_more_than_once(line: str, expected: R
     assert parse_records(f"{line}\n") == [expected]
 
 
+def test_who_waits_for_a_native_sidecar_says_so_since_no_status_shows_that() -> None:
+    side = parse_pod(pod(container("c"), initContainers=[container("s", restartPolicy="Always")]), "status")
+    backs_off = Record(KEY, "s", ContainerPhase.WAITING, 1, 0, 0, 0, "back-off 20s", reason="CrashLoopBackOff")
+    for told, behind in ((backs_off, "; sidecar s comes first: back-off 20s"), (record(ContainerPhase.RUNNING), "")):
+        answer = pod_status(side, PodView(Job("7", JobState.RUNNING), {"s": told}))
+        assert answer["containers"][0]["state"]["waiting"] == {
+            "reason": "PodInitializing", "message": f"job 7 runs; this container has not started yet{behind}"
+        }  # fmt: skip
+        assert answer["initContainers"] == []
+
+
 def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> None:
     waits = record(ContainerPhase.WAITING, number=4, reason="NotReady")
     for order in ((waits, record(ContainerPhase.RUNNING)), (record(ContainerPhase.RUNNING), waits)):

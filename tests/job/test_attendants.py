@@ -136,6 +136,19 @@ def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_
     assert job.end().code == 143
 
 
+def test_a_probe_that_fails_while_the_container_is_told_to_end_is_no_reason(node: Node) -> None:
+    """Who closes its port first when it is asked to end is not unhealthy."""
+    calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('[ ! -e closed ] || { touch probed; exit 1; }')}\n"
+    ends = "touch closed; until [ -e probed ]; do sleep 0.05; done; sleep 0.5; exit 5"
+    job = node.start(
+        f"{calls}container main {sh(f'trap {quote(ends)} TERM; echo ready; while :; do sleep 0.05; done')}"
+    )
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 5
+    assert node.ended("main").message == "the job was told to stop"
+
+
 def test_without_a_policy_it_has_failed(node: Node) -> None:
     calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
     assert node.run(f"{calls}container main {sh('trap exit TERM; while :; do sleep 0.05; done')}").code == 143

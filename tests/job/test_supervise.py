@@ -175,6 +175,25 @@ def test_a_sidecar_has_what_the_containers_left_of_the_grace_period(node: Node) 
     assert ended.finished - node.ended("main").finished < 10
 
 
+def test_sidecars_share_one_grace_period_also_when_the_containers_have_ended_by_themselves(node: Node) -> None:
+    """The second one, which is told first, takes all of it; two seconds are left for the first, as on a kubelet."""
+    stubborn = "trap ': >>$0.told' TERM; until [ -e $0.told ]; do sleep 0.05; done; while :; do echo; sleep 0.1; done"
+    calls = [f"sidecar_container {name} sh -c {quote(stubborn)} {name}" for name in ("one", "two")]
+    up = sh("until [ -s logs/one.up ]; do sleep 0.05; done")
+    calls[0] = f"sidecar_container one sh -c {quote('echo >logs/one.up; ' + stubborn)} one"
+    job = node.start("\n".join([*calls, f"container main {up}"]), grace=6)
+    assert job.end().code == 0
+    assert [node.ended(name).exit_code for name in ("one", "two")] == [137, 137]
+    assert len(node.log("one")) < 40  # at ten a second, in two seconds
+
+
+def test_a_sidecar_that_ends_when_the_pod_is_over_was_not_stopped(node: Node) -> None:
+    side = sh("trap 'exit 0' TERM; touch up; while :; do sleep 0.05; done")
+    job = node.start(f"sidecar_container side {side}\ncontainer main {sh('until [ -e up ]; do sleep 0.05; done')}")
+    assert job.end().code == 0
+    assert (node.ended("side").exit_code, node.ended("side").message) == (0, "")
+
+
 # --- what it says of its own end --------------------------------------------------------------------------------------
 
 LONG = "x" * 5000
