@@ -1,7 +1,7 @@
 """Several accounts at a site, one of which is not reached yet: what may be there is neither invented nor forgotten."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 
 import pytest
 from faithful_site import Account, Line, SlurmJob
@@ -17,9 +17,9 @@ from remote_slurm.service.pods import Pods
 
 
 class Moved:
-    """A pod that runs as alice; by the configuration of today it would be bob's."""
+    """A pod that runs as alice; by the configuration of today it would be bob's. `names` are all that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] = ("bob", "alice")) -> None:
         self.loop = VirtualLoop()
         self.pod = pod(sh("c", "sleep 100"))
         self.pod["metadata"]["annotations"]["JobID"] = "101"
@@ -34,7 +34,7 @@ class Moved:
         identities = {"bob": Identity(namespaces=("default",)), "alice": Identity(namespaces=("other",))}
         config = CONFIG.model_copy(update={"identities": identities})
         self.accounts = Accounts(
-            {name: Pods(line, config, Disk(), clock=self.loop.time) for name, line in self.lines.items()},  # type: ignore[arg-type]
+            {name: Pods(self.lines[name], config, Disk(), clock=self.loop.time) for name in names},  # type: ignore[arg-type]
             config,
         )
         self.run(self._start())
@@ -90,3 +90,24 @@ def test_a_sidecar_that_has_lost_its_journal_finishes_what_was_begun(moved: Move
     moved.lines["alice"].down = False
     moved.wait(60)
     assert (moved.sites["alice"].active(key(moved.pod)), moved.sites["alice"].folders) == ([], {})
+
+
+def test_a_changed_mapping_leaves_it_where_it_is(moved: Moved) -> None:
+    moved.lines["alice"].down = False
+    moved.wait(30)
+    assert moved.accounts.of(parse_pod(moved.pod, "status")).knows(key(moved.pod))
+    assert (len(moved.sites["alice"].jobs), len(moved.sites["bob"].jobs)) == (1, 0)
+    moved.accounts.delete(parse_pod(moved.pod, "delete"))
+    moved.wait(120)
+    assert (moved.sites["alice"].active(key(moved.pod)), moved.sites["alice"].folders) == ([], {})
+
+
+def test_an_identity_that_is_gone_leaves_its_pods_behind_as_lost() -> None:
+    left = Moved(["bob"])
+    left.wait(60)
+    assert left.state() == ""
+    left.wait(900)
+    assert left.state() == "terminated"
+    assert left.sites["alice"].active(key(left.pod))
+    left.run(left.accounts.stop())
+    left.loop.close()
