@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from serving import Serving
+from serving import Serve, Serving
 from sidecar import Sidecar
 from sites import Site
 from vk import Watched
@@ -68,8 +68,18 @@ hello world
     "restart": {"main": "the second run succeeds\n"},
     "sidecar": {"main": "counted to 5\n"},
     "apart": {"main": "hello from the script\n"},
+    "messages": {"log": "input.csv has no header\n"},
 }
-FAILS = {"deadline", "hooks"}
+FAILS = {"deadline", "hooks", "messages"}
+
+# Example -> container -> what it says of its end
+MESSAGES = {
+    "messages": {
+        "usual": "all 12 files are read",
+        "own": "loss 0.03 after 9 epochs",
+        "log": "reading input.csv\ninput.csv has no header",
+    }
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +99,15 @@ def test_an_example_does_what_it_says(running: dict[str, Watched], name: str) ->
     assert over.phase == ("Failed" if name in FAILS else "Succeeded"), logs
     for container, log in logs.items():
         assert log.endswith(LOGS[name][container])
+    for container, message in MESSAGES.get(name, {}).items():
+        assert over.terminated(container)["message"] == message
+
+
+def test_examples_do_the_same_at_the_example_of_a_site_with_podman(site: Site, serve: Serve) -> None:
+    keys = ("ContainerRuntime", "PodmanDefaultOptions", "RuntimeEnvironment")
+    podman = yaml.safe_load((EXAMPLES / "config" / "podman.yaml").read_text())
+    served = serve(site, **{key: podman[key] for key in keys})
+    names = ("volumes", "messages")
+    running = {name: served.vk.create(create_request(read_documents(EXAMPLES / f"{name}-pod.yaml"))) for name in names}
+    for name in names:
+        test_an_example_does_what_it_says(running, name)

@@ -59,7 +59,8 @@ def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_s
         assert each.status is not None
         assert each.status["JID"] == ""
     wait_until(lambda: pullers(served, registry) == ["19"], "one of the images is being pulled, by one nice process")
-    assert served.client.status(waiting[0].pod).status == 200  # the sessions are free
+    beside = served.vk.create(request(pod(sh("c", "echo beside", image="/srv/images/busybox")))).until_over()
+    assert beside.log("c") == "beside\n"  # no pull is run by a session that serves others
     served.sidecar.kill()
     second = serve(site, DataRootFolder=served.root, **KEYS)
     registry.release()

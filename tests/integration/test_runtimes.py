@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 from hostile import HOSTILE, ODD
 from pods import Json, pod, request, sh
 from serving import Serving, wait_until
@@ -19,6 +20,10 @@ from sidecar import Sidecar
 from sites import Site
 from sleepers import any_seconds, sleeping
 
+from remote_slurm.cli.documents import read_documents
+from remote_slurm.cli.request import create_request
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 STANDIN = Path(__file__).parents[1] / "standins" / "enroot"
 RUNTIMES = ("podman", "enroot")
 
@@ -56,13 +61,16 @@ def settings(site: Site, runtime: str, tmp_path: Path) -> Json:
     (login := tmp_path / "login.json").write_text(
         '{"auths": {"r.example.org:5000": {"username": "puller", "password": "t0p-secret"}}}'
     )
+    example = yaml.safe_load((EXAMPLES / "config" / "enroot.yaml").read_text())
     return {
-        "ContainerRuntime": "enroot",
+        "ContainerRuntime": example["ContainerRuntime"],
+        "EnrootDefaultOptions": example["EnrootDefaultOptions"],
         "EnrootPath": f"{folder}/bin/enroot",
         "ImagePrefix": f"{folder}/",
         "ImagePullRetries": 0,
         "ImagePullSecrets": {"*": str(login)},
         "RuntimeEnvironment": {
+            **example["RuntimeEnvironment"],
             "STANDIN_REGISTRY": f"{folder}/registry",
             "ENROOT_DATA_PATH": f"{folder}/data",
             "STANDIN_LOGIN": "login puller password t0p-secret",
@@ -164,6 +172,11 @@ def test_enroot_pulls_with_the_login_of_the_pod_and_runs_the_entry_point(shared:
     assert with_login.phase == "Succeeded", with_login.log("c")
     assert with_login.log("c") == "entry point: a b c\n"
     assert with_login.log("d") == "its own\n"
+
+
+def test_an_example_does_at_the_example_of_a_site_with_enroot_what_it_says(shared: Shared) -> None:
+    example = create_request(read_documents(EXAMPLES / "hello-pod.yaml"))
+    assert shared("enroot").vk.create(example).until_over().log("hello").endswith("step 5 of 5\ndone\n")
 
 
 def test_enroots_containers_of_one_name_are_each_their_jobs_own_and_go_with_it(shared: Shared) -> None:

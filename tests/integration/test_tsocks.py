@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pods import pod, request
 from serving import Serve, wait_until
 from sidecar import PATIENCE
 from sites import Site
 
 pytestmark = pytest.mark.xdist_group("tsocks")  # there is one library, and one ~/.ssh
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "config" / "tsocks.yaml"
 
 # Not below /srv, which other tests list
 LIBRARY = "/usr/local/lib/libtsocks.so"
@@ -88,7 +91,9 @@ def test_connections_of_containers_go_through_the_login_node(
     volumes = [{"name": name, "hostPath": {"path": path}} for name, path in _SYSTEM.items()]
     mounts = [{"name": name, "mountPath": f"/{name}", "readOnly": True} for name in _SYSTEM]
     container = {"name": "main", "image": "busybox", "command": ["/usr/bin/bash", "-c", script], "volumeMounts": mounts}
-    served = serve(site, Tsocks=True, TsocksPath=library, TsocksLoginNode=login_node)
+    example = yaml.safe_load(EXAMPLE.read_text())
+    assert example["TsocksLoginNode"] == login_node
+    served = serve(site, Tsocks=example["Tsocks"], TsocksLoginNode=login_node, TsocksPath=library)
     watched = served.vk.create(request(pod(container, volumes=volumes))).until_over()
     assert watched.log("main") == "hello from outside\n"
     assert watched.exit_code("main") == 0
