@@ -114,6 +114,11 @@ class Site:
         """
         return sorted(self.exec(f"find '{root}' -mindepth 1 -printf '%P\\n' 2>/dev/null || :").splitlines())
 
+    def arguments(self) -> str:
+        """Of all processes of hpcuser's; those of tests are root's."""
+        each = "for process in $(pgrep -u hpcuser); do tr '\\0' ' ' <\"/proc/$process/cmdline\"; done 2>/dev/null"
+        return self.exec(f"{each} || true")
+
     def jobs(self, root: str) -> dict[str, str]:
         """The state of each job, by its id, that Slurm remembers of pods below this DataRootFolder."""
         lines = self.exec("squeue --all --noheader --states=all --format='%A %T %o'").splitlines()

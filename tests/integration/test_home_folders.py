@@ -34,7 +34,7 @@ def account(site: Site, registry: Registry) -> Iterator[str]:
     site.exec(f"pkill -KILL -u {name}; userdel -f -r {name} 2>/dev/null; rm -rf /scratch/{name}")
 
 
-@pytest.mark.parametrize(("runtime", "place"), [("apptainer", "node"), ("podman", "node"), ("podman", "login")])
+@pytest.mark.parametrize(("runtime", "place"), [("singularity", "node"), ("podman", "node"), ("podman", "login")])
 def test_a_pull_and_a_run_leave_nothing_in_the_home_folder_nor_a_process(
     site: Site, serve: Serve, registry: Registry, account: str, runtime: str, place: str
 ) -> None:

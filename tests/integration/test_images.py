@@ -204,7 +204,7 @@ def test_a_private_image_needs_a_login_which_stands_in_no_argument(served: Servi
     registry.hold()
     with_login = served.vk.create(marked(uri, imagePullSecrets=[{"name": "known"}]))
     wait_until(lambda: registry.pulls(f"private/{served.runtime}:1"), "the pull is under way")
-    assert all(secret not in arguments(served.site) for secret in registry.secrets)
+    assert all(secret not in served.site.arguments() for secret in registry.secrets)
     registry.release()
     assert with_login.until_over().log("c").endswith("private")
     sent = {"metadata": {"name": "sent"}, "stringData": {".dockerconfigjson": registry.docker_config()}}
@@ -214,12 +214,6 @@ def test_a_private_image_needs_a_login_which_stands_in_no_argument(served: Servi
     patterns = " ".join(f"-e {shlex.quote(secret)}" for secret in registry.secrets)
     search = f"grep -rlF {patterns} {served.root} || true"
     wait_until(lambda: served.site.exec(search) == "", "no secret is left when the job has ended")
-
-
-def arguments(site: Site) -> str:
-    """Of all processes of the account; those of tests are root's."""
-    each = "for process in $(pgrep -u hpcuser); do tr '\\0' ' ' <\"/proc/$process/cmdline\"; done 2>/dev/null"
-    return site.exec(f"{each} || true")
 
 
 def test_an_image_that_does_not_exist_fails_its_container_and_others_run_to_their_end(

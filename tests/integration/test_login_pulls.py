@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pods import Json, key, pod, request, sh
@@ -25,8 +27,8 @@ def registry(site: Site) -> Iterator[Registry]:
     registry.stop()
 
 
-def marked(uri: str, policy: str = "IfNotPresent") -> Json:
-    return request(pod(sh("c", "cat /mark", image=uri, imagePullPolicy=policy)))
+def marked(uri: str, **spec: Any) -> Json:
+    return request(pod(sh("c", "cat /mark", image=uri, imagePullPolicy="IfNotPresent"), **spec))
 
 
 def accepted(served: Serving, body: Json) -> Watched:
@@ -48,26 +50,30 @@ def pullers(served: Serving, registry: Registry) -> list[str]:
 
 
 def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_submitted(
-    site: Site, serve: Serve, registry: Registry
+    site: Site, serve: Serve, registry: Registry, tmp_path: Path
 ) -> None:
-    served = serve(site, **KEYS)
-    uris = [registry.push(f"login/{name}:1", mark=name) for name in ("one", "two")]
+    (login := tmp_path / "login.json").write_text(registry.docker_config())
+    keys = KEYS | {"ImagePullSecrets": {"default/known": str(login)}}
+    served = serve(site, **keys)
+    uris = [registry.push(f"private/{name}:1", mark=name) for name in ("one", "two")]
     registry.hold()
-    waiting = [accepted(served, marked(uri)) for uri in (*uris, uris[0])]
+    known = {"imagePullSecrets": [{"name": "known"}]}
+    waiting = [accepted(served, marked(uri, **known)) for uri in (*uris, uris[0])]
     for each in waiting:
         each.until_true(partial(is_pulling, each), "it says that its image is being pulled")
         assert each.status is not None
         assert each.status["JID"] == ""
     wait_until(lambda: pullers(served, registry) == ["19"], "one of the images is being pulled, by one nice process")
+    assert all(secret not in site.arguments() for secret in registry.secrets)
     beside = served.vk.create(request(pod(sh("c", "echo beside", image="/srv/images/busybox")))).until_over()
     assert beside.log("c") == "beside\n"  # no pull is run by a session that serves others
     served.sidecar.kill()
-    second = serve(site, DataRootFolder=served.root, **KEYS)
+    second = serve(site, DataRootFolder=served.root, **keys)
     registry.release()
     for each, mark in zip(waiting, ("one", "two", "one"), strict=True):
         again = Watched(second.client, each.pod, "", each.phases, each.status)
         assert again.until_over().log("c").endswith(mark)
-    assert registry.pulls("login/one:1") == registry.pulls("login/two:1") == 3
+    assert registry.pulls("private/one:1") == registry.pulls("private/two:1") == 3
     wait_until(lambda: pullers(second, registry) == [], "nobody pulls any more")
     images = f"ls -A {second.root}/.remote-slurm/images"
     wait_until(lambda: "work" not in site.exec(images), "what is kept while images are pulled is gone")
