@@ -51,6 +51,19 @@ def test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period(serve
     wait_until(lambda: served.site.exec(processes) == "", "none of its processes is left")
 
 
+def test_a_grace_period_of_zero_is_none(served22: Serving) -> None:
+    """What ignores SIGTERM writes ten lines a second from then on; in the 30 s that are the default these were 300."""
+    stubborn, out = in_background(
+        served22,
+        "trap 'told=yes' TERM; touch $OUT; while :; do [ -z \"$told\" ] || echo >> $OUT; sleep 0.1; done",
+        terminationGracePeriodSeconds=0,
+    )
+    wait_until(lambda: served22.site.exec(f"ls {out} 2>/dev/null || true"), "the container has begun")
+    stubborn.delete()
+    served22.until_gone(stubborn.pod)
+    assert len(served22.site.exec(f"cat {out}").splitlines()) < 100
+
+
 def test_a_container_is_not_killed_within_its_grace_period(served: Serving) -> None:
     """The file's lines come from the container itself, one a tenth of a second, from SIGTERM to its end."""
     busy, out = in_background(

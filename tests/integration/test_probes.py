@@ -173,11 +173,14 @@ def test_a_startup_probe_gives_time_to_each_run(served24: Serving) -> None:
 
 
 def test_probes_can_be_turned_off(site: Site, serve: Serve) -> None:
+    """Each of them would end the container, or hold it back, at its first look."""
     served = serve(site, EnableProbes=False)
-    probe = execute("exit 1") | OFTEN
-    off = served.vk.create(request(pod(sh("c", "sleep 2", readinessProbe=probe, livenessProbe=probe))))
+    kinds = ("startupProbe", "readinessProbe", "livenessProbe")
+    probes = dict.fromkeys(kinds, execute("exit 1") | OFTEN | {"failureThreshold": 1})
+    off = served.vk.create(request(pod(sh("c", "sleep 3", **probes))))
     assert off.until_over().phase == "Succeeded"
-    assert "readinessProbe of container 'c' has no effect: EnableProbes is false" in served.sidecar.log
+    for kind in kinds:
+        assert f"{kind} of container 'c' has no effect: EnableProbes is false" in served.sidecar.log
 
 
 @pytest.mark.parametrize(
