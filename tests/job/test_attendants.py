@@ -112,12 +112,19 @@ def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node
 def test_successes_count_in_a_row(node: Node) -> None:
     every_other = here("echo >>probes; [ -e steady ] || exit $(($(wc -l <probes) % 2))")
     job = node.start(f"world alike\nprobe readiness {NOW} 2 9 '' {every_other}\ncontainer main {FOREVER}")
-    until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) == 4)
+    until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 6)
     assert waiting(node)
     (node.pod / "steady").touch()
     until(lambda: node.is_running("main"))
     job.term()
     job.end()
+
+
+def test_what_a_probe_of_the_pods_own_exits_with_is_a_failure_and_ends_it_with_no_success(node: Node) -> None:
+    ends_well = sh("trap 'exit 0' TERM; while :; do sleep 0.05; done")
+    probe = f"probe liveness {NOW} 1 1 '' {here('echo unwell; exit 78')}"
+    assert node.run(f"world alike\n{probe}\ncontainer main {ends_well}").code == 143
+    assert node.ended("main").message == "the liveness probe failed: unwell"
 
 
 def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_by_policy(node: Node) -> None:

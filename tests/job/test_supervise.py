@@ -260,3 +260,13 @@ def test_a_container_that_does_without_a_volume_says_so_in_its_log_and_why_it_fa
     assert (node.log("other"), node.ended("other").message) == ("off\n", ""), "it is the next one's alone"
     node.run(f"{lacks}\ncontainer main {sh('true')}")
     assert node.ended("main").message == ""
+
+
+def test_the_length_that_a_log_has_at_the_end_is_noted_however_short_the_run(node: Node) -> None:
+    assert node.run(f"container main {sh('echo hello')}").code == 0
+    assert (node.pod / "logs" / ".main.sizes").read_text().split()[1] == "6"
+
+
+def test_a_job_that_may_be_requeued_takes_its_secrets_with_it_where_it_ends_by_itself(node: Node) -> None:
+    assert node.run(f"container main {sh('true')}", prefix="#SBATCH --requeue").code == 0
+    assert not (node.pod / "secret").exists()

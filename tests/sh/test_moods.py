@@ -10,7 +10,7 @@ from local import PATIENCE, Counted, created, ended, nodes, sidecar
 from payloads import POD, packed
 
 from remote_slurm.domain.payload import Payload
-from remote_slurm.errors import SubmissionRefused
+from remote_slurm.errors import RemoteFailed, SubmissionRefused
 from remote_slurm.remote.convoy import Deleted, SbatchFailed
 
 ACCEPTED_ALL_THE_SAME = [
@@ -127,3 +127,31 @@ async def test_a_folder_that_is_busy_is_removed_later(account: Account) -> None:
     (account.bin / "rm").unlink()
     assert await account.site.cancel({POD: False}) == {POD: True}
     assert not (account.root / POD).exists()
+
+
+async def test_a_job_that_could_not_be_told_to_stop_is_told_again(account: Account) -> None:
+    await account.site.submit(POD, packed())
+    account.job("101", "RUNNING", account.root / POD / "job.sh")
+    account.tell("scancel.fails")
+    for _ in range(3):
+        assert await account.site.cancel({POD: False}) == {POD: False}
+    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
+
+
+@pytest.mark.parametrize(
+    "state", ["PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"]
+)
+async def test_a_job_that_has_no_shell_to_be_told_is_cancelled(account: Account, state: str) -> None:
+    await account.site.submit(POD, packed())
+    account.job("101", state, account.root / POD / "job.sh")
+    assert await account.site.cancel({POD: False}) == {POD: False}
+    assert account.calls("scancel") == ["scancel 101"]
+
+
+async def test_a_delete_while_squeue_fails_says_so_and_removes_nothing(account: Account) -> None:
+    await account.site.submit(POD, packed())
+    account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller\n")
+    with pytest.raises(RemoteFailed, match="Unable to contact slurm controller"):
+        await account.site.cancel({POD: True})
+    assert (account.root / POD).is_dir()
+    assert account.calls("scancel") == []

@@ -111,3 +111,15 @@ async def test_the_owner_is_told_of_deletes_that_did_not_come_to_their_end(accou
     (account.claims / "ns-3.deleted").touch()  # nothing is left of it
     assert (await owner.recover()).half_deleted == {"ns-1"}
     assert (await guest.recover()).half_deleted == frozenset()
+
+
+async def test_the_older_one_gives_nothing_up_releases_nothing_and_fetches_nothing(account: Account) -> None:
+    older, newer = account.owner(), account.owner()
+    await older.recover()
+    await newer.recover()
+    await newer.submit(POD, packed())
+    for ask in (older.void(POD), older.release([(POD, "101", True)]), older.fetch(POD, "101", str(account.home))):
+        with pytest.raises(Superseded):
+            await ask
+    assert not (account.claims / f"{POD}.job").is_symlink()
+    assert account.calls("scontrol") == account.calls("srun") == []
