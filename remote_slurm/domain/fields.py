@@ -230,7 +230,7 @@ CONTAINER = (
     Field(
         "workingDir",
         _DONE,
-        "without it, the container's home",
+        "without it, the container's home; one that the image lacks is not made, and the runtime says so in the log",
         "integration/test_containers.py::test_a_working_directory",
     ),
 )

@@ -59,6 +59,7 @@ _FORBIDDEN = {
     "wrap": "the job's script is made from the pod",
     "wait": "sbatch would not return before the job ends",
     "output": "the job's output belongs into the pod's folder",
+    "error": "the job's output belongs into the pod's folder",
     "input": "the job's input is its script",
     "clusters": "the job has to be found again in the cluster that the site's squeue shows",
     "uid": "jobs run as the SSH user",

@@ -47,6 +47,7 @@ def test_forms(text: str, flags: list[tuple[str, str | None]]) -> None:
 FORBIDDEN = [
     "--array=1-2", "-a 1-2", "-a1-2", "--arr=1-2", "--ar 1-2", "--wrap=true", "--wra true", "--wait", "-W", "--wai",
     "--output=/tmp/x", "--output /tmp/x", "-o /tmp/x", "-o/tmp/x", "--outp x", "--o=x", "--input=x", "-i x", "--inp x",
+    "-e /tmp/x", "--error=/tmp/x", "--err x",
     "--clusters=other", "-M other", "-Mother", "--cluster x", "--uid=0", "--ui 0", "--gid=0", "--gi 0", "--parsable",
     "--parsabl", "--pars", "--test-only", "--test", "--help", "-h", "--hel", "--usage", "--usag", "--version", "-V",
     "--vers",
