@@ -130,7 +130,7 @@ async def test_a_refusal_for_now_that_is_taken_back_half_is_asked_again_by_the_n
             await account.site.withdraw(POD, keep_folder=True)
         (account.slurm / "sbatch.refuses").unlink()
         async with sidecar(account, account.home / "state"), nodes(account), asyncio.timeout(240):
-            await until(runs.exists)
+            await until(lambda: runs.exists() and runs.read_text())
         account.run_jobs()
         assert (account.jobs(), runs.read_text()) == (["101"], "ran\n")
         assert step != max(FEW) or account.steps < step, "there are steps that none died at"
