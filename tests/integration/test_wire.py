@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pods import Json, key, payload, pod, request, sh
 from serving import Serving, wait_until
+from shared_folder import go_on, held
 from sidecar import log_request
 from vk import assert_sentence
 
@@ -221,7 +222,7 @@ def test_a_pod_that_was_deleted_before_its_create_is_not_started(served: Serving
 
 def test_containers_that_are_not_offloaded_stand_as_the_pod_does(served24: Serving) -> None:
     """They are missing from create's pod, and present in status' and delete's."""
-    body = request(pod(sh("c", "sleep 1; exit 3")))
+    body = request(held("exit 3"))
     notes = body["pod"]["metadata"]["annotations"]
     notes["interlink.eu/disable-offload-containers"] = "local"
     notes["interlink.eu/disable-offload-init-containers"] = "prepare"
@@ -230,7 +231,9 @@ def test_containers_that_are_not_offloaded_stand_as_the_pod_does(served24: Servi
     whole["spec"]["containers"].append(sh("local", "sleep 99"))
     whole["spec"]["initContainers"] = [sh("prepare", "true")]
     watched.pod = whole
-    watched.until_running("local").until_over()
+    watched.until_running("local")
+    go_on(served24, watched.pod)
+    watched.until_over()
     assert watched.exit_code("c") == watched.exit_code("local") == 3
     assert watched.phases == ["Pending", "Running", "Failed"]
 
