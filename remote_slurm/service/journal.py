@@ -30,7 +30,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "deletes"
-        self._unreadable: set[Path] = set()
+        self._told: set[Path] = set()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -52,7 +52,12 @@ class Journal:
             raise JournalError(f"the delete could not be written to {path}: {error.strerror}") from error
 
     def done(self, pod: str) -> None:
-        self._path(pod).unlink(missing_ok=True)
+        """What stays, since its file system takes no change, is carried out again: at the site that is nothing new."""
+        path = self._path(pod)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._tell_once(path, f"cannot be removed, so its delete will be carried out again: {error.strerror}")
 
     def __iter__(self) -> Iterator[Delete]:
         for path in sorted(self._folder.glob("[!.]*.json")):
@@ -61,10 +66,12 @@ class Journal:
             except FileNotFoundError:
                 pass  # another sidecar has just carried it out
             except (OSError, ValueError, TypeError) as error:
-                if path in self._unreadable:
-                    continue
-                self._unreadable.add(path)
-                warn(f"the journal's file {path} cannot be read and is left alone: {error}")
+                self._tell_once(path, f"cannot be read and is left alone: {error}")
+
+    def _tell_once(self, path: Path, what: str) -> None:
+        if path not in self._told:
+            self._told.add(path)
+            warn(f"the journal's file {path} {what}")
 
     def _path(self, pod: str) -> Path:
         return self._folder / f"{pod}.json"

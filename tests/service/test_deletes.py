@@ -128,6 +128,23 @@ def test_what_the_older_sidecar_accepted_and_left_is_carried_out_by_the_newer(
     assert list(Journal(tmp_path)) == []
 
 
+def test_a_file_of_the_journal_that_cannot_be_removed_stops_no_other_delete(
+    loop: VirtualLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a file system that has become read-only; here a folder stands in its place."""
+    account = Account(loop.time)
+    account.folders |= {"ns-1": {}, "ns-2": {}}
+    deletes = Deletes(Line(account), Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    for pod in account.folders:
+        deletes.accept(Delete(pod, f"ns/{pod}", 30))
+    (tmp_path / "deletes/ns-1.json").unlink()
+    (tmp_path / "deletes/ns-1.json").mkdir()
+    carry_out(loop, deletes, 300)
+    assert (account.folders, len(deletes)) == ({}, 0)
+    assert [path.name for path in (tmp_path / "deletes").iterdir()] == ["ns-1.json"]
+    assert caplog.text.count("ns-1.json cannot be removed, so its delete will be carried out again: Is a dir") == 1
+
+
 def test_a_file_of_the_journal_that_cannot_be_read_is_told_of_once_and_kept(
     loop: VirtualLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
