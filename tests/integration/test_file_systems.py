@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from pods import pod, request, sh
+from registry import Registry
 from serving import Serve, Serving, wait_until
 from shared_folder import go_on, held
 from sites import Site
+from vk import Watched
 
 Mounted = Callable[[str], str]
 
@@ -140,3 +142,28 @@ def test_a_folder_that_cannot_be_written_refuses_pods_and_keeps_those_that_run(
         site.exec(f"mount -o remount,rw {folder}")
     site.exec(f"scontrol release {waits.job}")
     assert waits.until_over().exit_code("c") == 3
+
+
+@pytest.fixture
+def registry(site: Site) -> Iterator[Registry]:
+    registry = Registry(site.archive("/srv/images/busybox"))
+    yield registry
+    registry.stop()
+
+
+@pytest.mark.parametrize("place", ["node", "login"])
+def test_an_image_cache_without_space_fails_who_needs_it_in_its_words_and_no_other(
+    site: Site, serve: Serve, mounted: Mounted, registry: Registry, place: str
+) -> None:
+    cache = mounted("mount -t tmpfs -o size=64k,uid=20001,mode=0700 tmpfs")
+    keys = {"ImagePullRetries": 0, "RuntimeEnvironment": {"APPTAINER_NOHTTPS": "1"}}
+    served = serve(site, ImageCacheFolder=cache, ImagePull=place, **keys)
+    image = registry.push(f"full/{place}:1", mark=place)
+    body = request(pod(sh("c", "true", image=image, imagePullPolicy="IfNotPresent")))
+    assert served.client.create(body).status == 200
+    assert served.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
+    message = Watched(served.client, body["pod"]).until_over().terminated("c")["message"]
+    assert f"ErrImagePull: image {image} could not be pulled" in message
+    assert "no space left on device" in message
+    leftovers = f"find {cache} -maxdepth 1 -name '*.part*' 2>/dev/null || true"
+    wait_until(lambda: site.exec(leftovers) == "", "what was begun has left the cache")
