@@ -107,8 +107,10 @@ def _tell_of_sidecar(pod: Pod, states: dict[str, dict[str, Any]], view: PodView)
     if not begun or begun[-1].restart_policy != "Always":
         return
     record = view.records[begun[-1].name]
+    if record.phase is not ContainerPhase.WAITING:
+        return
     for state in states.values():
-        if record.phase is ContainerPhase.WAITING and state.get("waiting", {}).get("reason") == _INITIALIZING:
+        if state.get("waiting", {}).get("reason") == _INITIALIZING:
             state["waiting"]["message"] += f"; sidecar {record.container} comes first: {record.message}"
 
 
@@ -117,11 +119,8 @@ def _local_states(
 ) -> dict[str, dict[str, Any]]:
     """Of those that no job runs, from the `states` of the others."""
     mains = [each for each in pod.spec.containers if each.name not in local]
-    at_site, began, waiting = (
-        [states[each.name] for each in mains],
-        _first_start(mains, view),
-        {"waiting": _waiting(view)},
-    )
+    at_site = [states[each.name] for each in mains]
+    began, waiting = _first_start(mains, view), {"waiting": _waiting(view)}
     found = {each.name: local_state(at_site, began, waiting) for each in pod.spec.containers if each.name in local}
     init = {each.name: local_init_state(at_site, began, waiting) for each in _reported_init(pod) if each.name in local}
     return found | init
