@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
@@ -21,15 +22,27 @@ _EXAMPLES = """\
 examples:
   remote-slurm delete --config SlurmConfig.yaml default/hello
   remote-slurm delete --config SlurmConfig.yaml default-6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10
-  remote-slurm delete --url http://127.0.0.1:4000 pod.yaml
+  remote-slurm delete --grace-period 5 --url http://127.0.0.1:4000 pod.yaml
 """
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     parser.add_argument("pods", nargs="+", metavar="POD", help="a pod, or the file of one")
+    parser.add_argument(
+        "--grace-period",
+        type=_grace_period,
+        metavar="SECONDS",
+        help="how long it has to end in, in place of its terminationGracePeriodSeconds",
+    )
     add_config_options(parser)
     add_url_option(parser, "default: the configured one where it runs, else one inside")
+
+
+def _grace_period(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,7 +56,7 @@ async def _delete(arguments: argparse.Namespace, names: list[str]) -> None:
         overview = await sidecar.pods()
         pods = [the_pod(overview, name) for name in names]
         for pod in pods:
-            await sidecar.delete(as_kubernetes(pod))
+            await sidecar.delete(as_kubernetes(pod, arguments.grace_period))
         for pod in pods:
             async with screen.waiting(f"{pod['name']}: its job ends, and its folder is removed"):
                 await sidecar.gone(pod["pod"])

@@ -38,9 +38,11 @@ def uid(pod: Json) -> str:
     return str(pod["pod"].removeprefix(f"{namespace(pod)}-"))
 
 
-def as_kubernetes(pod: Json) -> Json:
-    """As much of a v1.Pod as delete and getLogs want."""
-    metadata = {"name": pod["name"].partition("/")[2], "namespace": namespace(pod), "uid": uid(pod)}
+def as_kubernetes(pod: Json, grace_period: int | None = None) -> Json:
+    """As much of a v1.Pod as delete and getLogs want; `grace_period` in seconds is the delete's own."""
+    metadata: Json = {"name": pod["name"].partition("/")[2], "namespace": namespace(pod), "uid": uid(pod)}
+    if grace_period is not None:
+        metadata["deletionGracePeriodSeconds"] = grace_period
     return {"metadata": metadata, "spec": {"terminationGracePeriodSeconds": pod["graceSeconds"]}}
 
 

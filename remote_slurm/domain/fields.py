@@ -114,7 +114,7 @@ POD_SPEC = (
     Field(
         "terminationGracePeriodSeconds",
         _DONE,
-        "the runner passes SIGTERM on and waits as long before it kills",
+        "the runner passes SIGTERM on and waits as long before it kills; a delete may have its own",
         "integration/test_deletes.py::test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period",
     ),
     Field("tolerations", _MOOT, _KUBERNETES),

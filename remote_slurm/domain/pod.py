@@ -9,7 +9,7 @@ import base64
 import re
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from remote_slurm.domain.fields import refused, unheeded
 from remote_slurm.domain.lifecycle import Lifecycle, Probe, RestartRule
@@ -29,6 +29,9 @@ def _safe_name(value: object) -> object:
 Name = Annotated[str, BeforeValidator(_safe_name)]
 
 
+# Kubernetes takes negative ones for 1 (TerminationGracePeriodSeconds in its core/v1 types)
+GraceSeconds = Annotated[int, AfterValidator(lambda seconds: seconds if seconds >= 0 else 1)]
+
 _Model = TypeVar("_Model", bound=Wire)
 
 
@@ -38,6 +41,7 @@ class Metadata(Wire):
     uid: Name
     annotations: dict[str, str] = {}
     labels: dict[str, str] = {}
+    deletion_grace_period_seconds: GraceSeconds | None = None
 
 
 class FieldRef(Wire):
@@ -237,7 +241,7 @@ class PodSpec(Wire):
     service_account_name: str = "default"
     node_name: str = ""
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
-    termination_grace_period_seconds: int = 30
+    termination_grace_period_seconds: GraceSeconds = 30
     active_deadline_seconds: int | None = Field(default=None, ge=1)
     security_context: SecurityContext = SecurityContext()
     resources: Resources = Resources()
@@ -266,6 +270,12 @@ class Pod(Wire):
     @property
     def full_name(self) -> str:
         return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def grace_period_seconds(self) -> int:
+        """How long it has to end in, once it is deleted."""
+        given = self.metadata.deletion_grace_period_seconds
+        return self.spec.termination_grace_period_seconds if given is None else given
 
 
 class ObjectMeta(Wire):

@@ -197,8 +197,8 @@ tell_begun() {
 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
-# end_container GRACE_SECONDS: the signal goes to its first process only, as in Kubernetes; Apptainer passes it on, so all
-# of the group would get it twice.
+# end_container GRACE_SECONDS, of which there are two at least, as on a kubelet. The signal goes to its first process only, as
+# in Kubernetes; Apptainer passes it on, so all of the group would get it twice.
 end_container() {
     [[ -n $under_way && -z $killer ]] || return
     stopper=
@@ -209,7 +209,7 @@ end_container() {
     else
         kill "-$stop_signal" "$child" 2>/dev/null
     fi
-    kill_later "$1" &
+    kill_later "$(($1 < 2 ? 2 : $1))" &
     killer=$!
     disown "$killer"
 }
@@ -219,18 +219,23 @@ end_politely() {
     "${pre_stop[@]}" >"$life.pre_stop" 2>&1 </dev/null
     code=$?
     ((code)) && say "the preStop hook of container $name failed with exit code $code: $(head -c 300 "$life.pre_stop")"
+    now >"$life.told"
     kill "-$stop_signal" "$child"
 } 2>/dev/null
 
-# Slurm may signal every process of the job: this one must outlast it. A hook that takes too long costs its container
+# Slurm may signal every process of the job: this one must outlast it. A hook that takes its time costs its container
 # all but two seconds, as on a kubelet.
 kill_later() {
+    local told=0
     trap '' TERM
     sleep "$1"
     if [[ -n $stopper ]] && kill -0 "$stopper"; then
         kill -KILL -- "-$stopper"
         kill "-$stop_signal" "$child"
         sleep 2
+    elif [[ -n $stopper ]]; then
+        read -r told <"$life.told"
+        (($(now) - told < 2)) && sleep 2
     fi
     kill -KILL -- "-$child"
 } 2>/dev/null

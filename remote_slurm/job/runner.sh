@@ -249,12 +249,23 @@ terminate() {
     interrupted=yes
     printf '%(%s)T\n' -1 >.stopping
     local running
+    take_grace
     why_stopped >.runner/why
     read -r failed <.runner/why
     jobs -rp >.runner/jobs  # not those that ended: their process ids may be somebody else's by now
     while read -r running; do
         is_sidecar "$running" || kill -TERM "$running" 2>/dev/null
     done <.runner/jobs
+}
+
+# A delete may bring a grace period of its own: see cancel.sh.
+take_grace() {
+    local given=''
+    read -r given 2>/dev/null <"$control/claims/$pod.stop/grace"
+    case $given in
+        '' | *[!0-9]*) ;;
+        *) grace=$given ;;
+    esac
 }
 
 finish() {

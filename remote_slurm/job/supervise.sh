@@ -115,13 +115,14 @@ end_message() {
 }
 
 stop_container() {
-    local asked='' time left=$grace
+    local asked='' time left
     interrupted=yes
     stopping=yes
+    take_grace
+    left=$grace
     # a sidecar, whose turn comes later, has what is left of the grace period
     read -r asked 2>/dev/null <.runner/over || read -r asked 2>/dev/null <.stopping
     printf -v time '%(%s)T' -1
     [[ -n $asked ]] && left=$((asked + grace - time))
-    ((left < 2)) && left=$((grace < 2 ? grace : 2))
     end_container "$left"
 }

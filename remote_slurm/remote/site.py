@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Protocol
 
 from remote_slurm.config import Config
@@ -50,6 +51,7 @@ _TURN_SECONDS = 10
 _ID_SECONDS = 3
 
 _KEPT = b"kept"
+_OWN_GRACE: Mapping[str, int] = MappingProxyType({})
 _GIVEN_UP = "void"  # see void.sh
 
 
@@ -292,10 +294,13 @@ class Site:
             uid=int(uid) if (uid := answer.get("uid")).isdigit() else None,
         )
 
-    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
-        """Carry deletes out as far as they go now: pod -> whether to end its job at once. Returns pod -> is gone."""
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = _OWN_GRACE) -> dict[str, bool]:
+        """Carry deletes out as far as they go now: pod -> whether to end its job at once. Returns pod -> is gone.
+
+        `grace` has the seconds of those that have not the grace period that their runner knows.
+        """
         values = {"squeue": active_command(self._config.squeue_path), "scancel": self._config.scancel_path}
-        lines = _lines(f"{pod} {_yes(force)}" for pod, force in pods.items())
+        lines = _lines(f"{pod} {_yes(force)} {grace.get(pod, '-')}" for pod, force in pods.items())
         answer = await self._ask("cancel", values, lines, seconds=90)
         if answer.has("queue"):
             raise self._slurm_failed("squeue", f"squeue failed, so nothing was cancelled: {answer.messages}")

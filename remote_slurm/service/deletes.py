@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from remote_slurm.errors import SiteError
 from remote_slurm.events import detail, event, warn
@@ -85,7 +85,7 @@ class Deletes:
 
     async def _round(self, pods: list[str]) -> None:
         try:
-            gone = await self._site.cancel({pod: self._is_overdue(pod) for pod in pods})
+            gone = await self._site.cancel({pod: self._is_overdue(pod) for pod in pods}, self._overriding(pods))
         except SiteError as error:
             warn(f"deletes wait, since the site does not answer: {error}", pods=len(pods))
             return
@@ -95,6 +95,9 @@ class Deletes:
             else:
                 self._since.setdefault(pod, self._clock())
                 detail("the pod's job is ending", pod=self._open[pod].name)
+
+    def _overriding(self, pods: Iterable[str]) -> dict[str, int]:
+        return {pod: self._open[pod].grace_seconds for pod in pods if self._open[pod].overrides}
 
     def _is_overdue(self, pod: str) -> bool:
         told = self._since.get(pod)

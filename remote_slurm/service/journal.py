@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.events import warn
@@ -14,11 +15,20 @@ from remote_slurm.events import warn
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A pod to be deleted: the name of its folder, its name for people, and its grace period in seconds."""
+    """A pod to be deleted: the name of its folder, its name for people, and its grace period in seconds.
+
+    `overrides`: the grace period takes the place of the one that the pod was created with, which its runner knows.
+    """
 
     pod: str
     name: str
     grace_seconds: int
+    overrides: bool = False
+
+
+def _written(delete: Delete) -> dict[str, Any]:
+    """As a sidecar of before could read it, which knows no `overrides`."""
+    return {key: value for key, value in asdict(delete).items() if value is not False}
 
 
 class JournalError(RemoteSlurmError):
@@ -44,7 +54,7 @@ class Journal:
         hidden = path.with_name(f".{path.name}")
         try:
             with hidden.open("w") as file:
-                json.dump(asdict(delete), file)
+                json.dump(_written(delete), file)
                 file.flush()
                 os.fsync(file.fileno())
             hidden.replace(path)

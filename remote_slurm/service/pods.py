@@ -379,7 +379,9 @@ class Pods:
 
 
 def _delete_of(pod: Pod) -> Delete:
-    return Delete(pod.key, pod.full_name, pod.spec.termination_grace_period_seconds)
+    return Delete(
+        pod.key, pod.full_name, pod.grace_period_seconds, pod.metadata.deletion_grace_period_seconds is not None
+    )
 
 
 async def _guarded(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -34,6 +34,7 @@ class FakeSite:
     observer: Observer = field(default_factory=Observer)
     line: Line = LINE
     shared_fs: bool = True
+    grace: dict[str, int] = field(default_factory=dict)
 
     async def recover(self) -> Recovery:
         self._answer()
@@ -67,8 +68,9 @@ class FakeSite:
         assert list(job_ids)
         return []
 
-    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
         self._answer()
+        self.grace.update(grace)
         return dict.fromkeys(pods, True)
 
     async def partitions(self) -> list[Partition]:

@@ -48,6 +48,10 @@ def test_as_much_of_a_pod_as_delete_wants() -> None:
     }
 
 
+def test_a_delete_may_have_a_grace_period_of_its_own() -> None:
+    assert as_kubernetes(SITE["pods"][1], 0)["metadata"]["deletionGracePeriodSeconds"] == 0
+
+
 def test_the_pod_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("{kind: Pod, metadata: {name: x}}")
     (tmp_path / "b.yml").write_text("{kind: Pod, metadata: {name: x, namespace: n, uid: u}}")

@@ -60,6 +60,19 @@ def test_null_is_absent_wherever_go_may_write_it() -> None:
     assert CreateRequest.parse({"pod": pod(), "container": None}).container == ()
 
 
+@pytest.mark.parametrize(
+    ("created", "deleted", "seconds"),
+    [(None, None, 30), (7, None, 7), (7, 60, 60), (7, 0, 0), (-5, None, 1), (7, -5, 1)],
+)
+def test_the_grace_period_is_the_deletes_where_it_has_one(
+    created: int | None, deleted: int | None, seconds: int
+) -> None:
+    """`kubectl delete --grace-period` stands in the pod that is deleted; what is negative counts as 1 in Kubernetes."""
+    body = pod(terminationGracePeriodSeconds=created)
+    body["metadata"]["deletionGracePeriodSeconds"] = deleted
+    assert parse_pod(body, "delete").grace_period_seconds == seconds
+
+
 @pytest.mark.parametrize("uid", [UID, "a", "A.b-9", "x" * 253])
 def test_names_that_may_be_a_part_of_a_path(uid: str) -> None:
     body = pod()

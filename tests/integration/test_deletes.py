@@ -51,7 +51,21 @@ def test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period(serve
     wait_until(lambda: served.site.exec(processes) == "", "none of its processes is left")
 
 
-def test_a_grace_period_of_zero_is_none(served22: Serving) -> None:
+def test_a_delete_may_have_a_grace_period_of_its_own(served: Serving) -> None:
+    """What ignores SIGTERM writes ten lines a second from then on; in the pod's own ten minutes these were 6000."""
+    stubborn, out = in_background(
+        served,
+        "trap 'told=yes' TERM; echo began > $OUT; while :; do [ -z \"$told\" ] || echo >> $OUT; sleep 0.1; done",
+        terminationGracePeriodSeconds=600,
+    )
+    wait_until(lambda: served.site.exec(f"cat {out} 2>/dev/null || true") == "began\n", "the container has begun")
+    stubborn.pod["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 3}
+    stubborn.delete()
+    served.until_gone(stubborn.pod)
+    assert 10 < len(served.site.exec(f"cat {out}").splitlines()) < 200
+
+
+def test_a_grace_period_of_zero_is_two_seconds(served22: Serving) -> None:
     """What ignores SIGTERM writes ten lines a second from then on; in the 30 s that are the default these were 300."""
     stubborn, out = in_background(
         served22,

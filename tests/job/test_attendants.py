@@ -555,6 +555,14 @@ def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(nod
     assert node.log("main") == "ready\ntold\n"
 
 
+def test_a_pre_stop_that_takes_nearly_all_of_it_leaves_the_container_two_seconds(node: Node) -> None:
+    script = "trap 'sleep 1.5; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
+    job = node.start(f"world alike\npre_stop sleep 2.5\ncontainer main {sh(script)}", grace=3)
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 6
+
+
 def test_a_hook_ends_with_its_container(node: Node) -> None:
     script = "until [ -e hooking ]; do sleep 0.05; done; exit 4"
     job = node.start(f"world alike\npre_stop {here('touch hooking; sleep 300')}\ncontainer main {sh(script)}")

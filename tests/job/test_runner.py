@@ -200,14 +200,17 @@ IGNORES = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 EXITS = "trap 'exit {}' TERM; echo ready; while :; do sleep 0.05; done"
 
 
-def stop(node: Node, *containers: str, grace: int = GRACE) -> Ended:
-    """Tell a job to stop once each of its containers says that it is ready."""
+def stop(node: Node, *containers: str, grace: int = GRACE, told: str = "") -> Ended:
+    """Tell a job to stop once each of its containers says that it is ready; `told` is the delete's own grace."""
     names = [f"c{number}" for number in range(len(containers))]
     calls = "\n".join(f"container {name} {sh(script)}" for name, script in zip(names, containers, strict=True))
     job = node.start(calls, grace=grace)
     for name in names:
         until(lambda name=name: (node.pod / "logs" / f"{name}.log").exists() and node.log(name) == "ready\n")
         until(lambda name=name: node.is_running(name))
+    if told:
+        (node.control / f"claims/{POD}.stop").mkdir()
+        (node.control / f"claims/{POD}.stop/grace").write_text(told)
     job.term()
     return job.end()
 
@@ -237,6 +240,25 @@ def test_who_ignores_it_is_killed_after_the_grace_period(node: Node) -> None:
 
 def test_the_grace_period_is_kept(node: Node) -> None:
     assert stop(node, "trap 'sleep 1; exit 5' TERM; echo ready; while :; do sleep 0.05; done").code == 5
+
+
+def test_a_delete_may_shorten_it(node: Node) -> None:
+    assert stop(node, IGNORES, told="1\n").code == 137
+
+
+def test_a_delete_may_make_it_longer(node: Node) -> None:
+    script = "trap 'sleep 4; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    assert stop(node, script, grace=2, told="60\n").code == 5
+
+
+@pytest.mark.parametrize("told", ["soon\n", "-1\n", "\n", "1.5\n", "a[$(touch hacked)]\n"])
+def test_what_is_no_number_of_seconds_changes_nothing(node: Node, told: str) -> None:
+    assert stop(node, "trap 'sleep 3; exit 5' TERM; echo ready; while :; do sleep 0.05; done", told=told).code == 5
+    assert not (node.pod / "hacked").exists()
+
+
+def test_there_are_two_seconds_at_least_as_on_a_kubelet(node: Node) -> None:
+    assert stop(node, "trap 'sleep 0.5; exit 5' TERM; echo ready; while :; do sleep 0.05; done", grace=0).code == 5
 
 
 def test_a_grace_period_that_is_not_used_up_leaves_nothing_waiting_for_it(node: Node) -> None:

@@ -61,6 +61,7 @@ class Account:
     min_job_age: float = 300.0  # squeue forgets a job so long after its end
     accounting: str = "disabled"  # or "on", or "away" where its slurmdbd is
     sbatch_seconds: float = SBATCH
+    told_grace: dict[str, int] = field(default_factory=dict)
 
     # --- Slurm and the runner ---
 
@@ -166,7 +167,8 @@ class Account:
         claim = self.claims.setdefault(pod, "void")
         return claim if claim.isdigit() else ""
 
-    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+        self.told_grace.update(grace)
         for pod in pods:
             self.tombstones.add(pod)
             self.claims.setdefault(pod, "deleted")
@@ -247,8 +249,8 @@ class Line:
     async def void(self, pod: str) -> str:
         return await self._run(partial(self.account.void, pod, self.epoch), 30)
 
-    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
-        return await self._run(partial(self.account.cancel, pods), 90)
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+        return await self._run(partial(self.account.cancel, pods, grace), 90)
 
     async def queue(self) -> Queue:
         return await self._run(self.account.queue, 75)

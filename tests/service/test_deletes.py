@@ -1,6 +1,7 @@
 """Deletes are kept: until they are carried out, and by whoever has the StateFolder, two in a rolling upgrade."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def test_of_many_at_once_none_is_left_out(loop: VirtualLoop, tmp_path: Path) -> 
     assert len(deletes) == 0
 
 
+def test_a_grace_period_of_the_deletes_own_reaches_the_site_also_after_a_restart(
+    loop: VirtualLoop, tmp_path: Path
+) -> None:
+    account = Account(loop.time)
+    line = Line(account, down=True)
+    deletes = Deletes(line, Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    deletes.accept(Delete(POD, "ns/p", 0, overrides=True))
+    deletes.accept(Delete("ns-2", "ns/q", 30))
+    line.down = False
+    carry_out(loop, Deletes(line, Entries(), Journal(tmp_path), loop.time), 20)  # type: ignore[arg-type]
+    assert account.told_grace == {POD: 0}
+
+
+def test_an_older_sidecar_can_read_what_it_could_have_written(tmp_path: Path) -> None:
+    Journal(tmp_path).add(Delete(POD, "ns/p", 0))
+    (file,) = (tmp_path / "deletes").iterdir()
+    assert json.loads(file.read_text()) == {"pod": POD, "name": "ns/p", "grace_seconds": 0}
+
+
 class Stubborn:
     """A site with a job that ends when it is forced to; how long after it was first told, is in `waited`."""
 
@@ -94,7 +114,8 @@ class Stubborn:
         self.told: float | None = None
         self.waited: list[float] = []
 
-    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+        assert not grace
         self.told = self.told or self.loop.time()
         if pods[POD]:
             self.waited.append(self.loop.time() - self.told)

@@ -15,7 +15,8 @@ ENDED = 1_000_000
 class Emptied:
     """A site where every folder can be removed."""
 
-    async def cancel(self, pods: Mapping[str, bool]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+        assert not grace
         return dict.fromkeys(pods, True)
 
 

@@ -138,6 +138,31 @@ async def test_a_job_that_could_not_be_told_to_stop_is_told_again(account: Accou
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
 
 
+async def test_a_grace_period_of_the_deletes_own_lies_there_before_the_job_is_told(account: Account) -> None:
+    """And does not change once it was, as its runner keeps it by then; nothing of it is left behind."""
+    await account.site.submit(POD, packed())
+    account.job("101", "RUNNING", account.root / POD / "job.sh")
+    told = account.root / f".remote-slurm/claims/{POD}.stop/grace"
+    account.command("scancel", f'cp {told} {account.root}/seen; echo "scancel $*" >>"$SLURM/calls"')
+    for seconds in (5, 7):
+        assert await account.site.cancel({POD: False}, {POD: seconds}) == {POD: False}
+    assert (account.root / "seen").read_text() == told.read_text() == "5\n"
+    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
+    account.job("101", "COMPLETED", account.root / POD / "job.sh")
+    assert await account.site.cancel({POD: False}, {POD: 5}) == {POD: True}
+    assert not told.parent.exists()
+
+
+async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account: Account) -> None:
+    await account.site.submit(POD, packed())
+    account.job("101", "RUNNING", account.root / POD / "job.sh")
+    account.tell("scancel.fails")
+    assert await account.site.cancel({POD: False}, {POD: 5}) == {POD: False}
+    assert await account.site.cancel({POD: False}, {"ns-other": 5}) == {POD: False}
+    assert list((account.root / f".remote-slurm/claims/{POD}.stop").iterdir()) == []
+    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
+
+
 @pytest.mark.parametrize(
     "state", ["PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"]
 )

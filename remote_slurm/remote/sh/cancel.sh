@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # squeue and scancel are set in front of this text
-# Carries out deletes as far as they go now; the payload has a line for each: POD FORCE, where FORCE is yes or no.
+# Carries out deletes as far as they go now; the payload has a line for each: POD FORCE GRACE, where FORCE is yes or no, and
+# GRACE the seconds that take the place of the grace period that its runner knows, or `-`.
 # One squeue for all of them. Only a job whose batch script is the pod's is ever cancelled: ids are reused, and accounts
 # are shared.
 #   >gone POD         no job, and no folder
@@ -24,16 +25,17 @@ jobs_of() {
     done
 }
 
-stop_job() {  # POD FORCE ID STATE
-    case $4 in
-        PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$3" </dev/null ;;
+stop_job() {  # POD FORCE GRACE ID STATE
+    case $5 in
+        PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$4" </dev/null ;;
         COMPLETING) ;;
         *)
             if [ "$2" = yes ]; then
-                "$scancel" "$3" </dev/null
+                "$scancel" "$4" </dev/null
             elif mkdir "$claims/$1.stop" 2>/dev/null; then
+                [ "$3" = - ] || printf '%s\n' "$3" 2>/dev/null >"$claims/$1.stop/grace"
                 # the runner passes it on and keeps the grace period
-                "$scancel" --batch --signal=TERM "$3" </dev/null || rmdir "$claims/$1.stop"
+                "$scancel" --batch --signal=TERM "$4" </dev/null || rm -rf "$claims/$1.stop"
             fi
             ;;
     esac
@@ -52,11 +54,11 @@ remove() {
     rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1" 2>/dev/null && rm -rf -- "$1"; }
 }
 
-cancel_pod() {  # POD FORCE
+cancel_pod() {  # POD FORCE GRACE
     jobs=$(jobs_of "$1")
     if [ -n "$jobs" ]; then
         printf '%s\n' "$jobs" | while read -r id state; do
-            stop_job "$1" "$2" "$id" "$state"
+            stop_job "$1" "$2" "$3" "$id" "$state"
         done
         reply "stopping $1"
     elif remove_pod "$1" && bury "$1"; then
@@ -70,15 +72,15 @@ cancel_pod() {  # POD FORCE
 
 cancel() {
     enter_root && take_lines || return
-    printf '%s' "$lines" | while read -r pod force; do
+    printf '%s' "$lines" | while read -r pod rest; do
         bury "$pod"
     done
     if ! queue=$(eval "timeout -k 5 60 $squeue" </dev/null); then
         reply "queue 1"
         return
     fi
-    printf '%s' "$lines" | while read -r pod force; do
-        cancel_pod "$pod" "$force"
+    printf '%s' "$lines" | while read -r pod force grace; do
+        cancel_pod "$pod" "$force" "$grace"
     done
     expire
 }
