@@ -33,4 +33,14 @@ read_message() {
     if [[ -z $message && $message_policy == FallbackToLogsOnError ]] && ((code != 0)); then
         message=$(tail -n "$message_log_lines" "logs/$name.log" | tail -c "$message_log_limit")
     fi
+    [[ -n $message ]] || quote_runtime
 } 2>/dev/null
+
+# A container that could not be started says nothing; what its runtime, or a shell in its place, said of it ends its log.
+quote_runtime() {
+    local line
+    line=$(tail -n 1 "logs/$name.log" | head -c 1000)
+    case "$code $line" in
+        '255 FATAL:   '* | 12[5-7]' Error: '* | 12[67]' '*': exec: '*) message="its log ends with: $line" ;;
+    esac
+}

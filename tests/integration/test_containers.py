@@ -24,6 +24,7 @@ def test_a_command_that_is_not_there_fails_the_pod_and_says_so(served: Serving) 
     none.until_over()
     assert none.phase == "Failed"
     assert none.exit_code("c") in (127, 255)  # 255 is Apptainer's
+    assert none.terminated("c")["message"] == f"its log ends with: {none.log('c').splitlines()[-1]}"
     assert "no-such-command" in none.log("c")
 
 
@@ -31,6 +32,7 @@ def test_an_image_that_is_not_there_fails_the_pod_and_says_so(served24: Serving)
     none = served24.vk.create(request(pod(sh("c", "true", image="no-such-image")))).until_over()
     assert none.phase == "Failed"
     assert none.exit_code("c") != 0
+    assert "could not open image /srv/images/no-such-image" in none.terminated("c")["message"]
     assert "no-such-image" in none.log("c")
 
 

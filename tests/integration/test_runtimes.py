@@ -284,3 +284,14 @@ def test_hooks_restarts_and_last_words(runtime: Serving) -> None:
     assert again.status
     last = again.status["containers"][0]["lastState"]["terminated"]
     assert (last["exitCode"], last["message"]) == (3, "last words")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("command", ["no-such-command", "/etc/passwd"])
+def test_a_container_that_cannot_be_started_says_why(shared: Shared, runtime: str, command: str) -> None:
+    served = shared(runtime)
+    none = served.vk.create(request(pod({"name": "c", "image": "busybox", "command": [command]}))).until_over()
+    assert none.exit_code("c") == (126 if command == "/etc/passwd" else 127)
+    message = none.terminated("c")["message"]
+    assert message == f"its log ends with: {none.log('c').splitlines()[-1]}"
+    assert command in message
