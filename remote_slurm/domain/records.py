@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+
+# What runner.sh records of a container that runs, and is not ready
+NOT_READY = "NotReady"
+
+# How the message begins that runner.sh records of a container that has never run
+NOT_STARTED = "not started"
+
+# What runner.sh records of a container that ended after its job had been told to stop
+STOPPED = "the job was told to stop"
 
 
 class ContainerPhase(Enum):
@@ -48,6 +57,24 @@ class Record:
     restarts: int = 0
     reason: str = ""
     last: LastRun | None = None
+
+
+def run_before_requeue(record: Record | None) -> LastRun | None:
+    """How the run ended that this was the last record of before Slurm requeued the job: job/restarts.sh agrees."""
+    if record is None:
+        return None
+    if record.phase is ContainerPhase.RUNNING or record.reason == NOT_READY:
+        return LastRun(record.started, 0, 137, 9, "how it ended was not recorded")
+    if record.phase is ContainerPhase.WAITING or record.message.startswith(f"{NOT_STARTED}:"):
+        return record.last and replace(record.last, message=_requeued(record.last.message))
+    return LastRun(record.started, record.finished, record.exit_code, record.signal, _requeued(record.message))
+
+
+def _requeued(message: str) -> str:
+    """Slurm tells in which way a job was stopped, and of one that it runs again it does not."""
+    if not message.endswith(STOPPED):
+        return message
+    return f"{message.removesuffix(STOPPED)}Slurm has requeued the job"
 
 
 def parse_records(text: str) -> list[Record]:

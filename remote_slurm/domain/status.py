@@ -15,7 +15,15 @@ from remote_slurm.domain.local_containers import local_init_state, local_names, 
 from remote_slurm.domain.messages import cut_message, message_bytes
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.reasons import pending_sentence, reason_word
-from remote_slurm.domain.records import ContainerPhase, LastRun, Record
+from remote_slurm.domain.records import (
+    NOT_READY,
+    NOT_STARTED,
+    STOPPED,
+    ContainerPhase,
+    LastRun,
+    Record,
+    run_before_requeue,
+)
 from remote_slurm.domain.slurm import Job, JobState, Phase
 
 # What the shell reports for SIGKILL, and Kubernetes for a container that was killed
@@ -24,15 +32,6 @@ KILLED = 128 + SIGKILL
 
 # Why a pod waits that has no job yet, as long as nothing else is known
 SUBMITTING = "Submitting"
-
-# What runner.sh records of a container that runs, and is not ready
-NOT_READY = "NotReady"
-
-# How the message begins that runner.sh records of a container that has never run
-_NOT_STARTED = "not started"
-
-# What runner.sh records of a container that ended after its job had been told to stop
-STOPPED = "the job was told to stop"
 
 _INITIALIZING = "PodInitializing"
 
@@ -54,7 +53,7 @@ class PodView:
     """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
 
     `failure` says why there is no job and will be none; with it, everything is over. `waiting` and `waiting_reason` say
-    why there is none yet. `runs` of the job were before this one: Slurm requeued it.
+    why there is none yet. `runs` of the job were before this one, since Slurm requeued it, and left records: `before`.
     """
 
     job: Job | None = None
@@ -64,6 +63,7 @@ class PodView:
     waiting: str = ""
     runs: int = 0
     waiting_reason: str = SUBMITTING
+    before: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -135,7 +135,7 @@ def _first_start(containers: list[Container], view: PodView) -> str:
 def _has_run(record: Record) -> bool:
     if record.phase is ContainerPhase.WAITING:
         return record.last is not None or record.reason == NOT_READY
-    return not record.message.startswith(_NOT_STARTED)
+    return not record.message.startswith(NOT_STARTED)
 
 
 def _within(size: int, status: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _reported_init(pod: Pod) -> list[Container]:
 
 
 def _container(container: Container, state: dict[str, Any], view: PodView) -> dict[str, Any]:
-    record = view.records.get(container.name)
+    record, before = view.records.get(container.name), view.before.get(container.name)
     running = "running" in state
     return {
         "name": container.name,
@@ -165,9 +165,9 @@ def _container(container: Container, state: dict[str, Any], view: PodView) -> di
         "imageID": "",
         "ready": running,
         "started": running,
-        "restartCount": view.runs + (record.restarts if record else 0),
+        "restartCount": view.runs + max(each.restarts if each else 0 for each in (record, before)),
         "state": state,
-        "lastState": _last_state(record),
+        "lastState": _last_state(record, before),
     }
 
 
@@ -181,16 +181,15 @@ def _state(container: Container, view: PodView) -> dict[str, Any]:
         return _terminated(_lost_code(view), record, message=_lost_message(view))
     if record is not None and record.phase is ContainerPhase.WAITING:
         return {"waiting": {"reason": record.reason, "message": record.message}}
-    if record is not None and not record.message.startswith(_NOT_STARTED):
+    if record is not None and not record.message.startswith(NOT_STARTED):
         return {"running": {"startedAt": _time(record.started)}}
     return {"waiting": _waiting(view)}
 
 
-def _last_state(record: Record | None) -> dict[str, Any]:
-    """How the run before the present one ended, where the runner has started the container again."""
-    if record is None or record.last is None:
-        return {}
-    return _terminated(record.last.exit_code, record.last, message=record.last.message)
+def _last_state(record: Record | None, before: Record | None) -> dict[str, Any]:
+    """How the run before the present one ended, where the runner or Slurm has started the container again."""
+    last = (record and record.last) or run_before_requeue(before)
+    return _terminated(last.exit_code, last, message=last.message) if last else {}
 
 
 def _terminated(exit_code: int, record: Record | LastRun | None, *, message: str) -> dict[str, Any]:

@@ -46,8 +46,10 @@ waits() {
     time=$(now)
     shift 2
     for name; do
+        recall_earlier_run "$name"
         number=-1 reason=$word record "$name" waiting "$time" 0 0 0 "$message"
     done
+    forget_run
 }
 
 # In the supervisor: whether the container has its image. It tells why not as a kubelet does, and in `no_image` at the end.

@@ -17,6 +17,35 @@ restart_rule() {
     rules+=("$*")
 }
 
+# --- where Slurm has requeued the job ---------------------------------------------------------------------------------
+
+earlier_record='^v1 [^ ]+ [^ ]+ ([a-z]+) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)( run=[0-9]+)? record=[0-9]+'
+earlier_record+=' restarts=([0-9]+)( reason=([A-Za-z]+))?( last=([0-9,]+))? (.*)$'
+
+# Restarts are counted on, and how the last run ended is told as after a restart within the job. Until then,
+# domain/records.py says the same.
+recall_earlier_run() {
+    local line='' ran='' said
+    forget_run
+    IFS= read -r line 2>/dev/null <".earlier/$1"
+    [[ $line =~ $earlier_record ]] || return 0
+    restarts=${BASH_REMATCH[7]} last=${BASH_REMATCH[11]}
+    said=${BASH_REMATCH[12]%%$'\t'*} last_message=${BASH_REMATCH[12]#*$'\t'}
+    case ${BASH_REMATCH[1]}${BASH_REMATCH[9]} in
+        running | waitingNotReady) ran=0,137,9 said='how it ended was not recorded' ;;
+        terminated*) [[ $said == 'not started:'* ]] || ran=${BASH_REMATCH[3]},${BASH_REMATCH[4]},${BASH_REMATCH[5]} ;;
+    esac
+    [[ -z $ran ]] || last=${BASH_REMATCH[2]},$ran last_message=$said
+    printf -v last_message %b "$last_message"
+    last_message=${last_message/%"$stopped"/Slurm has requeued the job}
+}
+
+forget_run() {
+    number=0 restarts=0 last='' last_message=''
+}
+
+# --- within the job ---------------------------------------------------------------------------------------------------
+
 # Whether the run that has just ended is followed by another one. Who would be started again, and is not since the job
 # was told to stop, was stopped.
 is_restarted() {

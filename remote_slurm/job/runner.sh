@@ -66,6 +66,8 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
+    # recall_earlier_run looks there
+    [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f records/* .earlier/; } 2>/dev/null
     rm -rf records/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
     mkdir -p .runner
     # room for the last records, should the pod fill its file system
@@ -153,12 +155,12 @@ container() {
 
 start() {
     local time
+    recall_earlier_run "$1"
     [[ -n $failed ]] || make_of_image
     if [[ -n $failed ]]; then
         time=$(now)
         say "container $1 is not started: $failed"
         record "$1" terminated "$time" "$time" 1 0 "not started: $failed"
-        number=0
     else
         supervise "$@" &
         names+=("$1")
@@ -166,6 +168,7 @@ start() {
         # a stop that came just now has not seen it
         [[ -n $failed ]] && kill -TERM "$!" 2>/dev/null
     fi
+    forget_run
     expect_nothing
 }
 
@@ -242,7 +245,7 @@ record_missing_end() {
     [[ $line =~ \ record=([0-9]+)\ restarts=([0-9]+) ]] && number=${BASH_REMATCH[1]} restarts=${BASH_REMATCH[2]}
     ((code > 128)) && signal=$((code - 128))
     record "$1" terminated "${began:-$(now)}" "$(now)" "$code" "$signal" "${failed:-what watched it was killed}"
-    number=0 restarts=0
+    forget_run
 }
 
 terminate() {

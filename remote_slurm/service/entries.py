@@ -26,6 +26,7 @@ class Entry:
     expected: frozenset[str] = frozenset()  # the names of its containers, once a request has told them
     job: Job | None = None
     records: dict[str, Record] = field(default_factory=dict)
+    before: dict[str, Record] = field(default_factory=dict)  # the last ones of earlier runs
     run: int = 0
     waits_again: bool = False  # its job was seen running, and then waiting
     settled: bool = False
@@ -48,7 +49,14 @@ class Entry:
 
     def view(self) -> PodView:
         return PodView(
-            self.job, dict(self.records), self.settled, self.failure, self.waiting, self.run, self.waiting_reason
+            self.job,
+            dict(self.records),
+            self.settled,
+            self.failure,
+            self.waiting,
+            self.run,
+            self.waiting_reason,
+            dict(self.before),
         )
 
     @property
@@ -124,16 +132,14 @@ class Entry:
         """Keep the latest: one look may bring an older record again, and one of an earlier run."""
         if record.run > self.run:
             self.begin_run(record.run)
-        if record.run < self.run:
-            return
-        known = self.records.get(record.container)
-        if known is None or _order(record) >= _order(known):
-            self.records[record.container] = record
+        _keep_latest(self.records if record.run == self.run else self.before, record)
 
     def begin_run(self, run: int) -> None:
-        """What was recorded of earlier runs does not count any more."""
+        """What was recorded of earlier runs only tells how these ended."""
         self.run = run
         self.fetched = False
+        for record in self.records.values():
+            _keep_latest(self.before, record)
         self.records.clear()
 
     def fail(self, reason: str) -> None:
@@ -157,8 +163,14 @@ class Entry:
         return self.settled or bool(self.failure)
 
 
-def _order(record: Record) -> tuple[int, int, bool, int]:
-    return record.number, record.started, record.phase is ContainerPhase.TERMINATED, record.finished
+def _keep_latest(records: dict[str, Record], record: Record) -> None:
+    known = records.get(record.container)
+    if known is None or _order(record) >= _order(known):
+        records[record.container] = record
+
+
+def _order(record: Record) -> tuple[int, int, int, bool, int]:
+    return record.run, record.number, record.started, record.phase is ContainerPhase.TERMINATED, record.finished
 
 
 class Entries:

@@ -112,8 +112,28 @@ def test_a_job_that_waits_again_has_waiting_containers_and_counts_its_runs() -> 
     status = pod_status(POD, PodView(Job("7", JobState.PENDING, "BeginTime", start=300), runs=2))
     for each in (*status["initContainers"], *status["containers"]):
         assert each["restartCount"] == 2
+        assert each["lastState"] == {}
         assert each["state"]["waiting"]["reason"] == "BeginTime"
         assert each["state"]["waiting"]["message"].endswith("expected to start at 1970-01-01T00:05:00Z")
+
+
+@pytest.mark.parametrize("state", [JobState.PENDING, JobState.RUNNING])
+def test_its_restarts_are_counted_on_and_it_tells_how_the_run_before_ended(state: JobState) -> None:
+    """The next run's own records say the same, but where nodes share no file system: there it begins with nothing."""
+    before = {"a": ended("a", 143, f"bye; {STOPPED}", signal=15, restarts=2), "b": running("b"), "init": ended("init")}
+    now = {"a": running("a", run=1)} if state is JobState.RUNNING else {}
+    status = pod_status(POD, PodView(Job("7", state), now, runs=1, before=before))
+    a, b = status["containers"]
+    assert [a["restartCount"], b["restartCount"]] == [3, 1]
+    assert a["lastState"]["terminated"] == {
+        "exitCode": 143, "reason": "Error", "signal": 15, "message": "bye; Slurm has requeued the job",
+        "startedAt": "1970-01-01T00:01:40Z", "finishedAt": "1970-01-01T00:03:20Z",
+    }  # fmt: skip
+    assert b["lastState"]["terminated"] == {
+        "exitCode": 137, "reason": "Error", "signal": 9, "message": "how it ended was not recorded",
+        "startedAt": "1970-01-01T00:01:40Z",
+    }  # fmt: skip
+    assert status["initContainers"][0]["lastState"]["terminated"]["reason"] == "Completed"
 
 
 @pytest.mark.parametrize(

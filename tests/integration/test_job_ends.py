@@ -199,10 +199,41 @@ def test_a_requeued_pod_waits_again_runs_again_and_only_then_ends(strict: Strict
     assert again.phase == "Succeeded"
     assert [again.exit_code(name) for name in ("i", "c", "quick")] == [0, 0, 0]
     assert restarts(again) == 1
+    assert again.status
+    last = [each["lastState"]["terminated"] for each in again.status["containers"]]
+    assert [each["exitCode"] for each in last] == [143, 0]
+    assert last[0]["message"] == "Slurm has requeued the job"
     assert again.log("c") == "begins\nagain\n"
     assert strict.client.logs(again.pod, "c", Previous=True).text == "begins\n"
     assert sorted(strict.slurm(log).split()) == ["init", "init", "quick", "quick", "token", "token"]
     assert "token" not in " ".join(strict.site.files(strict.root))
+
+
+def test_a_requeued_pod_goes_on_counting_its_restarts(strict: Strict) -> None:
+    """Watched sees to it that they never become fewer."""
+    a_pod, container = second_run_ends()
+    a_pod["spec"]["containers"] = [container, sh("fails", "exit 3")]
+    a_pod["spec"]["restartPolicy"] = "OnFailure"
+    again = strict.vk.create(request(a_pod))
+
+    def count() -> int:
+        assert again.status
+        return int(again.status["containers"][1]["restartCount"])
+
+    def failed() -> list[int]:
+        assert again.status
+        last = again.status["containers"][1]["lastState"]
+        return [count(), last["terminated"]["exitCode"] if last else 0]
+
+    again.until_true(lambda: failed() == [1, 3], "it has been started again")
+    wait_until(lambda: strict.slurm(f"ls /tmp/{key(a_pod)}/again || true"), "the other one has begun")
+    strict.slurm(f"scontrol requeue {again.job}")
+    again.until_true(lambda: failed() == [2, 3] and "BeginTime" in str(again.state("c")), "it waits again")
+    wait_until(lambda: "PENDING" in strict.jobs_of(again.pod), "the last run is cleaned up")
+    strict.start_now(again)
+    again.until_true(lambda: "terminated" in again.state("c"), "it runs again")
+    again.until_true(lambda: count() >= 3, "restarts are counted on")
+    again.delete()
 
 
 def test_a_requeued_pod_that_is_cancelled_while_it_waits_failed(strict: Strict) -> None:

@@ -62,12 +62,15 @@ class Node:
         for name, text in SCRIPTS.items():
             (self.pod / name).write_bytes(text)
 
-    def start(self, calls: str, *, job: str = "7", grace: int = GRACE, prefix: str = "") -> Job:
+    def start(self, calls: str, *, job: str = "7", grace: int = GRACE, prefix: str = "", run: int = 0) -> Job:
+        """`run` says how often Slurm has requeued the job."""
         script = self.pod / "job.sh"
         text = f"{prefix}\n. ./runner.sh\npod {POD} {grace}\n{calls}\nfinish\n"
         if not script.exists() or script.read_text() != text:  # another job may be reading it
             script.write_text(text)
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "SLURM_JOB_ID": job, "NODE": str(self.root)}
+        if run:
+            environment["SLURM_RESTART_COUNT"] = str(run)
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return Job(subprocess.Popen([BASH, script], cwd=self.pod, env=environment, **streams))
 

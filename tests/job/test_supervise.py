@@ -4,9 +4,9 @@ import os
 import time
 
 import pytest
-from node import BASH, Node, sh, until
+from node import BASH, Job, Node, sh, until
 
-from remote_slurm.domain.records import ContainerPhase, LastRun
+from remote_slurm.domain.records import ContainerPhase, LastRun, Record, run_before_requeue
 from remote_slurm.domain.shell import quote, words
 
 QUICK = "backoff_first=1 backoff_limit=2\n"
@@ -118,6 +118,61 @@ def test_no_two_files_define_the_same_function(node: Node) -> None:
     names = [line.partition("(")[0] for line in text.splitlines() if line.endswith("() {")]
     assert len(names) > 50
     assert sorted(names) == sorted(set(names))
+
+
+# --- where Slurm requeues the job -------------------------------------------------------------------------------------
+
+STAYS = "trap 'exit 4' TERM; touch up; while :; do sleep 0.05; done"
+
+
+def run_until_up(node: Node, calls: str, run: int) -> tuple[Job, Record]:
+    """One run of the job, and what is known of its container `main` once that runs."""
+    (node.pod / "up").unlink(missing_ok=True)
+    job = node.start(calls, run=run)
+    until((node.pod / "up").exists)
+    until(lambda: node.is_running("main"))  # which is recorded a moment later
+    return job, node.record("main")
+
+
+def test_restarts_are_counted_on_and_the_last_run_is_told_where_slurm_has_requeued_the_job(node: Node) -> None:
+    script = rf"{COUNT} [ $(wc -l <runs) -ge 3 ] || exit 3; printf 'a\\b\tc\nd' >messages/main; {STAYS}"
+    init = f"init_container init {sh('exit 0')}\n"
+    calls = (
+        f"{QUICK}{init}termination_message messages/main File\nrestart_policy OnFailure\ncontainer main {sh(script)}"
+    )
+    first, _ = run_until_up(node, calls, 0)
+    first.term()
+    first.end()
+    ended = node.ended("main")
+    second, now = run_until_up(node, calls, 1)
+    assert (ended.restarts, now.run, now.restarts) == (2, 1, 2)
+    assert now.last == LastRun(ended.started, ended.finished, 4, 0, "a\\b\tc\nd; Slurm has requeued the job")
+    assert now.last == run_before_requeue(ended)
+    assert node.ended("init").last.exit_code == 0
+    second.process.kill()  # no end is recorded, as where a node fails
+    node.clear()
+    second.end()
+    third, last = run_until_up(node, calls, 2)
+    assert last.restarts == 2
+    assert last.last == run_before_requeue(now) == LastRun(now.started, 0, 137, 9, "how it ended was not recorded")
+    third.term()
+    third.end()
+
+
+def test_who_had_no_run_before_the_requeue_has_no_last_one_and_who_waited_keeps_it(node: Node) -> None:
+    waits = f"backoff_first=30\nrestart_policy OnFailure\ncontainer waits {sh(COUNT + 'exit 3')}\n"
+    none = f"await_image() {{ no_image='there is none'; }}\ncontainer none {sh('exit 5')}\n"
+    first = node.start(waits + none)
+    until(lambda: (record := node.record("waits")) and record.phase is ContainerPhase.WAITING)
+    waited, absent = node.record("waits"), node.ended("none")
+    first.process.kill()
+    node.clear()
+    first.end()
+    node.run(f"container waits {sh('exit 0')}\ncontainer none {sh('exit 0')}", run=1)
+    assert node.ended("waits").last == waited.last == run_before_requeue(waited)
+    assert node.ended("waits").restarts == 1
+    assert node.ended("none").last is None
+    assert run_before_requeue(absent) is None
 
 
 # --- native sidecars --------------------------------------------------------------------------------------------------

@@ -99,6 +99,19 @@ async def test_the_end_of_an_earlier_run_that_arrives_late_is_no_end(pod: Watche
     assert not entry.is_complete
 
 
+async def test_how_the_run_before_ended_is_kept_also_where_that_arrives_late(pod: Watched) -> None:
+    await pod.poll(JobState.RUNNING, began())
+    entry = await pod.poll(JobState.PENDING)
+    assert entry.view().before == {"c": began()}
+    for records in ([stopped()], [began()]):
+        entry = await pod.poll(JobState.PENDING, *records)
+        assert entry.view().before == {"c": stopped()}
+    entry = await pod.poll(JobState.RUNNING, began(1))
+    assert (entry.view().before, entry.records) == ({"c": stopped()}, {"c": began(1)})
+    entry = await pod.poll(JobState.PENDING, stopped(1))
+    assert entry.view().before == {"c": stopped(1)}
+
+
 async def test_a_run_that_is_first_heard_of_with_the_requeue_is_over_by_the_next_look(pod: Watched) -> None:
     """Its record may as well have been that of a run which began after squeue had looked."""
     await pod.poll(JobState.RUNNING)
