@@ -1,6 +1,6 @@
 """What runs in jobs, and nowhere else: `runner.sh` with what follows it, sent with every pod, and `check-node.sh`.
 
-`apart.sh` goes along where nodes share no file system with the login node.
+`apart.sh` goes along where nodes share no file system with the login node. `storage.sh` is for deletes, too.
 """
 
 from importlib.resources import files
@@ -21,4 +21,5 @@ RANK = (files(__name__) / "rank.sh").read_bytes()
 APART = (files(__name__) / "apart.sh").read_bytes()
 CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")
 PULL = _joined(_PULL)
+STORAGE = _joined(("storage",)).decode()
 SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK, "pull.sh": PULL, "apart.sh": APART}

@@ -160,8 +160,15 @@ end_podman() {
 close_storage() {
     ((${#podman[@]})) || return
     end_podman --all
+    may_run_again || give_back
     remove_storage "$PWD/scratch/.podman" "${podman[@]}"
 }
+
+# What users of an image own in volumes (subuid), the account could neither read nor remove.
+give_back() {
+    [[ -n $(find volumes/*/ "${leftovers[@]}" ! -uid "$EUID" -print -quit) ]] || return
+    "${podman[@]}" unshare chown -R 0:0 -- volumes/*/ "${leftovers[@]}"
+} 2>/dev/null
 
 # --- enroot ----------------------------------------------------------------------------------------------------------
 

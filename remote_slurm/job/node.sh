@@ -111,9 +111,13 @@ watch_size() {
 # As the job's end is asked for from outside, but for a reason that is known here.
 evict() {
     say "$1"
-    printf '%s\n' "$1" >.evicted
+    with_room note_eviction "$1"
     kill -TERM "$$"
 }
+
+note_eviction() {
+    printf '%s\n' "$1" >.evicted
+} 2>/dev/null
 
 why_stopped() {
     if [[ -s .evicted ]]; then

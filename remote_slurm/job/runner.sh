@@ -70,10 +70,24 @@ pod() {
     [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f records/* .earlier/; } 2>/dev/null
     rm -rf records/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
     mkdir -p .runner
-    # room for the last records, should the pod fill its file system
-    head -c 65536 /dev/urandom >.runner/reserve
+    put_aside
     began=$(now)
     attend
+}
+
+# Room for the last records and for a stop, should the pod fill its file system: bytes, and files where these are counted.
+put_aside() {
+    mkdir .runner/reserve
+    head -c 65536 /dev/urandom >.runner/reserve/bytes
+    : >.runner/reserve/file
+    : >.runner/reserve/another
+    : >.runner/why
+    : >.runner/jobs
+}
+
+# with_room FUNCTION WORD...: with what was put aside, where it fails without
+with_room() {
+    "$@" || { rm -rf .runner/reserve; "$@"; }
 }
 
 attend() {
@@ -97,11 +111,7 @@ end_if_deleted() {
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
-    if ! write_record "$@"; then
-        # what was put aside makes room for how the pod ends
-        rm -f .runner/reserve
-        write_record "$@"
-    fi
+    with_room write_record "$@"
     recording=
     [[ -z $unheeded ]] || heed
 }
@@ -250,15 +260,33 @@ record_missing_end() {
 
 terminate() {
     interrupted=yes
-    printf '%(%s)T\n' -1 >.stopping
     local running
+    # shellcheck disable=SC2154 # of node.sh
+    failed=$stopped
+    with_room note_stop && read -r failed <.runner/why
     take_grace
-    why_stopped >.runner/why
-    read -r failed <.runner/why
-    jobs -rp >.runner/jobs  # not those that ended: their process ids may be somebody else's by now
-    while read -r running; do
-        is_sidecar "$running" || kill -TERM "$running" 2>/dev/null
-    done <.runner/jobs
+    if with_room note_jobs; then
+        while read -r running; do
+            pass_stop "$running"
+        done <.runner/jobs
+    else
+        for running in "${supervisors[@]}"; do
+            pass_stop "$running"
+        done
+    fi
+}
+
+note_stop() {
+    printf '%(%s)T\n' -1 >.stopping && why_stopped >.runner/why
+} 2>/dev/null
+
+# Not those that ended: their process ids may be somebody else's by now. `jobs` does not tell that it could not write.
+note_jobs() {
+    { jobs -rp; printf '\n'; } >.runner/jobs
+} 2>/dev/null
+
+pass_stop() {
+    [[ -z $1 ]] || is_sidecar "$1" || kill -TERM "$1" 2>/dev/null
 }
 
 # A delete may bring a grace period of its own: see cancel.sh.

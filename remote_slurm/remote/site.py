@@ -17,12 +17,13 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Protocol
 
-from remote_slurm.config import Config
+from remote_slurm.config import Config, ContainerRuntime
 from remote_slurm.domain.logs import LogSlice, Noted, parse_notes
 from remote_slurm.domain.partitions import Partition, parse_partitions, partitions_command
 from remote_slurm.domain.payload import Payload, together
+from remote_slurm.domain.podman import Podman
 from remote_slurm.domain.records import Record, parse_records
-from remote_slurm.domain.shell import assignments, quote
+from remote_slurm.domain.shell import assignments, quote, words
 from remote_slurm.domain.slurm import (
     Capacity,
     Job,
@@ -36,6 +37,7 @@ from remote_slurm.domain.slurm import (
     step_command,
 )
 from remote_slurm.errors import RemoteFailed
+from remote_slurm.job import STORAGE
 from remote_slurm.remote.answer import Answer
 from remote_slurm.remote.convoy import Convoy, SbatchFailed, Submission, Withdrawn, submission, withdrawal
 from remote_slurm.remote.observer import Observer
@@ -74,6 +76,14 @@ class Queue:
 
     jobs: tuple[Job, ...]
     clock_offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of deletes: of the `gone` pods there is no job and no folder, and why others' folders are `stuck`."""
+
+    gone: frozenset[str]
+    stuck: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,18 +304,22 @@ class Site:
             uid=int(uid) if (uid := answer.get("uid")).isdigit() else None,
         )
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = _OWN_GRACE) -> dict[str, bool]:
-        """Carry deletes out as far as they go now: pod -> whether to end its job at once. Returns pod -> is gone.
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = _OWN_GRACE) -> Cancelled:
+        """Carry deletes out as far as they go now: pod -> whether to end its job at once.
 
         `grace` has the seconds of those that have not the grace period that their runner knows.
         """
-        values = {"squeue": active_command(self._config.squeue_path), "scancel": self._config.scancel_path}
+        values = {
+            "squeue": active_command(self._config.squeue_path),
+            "scancel": self._config.scancel_path,
+            "podman": _podman(self._config),
+        }
         lines = _lines(f"{pod} {_yes(force)} {grace.get(pod, '-')}" for pod, force in pods.items())
-        answer = await self._ask("cancel", values, lines, seconds=90)
+        answer = await self._ask("cancel", values, lines, seconds=130)
         if answer.has("queue"):
             raise self._slurm_failed("squeue", f"squeue failed, so nothing was cancelled: {answer.messages}")
-        gone = set(answer.all("gone"))
-        return {pod: pod in gone for pod in pods}
+        busy = (line.partition(" ") for line in answer.all("busy"))
+        return Cancelled(frozenset(answer.all("gone")) & pods.keys(), {pod: why for pod, _, why in busy if why})
 
     async def capacity(self) -> Capacity:
         """Totals of the nodes that the account may use."""
@@ -375,7 +389,8 @@ class Site:
     def _script(self, name: str, values: dict[str, str]) -> str:
         own = {"root": self._config.data_root_folder, "sidecar": self._name, "epoch": self._epoch}
         in_front = assignments(own | values)
-        return in_front + _text("root") + _text(name)
+        storage = STORAGE if values.get("podman") else ""
+        return in_front + _text("root") + storage + _text(name)
 
 
 @cache
@@ -386,6 +401,11 @@ def _text(name: str) -> str:
 def _lines(lines: Iterable[str]) -> bytes:
     """A payload whose end tells that it is whole; see root.sh."""
     return "".join(f"{line}\n" for line in (*lines, ".")).encode()
+
+
+def _podman(config: Config) -> str:
+    """Its words, where containers could have made files of other ids than the account's."""
+    return words(Podman(config).program) if config.container_runtime is ContainerRuntime.PODMAN else ""
 
 
 def _yes(answer: bool) -> str:  # noqa: FBT001 - as the scripts spell it

@@ -36,6 +36,8 @@ class Deletes:
         self._open = {delete.pod: delete for delete in journal}
         self._looked = clock()
         self._since: dict[str, float] = {}
+        self._stuck: set[str] = set()  # whose folders could not be removed, when they were last tried
+        self._told: set[str] = set()
 
     def __contains__(self, pod: str) -> bool:
         return pod in self._open
@@ -78,23 +80,36 @@ class Deletes:
                 wait = min(wait * 1.5, LONGEST_WAIT_SECONDS)
 
     async def carry_out(self) -> None:
-        """One round over all of them."""
-        pods = list(self._open)
+        """One round over all of them, last over those whose folders take long."""
+        pods = sorted(self._open, key=self._stuck.__contains__)
         for first in range(0, len(pods), BATCH):
             await self._round(pods[first : first + BATCH])
 
     async def _round(self, pods: list[str]) -> None:
         try:
-            gone = await self._site.cancel({pod: self._is_overdue(pod) for pod in pods}, self._overriding(pods))
+            forced = {pod: self._is_overdue(pod) for pod in pods}
+            cancelled = await self._site.cancel(forced, self._overriding(pods))
         except SiteError as error:
             warn(f"deletes wait, since the site does not answer: {error}", pods=len(pods))
             return
         for pod in pods:
-            if gone[pod]:
+            self._stuck.discard(pod)
+            if pod in cancelled.gone:
                 self._done(pod)
             else:
                 self._since.setdefault(pod, self._clock())
-                detail("the pod's job is ending", pod=self._open[pod].name)
+                self._tell(pod, cancelled.stuck.get(pod, ""))
+
+    def _tell(self, pod: str, obstacle: str) -> None:
+        """What is in the way at first may pass, as a file that a process on a node has open still."""
+        name = self._open[pod].name
+        if not obstacle:
+            detail("the pod's job is ending", pod=name)
+            return
+        self._stuck.add(pod)
+        if self._is_overdue(pod) and pod not in self._told:
+            self._told.add(pod)
+            warn(f"the folder of a deleted pod cannot be removed, and is tried again: {obstacle}", pod=name)
 
     def _overriding(self, pods: Iterable[str]) -> dict[str, int]:
         return {pod: self._open[pod].grace_seconds for pod in pods if self._open[pod].overrides}
@@ -106,6 +121,7 @@ class Deletes:
     def _done(self, pod: str) -> None:
         delete = self._open.pop(pod)
         self._since.pop(pod, None)
+        self._told.discard(pod)
         self._journal.done(pod)
         entry = self._entries.get(pod)
         if entry is None or not entry.outlives_folder:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pods import pod, request, sh
+from pods import Json, pod, request, sh
 from registry import Registry
 from serving import Serve, Serving, wait_until
 from shared_folder import go_on, held
@@ -70,6 +70,33 @@ def test_a_file_system_that_hangs_ends_no_pod_and_stops_no_other(
         site.exec(f"pkill -CONT -f 'fuse-overlayfs.*{fuse}$'")
     assert running.until_over().exit_code("c") == 3
     assert hangs.vk.create(request(pod(sh("c", "exit 5")))).until_over().exit_code("c") == 5
+
+
+def test_a_job_workdir_that_hangs_holds_up_its_own_pods_and_no_other(site: Site, serve: Serve, fuse: str) -> None:
+    served = serve(site)
+
+    def in_workdir(script: str) -> Json:
+        volume = {"name": "d", "emptyDir": {}}
+        container = sh("c", script, volumeMounts=[{"name": "d", "mountPath": "/d"}])
+        a_pod = pod(container, volumes=[volume], terminationGracePeriodSeconds=0)
+        a_pod["metadata"]["annotations"]["slurm-job.vk.io/job-workdir"] = fuse
+        return request(a_pod)
+
+    ended = served.vk.create(in_workdir("echo >/d/mine; exit 3")).until_over()
+    other = served.vk.create(request(held("true"))).until_running("c")
+    site.exec(f"pkill -STOP -f 'fuse-overlayfs.*{fuse}$'")
+    try:
+        ended.delete()
+        waits = served.vk.create(in_workdir("exit 4"))
+        other.delete()
+        served.until_gone(other.pod)
+        assert served.vk.create(request(pod(sh("c", "exit 5")))).until_over().exit_code("c") == 5
+        wait_until(lambda: "takes long, or its file system hangs" in served.sidecar.log, "it is told what hangs")
+        assert served.left_of(ended.pod)
+    finally:
+        site.exec(f"pkill -CONT -f 'fuse-overlayfs.*{fuse}$'")
+    served.until_gone(ended.pod)
+    assert waits.until_over().exit_code("c") == 4
 
 
 @pytest.fixture

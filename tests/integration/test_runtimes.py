@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hostile import HOSTILE, ODD
-from pods import Json, pod, request, sh
+from pods import Json, key, pod, request, sh
 from serving import Serving, wait_until
 from sidecar import Sidecar
 from sites import Site
@@ -233,6 +233,32 @@ def test_a_podman_container_of_the_accounts_own_survives_the_ends_of_jobs(shared
         assert state == "true\n"
     finally:
         as_account(podman.site, name, f"podman rm --force --time 0 {name}; podman rmi --force {name}")
+
+
+def test_files_that_a_container_of_podmans_gave_to_another_user_go_with_its_pod(shared: Shared) -> None:
+    """They belong to one of the account's subordinate ids, and the account alone may not even look into its folders."""
+    podman = shared("podman")
+    give = "for each in disk memory here; do mkdir -p /$each/to/1 && chown -R 9:9 /$each && chmod 700 /$each/to; done"
+    mounts = [{"name": name, "mountPath": f"/{name}/to"} for name in ("disk", "memory")]
+    volumes = [{"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}]
+
+    def giving(then: str) -> Json:
+        return request(pod(sh("c", f"{give}; {then}", volumeMounts=mounts), volumes=volumes))
+
+    killed = podman.vk.create(giving("echo given; sleep 600")).until_running("c")
+    ended = podman.vk.create(giving("exit 3"))
+    killed.until_true(lambda: killed.log("c") == "given\n", "it gave them")
+    podman.site.exec(f"scancel --signal=KILL --full {killed.job}")
+    killed.until_over()
+    assert ended.until_over().exit_code("c") == 3
+    podman.until_jobs(ended.pod, "FAILED")
+    theirs = "find {0}/{1}/volumes -mindepth 1 ! -user hpcuser"
+    assert podman.site.exec(theirs.format(podman.root, key(ended.pod))) == "", "they are given back"
+    assert podman.site.exec(f"ls -d /dev/shm/remote-slurm-{ended.job}-* 2>/dev/null || true") == ""
+    assert podman.site.exec(theirs.format(podman.root, key(killed.pod))) != "", "nobody could give them back"
+    for each in (ended, killed):
+        each.delete()
+        podman.until_gone(each.pod)
 
 
 def test_a_probe_that_takes_too_long_is_killed_in_its_container(runtime: Serving) -> None:

@@ -1,17 +1,19 @@
 """A pod whose containers fill the file system of its folder: how it ended is told all the same, and why."""
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from node import Node, sh
+from node import Node, sh, until
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", tmp_path]
+    """A file system of one MiB, and of 200 files."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=200", "tmpfs", tmp_path]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("only root may mount")
     yield tmp_path
@@ -26,6 +28,27 @@ def test_a_pod_that_fills_its_file_system_ends_with_its_own_exit_code_and_says_s
     assert main.exit_code == 3
     assert "no space, or no quota" in main.message
     assert node.ended("side").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["bytes", "files"])
+def test_a_pod_whose_file_system_takes_nothing_more_can_be_told_to_stop(small: Path, kind: str) -> None:
+    """Users delete pods to make room: then above all they have their grace period."""
+    node = Node(small)
+    script = "trap 'sleep 0.5; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    job = node.start(f"container main {sh(script)}")
+    until(lambda: node.log("main") == "ready\n" and node.is_running("main"))
+    fill(small, kind)
+    job.term()
+    assert job.end().code == 5
+    assert node.ended("main").exit_code == 5
+
+
+def fill(folder: Path, kind: str) -> None:
+    with contextlib.suppress(OSError), ExitStack() as files:
+        for number in range(100_000):
+            file = files.enter_context((folder / f"filler-{number}").open("wb", buffering=0))
+            while kind == "bytes":
+                file.write(bytes(4096))
 
 
 def test_one_that_leaves_room_says_nothing_of_it(small: Path) -> None:

@@ -18,7 +18,7 @@ from remote_slurm.domain.slurm import Capacity, Job, JobState, Phase
 from remote_slurm.errors import AuthenticationRefused, OutcomeUnknown, RemoteFailed, Superseded, Unreachable
 from remote_slurm.remote.convoy import Attempted, Deleted, SbatchFailed, Submission, Submitted
 from remote_slurm.remote.observer import Observer
-from remote_slurm.remote.site import Queue, Recovery, Settled
+from remote_slurm.remote.site import Cancelled, Queue, Recovery, Settled
 
 ROUND_TRIP = 0.05
 SBATCH = 0.2
@@ -62,6 +62,7 @@ class Account:
     accounting: str = "disabled"  # or "on", or "away" where its slurmdbd is
     sbatch_seconds: float = SBATCH
     told_grace: dict[str, int] = field(default_factory=dict)
+    stuck: dict[str, str] = field(default_factory=dict)  # pods whose folders cannot be removed, and why
 
     # --- Slurm and the runner ---
 
@@ -167,12 +168,13 @@ class Account:
         claim = self.claims.setdefault(pod, "void")
         return claim if claim.isdigit() else ""
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Cancelled:
         self.told_grace.update(grace)
         for pod in pods:
             self.tombstones.add(pod)
             self.claims.setdefault(pod, "deleted")
-        return {pod: self.cancel_one(pod, force=force) for pod, force in pods.items()}
+        gone = frozenset(pod for pod, force in pods.items() if self.cancel_one(pod, force=force))
+        return Cancelled(gone, {pod: words for pod, words in self.stuck.items() if pod in pods})
 
     def cancel_one(self, pod: str, *, force: bool) -> bool:
         """Whether it is gone; a container that was told to stop takes a second."""
@@ -181,7 +183,7 @@ class Account:
                 self.end(job, JobState.CANCELLED)
             else:
                 asyncio.get_running_loop().call_later(1, self.stopped, job)
-        if self.shown(pod):
+        if self.shown(pod) or pod in self.stuck:
             return False
         self.remove(pod)
         self.attempts.discard(pod)
@@ -249,7 +251,7 @@ class Line:
     async def void(self, pod: str) -> str:
         return await self._run(partial(self.account.void, pod, self.epoch), 30)
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Cancelled:
         return await self._run(partial(self.account.cancel, pods, grace), 90)
 
     async def queue(self) -> Queue:

@@ -10,6 +10,7 @@ from faithful_site import Account, Line, SlurmJob
 from virtual_time import VirtualLoop
 
 from remote_slurm.domain.slurm import JobState
+from remote_slurm.remote.site import Cancelled
 from remote_slurm.service.deletes import BATCH, LONGEST_WAIT_SECONDS, OVERTIME_SECONDS, Deletes
 from remote_slurm.service.entries import Entries
 from remote_slurm.service.journal import Delete, Journal, JournalError
@@ -114,13 +115,13 @@ class Stubborn:
         self.told: float | None = None
         self.waited: list[float] = []
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Cancelled:
         assert not grace
         self.told = self.told or self.loop.time()
         if pods[POD]:
             self.waited.append(self.loop.time() - self.told)
             self.told = None
-        return {POD: pods[POD]}
+        return Cancelled(frozenset(pod for pod, force in pods.items() if force), {})
 
 
 def test_a_job_has_its_grace_period_and_is_ended_by_force_after_it_each_time(loop: VirtualLoop, tmp_path: Path) -> None:
@@ -133,6 +134,24 @@ def test_a_job_has_its_grace_period_and_is_ended_by_force_after_it_each_time(loo
     for waited in site.waited:
         assert grace + OVERTIME_SECONDS < waited <= grace + OVERTIME_SECONDS + LONGEST_WAIT_SECONDS
     assert len(site.waited) == 2
+
+
+def test_a_folder_that_cannot_be_removed_is_told_once_and_tried_until_it_can(
+    loop: VirtualLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at once: a node may have a file open for a moment yet."""
+    account = Account(loop.time)
+    account.folders[POD] = {}
+    account.stuck[POD] = "rm: cannot remove './ns-1/volumes/d': Permission denied"
+    deletes = Deletes(Line(account), Entries(), Journal(tmp_path), loop.time)  # type: ignore[arg-type]
+    deletes.accept(Delete(POD, "ns/p", 30))
+    carry_out(loop, deletes, 30)
+    assert caplog.text.count("cannot remove") == 0
+    carry_out(loop, deletes, 300)
+    assert caplog.text.count("cannot remove './ns-1/volumes/d': Permission denied") == 1
+    account.stuck.clear()
+    carry_out(loop, deletes, 60)
+    assert (account.folders, list(Journal(tmp_path))) == ({}, [])
 
 
 def test_what_the_older_sidecar_accepted_and_left_is_carried_out_by_the_newer(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.remote.site import Cancelled
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.entries import Entries
 from remote_slurm.service.journal import Journal
@@ -15,9 +16,9 @@ ENDED = 1_000_000
 class Emptied:
     """A site where every folder can be removed."""
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> dict[str, bool]:
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Cancelled:
         assert not grace
-        return dict.fromkeys(pods, True)
+        return Cancelled(frozenset(pods), {})
 
 
 class Kept:

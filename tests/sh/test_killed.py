@@ -82,7 +82,7 @@ async def until_gone(site: Site, *, force: bool) -> None:
         gone = False
         while not gone:
             with suppress(OutcomeUnknown):
-                gone = (await site.cancel({POD: force}))[POD]
+                gone = POD in (await site.cancel({POD: force})).gone
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -104,13 +104,13 @@ async def test_a_job_id_that_is_used_again_is_not_ours(account: Account, tmp_pat
         await pods.poller.poll()
         assert "waiting" in pods.status([pod.pod])[0]["containers"][0]["state"]
         account.job("101", "RUNNING", "/home/somebody/else/job.sh")
-        assert await account.site.cancel({pod.pod.key: True}) == {pod.pod.key: True}
+        assert (await account.site.cancel({pod.pod.key: True})).gone == {pod.pod.key}
     assert account.calls("scancel") == []
     assert (account.slurm / "jobs/101/state").read_text() == "RUNNING"
 
 
 async def test_a_create_that_comes_after_the_delete_starts_nothing(each_account: Account) -> None:
-    assert await each_account.site.cancel({POD: False}) == {POD: True}
+    assert (await each_account.site.cancel({POD: False})).gone == {POD}
     assert await each_account.site.submit(POD, packed()) == Deleted()
     assert each_account.calls("sbatch") == []
 
@@ -122,11 +122,33 @@ async def test_a_folder_that_is_busy_is_removed_later(account: Account) -> None:
     account.command(
         "rm", f"case $* in *{POD}) echo 'rm: Device or resource busy' >&2; exit 1; esac\nexec /bin/rm \"$@\""
     )
-    assert await account.site.cancel({POD: False}) == {POD: False}
-    assert await account.site.cancel({POD: False}) == {POD: False}
+    for _ in range(2):
+        cancelled = await account.site.cancel({POD: False})
+        assert cancelled.gone == set()
+        assert cancelled.stuck == {POD: "rm: Device or resource busy"}
     (account.bin / "rm").unlink()
-    assert await account.site.cancel({POD: False}) == {POD: True}
+    assert (await account.site.cancel({POD: False})).gone == {POD}
     assert not (account.root / POD).exists()
+
+
+async def test_a_folder_whose_file_system_hangs_holds_up_no_other_delete(account: Account) -> None:
+    """Of a job-workdir, which may lie anywhere. The other pod comes behind it, and its job runs."""
+    other = "ns-2"
+    for pod, job, state in ((POD, "101", "COMPLETED"), (other, "102", "RUNNING")):
+        await account.site.submit(pod, packed(pod))
+        account.job(job, state, account.root / pod / "job.sh")
+    elsewhere = account.root.parent / "elsewhere" / POD
+    elsewhere.mkdir(parents=True)
+    (account.root / POD / "workdir").symlink_to(elsewhere)
+    account.command("timeout", 'case $* in *elsewhere*) exit 124; esac\nexec /usr/bin/timeout "$@"')
+    cancelled = await account.site.cancel({POD: False, other: False})
+    assert cancelled.gone == set()
+    assert cancelled.stuck == {POD: f"removing {elsewhere} takes long, or its file system hangs"}
+    assert account.calls("scancel") == ["scancel --batch --signal=TERM 102"]
+    (account.bin / "timeout").unlink()
+    account.job("102", "COMPLETED", account.root / other / "job.sh")
+    assert (await account.site.cancel({POD: False, other: False})).gone == {POD, other}
+    assert not elsewhere.exists()
 
 
 async def test_a_job_that_could_not_be_told_to_stop_is_told_again(account: Account) -> None:
@@ -134,7 +156,7 @@ async def test_a_job_that_could_not_be_told_to_stop_is_told_again(account: Accou
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     account.tell("scancel.fails")
     for _ in range(3):
-        assert await account.site.cancel({POD: False}) == {POD: False}
+        assert (await account.site.cancel({POD: False})).gone == set()
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
 
 
@@ -145,11 +167,11 @@ async def test_a_grace_period_of_the_deletes_own_lies_there_before_the_job_is_to
     told = account.root / f".remote-slurm/claims/{POD}.stop/grace"
     account.command("scancel", f'cp {told} {account.root}/seen; echo "scancel $*" >>"$SLURM/calls"')
     for seconds in (5, 7):
-        assert await account.site.cancel({POD: False}, {POD: seconds}) == {POD: False}
+        assert (await account.site.cancel({POD: False}, {POD: seconds})).gone == set()
     assert (account.root / "seen").read_text() == told.read_text() == "5\n"
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
-    assert await account.site.cancel({POD: False}, {POD: 5}) == {POD: True}
+    assert (await account.site.cancel({POD: False}, {POD: 5})).gone == {POD}
     assert not told.parent.exists()
 
 
@@ -157,8 +179,8 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     account.tell("scancel.fails")
-    assert await account.site.cancel({POD: False}, {POD: 5}) == {POD: False}
-    assert await account.site.cancel({POD: False}, {"ns-other": 5}) == {POD: False}
+    assert (await account.site.cancel({POD: False}, {POD: 5})).gone == set()
+    assert (await account.site.cancel({POD: False}, {"ns-other": 5})).gone == set()
     assert list((account.root / f".remote-slurm/claims/{POD}.stop").iterdir()) == []
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
 
@@ -169,7 +191,7 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
 async def test_a_job_that_has_no_shell_to_be_told_is_cancelled(account: Account, state: str) -> None:
     await account.site.submit(POD, packed())
     account.job("101", state, account.root / POD / "job.sh")
-    assert await account.site.cancel({POD: False}) == {POD: False}
+    assert (await account.site.cancel({POD: False})).gone == set()
     assert account.calls("scancel") == ["scancel 101"]
 
 

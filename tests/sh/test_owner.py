@@ -56,7 +56,7 @@ async def test_a_delete_takes_what_a_sidecar_that_is_gone_had_read(each_account:
     assert await older.records()
     await newer.recover()
     each_account.job("101", "COMPLETED", each_account.root / POD / "job.sh")
-    assert await newer.cancel({POD: False}) == {POD: True}
+    assert (await newer.cancel({POD: False})).gone == {POD}
     assert list(each_account.root.glob(f".remote-slurm/read/*/{POD}.*")) == []
 
 

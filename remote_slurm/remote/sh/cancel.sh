@@ -1,12 +1,12 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # squeue and scancel are set in front of this text
+# shellcheck disable=SC2154 # squeue, scancel and podman are set in front of this text, with job/storage.sh where that is not empty
 # Carries out deletes as far as they go now; the payload has a line for each: POD FORCE GRACE, where FORCE is yes or no, and
 # GRACE the seconds that take the place of the grace period that its runner knows, or `-`.
 # One squeue for all of them. Only a job whose batch script is the pod's is ever cancelled: ids are reused, and accounts
 # are shared.
 #   >gone POD         no job, and no folder
 #   >stopping POD     the job was told to end, or is ending
-#   >busy POD         the folder could not be removed yet
+#   >busy POD WORDS   the folder could not be removed yet, and why
 #   >queue CODE       squeue failed, and nothing was done beyond the tombstones
 
 claims=.remote-slurm/claims
@@ -25,6 +25,11 @@ jobs_of() {
     done
 }
 
+# Where nothing can be written, a job is rather told twice than never.
+first_stop() {
+    mkdir "$claims/$1.stop" 2>/dev/null || [ ! -d "$claims/$1.stop" ]
+}
+
 stop_job() {  # POD FORCE GRACE ID STATE
     case $5 in
         PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$4" </dev/null ;;
@@ -32,8 +37,8 @@ stop_job() {  # POD FORCE GRACE ID STATE
         *)
             if [ "$2" = yes ]; then
                 "$scancel" "$4" </dev/null
-            elif mkdir "$claims/$1.stop" 2>/dev/null; then
-                [ "$3" = - ] || printf '%s\n' "$3" 2>/dev/null >"$claims/$1.stop/grace"
+            elif first_stop "$1"; then
+                [ "$3" = - ] || [ ! -d "$claims/$1.stop" ] || printf '%s\n' "$3" 2>/dev/null >"$claims/$1.stop/grace"
                 # the runner passes it on and keeps the grace period
                 "$scancel" --batch --signal=TERM "$4" </dev/null || rm -rf "$claims/$1.stop"
             fi
@@ -41,7 +46,7 @@ stop_job() {  # POD FORCE GRACE ID STATE
     esac
 }
 
-# With its folder below job-workdir, to which the runner has left a link.
+# With its folder below job-workdir, to which the runner has left a link, and which may lie on another file system.
 remove_pod() {
     elsewhere=$(readlink "$1/workdir")
     case $elsewhere in
@@ -51,23 +56,72 @@ remove_pod() {
 
 # A container may have taken its own folders' write permission away, and its job could not give it back if it was killed.
 remove() {
-    rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1" 2>/dev/null && rm -rf -- "$1"; }
+    limited rm -rf -- "$1" 2>/dev/null && return
+    case $? in
+        124 | 137) printf 'removing %s takes long, or its file system hangs\n' "$1" && return 1 ;;
+    esac
+    limited chmod -R u+rwX -- "$1" 2>/dev/null
+    limited rm -rf -- "$1" 2>/dev/null || remove_as_podman "$1" || limited rm -rf -- "$1"
 }
 
-cancel_pod() {  # POD FORCE GRACE
+# What takes longer goes on in the next round: other deletes wait for this one.
+limited() {
+    timeout -k 5 10 "$@"
+}
+
+# What belongs to ids of users in an image (subuid), since the job was killed: the account alone may not.
+remove_as_podman() {
+    [ -n "$podman" ] || return
+    (
+        store=$PWD/.remote-slurm/incoming/podman.$$
+        eval "set -- \"\$1\" $podman"
+        what=$1
+        shift
+        mkdir -p "$store/run" || exit
+        open_storage "$store" "$store/run" "$@"
+        limited "$@" unshare rm -rf -- "$what"
+        code=$?
+        remove_storage "$store" "$@"
+        exit "$code"
+    ) 2>/dev/null </dev/null
+}
+
+# Whether the pod has a job, which is told to stop.
+stop_jobs() {  # POD FORCE GRACE
     jobs=$(jobs_of "$1")
-    if [ -n "$jobs" ]; then
-        printf '%s\n' "$jobs" | while read -r id state; do
-            stop_job "$1" "$2" "$3" "$id" "$state"
-        done
-        reply "stopping $1"
-    elif remove_pod "$1" && bury "$1"; then
+    [ -n "$jobs" ] || return
+    printf '%s\n' "$jobs" | while read -r id state; do
+        stop_job "$1" "$2" "$3" "$id" "$state"
+    done
+    reply "stopping $1"
+}
+
+clear_away() {  # POD
+    if said=$(remove_pod "$1" 2>&1) && bury "$1"; then
         rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".* \
             .remote-slurm/read/*/"$1".*  # of a sidecar that is gone
         reply "gone $1"
     else
-        reply "busy $1"
+        reply "busy $1 $(printf '%s\n' "$said" | head -n 1)"
     fi
+}
+
+# Jobs are told first. Who removes for longer than this round has time leaves the others for the next one.
+carry_out() {
+    over=
+    while read -r pod force grace; do
+        stop_jobs "$pod" "$force" "$grace" || over="$over $pod"
+    done
+    now
+    until=$((uptime + 20))
+    for pod in $over; do
+        now
+        if [ "$uptime" -lt "$until" ]; then
+            clear_away "$pod"
+        else
+            reply "busy $pod"
+        fi
+    done
 }
 
 cancel() {
@@ -79,9 +133,7 @@ cancel() {
         reply "queue 1"
         return
     fi
-    printf '%s' "$lines" | while read -r pod force grace; do
-        cancel_pod "$pod" "$force" "$grace"
-    done
+    printf '%s' "$lines" | carry_out
     expire
 }
 

@@ -13,6 +13,13 @@ reply() {
     printf '>%s\n' "$*"
 }
 
+# Seconds since the node started, by which a turn is measured: without a process, and whatever becomes of the clock.
+now() {
+    uptime=0
+    [ -r /proc/uptime ] && read -r uptime _ </proc/uptime
+    uptime=${uptime%%.*}
+}
+
 # The lines of a payload into `lines`, once they are all here, which a line with a dot says. Without it the connection was
 # cut: the last name may be only the beginning of one, which is another pod's, and nobody is there to be answered.
 take_lines() {

@@ -39,13 +39,6 @@ answer_if_known() {
     fi
 }
 
-# Seconds since the node started, by which a turn is measured: without a process, and whatever becomes of the clock.
-now() {
-    uptime=0
-    [ -r /proc/uptime ] && read -r uptime _ </proc/uptime
-    uptime=${uptime%%.*}
-}
-
 # --- files -----------------------------------------------------------------------------------------------------------
 
 # The pods that nothing is known of yet, without those whose files are there.
