@@ -60,9 +60,9 @@ class Logs:
         tail, log = await self._joined(what)
         stamp = _stamp(what, log)
         offset = log.start
-        yield b""
         over = asyncio.create_task(self._over(what.pod))
         try:
+            yield b""
             if tail.log is not log:  # somebody follows it already: read up to where they are
                 async for data in _all(log):
                     offset += len(data)
