@@ -457,7 +457,7 @@ async def test_a_proxy_command_is_named_and_not_run(sshd: Sshd, tmp_path: Path) 
 async def test_a_link_that_died_is_replaced(sshd: Sshd) -> None:
     with FaultProxy("127.0.0.1", sshd.port) as proxy:
         sshd.know(proxy.port)
-        async with connection_to(sshd.settings(Port=proxy.port)) as connection:
+        async with connection_to(sshd.settings(Port=proxy.port, ServerAliveInterval=1000)) as connection:
             first = await connection.link()
             proxy.cut()
             await eventually(lambda: not connection.state.connected)
@@ -467,6 +467,7 @@ async def test_a_link_that_died_is_replaced(sshd: Sshd) -> None:
             assert connection.state.last_error == ""
             assert second.alive
             assert proxy.connections == 2
+            await eventually(lambda: [each.get_name() for each in asyncio.all_tasks()].count("ssh-heartbeat") == 1)
 
 
 async def test_a_frozen_peer_is_noticed_without_anybody_asking(sshd: Sshd) -> None:

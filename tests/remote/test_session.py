@@ -163,6 +163,23 @@ async def test_a_site_that_allows_few_sessions(start_sshd: StartSshd, allowed: i
     assert server.log.count("Accepted publickey") == 1
 
 
+async def test_how_many_sessions_a_site_allows_is_found_out_anew_with_each_connection(start_sshd: StartSshd) -> None:
+    server = start_sshd("MaxSessions 2")
+    with FaultProxy("127.0.0.1", server.port) as proxy:
+        server.know(proxy.port)
+        async with sessions_at(server, proxy.port) as sessions:
+            await asyncio.gather(*(sessions.run("sleep 0.2", deadline=SECONDS) for _ in range(4)))
+            assert sessions.line.sessions_limit == 2
+            server.stop()
+            config = server.folder / "sshd_config"
+            config.write_text(config.read_text().replace("MaxSessions 2", "MaxSessions 10"))
+            server.start()
+            proxy.cut()
+            await eventually(lambda: not sessions.line.connection.connected)
+            await asyncio.gather(*(sessions.run("sleep 0.2", deadline=SECONDS) for _ in range(4)))
+            assert sessions.line.sessions_limit == 8
+
+
 async def test_a_site_that_allows_no_session(start_sshd: StartSshd) -> None:
     async with sessions_at(start_sshd("MaxSessions 0")) as sessions:
         with pytest.raises(NotSent, match="allows no further session"):
