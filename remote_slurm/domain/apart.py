@@ -54,8 +54,7 @@ def plan_apart(pod: Pod, flags: Iterable[Flag], config: Config) -> Apart | None:
             f"pod {pod.full_name} has {len(names)} containers, and with SHARED_FS: false their states must fit into "
             f"the job's comment, {_COMMENT} characters, at {_RECORD} and its name for each"
         )
-    comment = " ".join(given.get("comment", "").split())
-    return Apart(config.scontrol_path, config.squeue_path, int(config.fetch_seconds), comment)
+    return Apart(config.scontrol_path, config.squeue_path, int(config.fetch_seconds), given.get("comment", ""))
 
 
 def own_comment(flags: tuple[Flag, ...], apart: Apart | None) -> tuple[Flag, ...]:

@@ -213,8 +213,7 @@ def _reason_follows(record: Record, view: PodView) -> bool:
     """
     if view.settled or view.failure:
         return False
-    told = record.message.endswith(STOPPED) and record.started > 0
-    return told or _was_killed(record)
+    return record.message.endswith(STOPPED) or _was_killed(record)
 
 
 def end_sentence(job: Job) -> str:

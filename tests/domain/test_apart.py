@@ -1,6 +1,7 @@
 """Where nodes share no file system with the login node: what is refused, what travels, and what the comment tells."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -76,6 +77,25 @@ def test_what_is_refused_there_and_nowhere_else(body: dict[str, Any], sentence: 
     with pytest.raises(Rejected, match=sentence):
         plan(body, settings=APART, secrets=secrets)
     assert plan(body, secrets=secrets).apart is None
+
+
+def test_as_many_containers_as_fit_into_the_comment_are_taken() -> None:
+    """Each takes 70 characters and its name, of 700."""
+    fits = [container(f"c{n}" + "x" * 28) for n in range(7)]
+    assert plan(pod(*fits), settings=APART).apart is not None
+    with pytest.raises(Rejected, match="has 8 containers"):
+        plan(pod(*fits, container("c")), settings=APART)
+
+
+def test_logins_for_registries_travel_only_where_the_configuration_allows_it() -> None:
+    body = pod(imagePullSecrets=[{"name": "s"}])
+    auths = base64.b64encode(json.dumps({"auths": {"docker.io": {"username": "u", "password": "p"}}}).encode()).decode()
+    secrets = [{"metadata": {"name": "s"}, "data": {".dockerconfigjson": auths}}]
+    with pytest.raises(Rejected, match="the logins of imagePullSecrets would travel in the batch script"):
+        plan(body, settings=APART, secrets=secrets)
+    for settings in ({}, APART | {"SecretsInScript": True}):
+        files = plan(body, settings=settings, secrets=secrets).files
+        assert [file for file in files if file.path.startswith("secret/pull/")]
 
 
 def test_a_secret_travels_where_the_configuration_allows_it() -> None:

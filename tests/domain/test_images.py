@@ -123,6 +123,8 @@ def users(image: str, *secrets: dict[str, Any]) -> list[str]:
         ("x.y.r.org/a", "*.r.org", False),
         ("r.org:5000/a", "r.org", False),
         ("busybox", "https://index.docker.io/v1/", True),
+        ("r.org/v1beta/a", "r.org/v1beta", True),
+        ("r.org/beta/a", "r.org/v1beta", False),
         ("r.org/a", "https://index.docker.io/v1/", False),
     ],
 )
@@ -134,6 +136,13 @@ def test_the_login_that_fits_best_comes_first() -> None:
     both = [secret("one", {"r.org": auth("wide")}), secret("two", {"r.org/a": {"username": "narrow", "password": "p"}})]
     assert users("r.org/a/b", *both) == ["narrow", "wide"]
     assert users("r.org/a", secret("old", {"r.org": auth("u")}, ".dockercfg")) == ["u"]
+
+
+def test_zero_bytes_behind_a_password_are_none_of_it_as_docker_reads_it() -> None:
+    kept = secret("s", {"r.org": auth("u", "p\0\0")})
+    asked = request(pod(container(), imagePullSecrets=[{"name": "s"}]), secrets=[kept])
+    found, _ = logins(asked, [of("r.org/a")], export=True)
+    assert [login.password for login in found[of("r.org/a").key]] == ["p"]
 
 
 @pytest.mark.parametrize("data", [{}, {".dockerconfigjson": "bm8="}, {".dockerconfigjson": "e30="}])
@@ -224,6 +233,35 @@ def test_variables_that_podman_itself_would_read_are_refused_where_no_line_holds
     with pytest.raises(Rejected, match=f"'{name}' of container 'main'"):
         plan(lines, settings={"ContainerRuntime": "podman"})
     plan(pod(container(env=[{"name": name, "value": "one line"}])), settings={"ContainerRuntime": "podman"})
+
+
+@pytest.mark.parametrize(("pull", "first"), [("node", False), ("login", True), ("never", True)])
+def test_a_job_is_submitted_after_its_images_are_there_unless_nodes_pull(pull: str, *, first: bool) -> None:
+    found = plan(pod(), settings={"ImagePull": pull})
+    assert ("images.first" in {file.path for file in found.files}) is first
+    own = plan(pod(container(image="/own.sif")), settings={"ImagePull": pull})
+    assert "images.first" not in {file.path for file in own.files}, "nothing has to come"
+
+
+def test_what_the_cache_may_take_is_never_rounded_down() -> None:
+    """Else a limit below a MiB would be none at all."""
+    files = {file.path: file.content or b"" for file in plan(pod(), settings={"ImageCacheSize": "1000Ki"}).files}
+    assert b"megabytes=1\n" in files["images"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"ContainerRuntime": "apptainer"}, False),
+        ({"ContainerRuntime": "apptainer", "RuntimeEnvironment": {"A": "b"}}, True),
+        ({"ContainerRuntime": "podman"}, True),
+    ],
+)
+def test_where_the_runtime_keeps_its_own_is_told_where_it_matters(settings: dict[str, Any], *, told: bool) -> None:
+    """Also to a pod whose images are all at the site."""
+    found = plan(pod(container(image="/own.tar")), settings=settings)
+    assert any(call[0] == "runtime_environment" for call in found.calls) is told
+    assert ("runtime.sh" in {file.path for file in found.files}) is told
 
 
 def test_enroot_cannot_move_an_entry_point() -> None:

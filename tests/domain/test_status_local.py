@@ -1,6 +1,7 @@
 """Containers that stay in the cluster (interlink.eu/disable-offload-containers): they stand as the pod does."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +56,10 @@ def test_they_are_waited_for_by_nobody() -> None:
     assert reported_names(POD) == {"a", "b"}
 
 
-@pytest.mark.parametrize("records", [(), (waits("a", "ErrImagePull"),)])
+@pytest.mark.parametrize(
+    "records",
+    [(), (waits("a", "ErrImagePull"),), (ended("a", 1, "not started: no image"),), (waits("a", "ContainerCreating"),)],
+)
 def test_they_wait_until_a_container_at_the_site_has_begun(records: tuple[Record, ...]) -> None:
     local, init = states(status(*records))
     assert list(local) == list(init) == ["waiting"]
@@ -70,6 +74,9 @@ def test_they_wait_until_a_container_at_the_site_has_begun(records: tuple[Record
         (ended("a", 1, "not started: no image"), running("b")),
         (waits("a", "CrashLoopBackOff", LastRun(1, 2, 3, 0)), ended("b")),
         (waits("a", "NotReady"),),
+        (waits("a", "CrashLoopBackOff", LastRun(1, 2, 3, 0)),),
+        (running("a"), replace(running("b"), started=150)),
+        (replace(running("a"), started=150), running("b")),
     ],
 )
 def test_they_run_from_then_on_and_their_init_containers_are_over(records: tuple[Record, ...]) -> None:

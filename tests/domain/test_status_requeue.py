@@ -79,7 +79,15 @@ def test_only_a_completed_job_can_stand_for_the_success_of_a_container_without_a
 
 
 @pytest.mark.parametrize("state", list(JobState))
-@pytest.mark.parametrize("record", [ended("a"), ended("a", 3), ended("a", 1, "not started: hostPath /x is not there")])
+@pytest.mark.parametrize(
+    "record",
+    [
+        ended("a"),
+        ended("a", 3),
+        ended("a", 1, "not started: hostPath /x is not there"),
+        ended("a", 137, "a runner of earlier says why", signal=9),
+    ],
+)
 def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: JobState, record: Record) -> None:
     told = [states(view(state, record, settled=settled))["a"]["terminated"] for settled in (False, True)]
     assert told[0] == told[1]
@@ -106,6 +114,45 @@ def test_a_container_whose_end_was_not_recorded_has_what_the_accounting_tells(
     assert told["a"]["terminated"]["exitCode"] == 2
     assert told["b"]["terminated"]["exitCode"] == code
     assert message in told["b"]["terminated"]["message"]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_why_there_will_be_no_job_is_the_end_of_all_that_have_not_ended_yet(*, settled: bool) -> None:
+    """Nothing more is waited for, and who ran then was killed."""
+    records = (ended("init", 143, STOPPED, signal=15), running("a"))
+    told = states(PodView(None, {each.container: each for each in records}, settled, failure="refused"))
+    ends = {name: (state["terminated"]["exitCode"], state["terminated"]["message"]) for name, state in told.items()}
+    assert ends == {"init": (143, STOPPED), "a": (137, "refused"), "b": (1, "refused")}
+
+
+UNKNOWN = Job("7", JobState.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("view", "known"),
+    [
+        (PodView(), True),
+        (PodView(Job("7", JobState.PENDING)), True),
+        (PodView(UNKNOWN), False),
+        (PodView(UNKNOWN, settled=True), True),
+        (PodView(UNKNOWN, failure="refused"), True),
+        (PodView(UNKNOWN, {"a": running("a")}), True),
+    ],
+)
+def test_of_a_job_that_only_the_virtual_kubelet_remembers_nothing_is_told_yet(view: PodView, *, known: bool) -> None:
+    assert view.is_known is known
+
+
+def test_an_end_tells_its_times_and_its_signal_as_far_as_there_are_any() -> None:
+    began, over = "1970-01-01T00:01:40Z", "1970-01-01T00:03:20Z"
+    killed = ended("a", 139, signal=11)
+    never = Record(KEY, "b", ContainerPhase.TERMINATED, 0, 0, 1, 0)
+    told = states(view(JobState.FAILED, ended("init"), killed, never, settled=True))
+    assert {name: state["terminated"] for name, state in told.items()} == {
+        "init": {"exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": over},
+        "a": {"exitCode": 139, "reason": "Error", "startedAt": began, "finishedAt": over, "signal": 11},
+        "b": {"exitCode": 1, "reason": "Error"},
+    }
 
 
 def test_a_job_that_waits_again_has_waiting_containers_and_counts_its_runs() -> None:

@@ -44,6 +44,8 @@ def status(told: Record, state: JobState = JobState.RUNNING, **view: Any) -> dic
          Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "record=9 restarts=9", number=1)),
         ("v1 ns-1 c terminated 1 2 3 0 of an earlier runner: a\\nb",
          Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\\nb")),
+        ("v1 ns-1 c terminated 1 2 3 0 of an earlier runner: a\tb",
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\tb")),
     ],
 )  # fmt: skip
 def test_a_record_of_a_container_that_runs_more_than_once(line: str, expected: Record) -> None:
@@ -59,6 +61,33 @@ def test_who_waits_for_a_native_sidecar_says_so_since_no_status_shows_that() -> 
             "reason": "PodInitializing", "message": f"job 7 runs; this container has not started yet{behind}"
         }  # fmt: skip
         assert answer["initContainers"] == []
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        {"s": "waits", "i": "runs"},
+        {"s": "waits", "i": "waits"},
+        {"s": "runs", "i": "ended", "t": "runs"},
+        {"s": "waits", "i": "ended", "t": "runs"},
+    ],
+)
+def test_it_is_not_a_sidecar_that_others_wait_for_once_what_follows_has_begun(begun: dict[str, str]) -> None:
+    """It may fail again, and wait for its next start, while an init container runs or another sidecar starts."""
+    init = [container("s", restartPolicy="Always"), container("i"), container("t", restartPolicy="Always")]
+    phases = {"waits": ContainerPhase.WAITING, "runs": ContainerPhase.RUNNING, "ended": ContainerPhase.TERMINATED}
+    records = {name: Record(KEY, name, phases[how], 1, 0, 0, 0, "back-off 20s") for name, how in begun.items()}
+    body = parse_pod(pod(container("c"), initContainers=init), "status")
+    (told,) = pod_status(body, PodView(Job("7", JobState.RUNNING), records))["containers"]
+    assert told["state"]["waiting"]["message"] == "job 7 runs; this container has not started yet"
+
+
+def test_a_container_that_waits_for_its_own_next_start_does_not_wait_for_a_sidecar() -> None:
+    body = parse_pod(pod(container("c"), initContainers=[container("s", restartPolicy="Always")]), "status")
+    backs_off = Record(KEY, "s", ContainerPhase.WAITING, 1, 0, 0, 0, "back-off 20s", reason="CrashLoopBackOff")
+    own = record(ContainerPhase.WAITING, reason="CrashLoopBackOff", message="back-off 10s")
+    (told,) = pod_status(body, PodView(Job("7", JobState.RUNNING), {"s": backs_off, "c": own}))["containers"]
+    assert told["state"]["waiting"]["message"] == "back-off 10s"
 
 
 def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> None:

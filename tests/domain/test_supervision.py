@@ -36,6 +36,8 @@ WORLD = ("world", "alike", "on_node", "secret/env/main", "")
         ({"httpGet": {"port": 80}}, ("0", "10", "1", "1", "3", "", "http_get", "http", "127.0.0.1", "80", "/")),
         ({"httpGet": {"port": "web", "path": "a b?x=ü#part", "httpHeaders": [{"name": "A", "value": "it's: b"}]}},
          ("0", "10", "1", "1", "3", "", "http_get", "http", "127.0.0.1", "8080", "/a%20b?x=%C3%BC", "A: it's: b")),
+        ({"httpGet": {"port": 80, "path": "/a%20b"}},
+         ("0", "10", "1", "1", "3", "", "http_get", "http", "127.0.0.1", "80", "/a%20b")),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
@@ -55,6 +57,8 @@ HOOK_ONLY = {"sleep": {"seconds": 1}}
         ({"livenessProbe": {"exec": {}}}, "has no command to execute"),
         ({"livenessProbe": HOOK_ONLY}, "must be exec, httpGet, tcpSocket or grpc"),
         ({"startupProbe": EXEC | {"successThreshold": 2}}, "startupProbe of container 'main' has successThreshold 2"),
+        ({"livenessProbe": EXEC | {"successThreshold": 2}}, "livenessProbe of container 'main' has successThreshold 2"),
+        ({"livenessProbe": EXEC | {"terminationGracePeriodSeconds": 0}}, "livenessProbe.terminationGracePeriodSeconds"),
         ({"readinessProbe": {"tcpSocket": {"port": "no"}}}, "names the port 'no', which is not among"),
         ({"readinessProbe": {"tcpSocket": {"port": 0}}}, "readinessProbe.tcpSocket.port"),
         ({"readinessProbe": {"tcpSocket": {"port": 1, "host": "a b"}}}, "names a host that is none: 'a b'"),
@@ -66,6 +70,8 @@ HOOK_ONLY = {"sleep": {"seconds": 1}}
         ({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}, "preStop of container 'main' must be exec, httpGet"),
         ({"lifecycle": {"postStart": {}}}, "postStart of container 'main' must have exactly one action, and has 0"),
         ({"lifecycle": {"stopSignal": "TERM; id"}}, "lifecycle.stopSignal"),
+        ({"lifecycle": {"stopSignal": "SIGTERM; id"}}, "lifecycle.stopSignal"),
+        ({"restartPolicyRules": [{"action": "Restart"}]}, "only Restart, by exitCodes, can be carried"),
         ({"restartPolicyRules": [{"action": "RestartAllContainers"}]}, "only Restart, by exitCodes, can be carried"),
         ({"terminationMessagePath": "message"}, "is 'message', which is not absolute"),
     ],
@@ -102,6 +108,9 @@ def test_a_pod_with_a_pre_stop_is_told_ahead_of_its_time_limit() -> None:
     hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
     assert "--signal=B:TERM@45" in flag_lines(pod(hooked))
     assert not [line for line in flag_lines(pod(container("main"))) if "signal" in line]
+    assert "--signal=B:TERM@65535" in flag_lines(pod(hooked, terminationGracePeriodSeconds=100_000)), (
+        "Slurm takes no more"
+    )
     own = pod(hooked, annotations={"slurm-job.vk.io/flags": "--signal=B:USR1@60"})
     assert [line for line in flag_lines(own) if "signal" in line] == ["--signal=B:USR1@60"]
 
@@ -189,6 +198,8 @@ def test_a_native_sidecar_is_started_as_one() -> None:
     planned = plan(pod(initContainers=[container("first"), container("side", restartPolicy="Always")]))
     assert [each.verb for each in planned.containers] == ["init_container", "sidecar_container", "container"]
     assert ("restart_policy", "Always") in planned.containers[1].calls
+    main = plan(pod(container("main", restartPolicy="Always"))).containers[0]
+    assert main.verb == "container", "only an init container is one"
 
 
 @pytest.mark.parametrize(
