@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import AsyncGenerator, Callable
 from importlib.resources import files
 from pathlib import Path
@@ -263,18 +264,23 @@ class Account:
         step, self.dies_at = str(self.dies_at), None
         return {"DIES_AT": step}
 
+    def script(self, name: str, **values: str) -> str:
+        text = assignments({"root": self.root_setting, **values})
+        return text + "".join((_SCRIPTS / f"{each}.sh").read_text() for each in ("root", name))
+
     def ask(self, name: str, payload: bytes = b"", *, cut: int | None = None, **values: str) -> Answer:
         """One script; `cut` is how much of its payload arrives before the connection is cut."""
-        text = assignments({"root": self.root_setting, **values})
-        text += "".join((_SCRIPTS / f"{each}.sh").read_text() for each in ("root", name))
-        result = self.run(text, payload, cut=cut)
+        result = self.run(self.script(name, **values), payload, cut=cut)
         return Answer.parse(name, result.output.decode())
 
-    def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Answer:
-        """Of one pod, or of several with a space between."""
+    def submission(self, pods: str, **values: str) -> dict[str, str]:
+        """What submit.sh is told of one pod, or of several with a space between."""
         incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.x"
-        values = {"seconds": "10", "wait_seconds": "0", "incoming": incoming} | values
-        return self.ask("submit", payload, cut=cut, pods=pods, sbatch="sbatch", scancel="scancel", **values)
+        usual = {"seconds": "10", "wait_seconds": "0", "incoming": incoming, "sbatch": "sbatch", "scancel": "scancel"}
+        return usual | {"pods": pods} | values
+
+    def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Answer:
+        return self.ask("submit", payload, cut=cut, **self.submission(pods, **values))
 
     def run(self, script: str, payload: bytes = b"", *, cut: int | None = None) -> Result:
         """As `Sessions.run` does it over SSH: the same session, the same frame."""
@@ -303,6 +309,22 @@ class Account:
             with contextlib.suppress(BrokenPipeError):
                 session.stdin.close()
         return Result(-1 if answer.exit_code is None else answer.exit_code, b"".join(parts))
+
+    def hang_up(self, script: str, payload: bytes, when: Callable[[], bool]) -> None:
+        """The connection dies: nobody reads any more, and what the session runs gets the signal that sshd sends."""
+        asked = frame(script, payload)
+        with self.session() as session:
+            assert session.stdin is not None
+            assert session.stdout is not None
+            session.stdin.write(bootstrap(nonce()))
+            session.stdin.flush()
+            session.stdout.read(1)  # the shell may read ahead before
+            session.stdin.write(asked.data)
+            session.stdin.flush()
+            while not when():
+                time.sleep(0.02)
+            session.stdout.close()
+            os.killpg(session.pid, signal.SIGHUP)
 
 
 class LocalShells:

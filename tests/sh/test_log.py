@@ -1,5 +1,12 @@
 """log.sh, in each shell: what of a log comes back for what `kubectl logs` can ask, and no byte more."""
 
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
 import pytest
 from account import Account
 
@@ -80,3 +87,104 @@ def test_only_what_was_asked_for_crosses_the_wire(pod: Account, asked: dict[str,
     log.write_bytes(b"x" * (TEN_MIB - 1) + b"\nthe last line\n")
     (log.parent / ".c.sizes").write_text(f"1001 {TEN_MIB}\n1002 {TEN_MIB + 14}\n")
     assert len(ask(pod, **asked).messages) <= 20
+
+
+# --- which run it is --------------------------------------------------------------------------------------------------
+
+BACKS_OFF = "waiting 1000 0 0 0 {run}record=4 restarts=1 reason=CrashLoopBackOff last=1000,1001,3,0 back-off 10s"
+
+
+@pytest.fixture
+def running(account: Account) -> Account:
+    """An account with a pod whose container `c` runs for the second time."""
+    account.ask("recover", owns="")
+    for name in ("logs", "records"):
+        (account.root / POD / name).mkdir(parents=True)
+    (account.root / POD / "logs" / "c.log").write_text(LINES)
+    note(account, "running 1000 0 0 0 record=3 restarts=1 last=900,901,3,0 ")
+    return account
+
+
+def note(account: Account, record: str) -> None:
+    """As the runner does, at once and whole."""
+    new = account.root / POD / "records" / ".c"
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.write_text(f"v1 {POD} c {record}\n")
+    new.rename(new.with_name("c"))
+
+
+def is_followed(account: Account) -> bool:
+    """Whether a reader at the site waits for what comes behind the log."""
+    home = f"HOME={account.home}\0".encode()
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # it is none, or has ended
+            if b"--pid" in (process / "cmdline").read_bytes() and home in (process / "environ").read_bytes():
+                return True
+    return False
+
+
+@contextmanager
+def followed(account: Account) -> Iterator[Callable[[], Answer]]:
+    """The answer to who follows the log, which has to come; where it did not, it is told of an end."""
+    answers: list[Answer] = []
+    asking = threading.Thread(target=lambda: answers.append(ask(account, follow="yes")))
+    asking.start()
+
+    def answer() -> Answer:
+        until(lambda: answers)
+        return answers[0]
+
+    try:
+        yield answer
+    finally:
+        if asking.is_alive():
+            note(account, "terminated 1000 1001 3 0 record=9 restarts=1 ")
+        asking.join()
+
+
+@pytest.mark.parametrize("run", ["", "run=2 "], ids=["first run of the job", "requeued"])
+def test_who_follows_between_two_runs_has_the_whole_run_before_and_is_done(running: Account, run: str) -> None:
+    note(running, BACKS_OFF.format(run=run))
+    with followed(running) as answer:
+        assert answer().messages.strip("\n") == LINES.strip("\n")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "terminated 1000 1001 3 0 record=4 restarts=1 last=900,901,3,0 ",
+        BACKS_OFF.format(run=""),
+        "running 1002 0 0 0 record=5 restarts=2 last=1000,1001,3,0 ",
+        "",
+    ],
+    ids=["it has ended", "it backs off", "the next run", "the pod is gone"],
+)
+def test_a_follower_sees_the_run_that_it_follows_to_its_end(running: Account, record: str) -> None:
+    if not record:
+        (running.root / POD / "records" / "c").unlink()
+    with followed(running) as answer:
+        until(lambda: is_followed(running))
+        with (running.root / POD / "logs" / "c.log").open("a") as log:
+            log.write("the end\n")
+        if record:
+            note(running, record)
+        else:
+            shutil.rmtree(running.root / POD)
+        assert answer().messages.strip("\n") == f"{LINES}the end"
+
+
+# --- on a node that shares no file system -----------------------------------------------------------------------------
+
+
+def test_what_stayed_on_its_node_is_no_log_until_it_was_fetched(pod: Account) -> None:
+    (pod.root / POD / "job-7.out").write_text("remote-slurm: no image\n")
+    assert ask(pod, "x", over="yes", apart="yes").has("stayed")
+    (pod.root / POD / "fetched").touch()
+    assert ask(pod, "x", over="yes", apart="yes").messages.strip() == "remote-slurm: no image"
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -109,6 +109,20 @@ async def test_a_job_id_that_is_used_again_is_not_ours(account: Account, tmp_pat
     assert (account.slurm / "jobs/101/state").read_text() == "RUNNING"
 
 
+async def test_a_job_is_not_ours_any_more_once_data_root_folder_leads_elsewhere(account: Account) -> None:
+    """Though squeue says of it what it said before, when it was."""
+    for folder in ("old", "new"):
+        (account.home / folder).mkdir()
+    account.root.symlink_to("old")
+    site = account.site
+    await site.submit(POD, packed())
+    assert [job.pod for job in (await site.queue()).jobs] == [POD]
+    account.root.unlink()
+    account.root.symlink_to("new")
+    await site.records()
+    assert (await site.queue()).jobs == ()
+
+
 async def test_a_create_that_comes_after_the_delete_starts_nothing(each_account: Account) -> None:
     assert (await each_account.site.cancel({POD: False})).gone == {POD}
     assert await each_account.site.submit(POD, packed()) == Deleted()
@@ -202,3 +216,21 @@ async def test_a_delete_while_squeue_fails_says_so_and_removes_nothing(account: 
         await account.site.cancel({POD: True})
     assert (account.root / POD).is_dir()
     assert account.calls("scancel") == []
+
+
+async def test_a_tombstone_that_cannot_be_made_keeps_no_other_pod_from_having_its_own(account: Account) -> None:
+    await account.site.submit(POD, packed())
+    (account.claims / f"{POD}.deleted").mkdir()
+    account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller\n")
+    with pytest.raises(RemoteFailed):
+        await account.site.cancel({POD: False, "ns-2": False})
+    assert await account.site.submit("ns-2", packed("ns-2")) == Deleted()
+
+
+async def test_a_delete_that_could_not_be_noted_is_not_done(account: Account) -> None:
+    await account.site.submit(POD, packed())
+    account.job("101", "COMPLETED", account.root / POD / "job.sh")
+    account.command("ln", "exit 1")
+    assert await account.site.cancel({POD: False}) == {POD: False}
+    (account.bin / "ln").unlink()
+    assert await account.site.cancel({POD: False}) == {POD: True}

@@ -1,7 +1,9 @@
 """Jobs that are submitted held where nodes see no fence: the claim decides which one is released; and their logs."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,21 @@ async def test_what_could_not_be_fetched_whole_is_not_kept_and_the_job_not_told(
     assert not (account.root / POD / "logs").exists()
     assert not (place.parent / "fetched").exists()
     assert not list((account.root / ".remote-slurm/incoming").iterdir())
+
+
+@pytest.mark.parametrize("code", [0, 2])
+async def test_the_job_is_told_that_its_logs_are_on_their_way_and_a_tar_that_complains_has_not_packed_them(
+    account: Account, code: int
+) -> None:
+    submit(account)
+    place = account.home / "node" / POD
+    (place / "logs").mkdir(parents=True)
+    real = shutil.which("tar")
+    account.command(
+        "tar", f'case $1 in -cf) cp ../fetching "$HOME/told"; {real} "$@"; exit {code} ;; esac; {real} "$@"'
+    )
+    with pytest.raises(RemoteFailed) if code else nullcontext():
+        await account.site.fetch(POD, "101", str(place.parent))
+    assert (account.home / "told").exists()
+    assert (account.root / POD / "fetched").exists() == (place.parent / "fetched").exists() == (code == 0)
+    assert not (place.parent / "fetching").exists()

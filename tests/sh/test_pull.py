@@ -59,7 +59,7 @@ class Site:
     def start(self, verb: str, folder: Path, *key: str) -> subprocess.Popen[str]:
         command = [*self.shell, str(folder / "pull.sh"), verb, str(folder), *key]
         stdout = subprocess.PIPE if verb == "ask" else subprocess.DEVNULL
-        return subprocess.Popen(command, env=self.environment, stdout=stdout, text=True, cwd=self.root)
+        return subprocess.Popen(command, env=self.environment, stdout=stdout, text=True, cwd=self.root, umask=0o022)
 
     def pull(self, folder: Path) -> int:
         return self.start("node", folder).wait(PATIENCE)
@@ -95,6 +95,15 @@ def test_an_image_is_pulled_once_and_the_pod_has_it(site: Site) -> None:
         assert (pod / "image/app.sif").read_text() == "app"
     assert len(site.calls()) == 1
     assert site.left() == []
+
+
+def test_what_it_writes_is_for_the_account_alone(site: Site) -> None:
+    pod = site.pod("one", "app")
+    assert site.pull(pod) == 0
+    site.broken.touch()
+    assert site.pull(site.pod("two", "other")) == 1
+    written = [site.cache, *site.cache.rglob("*"), site.root / "two/image.failed.other.sif"]
+    assert [path for path in written if path.exists() and not path.is_symlink() and path.stat().st_mode & 0o077] == []
 
 
 @pytest.mark.parametrize("policy", ["IfNotPresent", "Always"])

@@ -89,6 +89,18 @@ def test_it_goes_on_when_nobody_listens_any_more_and_can_be_asked_again(account:
     assert account.jobs() == ["101", "102"]
 
 
+def test_it_goes_on_when_the_connection_dies_under_it(account: Account) -> None:
+    """Its answers are writes into a pipe that nobody reads, and sshd tells what it has started that nobody is there."""
+    pods, payload = convoy("ns-a", "ns-b")
+    real, gate = (account.bin / "sbatch").read_text(), account.home / "gate"
+    account.command("sbatch", f'until [ -e "{gate}" ]; do echo >"{account.home}/asked"; sleep 0.05; done\n{real}')
+    script = account.script("submit", **account.submission(pods))
+    account.hang_up(script, payload, (account.home / "asked").exists)
+    gate.touch()
+    until((account.root / "ns-b/job.id").exists)
+    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+
+
 def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> None:
     account.command(
         "sbatch",
@@ -144,6 +156,29 @@ def test_pods_whose_turn_does_not_come_in_time_are_safe_and_asked_for_again_with
     assert account.calls("sbatch") == []
     assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a", "./ns-b"]  # by whoever comes next
     assert told(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("pulling docker://app", "pulling ns-a docker://app"),
+        ("failing no route: it is tried again", "failing ns-a no route: it is tried again"),
+        ("failed no such image", "unpullable ns-a no such image"),
+        ("", "pulling ns-a "),
+    ],
+)
+def test_a_pod_whose_images_are_not_there_yet_is_asked_for_again_without_its_files_and_by_whoever_comes_next(
+    account: Account, said: str, answer: str
+) -> None:
+    script = b'[ "$1 $2" = "ask ns-a" ] && cat ns-a/said\n'  # see pull.sh
+    files = {"job.sh": b"# ns-a\n", "images.first": b"", "pull.sh": script, "said": f"{said}\n".encode()}
+    payload = archive("ns-a", [File(name, text, 0o600) for name, text in files.items()])
+    assert told(account.submit("ns-a", payload)) == [answer]
+    assert account.calls("sbatch") == []
+    assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a"]
+    (account.root / "ns-a/said").write_text("ready\n")
+    assert told(account.submit("ns-a", b"")) == ["submitted ns-a 101"]
+    assert account.ask("recover", sidecar="s", owns="").all("again") == []
 
 
 def submitted_twice_at_once(account: Account) -> list[Answer]:
