@@ -65,7 +65,6 @@ attendant() {
     exec 2>/dev/null
     trap 'kill_jobs; exit' TERM
     "$@"
-    kill_jobs
 }
 
 kill_jobs() {

@@ -149,7 +149,6 @@ put() {
 init_container() {
     [[ $policy == Always ]] && policy=OnFailure  # it has to succeed once
     start "$@"
-    [[ -n ${supervisors-} ]] || return
     await_containers
     if ((worst != 0)) && [[ -z $failed ]]; then
         failed=$(cat ".runner/$1.no-image" 2>/dev/null || echo "init container $1 ended with exit code $worst")
@@ -160,7 +159,7 @@ container() {
     local hooked=''
     has_post_start && hooked=yes
     start "$@"
-    [[ -z $hooked || -n $failed ]] || await_post_start "$1"
+    [[ -z $hooked ]] || await_post_start "$1"
 }
 
 start() {
@@ -304,6 +303,5 @@ finish() {
     end_sidecars
     [[ -n $failed ]] && ((worst == 0)) && worst=1
     [[ -z $apart ]] || hand_over
-    rm -f .stopping
     exit "$worst"
 }

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from node import Node
 
-# Tests that are started in the background have it ignored, and what a shell is born to ignore it cannot trap
+# Tests that are started in the background have them ignored, and what a shell is born to ignore it cannot trap
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

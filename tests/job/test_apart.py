@@ -6,6 +6,7 @@ import pytest
 from node import POD, Job, Node, sh, until
 
 from remote_slurm.domain.apart import Standing, parse_comment
+from remote_slurm.domain.shell import quote
 
 _SCONTROL = """\
 #!/bin/sh
@@ -103,6 +104,19 @@ def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a
     assert len(apart.comment) <= 1000
     assert [record.container for record in apart.standing.records] == names
     assert all(record.message.startswith("not started") for record in apart.standing.records)
+
+
+def test_a_message_arrives_whatever_stands_in_it(apart: Apart) -> None:
+    """What ends a record or a comment may stand there, and what looks as if it were escaped already."""
+    said = r"50% %41 %3B; a|b \n ;over;|"
+    script = sh(f"echo >>runs; printf %s {quote(said)} >messages/main; [ $(wc -l <runs) -ge 2 ] || exit 3; exit 4")
+    job = apart.start(f"restart_rule In 3\ntermination_message messages/main File\ncontainer main {script}")
+    until(lambda: apart.standing.over)
+    apart.fetched()
+    assert job.end().code == 4
+    (record,) = apart.standing.records
+    assert (record.message, record.last.message) == (said, said)
+    assert apart.comment.isprintable()
 
 
 def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:

@@ -8,12 +8,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
 import pytest
-from node import BASH, Node, sh, until
+from node import BASH, PATIENCE, POD, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.shell import quote, words
@@ -120,6 +121,16 @@ def test_successes_count_in_a_row(node: Node) -> None:
     job.end()
 
 
+def test_failures_count_in_a_row(node: Node) -> None:
+    every_other = here("echo >>probes; exit $(($(wc -l <probes) % 2))")
+    job = node.start(f"world alike\nprobe liveness {NOW} 1 2 '' {every_other}\ncontainer main {FOREVER}")
+    until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 5)
+    assert node.is_running("main")
+    job.term()
+    assert job.end().code == 143
+    assert node.ended("main").message == "the job was told to stop"
+
+
 def test_what_a_probe_of_the_pods_own_exits_with_is_a_failure_and_ends_it_with_no_success(node: Node) -> None:
     ends_well = sh("trap 'exit 0' TERM; while :; do sleep 0.05; done")
     probe = f"probe liveness {NOW} 1 1 '' {here('echo unwell; exit 78')}"
@@ -154,6 +165,60 @@ def test_a_probe_that_fails_while_the_container_is_told_to_end_is_no_reason(node
     job.term()
     assert job.end().code == 5
     assert node.ended("main").message == "the job was told to stop"
+
+
+def test_what_a_probe_prints_is_told_on_one_line_and_not_all_of_it(node: Node) -> None:
+    long = here(r"printf 'one\n\ttwo\n'; printf %0400d 0; exit 1")
+    node.run(f"world alike\nprobe liveness {NOW} 1 1 '' {long}\ncontainer main {FOREVER}")
+    assert node.ended("main").message == f"the liveness probe failed: one two {'0' * 291}"
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        (f"probe startup {NOW} 1 1 '' {here('exit 1')}", "its startup probe has not succeeded yet"),
+        (f"post_start {here('exit 1')}", "its postStart hook is running"),
+    ],
+    ids=["startup probe", "postStart"],
+)
+def test_a_container_that_is_told_to_end_before_it_was_ready_is_never_told_to_be(
+    node: Node, calls: str, words: str
+) -> None:
+    ends = "touch told; until [ -e go ]; do sleep 0.02; done; exit 5"
+    slow = sh(f"trap {quote(ends)} TERM; touch up; while :; do sleep 0.05; done")
+    wait = calls.replace("exit 1", "until [ -e up ]; do sleep 0.02; done; exit 1")
+    job = node.start(f"world alike\n{wait}\ncontainer main {slow}")
+    until((node.pod / "told").exists)
+    time.sleep(0.5)
+    assert waiting(node).message == words
+    (node.pod / "go").touch()
+    assert job.end().code == 5
+
+
+def slowly_recorded(node: Node) -> str:
+    """A probe that fails as soon as a record is written after it has succeeded; that takes two seconds here."""
+    mv = node.root / "mv"
+    mv.write_text('#!/bin/sh\ncase $* in *" records/main") touch recording; sleep 2 ;; esac\nexec /bin/mv "$@"\n')
+    mv.chmod(0o755)
+    up, ill = "[ -e up ] || { rm recording; touch up; exit 0; }", "until [ -e recording ]; do sleep 0.02; done; exit 1"
+    return here(f"{up}; {ill}")
+
+
+def test_a_liveness_probe_that_fails_while_a_record_is_written_ends_the_container_after_that(node: Node) -> None:
+    probe = slowly_recorded(node)
+    calls = f"world alike\nprobe startup {NOW} 1 1 '' {probe}\nprobe liveness {NOW} 1 1 '' {probe}"
+    assert node.run(f"{calls}\ncontainer main {FOREVER}", prefix=f'PATH="{node.root}:$PATH"').code == 143
+    assert node.ended("main").message == "the liveness probe failed"
+
+
+def test_what_comes_while_a_record_is_written_is_recorded_after_it_in_both_places(node: Node) -> None:
+    calls = f"world alike\nprobe readiness {NOW} 1 1 '' {slowly_recorded(node)}"
+    job = node.start(f"{calls}\ncontainer main {FOREVER}", prefix=f'PATH="{node.root}:$PATH"')
+    until(lambda: (record := waiting(node)) and record.message == "its readiness probe failed")
+    places = node.pod / "records" / "main", node.control / "spool" / f"{POD}.main"
+    until(lambda: places[0].read_text() == places[1].read_text())
+    job.term()
+    job.end()
 
 
 def test_without_a_policy_it_has_failed(node: Node) -> None:
@@ -219,11 +284,53 @@ def test_a_probe_that_takes_too_long_has_failed_and_all_of_it_is_gone(node: Node
     assert node.ended("main").message == "the liveness probe failed: it took longer than 1 s"
 
 
-def test_the_first_probe_comes_after_its_delay(node: Node) -> None:
-    calls = f"world alike\nprobe liveness 2 1 5 1 1 '' {here('exit 1')}\n"
-    node.run(f"{calls}container main {FOREVER}")
-    record = node.ended("main")
-    assert record.finished - record.started >= 1
+def test_one_that_somebody_else_has_killed_did_not_take_too_long(node: Node) -> None:
+    """As the kernel does, where memory runs out."""
+    calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('kill -KILL $$')}\n"
+    assert node.run(f"{calls}container main {FOREVER}").code == 143
+    assert "the liveness probe failed" in node.ended("main").message
+    assert "took longer" not in node.ended("main").message
+
+
+def test_probes_that_are_over_leave_nothing_behind(node: Node) -> None:
+    """Neither what they have started, nor what waits for the end of their time."""
+    probe = here("sleep 300 >/dev/null 2>&1 & echo >>probes")
+    job = node.start(f"world alike\nprobe readiness 0 1 1234 1 1 '' {probe}\ncontainer main {sh('exec sleep 299')}")
+    until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 4)
+    until(lambda: node.is_running("main") and len(sleepers(node, "300", "1234")) <= 2)  # those of the last one
+    job.term()
+    job.end()
+
+
+def sleepers(node: Node, *seconds: str) -> list[str]:
+    """What sleeps for so long, of this node's jobs."""
+    found = []
+    for process in node.processes():
+        with suppress(OSError):  # it has ended
+            words = (Path("/proc") / process / "cmdline").read_bytes().decode().split("\0")
+            found += [process for each in seconds if words[:2] == ["sleep", each]]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
+def test_the_first_probe_comes_after_its_delay(node: Node, kind: str) -> None:
+    calls = f"world alike\nprobe {kind} 2 1 5 1 1 '' {here('date +%s >probed.new; mv probed.new probed; exit 1')}\n"
+    job = node.start(f"{calls}container main {FOREVER}")
+    until((node.pod / "probed").exists)
+    first = int((node.pod / "probed").read_text())
+    job.term()
+    job.end()
+    assert first - node.ended("main").started >= 1
+
+
+def test_being_ready_is_recorded_once_however_often_it_is_seen(node: Node) -> None:
+    job = node.start(f"world alike\nprobe readiness {NOW} 1 1 '' {here('echo >>probes')}\ncontainer main {FOREVER}")
+    until(lambda: node.is_running("main"))
+    before = node.record("main")
+    until(lambda: len((node.pod / "probes").read_text()) >= 4)
+    assert node.record("main") == before
+    job.term()
+    job.end()
 
 
 def test_the_delay_of_a_probe_counts_from_the_start_of_the_containers_own_command(node: Node) -> None:
@@ -486,6 +593,16 @@ def test_a_post_start_that_comes_to_nothing_holds_up_no_other(node: Node, hook: 
     node.run(f"{calls}container second {sh('exit 0')}")
     assert node.ended("first").exit_code != 0
     assert node.ended("second").exit_code == 0
+
+
+def test_nobody_waits_for_a_post_start_that_nobody_watches_any_more(node: Node) -> None:
+    killed = sh("until [ -e hooked ]; do sleep 0.02; done; kill -KILL $PPID; exec sleep 300")
+    calls = f"world alike\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {killed}\n"
+    job = node.start(f"{calls}container second {sh('exit 0')}")
+    assert job.process.wait(PATIENCE) == 137
+    assert node.ended("second").exit_code == 0
+    node.clear()
+    job.end()
 
 
 def test_who_waits_for_a_post_start_is_not_started_when_the_job_is_told_to_stop(node: Node) -> None:

@@ -1,6 +1,7 @@
 """runner.sh, by running it with a real bash in a folder that is laid out as at a site."""
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -166,6 +167,28 @@ def test_a_deleted_pod_starts_nothing(node: Node) -> None:
     assert not (node.pod / "ran").exists()
 
 
+def test_a_delete_is_told_as_such_also_where_it_holds_the_claim(node: Node) -> None:
+    (node.control / "claims" / f"{POD}.deleted").touch()
+    (node.control / "claims" / f"{POD}.job").symlink_to("deleted")
+    assert node.run("container main true").output == "remote-slurm: this pod was deleted; job 7 starts nothing\n"
+
+
+def test_a_delete_that_comes_right_before_the_claim_is_seen_after_it(node: Node) -> None:
+    path = program(node, "ln", f'touch "{node.control}/claims/{POD}.deleted"')
+    ended = node.run(f"container main {sh('touch ran')}", prefix=path)
+    assert ended == Ended(1, "remote-slurm: this pod was deleted; job 7 starts nothing\n")
+    assert not (node.pod / "ran").exists()
+
+
+def program(node: Node, name: str, first: str) -> str:
+    """A program that does something before it is what it is, as the line that puts it in its place."""
+    folder = node.root / "bin"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f'#!/bin/sh\n{first}\nexec {shutil.which(name)} "$@"\n')
+    (folder / name).chmod(0o755)
+    return f'PATH="{folder}:$PATH"'
+
+
 @pytest.mark.parametrize("claim", ["deleted", "void"])
 def test_a_pod_that_was_given_up_starts_nothing(node: Node, claim: str) -> None:
     (node.control / "claims" / f"{POD}.job").symlink_to(claim)
@@ -194,6 +217,29 @@ def test_a_requeued_job_runs_again_and_forgets_how_it_ended_before(node: Node) -
     assert again.end().code == 0
 
 
+def test_nothing_that_a_killed_run_has_left_holds_for_the_next_one(node: Node) -> None:
+    """Slurm may have killed it while it was ending: its records, why it ended, and that it did."""
+    for folder in ("records", ".runner"):
+        (node.pod / folder).mkdir()
+    (node.pod / "records" / "main").write_text(f"v1 {POD} main terminated 1 2 0 0 record=9 restarts=0 \t\n")
+    for name in (".stopping", ".runner/over"):
+        (node.pod / name).write_text("1\n")
+    (node.pod / ".evicted").write_text("volume v holds too much\n")
+    (node.pod / ".runner" / "init.no-image").write_text("ErrImagePull\n")
+    calls = [
+        f"init_container init {sh('until [ -e go ]; do sleep 0.02; done')}",
+        f"container main {sh(EXITS.format(0))}",
+    ]
+    job = node.start("\n".join(calls))
+    until(lambda: node.is_running("init"))
+    assert node.record("main") is None
+    (node.pod / "go").touch()
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    assert job.end().code == 143
+    assert (node.ended("main").exit_code, node.ended("main").message) == (143, "the job was told to stop")
+
+
 # --- being told to stop -----------------------------------------------------------------------------------------------
 
 IGNORES = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
@@ -219,6 +265,34 @@ def test_term_is_passed_on(node: Node) -> None:
     assert stop(node, "echo ready; exec sleep 300").code == 143
     assert (node.ended("c0").exit_code, node.ended("c0").signal) == (143, 15)
     assert not (node.pod / "secret").exists()
+
+
+def test_an_interrupt_is_a_stop(node: Node) -> None:
+    """As a pod may have it with a --signal of its own."""
+    job = node.start(f"container main {sh(EXITS.format(6))}")
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.process.send_signal(signal.SIGINT)
+    assert job.end().code == 6
+    assert node.ended("main").message == "the job was told to stop"
+
+
+@pytest.mark.parametrize(
+    ("notice", "end", "near"),
+    [
+        ("time_limit_notice 45", "$(($(date +%s) + 100))", True),  # Slurm signals up to a minute earlier
+        ("time_limit_notice 45", "$(($(date +%s) + 300))", False),
+        ("time_limit_notice 45", "Unknown", False),
+        ("time_limit_notice 45", "", False),
+        ("true", "$(($(date +%s) + 100))", False),
+    ],
+)
+def test_a_stop_shortly_before_the_time_limit_is_told_as_such(node: Node, notice: str, end: str, *, near: bool) -> None:
+    job = node.start(f"{notice}\ncontainer main sleep 300", prefix=f'export SLURM_JOB_END_TIME="{end}"')
+    until(lambda: node.is_running("main"))
+    job.term()
+    assert job.end().code == 143
+    words = "the job was about to reach its time limit" if near else "the job was told to stop"
+    assert node.ended("main").message == words
 
 
 def test_every_container_gets_it_and_may_choose_its_exit_code(node: Node) -> None:
@@ -313,6 +387,17 @@ def test_at_any_moment_of_the_start_it_ends_all(node: Node, step: int) -> None:
         assert all(node.ended(name).exit_code for name in names[1:])
 
 
+def test_a_stop_right_before_a_container_is_started_ends_it_also_where_nothing_can_be_written(node: Node) -> None:
+    """As on a full disk: neither the list of what runs nor a file tells of the one and of the other."""
+    calls = [
+        "ln -s /no/such/folder .stopping",
+        "set -T; trap '[[ $BASH_COMMAND != supervise* ]] || kill -TERM $$' DEBUG",
+        f"container main {sh('exec sleep 300')}",
+    ]
+    assert node.run("\n".join(calls), grace=1).code != 0  # so early, it may not even have begun to run, or to listen
+    assert node.ended("main").message.endswith("the job was told to stop")
+
+
 def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(node: Node) -> None:
     parent = sh("echo $PPID; exec sleep 300")
     job = node.start(f"container main {parent}\ncontainer other {sh('exit 2')}")
@@ -321,6 +406,16 @@ def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(nod
     assert job.process.wait(PATIENCE) == 137
     record = node.ended("main")
     assert (record.exit_code, record.signal, record.message) == (137, 9, "what watched it was killed")
+    assert record.number == 2, "it comes after the one that it runs"
+    node.clear()
+    job.end()
+
+
+def test_what_is_recorded_of_one_that_was_killed_is_not_said_of_the_next(node: Node) -> None:
+    again = sh("echo >>runs; [ $(wc -l <runs) -ge 2 ] || exit 3; kill -KILL $PPID; exec sleep 300")
+    job = node.start(f"restart_policy OnFailure\ninit_container init {again}\ncontainer main true")
+    assert job.process.wait(PATIENCE) == 137
+    assert (node.ended("init").restarts, node.ended("main").restarts) == (1, 0)
     node.clear()
     job.end()
 
@@ -403,6 +498,18 @@ def test_a_log_that_is_too_long_begins_anew(node: Node) -> None:
     assert node.log("main") == (
         "(remote-slurm: 5000 bytes stood here; the log passed MaxLogSize, 1000 bytes, and begins anew)\nend\n"
     )
+    assert noted(node)[-1] == len(node.log("main"))
+    assert max(noted(node)) <= len(node.log("main")), "what stood there is not among what was noted"
+
+
+def test_the_length_of_a_log_is_noted_when_it_has_changed(node: Node) -> None:
+    assert node.run(f"container main {sh('echo one; sleep 3.5; echo two')}").code == 0
+    assert noted(node).count(4) == 1
+    assert noted(node)[-1] == 8
+
+
+def noted(node: Node) -> list[int]:
+    return [int(line.split()[1]) for line in (node.pod / "logs" / ".main.sizes").read_text().splitlines()]
 
 
 # --- hostPath ---------------------------------------------------------------------------------------------------------

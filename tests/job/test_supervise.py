@@ -45,6 +45,7 @@ def test_it_says_how_the_last_run_ended_and_keeps_its_log(node: Node) -> None:
     assert record.last.started <= record.last.finished <= record.started
     assert node.log("main") == "of run 2\n"
     assert (node.pod / "logs" / "main.previous.log").read_text() == "of run 1\n"
+    assert (node.pod / "logs" / ".main.previous.sizes").read_text().split()[-1] == "9"
 
 
 def test_the_first_restart_comes_at_once_and_later_ones_wait_and_say_so(node: Node) -> None:
@@ -82,6 +83,24 @@ def test_its_own_folders_are_empty_again(node: Node) -> None:
         f'{COUNT} [ -z "$(ls -A scratch/main)" ] || exit 5; touch scratch/main/left; [ $(wc -l <runs) -ge 2 ] || exit 3'
     )
     assert node.run(f"scratch main\nrestart_policy OnFailure\ncontainer main {script}").code == 0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "owner", "there"), [(1, None, True), (2, None, False), (1, 4711, False)], ids=["ours", "nodes", "theirs"]
+)
+def test_they_lie_in_a_tmpdir_that_is_the_jobs_alone(node: Node, nodes: int, owner: int | None, *, there: bool) -> None:
+    """What another account owns is open to it, and of several nodes only one would see it."""
+    tmpdir = node.root / "it's tmp"
+    tmpdir.mkdir(mode=0o777)
+    if owner:
+        if os.getuid():
+            pytest.skip("only root may give a folder away")
+        os.chown(tmpdir, owner, owner)
+    export = f"export TMPDIR={quote(str(tmpdir))} SLURM_JOB_NUM_NODES={nodes}"
+    look = sh("cd scratch/main && pwd -P")
+    assert node.run(f"scratch main\ncontainer main {look}", prefix=export).code == 0
+    assert node.log("main").startswith(f"{tmpdir}/remote-slurm-7-" if there else f"{node.pod}/scratch/main")
+    assert list(tmpdir.iterdir()) == []
 
 
 def test_what_it_mounts_is_looked_at_again(node: Node) -> None:
