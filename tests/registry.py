@@ -75,6 +75,10 @@ class Registry:
         self._tags[f"{repository}:{tag}"] = self._tags[f"{repository}:{digest}"] = (digest, _MANIFEST)
         return f"docker://{self.host}/{name}"
 
+    def digest(self, name: str) -> str:
+        """What a tag stands for now."""
+        return self._tags[name][0]
+
     def pulls(self, name: str) -> int:
         """How often the layers of an image of this name were sent."""
         repository = name.rpartition(":")[0]

@@ -25,6 +25,14 @@ _DOCKER_HUB = "docker.io"
 _ALSO_DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _READABLE = 80
 
+# What a registry can have (reference.go of github.com/distribution/reference); enroot's own form has a # in it
+_HOST = r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:{_HOST}/)?{_PART}(?:/{_PART})*)(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?"
+    r"(?P<digest>@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]+)?"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -58,8 +66,22 @@ def image_of(container: Container, prefix: str, suffix: str) -> Image:
     scheme, separator, rest = name.partition("://")
     if not _is_a_name(name) or (separator and not _is_a_name(rest)):
         raise Rejected(f"container '{container.name}' has the image {container.image!r}, which is not the name of one")
+    if scheme == "docker" and "#" not in rest:
+        name = f"docker://{_reference(container, rest)}"
     key = _key(rest, name, suffix) if separator and scheme in _FROM_REGISTRIES else ""
     return Image(name, _policy(container, rest), key)
+
+
+def _reference(container: Container, reference: str) -> str:
+    """As runtimes take it: of a tag and a digest only the digest, which is all that counts for a kubelet, too."""
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        raise Rejected(
+            f"container '{container.name}' has the image {container.image!r}, which is not the name of one in a "
+            "registry, [HOST[:PORT]/]PATH[:TAG] or [HOST[:PORT]/]PATH@DIGEST without capital letters in PATH; a file "
+            "is named by its whole path"
+        )
+    return found["name"] + (found["digest"] or found["tag"] or "")
 
 
 def _is_a_name(text: str) -> bool:
@@ -96,6 +118,11 @@ def pulled(images: Iterable[Image]) -> list[Image]:
         if image.key:
             found[image.key] = max(known, image, key=lambda each: _POLICIES.index(each.policy))
     return list(found.values())
+
+
+def pull_word(words: str) -> str:
+    """A kubelet's word for why an image cannot be had, by what job/pull.sh says: job/images.sh has the same."""
+    return "ErrImageNeverPull" if " is not in the cache, and " in words else "ErrImagePull"
 
 
 # --- credentials ---

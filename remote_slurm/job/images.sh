@@ -58,12 +58,12 @@ await_image() {
     [[ -z $no_image ]] || return
     trap 'stop_waiting' TERM
     until [[ -n $stopping ]] || is_pulled; do
-        no_image="ErrImagePull: $(words_of_pull)"
+        no_image="$(word_of_pull): $(words_of_pull)"
         ((retries-- > 0)) || return
         late=yes
         let_next_start
         say "$(words_of_pull); it is tried again in $seconds s"
-        reason=ErrImagePull record "$name" waiting "$(now)" 0 0 0 "$(words_of_pull)"
+        reason=$(word_of_pull) record "$name" waiting "$(now)" 0 0 0 "$(words_of_pull)"
         sleep_unless_stopped "$seconds"
         seconds=$((seconds < 160 ? seconds * 2 : 300))
         [[ -n $stopping ]] || pull_again
@@ -93,6 +93,11 @@ is_pulled() {
 
 words_of_pull() {
     cat "image.failed.$image" 2>/dev/null || cat image.failed 2>/dev/null || echo "the pull of its image has ended"
+}
+
+# A kubelet's: domain/images.py has the same.
+word_of_pull() {
+    [[ $(words_of_pull) == *' is not in the cache, and '* ]] && echo ErrImageNeverPull || echo ErrImagePull
 }
 
 # Sets `no_image`, if it fails. Several containers may have one image.

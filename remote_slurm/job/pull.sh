@@ -244,6 +244,7 @@ unchanged() {
 # What cannot be had keeps nobody else from theirs.
 node() {  # [KEY]
     rm -f "$pod/image.failed"
+    [ -n "$1" ] || rm -f "$pod"/.stamp.*  # a job that Slurm has requeued asks anew
     on_node=yes wanted=$1 missing=
     image() {
         [ "${wanted:-$1}" = "$1" ] || return 0

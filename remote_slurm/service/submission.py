@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
 
+from remote_slurm.domain.images import pull_word
 from remote_slurm.domain.payload import Payload
 from remote_slurm.domain.slurm import Refusal, classify_refusal, shortened, slurm_words
 from remote_slurm.errors import (
@@ -133,14 +134,14 @@ class Submitter:
                 return self._pulling(entry, outcome)
             case Unpullable(message):
                 await self._withdraw(entry, keep_folder=False)
-                raise SubmissionRefused(f"ErrImagePull: {message}")
+                raise SubmissionRefused(f"{pull_word(message)}: {message}")
         return 0
 
     def _pulling(self, entry: Entry, outcome: Pulling) -> float:
         before = entry.waiting
         entry.stored = True
         if outcome.failure:
-            entry.waits("ErrImagePull", outcome.failure)
+            entry.waits(pull_word(outcome.failure), outcome.failure)
         else:
             entry.waits("ContainerCreating", f"image {outcome.image} is being pulled")
         if entry.waiting != before:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from podspec import config, container, plan, pod, request
 
-from remote_slurm.domain.images import Image, image_of, logins, pulled, repository
+from remote_slurm.domain.images import Image, image_of, logins, pull_word, pulled, repository
 from remote_slurm.domain.plan import JobPlan
 from remote_slurm.domain.pod import Container
 from remote_slurm.domain.runtimes import runtime_of
@@ -47,13 +47,41 @@ def test_what_a_runtime_would_take_for_an_option_is_no_image(image: str) -> None
         of(image, prefix="" if "://" in image or image.startswith("/") else "-")
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        "App:1", "r.org/App", "docker://r.org/a b", "a:1:2", "a:", "r.org/", "a/:1", "a@sha256",
+        "docker-archive:/opt/i.tar", "a..b", "a$(id)", "r.org:x/a", "/".join("ab" * 500) + "!",
+    ],
+)  # fmt: skip
+def test_what_no_registry_can_have_is_refused_at_once(image: str) -> None:
+    with pytest.raises(Rejected, match="is not the name of one in a registry, "):
+        of(image)
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("r.org:5000/a/b-c__d.e:V_1.0-x", "r.org:5000/a/b-c__d.e:V_1.0-x"),
+        ("[::1]:5000/a", "[::1]:5000/a"),
+        ("A-host/a", "A-host/a"),
+        ("nvcr.io#nvidia/cuda:12", "nvcr.io#nvidia/cuda:12"),
+        ("r.org/a@sha256:0a", "r.org/a@sha256:0a"),
+        ("r.org:5000/a:1.2@sha256:0a", "r.org:5000/a@sha256:0a"),
+    ],
+)
+def test_of_a_tag_and_a_digest_the_digest_counts(image: str, name: str) -> None:
+    """Neither Apptainer nor Podman takes both."""
+    assert of(image).name == f"docker://{name}"
+
+
 def test_a_name_in_the_cache_is_readable_and_of_one_image_only() -> None:
     keys = [of(name).key for name in ("r.org/a/b:1", "r.org/a-b:1", "r.org/a/b:2", "oras://r.org/a/b:1")]
     assert keys[0].startswith("r.org-a-b-1-")
     assert keys[0].endswith(".sif")
     assert len(set(keys)) == len(keys)
     assert len(of("x/" * 200 + "y").key) < 120
-    assert not of("../../x").key.startswith(".")
+    assert not of("oras://../../x").key.startswith(".")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +98,17 @@ def test_a_name_in_the_cache_is_readable_and_of_one_image_only() -> None:
 )
 def test_the_policy_is_that_of_kubernetes(image: str, asked: str, policy: str) -> None:
     assert of(image, asked).policy == policy
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ("image docker://a is not in the cache, and imagePullPolicy is Never", "ErrImageNeverPull"),
+        ("image docker://a could not be pulled on n: FATAL", "ErrImagePull"),
+    ],
+)
+def test_a_kubelets_words_for_an_image_that_cannot_be_had(words: str, word: str) -> None:
+    assert pull_word(words) == word
 
 
 def test_an_unknown_policy_is_refused() -> None:

@@ -173,6 +173,7 @@ def test_the_policy_decides_whether_the_registry_is_asked_again(served: Serving,
     uri = registry.push(name, mark="old")
     never = served.vk.create(marked(uri, "Never")).until_over()
     assert never.phase == "Failed"
+    assert "ErrImageNeverPull: image" in never.terminated("c")["message"]
     assert "imagePullPolicy is Never" in never.terminated("c")["message"]
     assert registry.asked(name) == 0
     assert served.vk.create(marked(uri, "Always")).until_over().log("c").endswith("old")
@@ -185,6 +186,14 @@ def test_the_policy_decides_whether_the_registry_is_asked_again(served: Serving,
     assert moved.until_over().log("c").endswith("new")
     for each in (kept, never):
         assert each.until_over().phase == "Succeeded"
+
+
+def test_of_a_tag_and_a_digest_the_digest_counts(served: Serving, registry: Registry) -> None:
+    name = f"{served.runtime}/digest:1"
+    uri = registry.push(name, mark="old")
+    pinned = f"{uri}@{registry.digest(name)}"
+    registry.push(name, mark="new")
+    assert served.vk.create(marked(pinned)).until_over().log("c").endswith("old")
 
 
 def test_an_image_says_itself_what_runs(served: Serving, registry: Registry) -> None:

@@ -67,6 +67,15 @@ def test_an_image_that_an_init_container_lacks_keeps_all_that_follow_from_starti
         assert node.ended(name).message.startswith("not started: ErrImagePull: image docker://bad")
 
 
+def test_an_image_that_is_never_pulled_has_a_word_of_its_own(node: Node) -> None:
+    names(node, {"app": FINE})
+    asked = node.pod / "images"
+    asked.write_text(asked.read_text().replace("IfNotPresent", "Never"))
+    assert node.run(f"{BRING} 0 main\n{container('main', 'touch ran')}").code == 1
+    word = "not started: ErrImageNeverPull: image docker://app is not in the cache, and imagePullPolicy is Never"
+    assert node.ended("main").message == word
+
+
 def second_time(node: Node, condition: str) -> str:
     """A pull that fails once, and then waits until it can succeed."""
     tried = f"{node.root}/tried"

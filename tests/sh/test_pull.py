@@ -141,6 +141,15 @@ def test_always_asks_again_and_running_pods_keep_what_they_have(site: Site) -> N
     assert (before / "image/app.sif").read_text() == "app"
 
 
+def test_always_asks_again_where_slurm_runs_the_job_again(site: Site) -> None:
+    pod = site.pod("pod", "app", policy="Always")
+    for times in (1, 2):
+        assert site.pull(pod) == 0
+        assert len(site.calls()) == times
+    assert site.start("node", pod, "app.sif").wait(PATIENCE) == 0
+    assert len(site.calls()) == 2, "who has failed in the same run waits for no second pull"
+
+
 def test_never_means_never(site: Site) -> None:
     pod = site.pod("one", "app", policy="Never")
     assert site.pull(pod) == 1
