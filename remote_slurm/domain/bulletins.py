@@ -37,6 +37,8 @@ def _turn(job: Job) -> Bulletin | None:
         # a forecast changes all the time, and is news once
         key = f"pending {job.reason} {'forecast' if job.start else ''}"
         return Bulletin(key, "Pending", pending_message(job)) if job.reason not in ("", "None") else None
+    if job.state is JobState.SUSPENDED:
+        return Bulletin("suspended", "Suspended", f"Slurm has suspended job {job.id}", is_warning=True)
     if job.state.phase is Phase.RUNNING:
         where = f" on node {job.node}" if job.node else ""
         return Bulletin("started", "Started", f"job {job.id} has started{where}")

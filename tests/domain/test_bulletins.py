@@ -28,6 +28,7 @@ SUBMITTED = ("Submitted", "submitted to Slurm as job 7")
             ),
         ),
         (PodView(Job("7", JobState.RUNNING, node="n12")), ("Started", "job 7 has started on node n12")),
+        (PodView(Job("7", JobState.SUSPENDED)), ("Suspended", "Slurm has suspended job 7")),
         (PodView(Job("7", JobState.COMPLETED)), ("Completed", "job 7 has ended")),
         (PodView(Job("7", JobState.TIMEOUT)), ("Timeout", "the job reached its time limit (job 7)")),
         (PodView(Job("7", JobState.OUT_OF_MEMORY)), ("OutOfMemory", "the job ran out of memory (job 7)")),
@@ -59,7 +60,7 @@ def test_a_forecast_that_changes_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("state", list(JobState))
-def test_every_end_but_one_is_a_warning(state: JobState) -> None:
+def test_every_end_but_one_is_a_warning_and_so_is_a_suspension(state: JobState) -> None:
     last = bulletins(PodView(Job("7", state, "None")))[-1:]
-    ended = state.phase is Phase.ENDED
-    assert any(each.is_warning for each in last) == (ended and state is not JobState.COMPLETED)
+    bad = state is JobState.SUSPENDED or (state.phase is Phase.ENDED and state is not JobState.COMPLETED)
+    assert any(each.is_warning for each in last) == bad

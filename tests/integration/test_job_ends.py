@@ -284,6 +284,28 @@ def test_pre_stop_runs_when_a_pod_is_preempted_with_grace(strict: Strict) -> Non
     assert pushed.exit_code("c") == 143
 
 
+# --- suspended -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pod_that_is_deleted_while_slurm_has_suspended_its_job_holds_up_no_other_delete(strict: Strict) -> None:
+    """It has its preStop where it goes on in time."""
+    hook = {"preStop": execute("echo hook >>$DIR/order")}
+    stays = sh("c", f"touch $DIR/up; {SLEEP}", lifecycle=hook)
+    slow = with_folder(stays, flags="--mem=200M", terminationGracePeriodSeconds=600)
+    suspended = strict.vk.create(request(slow)).until_running("c")
+    other = strict.run(sh("c", SLEEP)).until_running("c")
+    until_in_folder(strict, suspended.pod, "up")
+    strict.slurm(f"scontrol suspend {suspended.job}")
+    strict.until_jobs(suspended.pod, "SUSPENDED")
+    suspended.delete()
+    other.delete()
+    strict.until_gone(other.pod)
+    assert strict.jobs_of(suspended.pod) == ["SUSPENDED"]
+    strict.slurm(f"scontrol resume {suspended.job}")
+    strict.until_gone(suspended.pod)
+    assert in_folder(strict, suspended.pod, "order") == "hook\n"
+
+
 # --- launch ----------------------------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,20 @@ async def test_a_create_that_comes_after_the_delete_starts_nothing(each_account:
     assert each_account.calls("sbatch") == []
 
 
+async def test_a_job_that_is_suspended_is_not_signalled_and_ends_once_its_time_is_up(account: Account) -> None:
+    """scancel would try for a minute and a half, and all other deletes would wait for it."""
+    await account.site.submit(POD, packed())
+    account.job("101", "SUSPENDED", account.root / POD / "job.sh")
+    assert (await account.site.cancel({POD: False})).gone == set()
+    assert account.calls("scancel") == []
+    account.job("101", "RUNNING", account.root / POD / "job.sh")
+    assert (await account.site.cancel({POD: False})).gone == set()
+    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
+    account.job("101", "SUSPENDED", account.root / POD / "job.sh")
+    await account.site.cancel({POD: True})
+    assert account.calls("scancel")[1:] == ["scancel 101"]
+
+
 async def test_a_folder_that_is_busy_is_removed_later(account: Account) -> None:
     """As NFS keeps a file that a process holds open as .nfs0001, and cannot remove its folder."""
     await account.site.submit(POD, packed())
@@ -231,6 +245,6 @@ async def test_a_delete_that_could_not_be_noted_is_not_done(account: Account) ->
     await account.site.submit(POD, packed())
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
     account.command("ln", "exit 1")
-    assert await account.site.cancel({POD: False}) == {POD: False}
+    assert (await account.site.cancel({POD: False})).gone == set()
     (account.bin / "ln").unlink()
-    assert await account.site.cancel({POD: False}) == {POD: True}
+    assert (await account.site.cancel({POD: False})).gone == {POD}

@@ -34,6 +34,8 @@ stop_job() {  # POD FORCE GRACE ID STATE
     case $5 in
         PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD) "$scancel" "$4" </dev/null ;;
         COMPLETING) ;;
+        # scancel would try for a minute and a half to signal it, and all other deletes would wait
+        SUSPENDED) [ "$2" = no ] || "$scancel" "$4" </dev/null ;;
         *)
             if [ "$2" = yes ]; then
                 "$scancel" "$4" </dev/null
