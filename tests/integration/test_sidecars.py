@@ -31,6 +31,20 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
     ]
 
 
+def test_sidecars_end_in_reverse_order_and_one_that_does_not_heed_it_keeps_no_other_from_it(served: Serving) -> None:
+    ends = "trap 'echo {0} ends >>$DIR/order; exit 0' TERM; touch $DIR/{0}; while :; do sleep 0.1; done"
+    deaf = "trap 'echo deaf is told >>$DIR/order' TERM; touch $DIR/deaf; while :; do sleep 0.1; done"
+    sides = (("first", ends.format("first")), ("deaf", deaf), ("last", ends.format("last")))
+    a_pod = with_folder(
+        sh("main", "for each in first deaf last; do until [ -e $DIR/$each ]; do sleep 0.1; done; done"),
+        init=tuple(sh(name, script, restartPolicy="Always") for name, script in sides),
+        terminationGracePeriodSeconds=5,
+    )
+    assert served.vk.create(request(a_pod)).until_over().phase == "Succeeded"
+    served.until_jobs(a_pod, "COMPLETED")
+    assert in_folder(served, a_pod, "order").splitlines() == ["last ends", "deaf is told", "first ends"]
+
+
 def test_what_follows_a_native_sidecar_waits_for_its_startup_probe_and_its_restart(served24: Serving) -> None:
     """Its first run fails before it has started, which is nobody's failure; the third look at the next one succeeds."""
     side = "echo run >>$DIR/runs; [ $(wc -l <$DIR/runs) -ge 2 ] || exit 3; exec sleep 600"
