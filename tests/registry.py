@@ -1,6 +1,7 @@
 """A registry of container images on 127.0.0.1, as the OCI distribution specification has it: pull only, plain HTTP.
 
-Images below `private/` want a user and a password. It counts what it is asked, and can be slow or broken.
+Images below `private/` want a user and a password, or with `tokens` what another host gives for these. It counts what
+it is asked, and can be slow or broken.
 """
 
 import base64
@@ -17,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 USER, PASSWORD = "puller", 'it\'s "secret" $HOME'
-_AUTH = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+_TOKEN = "t0ken"
+_TOKEN_HOST = "127.0.0.2"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -26,9 +28,14 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass
 class Registry:
-    """Serves until `stop`. `rootfs` is a tar of the files that all its images have."""
+    """Serves until `stop`. `rootfs` is a tar of the files that all its images have.
+
+    `tokens`: it takes no password itself, but sends its clients to another host, as Docker Hub and GitLab do.
+    """
 
     rootfs: bytes
+    tokens: bool = False
+    password: str = PASSWORD
     fails: str = ""  # what it answers to every request for a manifest
     slow: threading.Event = field(default_factory=threading.Event)  # blobs wait for it, once `hold` was called
     requests: list[str] = field(default_factory=list)
@@ -42,9 +49,9 @@ class Registry:
         class Handler(_Handler):
             served = registry
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._servers = [_Server((host, 0), Handler) for host in ("127.0.0.1", _TOKEN_HOST)]
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
 
     @property
     def host(self) -> str:
@@ -52,7 +59,19 @@ class Registry:
 
     @property
     def port(self) -> int:
-        return self._server.server_port
+        return self._servers[0].server_port
+
+    @property
+    def challenge(self) -> str:
+        """What it answers to whom it does not know."""
+        if not self.tokens:
+            return 'Basic realm="test"'
+        return f'Bearer realm="http://{_TOKEN_HOST}:{self._servers[1].server_port}/token",service="test"'
+
+    @property
+    def auth(self) -> str:
+        """User and password as HTTP has them."""
+        return base64.b64encode(f"{USER}:{self.password}".encode()).decode()
 
     def push(self, name: str, *, entrypoint: list[str] | None = None, mark: str = "", **config: Any) -> str:
         """An image `name:tag` with `mark` in its file /mark; the URI to pull it by. A later push moves the tag."""
@@ -98,17 +117,18 @@ class Registry:
 
     def stop(self) -> None:
         self.release()
-        self._server.shutdown()
-        self._server.server_close()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
 
     def docker_config(self) -> str:
         """What `docker login` would write."""
-        return json.dumps({"auths": {self.host: {"auth": _AUTH}}})
+        return json.dumps({"auths": {self.host: {"auth": self.auth}}})
 
     @property
     def secrets(self) -> tuple[str, str]:
         """What nobody may find anywhere: the password, and as it is sent."""
-        return PASSWORD, _AUTH
+        return self.password, self.auth
 
     def _stored(self, media_type: str, content: bytes) -> dict[str, Any]:
         digest = _digest(content)
@@ -144,7 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         self.served.requests.append(f"{self.command} {self.path}")
-        parts = self.path.strip("/").split("/")
+        parts = self.path.partition("?")[0].strip("/").split("/")
+        if parts == ["token"]:
+            self._give_token(body=body)
+            return
         if parts == ["v2"]:  # how clients learn that they may show a password
             self._refuse(HTTPStatus.UNAUTHORIZED, "authentication required", body=body)
             return
@@ -161,13 +184,22 @@ class _Handler(BaseHTTPRequestHandler):
             digest, content, media_type = found
             self._send(HTTPStatus.OK, content, media_type, {"Docker-Content-Digest": digest}, body=body)
 
+    def _give_token(self, *, body: bool) -> None:
+        shown = self.headers.get("Authorization")
+        if shown not in (None, f"Basic {self.served.auth}"):
+            self._refuse(HTTPStatus.UNAUTHORIZED, "wrong password", body=body)
+            return
+        content = json.dumps({"token": _TOKEN if shown else "anybody"}).encode()
+        self._send(HTTPStatus.OK, content, "application/json", body=body)
+
     def _is_allowed(self) -> bool:
-        return self.headers.get("Authorization") == f"Basic {_AUTH}"
+        wanted = f"Bearer {_TOKEN}" if self.served.tokens else f"Basic {self.served.auth}"
+        return self.headers.get("Authorization") == wanted
 
     def _refuse(self, status: HTTPStatus, message: str, *, body: bool) -> None:
         code = {401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN"}.get(status, "UNKNOWN")
         content = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-        headers = {"WWW-Authenticate": 'Basic realm="test"'} if status == HTTPStatus.UNAUTHORIZED else {}
+        headers = {"WWW-Authenticate": self.served.challenge} if status == HTTPStatus.UNAUTHORIZED else {}
         self._send(status, content, "application/json", headers, body=body)
 
     def _send(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from remote_slurm.config import Config
 from remote_slurm.domain.annotations import Annotations
 from remote_slurm.domain.environment import is_odd, shell_lines
-from remote_slurm.domain.images import Image, repository
+from remote_slurm.domain.images import DOCKER_HUB, Image, repository, tag
 from remote_slurm.domain.messages import is_below_dev
 from remote_slurm.domain.pod import Container
 from remote_slurm.domain.preparing import Variables
@@ -116,15 +116,21 @@ class Enroot:
         return (*self.program, "import", "--output", "@", _uri(image))
 
     def login(self, user: str, password: str, host: str) -> dict[str, str]:
-        """In the form of netrc(5); a `$` in front of the password would be shell."""
-        if password.startswith("$") or re.search(r"\s", user + password):
+        """In the form of netrc(5), as curl reads it; a `$` in front of the password would be shell.
+
+        Enroot looks for the registry's line, and curl for the one of the host that gives tokens, which may be another
+        one (Docker Hub, GitLab) that nobody has named: the default is for that.
+        """
+        if re.match('["#]', user) or re.match('["#$]', password) or re.search(r"\s", user + password):
             raise Rejected(
-                f"the password for {host} in imagePullSecrets begins with $ or holds blanks, which enroot cannot take"
+                f'the login for {host} in imagePullSecrets holds blanks, or begins with one of " # $, which enroot '
+                "cannot take"
             )
         machine = {"docker.io": "registry-1.docker.io"}.get(host, host).partition(":")[0]
+        login = f"login {user} password {password}\n"
         return {
             "": 'export ENROOT_CONFIG_PATH="${login%.sh}"\n',
-            "/.credentials": f"machine {machine} login {user} password {password}\n",
+            "/.credentials": f"machine {machine} {login}default {login}",
         }
 
 
@@ -133,10 +139,10 @@ def _escaped(path: str) -> str:
 
 
 def _uri(image: Image) -> str:
-    """`docker://REGISTRY#IMAGE:TAG`, which every version understands."""
-    scheme, _, reference = image.name.partition("://")
-    if scheme != "docker":
+    """`docker://REGISTRY#IMAGE:TAG`, which every version understands; all know Docker Hub without its name."""
+    if not image.name.startswith("docker://"):
         raise Rejected(f"image {image.name} cannot be pulled by enroot: its name must begin with docker://")
-    host, _ = repository(image)
-    separate = reference.startswith(f"{host}/")
-    return f"docker://{host}#{reference[len(host) + 1 :]}" if separate else image.name
+    host, path = repository(image)
+    if host == DOCKER_HUB:
+        return f"docker://{path}{tag(image)}"
+    return f"docker://{host}#{path}{tag(image)}"

@@ -20,7 +20,8 @@ from remote_slurm.errors import Rejected
 
 _FROM_REGISTRIES = ("docker", "oras", "library", "shub", "http", "https")
 _POLICIES = ("Never", "IfNotPresent", "Always")
-_DOCKER_HUB = "docker.io"
+DOCKER_HUB = "docker.io"
+_TAG = re.compile(r"(:[^/:@]+)?(@[^@]+)?$")
 # Under these names Docker Hub stands in files that `docker login` writes
 _ALSO_DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _READABLE = 80
@@ -197,7 +198,7 @@ def _plain(registry: str) -> str:
     """`https://index.docker.io/v1/` is `docker.io`; a path stays, for it narrows down."""
     host, _, path = re.sub(r"^https?://", "", registry).partition("/")
     path = re.sub(r"^v[12](/|$)", "", path).rstrip("/")
-    host = _DOCKER_HUB if host in _ALSO_DOCKER_HUB else host
+    host = DOCKER_HUB if host in _ALSO_DOCKER_HUB else host
     return f"{host}/{path}" if path else host
 
 
@@ -214,10 +215,15 @@ def _fits(registry: str, host: str, path: str) -> bool:
     return same and (not below or f"{path}/".startswith(f"{below}/"))
 
 
+def tag(image: Image) -> str:
+    """`:1`, `@sha256:...`, both, or nothing."""
+    return image.name[_TAG.search(image.name).start() :]  # type: ignore[union-attr]
+
+
 def repository(image: Image) -> tuple[str, str]:
     """Host and path: `docker://busybox:1` is in docker.io, at library/busybox."""
-    reference = re.sub(r"(:[^/:@]+)?(@[^@]+)?$", "", image.name.partition("://")[2].lstrip("/"))
+    reference = _TAG.sub("", image.name.partition("://")[2].lstrip("/"))
     first, slash, rest = reference.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
-        return _DOCKER_HUB, reference if slash else f"library/{reference}"
-    return (_DOCKER_HUB if first in _ALSO_DOCKER_HUB else first), rest
+        return DOCKER_HUB, reference if slash else f"library/{reference}"
+    return (DOCKER_HUB if first in _ALSO_DOCKER_HUB else first), rest

@@ -59,19 +59,25 @@ is_there() {
     fi
 }
 
-# The first below PID that has a root of its own, and is neither the runtime nor a file system itself.
+# The first from PID downwards that is the container's: Enroot becomes that itself, Apptainer stays in front of it.
 first_process() {
-    local pid program
+    local pid
+    is_in_container "$1" && echo "$1" && return
     for pid in $(children_of "$1"); do
-        program=$(readlink "/proc/$pid/exe")
-        case ${program##*/} in
-            '' | starter* | apptainer | singularity | squashfuse* | fuse* | gocryptfs) ;;
-            *) has_own mnt "$pid" && ! [[ /proc/$pid/root/. -ef /. ]] && echo "$pid" && return ;;
-        esac
         first_process "$pid" && return
     done
     return 1
 } 2>/dev/null
+
+# Whether it has a root of its own, and is neither the runtime nor a file system itself.
+is_in_container() {
+    local program
+    program=$(readlink "/proc/$1/exe")
+    case ${program##*/} in
+        '' | starter* | apptainer | singularity | enroot* | squashfuse* | fuse* | gocryptfs) return 1 ;;
+        *) has_own mnt "$1" && ! [[ /proc/$1/root/. -ef /. ]] ;;
+    esac
+}
 
 children_of() {
     cat "/proc/$1/task/"*/children 2>/dev/null || ps -o pid= --ppid "$1"

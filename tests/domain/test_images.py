@@ -228,19 +228,32 @@ def test_a_password_reaches_podman_by_a_file() -> None:
     assert "REGISTRY_AUTH_FILE" in (files["sh"].content or b"").decode()
 
 
-def test_a_password_that_enroot_would_take_for_shell_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("u", "$(id)"), ("u", '"a'), ("u", "#a"), ("u", "a b"), ('"u', "a"), ("#u", "a"), ("u\n", "a")],
+)
+def test_a_login_that_enroot_or_curl_would_take_for_something_else_is_refused(user: str, password: str) -> None:
     asked = pod(container(image="r.org/a:1"), imagePullSecrets=[{"name": "s"}])
     with pytest.raises(Rejected, match="enroot cannot take"):
-        plan(asked, settings={"ContainerRuntime": "enroot"}, secrets=[secret("s", {"r.org": auth("u", "$(id)")})])
+        plan(asked, settings={"ContainerRuntime": "enroot"}, secrets=[secret("s", {"r.org": auth(user, password)})])
+
+
+def test_a_login_reaches_enroot_by_a_file_for_its_registry_and_for_who_gives_tokens() -> None:
+    """curl takes the line of the host that it asks, which may be another than Enroot looked for."""
+    asked = pod(container(image="r.org/a:1"), imagePullSecrets=[{"name": "s"}])
     found = plan(asked, settings={"ContainerRuntime": "enroot"}, secrets=[secret("s", {"r.org": auth("u", "pass")})])
     (netrc,) = [file.content for file in found.files if file.path.endswith(".credentials")]
-    assert netrc == b"machine r.org login u password pass\n"
+    assert netrc == b"machine r.org login u password pass\ndefault login u password pass\n"
 
 
 @pytest.mark.parametrize(
     ("image", "uri"),
     [
-        ("busybox", "docker://busybox"),
+        ("busybox", "docker://library/busybox"),
+        ("a:a", "docker://library/a:a"),
+        ("docker.io/busybox:1", "docker://busybox:1"),
+        ("index.docker.io/me/app@sha256:aa", "docker://me/app@sha256:aa"),
+        ("r.org:5000/a/b@sha256:aa", "docker://r.org:5000#a/b@sha256:aa"),
         ("nvcr.io/nvidia/cuda:12", "docker://nvcr.io#nvidia/cuda:12"),
         ("r.org:5000/a", "docker://r.org:5000#a"),
         ("me/app:1", "docker://me/app:1"),

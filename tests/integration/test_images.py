@@ -225,6 +225,28 @@ def test_a_private_image_needs_a_login_which_stands_in_no_argument(served: Servi
     wait_until(lambda: served.site.exec(search) == "", "no secret is left when the job has ended")
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_registry_may_have_its_tokens_given_by_another_host(
+    site: Site, serve: Serve, runtime: str, tmp_path: Path
+) -> None:
+    """As with Docker Hub and GitLab."""
+    registry = Registry(site.archive(BUSYBOX), tokens=True)
+    try:
+        conf = registries_conf(registry)
+        site.write(conf, f'[[registry]]\nlocation = "{registry.host}"\ninsecure = true\n')
+        (login := tmp_path / "login.json").write_text(registry.docker_config())
+        environment = {"APPTAINER_NOHTTPS": "1", "CONTAINERS_REGISTRIES_CONF": conf}
+        keys = {"ImagePullRetries": 0, "ImagePullSecrets": {"known": str(login)}, "RuntimeEnvironment": environment}
+        served = serve(site, ContainerRuntime=runtime, **keys)
+        uri = registry.push("private/app:1", mark="by token")
+        known = served.vk.create(marked(uri, imagePullSecrets=[{"name": "known"}])).until_over()
+        assert known.log("c").endswith("by token")
+        unknown = served.vk.create(marked(uri, "Always")).until_over()
+        assert "ErrImagePull" in unknown.terminated("c")["message"]
+    finally:
+        registry.stop()
+
+
 def test_an_image_that_does_not_exist_fails_its_container_and_others_run_to_their_end(
     served: Serving, registry: Registry
 ) -> None:

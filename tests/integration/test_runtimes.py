@@ -1,4 +1,5 @@
-"""Container runtimes beside Apptainer: Podman as it is, and Enroot by a stand-in that takes what its documentation has.
+"""Container runtimes beside Apptainer: Podman as it is, and Enroot by a stand-in that takes what its documentation
+has. TEST_ENROOT may be the path of a real one at the site: what needs neither a registry nor GPUs is tried with that.
 
 Each sentence is one that test_containers.py and its neighbours say of Apptainer.
 """
@@ -26,6 +27,8 @@ from remote_slurm.cli.request import create_request
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STANDIN = Path(__file__).parents[1] / "standins" / "enroot"
 RUNTIMES = ("podman", "enroot")
+ENROOT = os.environ.get("TEST_ENROOT", "")
+with_stand_in = pytest.mark.skipif(bool(ENROOT), reason="that is the stand-in's own registry, or GPUs that are none")
 
 Shared = Callable[[str], Serving]
 
@@ -58,6 +61,11 @@ def settings(site: Site, runtime: str, tmp_path: Path) -> Json:
         f"tar -C {folder} --owner=0 --group=0 -rf {folder}/busybox ./etc/rc && "
         f"mkdir -p {folder}/registry && cp {folder}/busybox '{folder}/registry/r.example.org:5000#private+app:1'"
     )
+    if ENROOT:
+        site.exec(
+            f"cd {folder} && ln -sf {ENROOT} bin/enroot && mkdir rootfs && tar -C rootfs -xf busybox && rm busybox && "
+            "mksquashfs rootfs busybox -all-root -quiet -no-progress"
+        )
     (login := tmp_path / "login.json").write_text(
         '{"auths": {"r.example.org:5000": {"username": "puller", "password": "t0p-secret"}}}'
     )
@@ -159,6 +167,7 @@ def test_a_command_that_is_not_there_fails_the_pod_and_says_so(runtime: Serving)
     assert "no-such-command" in none.log("c")
 
 
+@with_stand_in
 def test_enroot_pulls_with_the_login_of_the_pod_and_runs_the_entry_point(shared: Shared) -> None:
     """Podman's pulls are in test_images.py, at a registry."""
     enroot = shared("enroot")
@@ -194,6 +203,7 @@ def test_enroots_containers_of_one_name_are_each_their_jobs_own_and_go_with_it(s
     wait_until(lambda: enroot.site.exec(f"ls {data}") == "", "it is gone with its job")
 
 
+@with_stand_in
 def test_enroots_containers_know_which_gpus_are_their_jobs(shared: Shared) -> None:
     limits = {"limits": {"nvidia.com/gpu": "2", "memory": "50Mi"}}
     shown = shared("enroot").vk.create(request(pod(sh("c", "env", resources=limits), sh("d", "env")))).until_over()

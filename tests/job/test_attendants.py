@@ -705,17 +705,22 @@ done
 exec chroot /mnt "$@"
 """
 IN_NAMESPACE = "unshare --user --map-root-user --mount --pid --fork --mount-proc "
+BECOMING_IT = (
+    "unshare --user --map-root-user --mount "  # as enroot does, which leaves nothing in front of the container
+)
+IT_SLEEPS = "for each in $(pgrep sleep); do [ /proc/$each/root/. -ef /. ] && mv {folder}/seen.new {folder}/seen; done"
 
 
 @needs_namespaces
-def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(node: Node) -> None:
+@pytest.mark.parametrize("in_namespace", [IN_NAMESPACE, BECOMING_IT], ids=["below its runtime", "in place of it"])
+def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(node: Node, in_namespace: str) -> None:
     odd = {"a.b": "odd", "IFS": ",", "options": "o", "_rs": "r", "PATH": os.environ["PATH"], "V": "it's $HOME\n"}
     become = words(["env", "-i", *(f"{name}={value}" for name, value in odd.items()), "sleep", "300"])
     mount = quote(OWN_ROOT)
     look = "cat /file && cat /proc/$$/environ"
-    script = f"{{ {look}; }} >{node.pod}/seen.new && pgrep sleep && mv {node.pod}/seen.new {node.pod}/seen"
+    script = f"{{ {look}; }} >{node.pod}/seen.new && {IT_SLEEPS.format(folder=node.pod)}"
     calls = f"world joined false\nprobe readiness {NOW} 1 1 '' inside sh -c {quote(script)}\n"
-    job = node.start(f"{calls}container main {IN_NAMESPACE} sh -c {mount} sh {become}", grace=1)
+    job = node.start(f"{calls}container main {in_namespace} sh -c {mount} sh {become}", grace=1)
     until((node.pod / "seen").exists)
     job.term()
     job.end()
