@@ -96,7 +96,9 @@ class Podman:
         return ((*self.program, "run", *named, *_ALWAYS, *self.config.podman_default_options),)
 
     def gpu(self, vendor: str) -> Line:
-        return ("--gpu",) if self._is_hpc and vendor == "nvidia.com/" else _GPU_OPTION[vendor]
+        if self._is_hpc and vendor == "nvidia.com/":
+            return ("--gpu", "--env=CUDA_VISIBLE_DEVICES")  # its module gpu.yaml passes NVIDIA_VISIBLE_DEVICES only
+        return _GPU_OPTION[vendor]
 
     def annotated(self, annotations: Annotations) -> Line:
         return ()

@@ -99,6 +99,22 @@ def test_the_scripts_are_these(case: str) -> None:
     assert text == golden.read_text()
 
 
+@pytest.mark.parametrize(
+    ("runtime", "vendor", "words"),
+    [
+        ("podman", "nvidia.com", "--device=nvidia.com/gpu=all --env=CUDA_VISIBLE_DEVICES"),
+        ("podman-hpc", "nvidia.com", "--gpu --env=CUDA_VISIBLE_DEVICES"),
+        ("podman", "amd.com",
+         "--device=/dev/kfd --device=/dev/dri --group-add=keep-groups --env=ROCR_VISIBLE_DEVICES"),
+    ],
+)  # fmt: skip
+def test_podman_is_told_to_pass_on_which_gpus_are_the_jobs(runtime: str, vendor: str, words: str) -> None:
+    body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
+    text = render_job(plan(body, settings={"ContainerRuntime": runtime}))
+    assert text.count(f" {words}") == 1
+    assert text.count("_VISIBLE_DEVICES") == 1
+
+
 @pytest.mark.parametrize("vendor", ["nvidia.com", "amd.com"])
 def test_enroot_is_told_which_gpus_are_the_jobs(vendor: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
