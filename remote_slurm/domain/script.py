@@ -33,18 +33,25 @@ cd "$SLURM_SUBMIT_DIR" || exit 1
 pod {pod} {grace}
 {calls}"""
 
-# `$0` is the copy of the script that Slurm keeps on the node as long as the job lives
+# `$0` is the copy of the script that Slurm keeps on the node as long as the job lives. The files are what follows its
+# last line with a `#` in front, since what a container runs may hold lines like that one, and base64 has none. A TMPDIR
+# with odd characters could be told neither in a comment nor to --bind.
 _BEGIN_APART = """
 # Login and compute nodes share no file system (SHARED_FS: false): the pod's folder lies at the end of this script, and
-# is made anew on the node, for as long as the job lasts.
+# is made anew on the node, for as long as the job lasts. Its logs and records come back when the containers have ended.
 umask 077
 export REMOTE_SLURM_SHELL=$$
 place=${{TMPDIR-}}
-[ -d "$place" ] && [ -w "$place" ] || place=/tmp
-if ! {{ folder=$(mktemp -d "$place/remote-slurm-$SLURM_JOB_ID-XXXXXX") && cd "$folder" &&
-    mkdir -p .remote-slurm/claims .remote-slurm/spool &&
-    sed '1,/^# --- files/d' "$0" | base64 -d | tar -xpzf - && cd {pod}; }}; then
-    {scontrol} update "JobId=$SLURM_JOB_ID" "Comment=failed=no folder can be made in $place on node $(hostname)|"
+[[ $place =~ ^/[A-Za-z0-9/._@=+-]+$ && -d $place && -w $place ]] || place=/tmp
+folder=$(mktemp -du "$place/remote-slurm-$SLURM_JOB_ID-XXXXXX")
+unpack() {{
+    last=$(grep -an '^#' "$0" | tail -n 1)
+    mkdir "$folder" && cd "$folder" && mkdir -p .remote-slurm/claims .remote-slurm/spool &&
+        tail -n "+$((${{last%%:*}} + 1))" "$0" | base64 -d | tar -xpzf -
+}}
+if ! {{ said=$(unpack 2>&1) && cd "$folder"/{pod}; }}; then
+    said="no folder can be made in $place on node $(hostname): ${{said%%$'\\n'*}}"
+    {scontrol} update "JobId=$SLURM_JOB_ID" "Comment=failed=${{said:0:500}}|"
     rm -rf "$folder"
     exit 1
 fi

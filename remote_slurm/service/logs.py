@@ -211,6 +211,8 @@ def _why_not(log: NoLog, what: LogSlice, entry: Entry | None) -> str:
     if log.reason == "waiting":
         why = entry.job.reason if entry is not None and entry.job is not None else ""
         return f"{container} is waiting to start{f': {why}' if why not in ('', 'None') else ''}"
+    if log.reason == "stayed" and entry is not None and entry.failure:
+        return f"there is no log of {container}: {entry.failure}"
     if log.reason == "stayed":
         return f"the log of {container} stayed on its node: the job ended before it was fetched"
     return f"there is no log of {container}: its pod has no folder at the site"

@@ -1,12 +1,18 @@
 """apart.sh: what a job tells through its comment where no file system is shared, and how it waits for its logs."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from node import POD, Job, Node, sh, until
+from node import BASH, POD, Job, Node, sh, until
+from podspec import config, container, plan, pod
 
-from remote_slurm.domain.apart import Standing, parse_comment
+from remote_slurm.domain.apart import Standing, carry, parse_comment
+from remote_slurm.domain.payload import archive
+from remote_slurm.domain.script import job_files
 from remote_slurm.domain.shell import quote
+from remote_slurm.job import SCRIPTS
 
 _SCONTROL = """\
 #!/bin/sh
@@ -27,6 +33,10 @@ class Apart:
         self.folder.mkdir()
         self._command("scontrol", _SCONTROL.format(folder=self.folder))
         self._command("squeue", f"#!/bin/sh\nprintf '%s\\n' {active}\n")
+
+    def no_queue(self) -> None:
+        """Nobody knows which jobs are active, so that what lies in a folder of the machine's own is left alone."""
+        self._command("squeue", "#!/bin/sh\nexit 1\n")
 
     def _command(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
@@ -52,6 +62,61 @@ class Apart:
 @pytest.fixture
 def apart(node: Node) -> Apart:
     return Apart(node)
+
+
+class Batch:
+    """The whole batch script of a pod, run as Slurm runs it; its folder lies in `tmpdir`, and ends with it."""
+
+    def __init__(self, root: Path, script: str, tmpdir: Path | str) -> None:
+        node = Apart(Node(root / "unused"))
+        node.no_queue()
+        commands = {name.title() + "Path": str(node.folder / name) for name in ("scontrol", "squeue")}
+        settings = {"SHARED_FS": False, "ContainerRuntime": "none", "FetchSeconds": 0, **commands}
+        made = plan(pod(container("main", "/bin/sh", "-c", script)), settings=settings)
+        job, *others = job_files(made, SCRIPTS)
+        path = root / "slurm_script"
+        path.write_bytes(carry((job.content or b"").decode(), archive(made.pod, others), config(**settings)))
+        environment = {"PATH": os.environ["PATH"], "HOME": str(root), "SLURM_JOB_ID": "7", "TMPDIR": str(tmpdir)}
+        self.code = subprocess.run([BASH, path], env=environment, cwd="/", check=False, timeout=60).returncode
+        self.comment = node.comment
+        self.standing = parse_comment(made.pod, self.comment) or Standing()
+
+
+def test_the_files_are_what_follows_the_last_comment_whatever_a_container_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    script = f"# --- files\n# --- files of mine\ntouch '{tmp_path}/ran'\nexit 3\n#"
+    batch = Batch(tmp_path, script, folder)
+    assert (batch.code, batch.standing.over) == (3, True)
+    assert [record.exit_code for record in batch.standing.records] == [3]
+    assert batch.standing.folder.startswith(f"{folder}/remote-slurm-7-")
+    assert (tmp_path / "ran").exists()
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["odd;name", "a|bar", "100%", "a space", "a,comma", "relative", "gone"])
+def test_a_tmpdir_that_no_comment_or_mount_could_name_is_not_used(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    if name != "gone":
+        folder.mkdir()
+    batch = Batch(tmp_path, f"touch '{tmp_path}/ran'", name if name == "relative" else folder)
+    assert (batch.code, batch.standing.over) == (0, True)
+    assert batch.standing.folder.startswith("/tmp/remote-slurm-7-")
+    assert not Path(batch.standing.folder).exists()
+
+
+def test_a_node_where_the_files_cannot_lie_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/tar").write_text("#!/bin/sh\necho 'tar: ns-1: No space left on device' >&2\nexit 2\n")
+    (tmp_path / "bin/tar").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    batch = Batch(tmp_path, "true", folder)
+    assert batch.code == 1
+    assert f"no folder can be made in {folder} on node " in batch.standing.failure
+    assert batch.standing.failure.endswith(": tar: ns-1: No space left on device")
+    assert not list(folder.iterdir())
 
 
 def test_the_comment_has_all_records_and_the_pods_own_comment(apart: Apart) -> None:
