@@ -9,7 +9,7 @@
 # The comment is `at=FOLDER;RECORD;RECORD;|COMMENT`, each record as records/ has it but for its first two words, and
 # `over;` once all containers have ended and the logs can be fetched: domain/apart.py reads it.
 
-comment_limit=1000     # characters; Slurm takes 1024
+comment_limit=1000     # bytes; Slurm takes 1024
 stopped_patience=15    # seconds that an ended job waits for who fetches its logs, once it was told to stop
 
 apart() {
@@ -27,7 +27,8 @@ apart() {
     remove_older &
 }
 
-# What killed jobs have left: of this account's own folders, those whose job is not one of its active ones.
+# What killed jobs have left: of this account's own folders, those whose job is not one of its active ones, and those of
+# this job that are older than itself, since Slurm may have requeued it.
 remove_older() {
     local folder folders=() id active
     for folder in "${apart%/*}"/remote-slurm-[0-9]*-??????; do
@@ -36,8 +37,16 @@ remove_older() {
     ((${#folders[@]})) && active=$(timeout -k 5 60 "$squeue" --me --noheader --format=%A </dev/null 2>/dev/null) || return
     for folder in "${folders[@]}"; do
         id=${folder##*/remote-slurm-}
-        [[ $'\n'$active$'\n' == *$'\n'"${id%%-*}"$'\n'* ]] || rm -rf -- "$folder"
+        id=${id%%-*}
+        [[ $'\n'$active$'\n' == *$'\n'"$id"$'\n'* ]] && ! { [[ $id == "$SLURM_JOB_ID" ]] && is_of_earlier_run "$folder"; } &&
+            continue
+        rm -rf -- "$folder"
     done
+}
+
+# Nothing in .remote-slurm changes after this run has made it.
+is_of_earlier_run() {
+    [[ $1 -ot $apart/.remote-slurm ]]
 }
 
 # --- the comment -----------------------------------------------------------------------------------------------------
@@ -45,6 +54,7 @@ remove_older() {
 # One at a time, so that what is older never comes last; not more often than once a second, nor when nothing has changed.
 report_changes() {
     local told='' pause=1 sleeper=''
+    LC_ALL=C  # what is counted are bytes, as by Slurm, and its words are those that are known
     trap 'kill $sleeper 2>/dev/null; exit' TERM
     while :; do
         standing
@@ -55,47 +65,69 @@ report_changes() {
         else
             pause=$((pause < 30 ? pause * 2 : 30))
         fi
-        [[ $told == *';over;|'* ]] && return
+        [[ $told == *';over;|'* || -e .ended ]] && return
         sleep "$pause" &
         sleeper=$!
         wait "$sleeper"
     done
 }
 
+# A job that Slurm has ended, by scancel or for its time limit, takes no comment any more, nor steps that fetch its logs.
 tell_slurm() {
-    timeout -k 5 60 "$scontrol" update "JobId=$SLURM_JOB_ID" "Comment=$1" </dev/null >/dev/null 2>&1
+    local said
+    said=$(timeout -k 5 60 "$scontrol" update "JobId=$SLURM_JOB_ID" "Comment=$1" </dev/null 2>&1) && return
+    case $said in
+        *'already finished'* | *'already completing'*) : >.ended ;;
+    esac
+    return 1
 }
 
-# Sets `text`: where that is too long, without the ends of messages and of the pod's own comment, and at last without all
-# that a record can do without.
+# Sets `text`: where that is too long, without the ends of messages and of the pod's own comment, then without how runs
+# before the present ones ended, and at last without any record.
 standing() {
-    local most record over=''
+    local most record line over=''
     [[ -e .over ]] && over='over;'
-    for most in 400 200 110 0; do
+    for most in 400 200 150 120 100 80 0 -1; do
         text="at=$apart;"
         for record in records/*; do
             [[ -e $record ]] && add_record "$record" "$most"
         done
-        text+="$over|${comment:0:most}"
+        line=$comment
+        cut_line "$((most < 0 ? 0 : most))"
+        text+="$over|$line"
         ((${#text} <= comment_limit)) && return
     done
     text="at=$apart;$over|"
 }
 
+# What comes before a record's message; see `record` in runner.sh
+before_message='^[^ ]+ [a-z]+( [0-9]+){4}( run=[0-9]+)?( record=[0-9]+ restarts=[0-9]+( reason=[A-Za-z0-9_]+)?( last=[0-9,]+)?)?'
+
 add_record() {
-    local line=''
+    local line='' least=''
     IFS= read -r line <"$1" || return
     line=${line#v1 * }
-    if [[ $line =~ ^[^\ ]+\ [a-z]+(\ [a-z]*=?[0-9]+)+ ]] && ((${#BASH_REMATCH[0]} > $2)); then
-        line=${BASH_REMATCH[0]}
+    [[ $line =~ $before_message ]] && least=${BASH_REMATCH[0]}
+    if (($2 < 0)); then
+        line=${least% last=*}
     else
-        line=${line:0:$2}
+        cut_line "$((${#least} > $2 ? ${#least} : $2))"
     fi
     line=${line//'%'/%25}
     line=${line//';'/%3B}
     line=${line//'|'/%7C}
     line=${line//$'\t'/%09}
     text+="$line;"
+}
+
+# Cuts `line` to so many bytes, and not through a character.
+cut_line() {
+    ((${#line} > $1)) || return 0
+    line=${line:0:$1}
+    while [[ $line == *[$'\x80'-$'\xbf'] ]]; do
+        line=${line%?}
+    done
+    line=${line%[$'\xc0'-$'\xff']}
 }
 
 # --- the logs --------------------------------------------------------------------------------------------------------
@@ -111,11 +143,18 @@ hand_over() {
     while ((SECONDS < until)) && kill -0 "$reporter" 2>/dev/null; do
         sleep 0.2
     done
+    [[ -e .ended ]] && return
     waits=$patience
     [[ -n $stopped_before ]] && ((waits > stopped_patience)) && waits=$stopped_patience
     until=$((SECONDS + waits))
-    until [[ -e $apart/fetched ]] || { ((SECONDS >= until)) && [[ ! -e $apart/fetching ]]; }; do
+    until [[ -e $apart/fetched ]] || { ((SECONDS >= until)) && ! is_fetched_now; }; do
         [[ -z $stopped_before && -e .stopping ]] && return
         sleep 0.3
     done
+}
+
+# Its step may have been killed on the way, or its connection cut.
+is_fetched_now() {
+    local who=''
+    read -r who 2>/dev/null <"$apart/fetching" && kill -0 "$who" 2>/dev/null
 }

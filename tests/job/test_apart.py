@@ -16,7 +16,7 @@ from remote_slurm.job import SCRIPTS
 
 _SCONTROL = """\
 #!/bin/sh
-[ ! -e "{folder}/broken" ] || exit 1
+[ ! -e "{folder}/broken" ] || {{ cat "{folder}/broken" >&2; exit 1; }}
 for word; do
     case $word in Comment=*) printf '%s' "${{word#Comment=}}" >"{folder}/.comment" ;; esac
 done
@@ -42,9 +42,9 @@ class Apart:
         (self.folder / name).write_text(text)
         (self.folder / name).chmod(0o755)
 
-    def start(self, calls: str, *, patience: int = 60, comment: str = "") -> Job:
+    def start(self, calls: str, *, patience: int = 60, comment: str = "", prefix: str = "") -> Job:
         first = f". ./apart.sh\napart {self.folder}/scontrol {self.folder}/squeue {patience} '{comment}'\n"
-        return self.node.start(first + calls)
+        return self.node.start(first + calls, prefix=prefix)
 
     @property
     def comment(self) -> str:
@@ -146,12 +146,19 @@ def test_an_ended_job_waits_until_its_logs_were_fetched_and_no_longer_than_it_ma
 
 
 def test_who_is_fetching_is_waited_for(apart: Apart) -> None:
-    (apart.node.root / "fetching").touch()
+    (apart.node.root / "fetching").write_text(f"{os.getpid()}\n")
     job = apart.start("container main true", patience=0)
     until(lambda: apart.standing.over)
     assert job.process.poll() is None
     (apart.node.root / "fetching").unlink()
     assert job.end().code == 0
+
+
+def test_who_was_killed_while_fetching_is_not_waited_for(apart: Apart) -> None:
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (apart.node.root / "fetching").write_text(f"{killed.pid}\n")
+    assert apart.start("container main true", patience=0).end().code == 0
 
 
 def test_a_stop_while_it_waits_ends_it_with_the_exit_code_of_its_containers(apart: Apart) -> None:
@@ -184,6 +191,34 @@ def test_a_message_arrives_whatever_stands_in_it(apart: Apart) -> None:
     assert apart.comment.isprintable()
 
 
+def test_of_many_containers_that_restart_the_comment_still_tells_why_each_waits(apart: Apart) -> None:
+    names = [f"c-{number}" for number in range(9)]
+    lines = "".join(f"restart_policy OnFailure\ncontainer {name} {sh('exit 3')}\n" for name in names)
+    job = apart.start(f"backoff_first=600\n{lines}", comment="mine")
+    until(lambda: [record.reason for record in apart.standing.records] == ["CrashLoopBackOff"] * 9)
+    assert len(apart.comment) <= 1000
+    assert {record.container: record.restarts for record in apart.standing.records} == dict.fromkeys(names, 1)
+    assert not [record.message for record in apart.standing.records if "last=" in record.message]
+    job.term()
+    apart.fetched()
+    job.end()
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("character", ["a", "ü", "€", "𝄞"])
+def test_what_the_comment_holds_is_counted_in_bytes_and_no_character_is_cut(
+    apart: Apart, locale: str, character: str
+) -> None:
+    message = "".join(f"{number}{character}" for number in range(1000))
+    prefix = f"export LC_ALL={locale}"
+    apart.start(f"failed='{message}'\ncontainer main true", patience=0, comment="ü" * 500, prefix=prefix).end()
+    assert len(apart.comment.encode()) <= 1000
+    (record,) = apart.standing.records
+    said = record.message.removeprefix("not started: ")
+    assert message.startswith(said)
+    assert len(said.encode()) > 100
+
+
 def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:
     (apart.folder / "broken").touch()
     job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}")
@@ -194,6 +229,16 @@ def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:
     until(lambda: apart.standing.over)
     apart.fetched()
     assert job.end().code == 0
+
+
+def test_a_job_that_slurm_has_ended_waits_for_nobody(apart: Apart) -> None:
+    """It takes no comment any more, and no step that would fetch its logs."""
+    job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}", patience=600)
+    until(lambda: apart.standing.records)
+    (apart.folder / "broken").write_text("slurm_update error: Job has already finished\n")
+    (apart.node.pod / "go").touch()
+    assert job.end().code == 5
+    assert not apart.standing.over
 
 
 def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tmp_path: Path) -> None:
@@ -213,6 +258,19 @@ def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tm
         "remote-slurm-9-dddddd",
         "remote-slurm-x",
     ]
+
+
+def test_the_folder_of_the_jobs_earlier_run_is_removed_and_what_this_one_has_made_is_not(tmp_path: Path) -> None:
+    earlier = tmp_path / "remote-slurm-7-aaaaaa"
+    earlier.mkdir()
+    os.utime(earlier, (1, 1))
+    node = Node(tmp_path / "remote-slurm-7-bbbbbb")
+    (tmp_path / "remote-slurm-7-cccccc").mkdir()
+    job = Apart(node, active="7").start("container main sleep 1")
+    until(lambda: not earlier.exists())
+    (node.root / "fetched").touch()
+    assert job.end().code == 0
+    assert _names(tmp_path) == ["remote-slurm-7-bbbbbb", "remote-slurm-7-cccccc"]
 
 
 def _names(folder: Path) -> list[str]:
