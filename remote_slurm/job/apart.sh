@@ -20,11 +20,15 @@ apart() {
     comment=$4
     # inside mesh.sh, another shell removes it
     [[ $$ == "${REMOTE_SLURM_SHELL-}" ]] && leftovers+=("$apart")
+    start_reporter
+    remove_older &
+}
+
+start_reporter() {
     report_changes &
     reporter=$!
     disown "$reporter"
     watchers+=("$reporter")
-    remove_older &
 }
 
 # What killed jobs have left: of this account's own folders, those whose job is not one of its active ones, and those of
@@ -65,7 +69,8 @@ report_changes() {
         else
             pause=$((pause < 30 ? pause * 2 : 30))
         fi
-        [[ $told == *';over;|'* || -e .ended ]] && return
+        [[ $told == *';over;|'* ]] && : >.told && return
+        [[ -e .ended ]] && return
         sleep "$pause" &
         sleeper=$!
         wait "$sleeper"
@@ -138,12 +143,15 @@ hand_over() {
     local until waits stopped_before=''
     [[ -e .stopping ]] && stopped_before=yes
     : >.over
+    # a signal for all processes of the job has ended it
+    kill -0 "$reporter" 2>/dev/null || start_reporter
     # the last word counts most: without it, only Slurm's own exit code tells how the pod ended
     until=$((SECONDS + 60))
     while ((SECONDS < until)) && kill -0 "$reporter" 2>/dev/null; do
         sleep 0.2
     done
-    [[ -e .ended ]] && return
+    # nobody fetches what nobody was told of
+    [[ -e .told ]] || return
     waits=$patience
     [[ -n $stopped_before ]] && ((waits > stopped_patience)) && waits=$stopped_patience
     until=$((SECONDS + waits))

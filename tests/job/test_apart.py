@@ -1,6 +1,8 @@
 """apart.sh: what a job tells through its comment where no file system is shared, and how it waits for its logs."""
 
+import contextlib
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -239,6 +241,19 @@ def test_a_job_that_slurm_has_ended_waits_for_nobody(apart: Apart) -> None:
     (apart.node.pod / "go").touch()
     assert job.end().code == 5
     assert not apart.standing.over
+
+
+def test_a_signal_for_all_processes_of_the_job_does_not_keep_its_end_from_being_told(apart: Apart) -> None:
+    """As where it is preempted with a GraceTime: Slurm takes its comment and its steps until that is over."""
+    job = apart.start(f"container main {sh('until [ -e go ]; do :; done; exit 5')}", patience=600)
+    until(lambda: apart.node.is_running("main") and apart.standing.records)
+    for process in apart.node.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGTERM)
+    until(lambda: apart.standing.over)
+    assert [record.exit_code for record in apart.standing.records] == [143]
+    apart.fetched()
+    assert job.end().code == 143
 
 
 def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tmp_path: Path) -> None:
