@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -68,6 +69,17 @@ class Shells(Protocol):
     ) -> Result: ...
 
     def stream(self, script: str) -> AsyncGenerator[bytes, None]: ...
+
+
+class Wanted(Enum):
+    """Whether somebody asks for the pod of a held job.
+
+    NEVER: in all the time that a file system may take to show what another sidecar has made, nobody has.
+    """
+
+    YES = "yes"
+    NO = "no"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +204,15 @@ class Site:
         result = await self._shells.run(script, payload, deadline=_SUBMIT_SECONDS, heard=heard)
         Answer.parse("submit", result.output.decode(errors="replace"))
 
-    async def release(self, jobs: Iterable[tuple[str, str, bool]]) -> set[str]:
+    async def release(self, jobs: Iterable[tuple[str, str, Wanted]]) -> set[str]:
         """Let the jobs of (pod, id, wanted) start that the pods' claims name, and cancel the others; all are held.
 
-        One that is not wanted, since nobody knows its pod, is never started. Returns the ids of those for which that is
-        done, or was before.
+        One that is not wanted is not started. Returns the ids of those that need not be asked about again, as long as
+        they are wanted as they are now.
         """
         values = {"scontrol": self._config.scontrol_path, "scancel": self._config.scancel_path}
         answer = await self._ask(
-            "release", values, _lines(f"{pod} {job_id} {_yes(wanted)}" for pod, job_id, wanted in jobs)
+            "release", values, _lines(f"{pod} {job_id} {wanted.value}" for pod, job_id, wanted in jobs)
         )
         settled = (line for word in ("released", "cancelled", "kept") for line in answer.all(word))
         return {line.rpartition(" ")[2] for line in settled}

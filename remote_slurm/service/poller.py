@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from remote_slurm.domain.slurm import Job, JobState, Phase
 from remote_slurm.errors import NotSent, SiteError, Superseded
 from remote_slurm.events import detail, event, warn
-from remote_slurm.remote.site import Queue, Site
+from remote_slurm.remote.site import Queue, Site, Wanted
 from remote_slurm.remote.unhurried import unhurried
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.fetching import Fetching
@@ -44,7 +44,9 @@ class Poller:
         self._interval = interval
         self._clock = clock
         self._no_accounting = False
-        self._released: set[str] = set()  # held jobs that were let go before, and are held again by somebody
+        self._unknown: dict[str, float] = {}  # held jobs of pods that nobody asks for, and since when
+        # held jobs that need no more: they were let go before, and are held again by somebody, or nobody asks for them
+        self._released: set[tuple[str, Wanted]] = set()
         self.fetching = Fetching(site)
         self._early = asyncio.Event()
         self.returns = Returns()
@@ -148,18 +150,27 @@ class Poller:
         if self._site.shared_fs:
             return None
         held = [job for job in jobs if job.reason == "JobHeldUser" and job.state.phase is Phase.WAITING]
-        waiting = [(job, self._entries.get(job.pod)) for job in held if job.id not in self._released]
+        wanted = {job: self._wanted(job) for job in held}
+        self._released &= {(job.id, each) for job, each in wanted.items()}
+        self._unknown = {job.id: self._unknown[job.id] for job in held if job.id in self._unknown}
+        waiting = [job for job in held if (job.id, wanted[job]) not in self._released]
         # a pod's own job first: the claim goes to it
-        waiting.sort(key=lambda each: each[1] is None or each[0].id != each[1].job_id)
-        self._released &= {job.id for job in held}
+        waiting.sort(key=lambda job: (entry := self._entries.get(job.pod)) is None or entry.job_id != job.id)
         try:
             if waiting:
-                self._released |= await self._site.release(
-                    (job.pod, job.id, entry is not None) for job, entry in waiting
-                )
+                done = await self._site.release((job.pod, job.id, wanted[job]) for job in waiting)
+                self._released |= {(job.id, wanted[job]) for job in waiting if job.id in done}
         except SiteError as error:
             return error
         return None
+
+    def _wanted(self, job: Job) -> Wanted:
+        """Another sidecar may have made it right now, on a login node whose files are seen later than its jobs."""
+        if self._entries.get(job.pod) is not None:
+            self._unknown.pop(job.id, None)
+            return Wanted.YES
+        since = self._unknown.setdefault(job.id, self._clock())
+        return Wanted.NEVER if self._clock() - since >= LOST_SECONDS else Wanted.NO
 
     async def _apply(self, jobs: Iterable[Job]) -> None:
         by_pod: dict[str, list[Job]] = {}

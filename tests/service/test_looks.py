@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 from watched import Watched
 
-from remote_slurm.domain.slurm import JobState
+from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.errors import RemoteFailed, Superseded
+from remote_slurm.remote.site import Wanted
+from remote_slurm.service.poller import LOST_SECONDS
 
 FULL = RemoteFailed("the records cannot be moved: No space left on device")
 
@@ -49,3 +51,17 @@ async def test_a_squeue_that_fails_beside_good_records_changes_nothing_but_the_w
     for _ in range(10):
         assert "terminated" not in await watched.poll(600)
     assert watched.poller.error == "squeue failed with exit code 1"
+
+
+async def test_a_held_job_of_an_unknown_pod_is_nobodys_only_after_the_time_that_a_file_system_may_be_late() -> None:
+    watched = Watched()
+    watched.site.shared_fs = False
+    pod = "ns-2"
+    watched.site.jobs = (Job("8", JobState.PENDING, "JobHeldUser", pod),)
+    for seconds in (10, LOST_SECONDS - 1, 1, 10):
+        await watched.poll(seconds)
+    assert watched.site.held == [("8", Wanted.NO), ("8", Wanted.NEVER)]
+    watched.entries.add(pod).has_job("8")
+    for _ in range(2):
+        await watched.poll()
+    assert watched.site.held[2:] == [("8", Wanted.YES)]

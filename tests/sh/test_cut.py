@@ -10,7 +10,7 @@ from payloads import packed
 
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.remote.session import Result
-from remote_slurm.remote.site import Site
+from remote_slurm.remote.site import Site, Wanted
 
 # Each begins like the next: a name that is cut off is another pod's
 PODS = ["ns-1", "ns-12", "ns-123", "ns-1234"]
@@ -62,7 +62,7 @@ async def test_a_release_of_held_jobs(tmp_path: Path) -> None:
         await account.site.submit(pod, packed(pod))
         (account.claims / f"{pod}.job").unlink()
         (account.root / pod / "released").unlink()
-    await cut_anywhere(account, lambda site: site.release((*job, True) for job in jobs))
+    await cut_anywhere(account, lambda site: site.release((*job, Wanted.YES) for job in jobs))
     assert {claim.name: claim.readlink().name for claim in account.claims.glob("*.job")} == {
         f"{pod}.job": job for pod, job in jobs
     }

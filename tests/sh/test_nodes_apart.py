@@ -109,10 +109,33 @@ def test_a_job_of_a_pod_that_nobody_asks_for_is_never_released_and_goes_with_its
     assert account.calls("scontrol") == []
 
 
-def test_one_whose_tombstone_has_expired_is_known_by_its_folder_being_gone(account: Account) -> None:
+def test_one_whose_tombstone_has_expired_is_known_by_its_folder_being_gone_for_long(account: Account) -> None:
     (account.root / ".remote-slurm/spool").mkdir(parents=True)
     account.job("101", "PENDING", account.root / POD / "job.sh")
-    assert release(account, "101", wanted="no") == ["cancelled ns-a 101"]
+    assert release(account, "101", wanted="never") == ["cancelled ns-a 101"]
+
+
+def test_one_that_another_sidecar_has_just_submitted_is_left_to_it_where_its_folder_is_seen_late(
+    account: Account,
+) -> None:
+    (account.root / ".remote-slurm/spool").mkdir(parents=True)
+    account.job("101", "PENDING", account.root / POD / "job.sh")
+    assert release(account, "101", wanted="no") == ["kept ns-a 101"]
+    (account.root / POD).mkdir()
+    assert release(account, "101", wanted="never") == ["kept ns-a 101"]
+    assert account.calls("scancel") == []
+
+
+@pytest.mark.parametrize("script", ["submit", "release"])
+def test_a_claim_that_cannot_be_made_is_nobody_elses(account: Account, script: str) -> None:
+    """In a full home, or where it is not in sight yet: the job stays held, and is released later."""
+    account.in_front = "ln() { return 1; }\n"
+    assert submit(account) == ["submitted ns-a 101"]
+    if script == "release":
+        assert release(account, "101") == []
+    assert account.calls("scancel") == account.calls("scontrol") == []
+    account.in_front = ""
+    assert release(account, "101") == ["released ns-a 101"]
 
 
 @pytest.mark.parametrize("lost", ["killed", "refused"])

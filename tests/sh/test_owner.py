@@ -6,6 +6,7 @@ from payloads import POD, packed
 
 from remote_slurm.errors import Superseded
 from remote_slurm.remote.convoy import Deleted, Submitted
+from remote_slurm.remote.site import Wanted
 
 RECORD = f"v1 {POD} c running 1795478290 0 0 0\n"
 
@@ -118,7 +119,7 @@ async def test_the_older_one_gives_nothing_up_releases_nothing_and_fetches_nothi
     await older.recover()
     await newer.recover()
     await newer.submit(POD, packed())
-    for ask in (older.void(POD), older.release([(POD, "101", True)]), older.fetch(POD, "101", str(account.home))):
+    for ask in (older.void(POD), older.release([(POD, "101", Wanted.YES)]), older.fetch(POD, "101", str(account.home))):
         with pytest.raises(Superseded):
             await ask
     assert not (account.claims / f"{POD}.job").is_symlink()

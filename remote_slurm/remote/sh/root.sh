@@ -94,6 +94,12 @@ owns_claim() {
     [ "$(readlink ".remote-slurm/claims/$pod.job")" = "$id" ]
 }
 
+# For certain: a claim that could not be made, in a full home, or that is not in sight yet, is nobody's.
+is_claimed_by_another() {
+    owner=$(readlink ".remote-slurm/claims/$pod.job")
+    [ -n "$owner" ] && [ "$owner" != "$id" ]
+}
+
 make_root() {
     # the first one alone, since mkdir says what is wrong once for each
     mkdir -p "$root/.remote-slurm" && mkdir -p "$root/.remote-slurm/claims" "$root/.remote-slurm/incoming" \

@@ -120,7 +120,7 @@ take_id() {
     printf '%s\n' "$id" >"$pod/job.id"  # half an id, on a full disk, has no end of line
     [ ! -e "$pod/again" ] || rm -f "$pod/again"
     # it is the claimed one that is released, now or by the next poll
-    if [ -n "$scontrol" ] && ! release_job >/dev/null 2>&1 && ! owns_claim; then
+    if [ -n "$scontrol" ] && ! release_job >/dev/null 2>&1 && is_claimed_by_another; then
         "$scancel" "$id" </dev/null
         find_id
     fi
