@@ -121,12 +121,22 @@ class Entry:
         self._take_comment(job)
 
     def _take_comment(self, job: Job) -> None:
-        if standing := parse_comment(self.pod, job.comment):
-            self.standing = standing
-            for record in standing.records:
-                self.take(record)
-            if standing.failure:
-                self.fail(f"job {job.id}: {standing.failure}")
+        standing = parse_comment(self.pod, job.comment)
+        if standing is None:
+            return
+        for record in standing.records:
+            self.take(record)
+        of_this_run = all(record.run == self.run for record in standing.records)
+        if job.state.phase is not Phase.WAITING and of_this_run:
+            self._stands(standing)
+        elif standing.records and of_this_run:
+            # a job that has not begun tells nothing: this is of the run before Slurm requeued it
+            self.begin_run(self.run + 1)
+
+    def _stands(self, standing: Standing) -> None:
+        self.standing = standing
+        if standing.failure:
+            self.fail(f"job {self.job_id}: {standing.failure}")
 
     def take(self, record: Record) -> None:
         """Keep the latest: one look may bring an older record again, and one of an earlier run."""
@@ -137,7 +147,7 @@ class Entry:
     def begin_run(self, run: int) -> None:
         """What was recorded of earlier runs only tells how these ended."""
         self.run = run
-        self.fetched = False
+        self.fetched, self.standing = False, None
         for record in self.records.values():
             _keep_latest(self.before, record)
         self.records.clear()
@@ -165,12 +175,18 @@ class Entry:
 
 def _keep_latest(records: dict[str, Record], record: Record) -> None:
     known = records.get(record.container)
-    if known is None or _order(record) >= _order(known):
+    if known is None or _order(record) > _order(known) or _says_more(record, known):
         records[record.container] = record
 
 
 def _order(record: Record) -> tuple[int, int, int, bool, int]:
     return record.run, record.number, record.started, record.phase is ContainerPhase.TERMINATED, record.finished
+
+
+def _says_more(record: Record, known: Record) -> bool:
+    """The same record may come again with the end of its message cut off: see job/apart.sh."""
+    is_cut = known.message.startswith(record.message) and (known.last is not None or record.last is None)
+    return _order(record) == _order(known) and not is_cut
 
 
 class Entries:

@@ -33,9 +33,10 @@ class FakeSite:
     fresh: list[Record] = field(default_factory=list)
     offset: float = 0
     shared_fs: bool = True
+    comment: str = ""
 
     async def queue(self) -> Queue:
-        return Queue((Job("7", self.state, pod=POD),), self.offset)
+        return Queue((Job("7", self.state, pod=POD, comment=self.comment),), self.offset)
 
     async def records(self) -> list[Record]:
         fresh, self.fresh = self.fresh, []
@@ -165,3 +166,33 @@ async def test_a_job_that_only_waits_was_not_requeued(pod: Watched) -> None:
 async def test_each_way_of_waiting_again(pod: Watched, state: JobState) -> None:
     await pod.poll(JobState.RUNNING, began())
     assert (await pod.poll(state)).run == 1
+
+
+async def test_what_the_comment_of_a_job_tells_that_waits_is_of_an_earlier_run(pod: Watched) -> None:
+    """However new it is, and whoever has seen that run: nothing of it is fetched from a folder that is gone."""
+    pod.site.shared_fs = False
+    pod.site.comment = f"at=/tmp/a;c terminated {NOW} {NOW} 3 0 record=2 restarts=0 sorry;over;|"
+    for state in (JobState.PENDING, JobState.PENDING, JobState.RUNNING):
+        entry = await pod.poll(state)
+        assert (entry.records, entry.run, entry.standing) == ({}, 1, None)
+        assert entry.before["c"].message == "sorry"
+    pod.site.comment = f"at=/tmp/b;c running {NOW} 0 0 0 run=1 record=1 restarts=0 ;|"
+    entry = await pod.poll(JobState.RUNNING)
+    assert entry.records["c"].run == entry.run == 1
+    assert entry.standing is not None
+    assert entry.standing.folder == "/tmp/b"
+
+
+async def test_a_folder_that_could_not_be_made_is_no_end_of_a_job_that_slurm_runs_again(pod: Watched) -> None:
+    pod.site.shared_fs = False
+    pod.site.comment = "failed=no folder can be made|"
+    assert (await pod.poll(JobState.PENDING)).failure == ""
+    assert (await pod.poll(JobState.FAILED)).failure == "job 7: no folder can be made"
+
+
+def test_a_message_that_comes_again_with_its_end_cut_off_stays_whole() -> None:
+    whole, cut = (Record(POD, "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, text, number=2) for text in ("sorry", "so"))
+    entry = Entry(POD)
+    for record in (cut, whole, cut):
+        entry.take(record)
+    assert entry.records["c"] == whole
