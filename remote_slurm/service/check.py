@@ -213,7 +213,9 @@ class Chain:
         config = self._config
         paths = {"sbatch": config.sbatch_path, "scancel": config.scancel_path}
         paths |= {"squeue": config.squeue_path, "sinfo": config.sinfo_path}
-        answer = await self.site.look("check-slurm", paths, seconds=120)
+        if not config.shared_fs:
+            paths |= {"scontrol": config.scontrol_path, "srun": config.srun_path}
+        answer = await self.site.look("check-slurm", {"scontrol": "", "srun": ""} | paths, seconds=120)
         absent = answer.all("absent")
         if absent:
             keys = [f"{name.capitalize()}Path" for name, path in paths.items() if path in absent]

@@ -25,6 +25,12 @@ from remote_slurm.service.pods import Pods
 JOB = "job"
 NODE = ("node: folder", "node: runtime", "node: namespaces")
 
+_SHARED = "compute nodes must see DataRootFolder (a shared file system), and have bash as BashPath names it"
+_APART = (
+    "with SHARED_FS: false, scontrol must work on the nodes by the same path (ScontrolPath), and srun from the login "
+    "node into a running job (SrunPath; a firewall between them may want SrunPortRange)"
+)
+
 _CONTAINER = "check"
 _LOOK_SECONDS = 0.2
 _CLEAN_UP_SECONDS = 60.0
@@ -61,7 +67,7 @@ async def look_from_a_node(site: Site, config: Config, options: JobOptions) -> A
     request = _request(config, options)
     pods.start()
     try:
-        outcome = await _outcome(pods, request, options)
+        outcome = await _outcome(pods, request, options, config)
     except _Failed as error:
         yield Finding(JOB, ok=False, message=str(error), remedy=error.remedy)
         for name in NODE:
@@ -74,19 +80,19 @@ async def look_from_a_node(site: Site, config: Config, options: JobOptions) -> A
         await pods.stop()
 
 
-async def _outcome(pods: Pods, request: CreateRequest, options: JobOptions) -> _Outcome:
+async def _outcome(pods: Pods, request: CreateRequest, options: JobOptions, config: Config) -> _Outcome:
     began = time.monotonic()
     flags = "give what the site wants by --flags, such as --flags='--partition=NAME --account=NAME'"
     try:
         await pods.create(request)
         ended = await _end(pods, request, began + options.timeout)
-        log = await _log(pods, request)
     except RemoteSlurmError as error:
         raise _Failed(" ".join(str(error).split()), flags) from error
     except TimeoutError as error:
         raise _Failed(
             f"the job has not ended within {options.timeout:g} s: {error}", f"wait longer by --timeout, or {flags}"
         ) from error
+    log = await _log(pods, request, config)
     return _Outcome(time.monotonic() - began, int(ended["exitCode"]), str(ended.get("message", "")), log)
 
 
@@ -104,9 +110,13 @@ async def _end(pods: Pods, request: CreateRequest, until: float) -> dict[str, An
     raise TimeoutError(waited_for)
 
 
-async def _log(pods: Pods, request: CreateRequest) -> str:
-    async with aclosing(pods.log(LogSlice(request.pod.key, _CONTAINER))) as chunks:
-        return b"".join([chunk async for chunk in chunks]).decode(errors="replace")
+async def _log(pods: Pods, request: CreateRequest, config: Config) -> str:
+    try:
+        async with aclosing(pods.log(LogSlice(request.pod.key, _CONTAINER))) as chunks:
+            return b"".join([chunk async for chunk in chunks]).decode(errors="replace")
+    except RemoteSlurmError as error:
+        remedy = "look whether DataRootFolder can be read at the site" if config.shared_fs else _APART
+        raise _Failed(" ".join(str(error).split()), remedy) from error
 
 
 async def _clean_up(pods: Pods, request: CreateRequest) -> None:
@@ -121,20 +131,20 @@ async def _clean_up(pods: Pods, request: CreateRequest) -> None:
 def _findings(outcome: _Outcome, config: Config) -> list[Finding]:
     answer = Answer.parse("check-node", outcome.log)
     if not answer.has("checked"):
-        return [_silent(outcome), *(Finding(name, None, f"not checked: needs {JOB}") for name in NODE)]
+        return [_silent(outcome, config), *(Finding(name, None, f"not checked: needs {JOB}") for name in NODE)]
     ran = Finding(
         JOB, ok=True, message=f"ran on node {answer.get('node')}, in {outcome.seconds:.0f} s from start to end"
     )
     return [ran, _folder(answer, config), _runtime(answer, config), _user_namespaces(answer, config)]
 
 
-def _silent(outcome: _Outcome) -> Finding:
+def _silent(outcome: _Outcome, config: Config) -> Finding:
     words = " ".join(f"{outcome.message} {outcome.log[-300:]}".split())
     return Finding(
         JOB,
         ok=False,
         message=f"the job ended with exit code {outcome.exit_code} and without an answer: {words}",
-        remedy="compute nodes must see DataRootFolder (a shared file system), and have bash as BashPath names it",
+        remedy=_SHARED if config.shared_fs else _APART,
     )
 
 

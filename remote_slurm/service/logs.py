@@ -14,6 +14,8 @@ from remote_slurm.errors import Rejected, RemoteFailed, SiteError
 from remote_slurm.remote.site import NoLog, OpenLog, Site
 from remote_slurm.service.entries import Entries, Entry
 
+# What the login node says of a log that is still on a node
+_ONLY_ON_NODE = ("waiting", "noprevious")
 # What a shared reader keeps for followers that are a little behind; one that is further behind reads again
 KEPT_BYTES = 4 * 1024 * 1024
 # After a pod is over, its last lines may still be on their way to the login node
@@ -115,6 +117,8 @@ class Logs:
                 raise
             # the job ended just now, and what it had there may have been fetched meanwhile
             log = await self._site.open_log(what, over=over)
+            if isinstance(log, NoLog) and log.reason in _ONLY_ON_NODE:
+                raise
         if isinstance(log, NoLog):
             raise Rejected(_why_not(log, what, entry))
         return log

@@ -65,7 +65,11 @@ def with_settings(*containers: Json, **spec: object) -> Json:
 
 def test_files_reach_the_node_and_states_exit_codes_and_logs_come_back(apart: Serving) -> None:
     body = with_settings(
-        sh("good", 'cat /settings/greeting; echo "and $NAME"', env=[{"name": "NAME", "value": "it's $HOME; `id`"}]),
+        sh(
+            "good",
+            '# --- files\n# --- files of mine\ncat /settings/greeting; echo "and $NAME"',
+            env=[{"name": "NAME", "value": "it's $HOME; `id`"}],
+        ),
         sh("bad", "sleep 1; echo sorry; exit 7"),
         initContainers=[sh("first", "echo first")],
         flags='--comment="it\'s | mine;"',
@@ -146,11 +150,24 @@ while :; do sleep 0.1; done"""
     assert watched.log("main") == "preStop\ntold to end\n"
 
 
+def check(apart: Serving, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [PROGRAM, "check", "--config", str(apart.config), "--job", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=ENVIRONMENT)
+
+
 def test_a_check_with_a_job_says_that_the_node_need_not_see_the_folder(apart: Serving) -> None:
-    command = [PROGRAM, "check", "--config", str(apart.config), "--job"]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=ENVIRONMENT)
+    checked = check(apart)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "it sees no DataRootFolder, and need not: SHARED_FS is false" in checked.stdout
+
+
+def test_a_check_says_what_of_slurm_is_needed_beside_sbatch(apart: Serving) -> None:
+    absent = check(apart, "--set", "ScontrolPath=/opt/scontrol")
+    assert "/opt/scontrol cannot be found at the site" in absent.stdout
+    assert "set ScontrolPath" in absent.stdout
+    fails = check(apart, "--set", "SrunPath=false")
+    assert fails.returncode == 1
+    assert "srun from the login node into a running job (SrunPath" in fails.stdout
 
 
 def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> None:

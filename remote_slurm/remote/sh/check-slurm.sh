@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # sbatch, scancel, squeue and sinfo are set in front of this text
+# shellcheck disable=SC2154 # sbatch, scancel, squeue and sinfo are set in front of this text, scontrol and srun if they are needed
 # Slurm's commands, and whether slurmctld answers them.
 #   >found COMMAND       its full path
 #   >absent COMMAND      neither a file nor in PATH
@@ -16,7 +16,7 @@ find_command() {
 }
 
 check_slurm() {
-    for command in "$sbatch" "$scancel" "$squeue" "$sinfo"; do
+    for command in "$sbatch" "$scancel" "$squeue" "$sinfo" ${scontrol:+"$scontrol"} ${srun:+"$srun"}; do
         find_command "$command"
     done
     command -v "$sbatch" >/dev/null || return
