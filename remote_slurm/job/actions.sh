@@ -105,7 +105,7 @@ tls_answer() {
     elif type -P openssl >/dev/null; then
         read -r status location < <(http_request "$@" | openssl s_client -quiet -connect "$host:$port" 2>/dev/null | answer_of)
     elif type -P wget >/dev/null; then
-        read -r status location < <(wget_answer "$@")
+        wget_answer "$@"
     elif ((${#world[@]})) && inside curl --version >/dev/null 2>&1; then
         read -r status location < <(curl_config "$@" | inside curl --config -)
     elif ((${#world[@]})) && inside openssl version >/dev/null 2>&1; then
@@ -145,14 +145,16 @@ curl_option() {
     printf '%s = "%s"\n' "$1" "${value//\"/\\\"}"
 }
 
-# It takes no options from a pipe.
+# It takes no options from a pipe. Once it has answered it has read them, and what it still does may be killed with the probe.
 wget_answer() {
     local header options=.runner/wget.$BASHPID
     for header; do
         is_for_here "$header" && printf 'header = %s\n' "$header"
     done >"$options"
-    wget --config="$options" --quiet --no-check-certificate --max-redirect=0 --tries=1 \
-        --server-response --output-document=/dev/null "$scheme://$host:$port$path" 2>&1 | sed 's/^ *//' | answer_of
+    read -r status location < <(
+        wget --config="$options" --quiet --no-check-certificate --max-redirect=0 --tries=1 \
+            --server-response --output-document=/dev/null "$scheme://$host:$port$path" 2>&1 | sed 's/^ *//' | answer_of
+    )
     rm -f "$options"
 }
 

@@ -192,7 +192,6 @@ job_script() {
 }
 
 with_job_script() {
-    trap 'exit 143' TERM
     until [[ -s .job-script-ended ]]; do
         sleep 0.2
     done

@@ -167,6 +167,17 @@ def test_a_stop_reaches_the_containers_in_the_mesh(node: Node) -> None:
     assert node.ended("main").message == "the job was told to stop"
 
 
+def test_a_stop_while_the_pods_own_shell_runs_makes_no_mesh(node: Node) -> None:
+    shell = f"touch here; until [ -e go ]; do sleep 0.02; done\n{mesh(before=f'touch {node.pod}/meshed')}"
+    job = node.start(with_pre_exec(node, shell, f"container main {sh('touch ran')}", argument="mesh"))
+    until((node.pod / "here").exists)
+    job.term()
+    (node.pod / "go").touch()
+    assert job.end().code == 1
+    assert node.ended("main").message == "not started: the job was told to stop"
+    assert not (node.pod / "meshed").exists()
+
+
 def test_a_stop_before_the_mesh_is_there_ends_the_pod(node: Node) -> None:
     waits = mesh(before=f"touch {node.pod}/here; sleep 300 >/dev/null 2>&1")
     job = node.start(with_pre_exec(node, waits, f"container main {sh('touch ran')}", argument="mesh"))
@@ -286,6 +297,17 @@ def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node) -> 
     assert not (base / POD).exists()
 
 
+def test_a_work_folder_that_somebody_else_has_made_is_not_used(node: Node) -> None:
+    if os.getuid():
+        pytest.skip("only root may give a folder away")
+    base = node.root / "base"
+    (base / POD).mkdir(parents=True)
+    os.chown(base / POD, 4711, 4711)
+    assert node.run(f"job_workdir {base} ''\nscratch main\ncontainer main {sh('touch ran')}").code == 1
+    assert node.ended("main").message.startswith(f"not started: job-workdir {base} cannot be used on node")
+    assert list((base / POD).iterdir()) == []
+
+
 def test_a_work_folder_that_cannot_be_made_is_told(node: Node) -> None:
     (node.root / "file").touch()
     calls = f"job_workdir {node.root}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
@@ -319,6 +341,13 @@ def test_it_may_say_what_became_of_each_container(node: Node) -> None:
     assert node.run(with_job_script(node, script)).code == 3
     assert (node.ended("main").exit_code, node.ended("other").exit_code) == (0, 3)
     assert node.log("other") == "log of other\n"
+
+
+@pytest.mark.parametrize("status", ["", "words", "-1", "1000"])
+def test_what_is_no_exit_code_is_a_failure(node: Node, status: str) -> None:
+    script = f'#!/bin/sh\necho "{status}" >"$workingPath/run-other.status"\n'
+    assert node.run(with_job_script(node, script)).code == 1
+    assert (node.ended("main").exit_code, node.ended("other").exit_code) == (0, 1)
 
 
 def test_the_end_of_a_run_before_a_requeue_ends_no_container(node: Node) -> None:

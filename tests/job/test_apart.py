@@ -33,14 +33,14 @@ class Apart:
         self.node = node
         self.folder = node.root / "slurm"
         self.folder.mkdir()
-        self._command("scontrol", _SCONTROL.format(folder=self.folder))
-        self._command("squeue", f"#!/bin/sh\nprintf '%s\\n' {active}\n")
+        self.command("scontrol", _SCONTROL.format(folder=self.folder))
+        self.command("squeue", f"#!/bin/sh\nprintf '%s\\n' {active}\n")
 
     def no_queue(self) -> None:
         """Nobody knows which jobs are active, so that what lies in a folder of the machine's own is left alone."""
-        self._command("squeue", "#!/bin/sh\nexit 1\n")
+        self.command("squeue", "#!/bin/sh\nexit 1\n")
 
-    def _command(self, name: str, text: str) -> None:
+    def command(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
         (self.folder / name).chmod(0o755)
 
@@ -170,6 +170,27 @@ def test_a_stop_while_it_waits_ends_it_with_the_exit_code_of_its_containers(apar
     assert job.end().code == 4
 
 
+def test_who_was_told_to_stop_waits_less_long_for_who_fetches(apart: Apart) -> None:
+    """Slurm kills what does not end soon."""
+    job = apart.start(f"stopped_patience=0\ncontainer main {sh('exec sleep 300')}", patience=10_000)
+    until(lambda: apart.node.is_running("main"))
+    job.term()
+    assert job.end().code == 143
+    assert apart.standing.over
+
+
+def test_a_folder_that_the_job_has_made_itself_ends_with_it(tmp_path: Path) -> None:
+    node = Node(tmp_path / "remote-slurm-7-aaaaaa")
+    apart = Apart(node)
+    apart.folder.rename(tmp_path / "slurm")
+    apart.folder = tmp_path / "slurm"
+    apart.command("scontrol", _SCONTROL.format(folder=apart.folder))
+    job = apart.start("container main true", patience=0, prefix="export REMOTE_SLURM_SHELL=$$")
+    assert job.end().code == 0
+    assert apart.standing.over
+    assert not node.root.exists()
+
+
 def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a_container(apart: Apart) -> None:
     names = [f"container-{number}" for number in range(6)]
     apart.start(
@@ -256,14 +277,16 @@ def test_a_signal_for_all_processes_of_the_job_does_not_keep_its_end_from_being_
     assert job.end().code == 143
 
 
-def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("active", ["7 8", "8"], ids=["all", "its own is not listed yet"])
+def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tmp_path: Path, active: str) -> None:
     tmp = tmp_path
     node = Node(tmp / "remote-slurm-7-aaaaaa")
     for name in ("remote-slurm-6-bbbbbb", "remote-slurm-8-cccccc", "remote-slurm-x", "other"):
         (tmp / name).mkdir()
     (tmp / "remote-slurm-9-dddddd").symlink_to(tmp / "other")
-    job = Apart(node, active="7 8").start("container main sleep 1")
+    job = Apart(node, active=active).start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}")
     until(lambda: not (tmp / "remote-slurm-6-bbbbbb").exists())
+    (node.pod / "go").touch()
     (node.root / "fetched").touch()
     assert job.end().code == 0
     assert _names(tmp) == [
@@ -286,6 +309,32 @@ def test_the_folder_of_the_jobs_earlier_run_is_removed_and_what_this_one_has_mad
     (node.root / "fetched").touch()
     assert job.end().code == 0
     assert _names(tmp_path) == ["remote-slurm-7-bbbbbb", "remote-slurm-7-cccccc"]
+
+
+def test_folders_of_another_account_are_not_touched(tmp_path: Path) -> None:
+    if os.getuid():
+        pytest.skip("only root may give a folder away")
+    node = Node(tmp_path / "remote-slurm-7-aaaaaa")
+    for name, owner in (("remote-slurm-5-eeeeee", 4711), ("remote-slurm-6-bbbbbb", os.getuid())):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, owner, owner)
+    job = Apart(node).start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}", patience=0)
+    until(lambda: not (tmp_path / "remote-slurm-6-bbbbbb").exists())
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+    assert _names(tmp_path) == ["remote-slurm-5-eeeeee", "remote-slurm-7-aaaaaa"]
+
+
+def test_while_nobody_knows_which_jobs_run_no_folder_is_removed(tmp_path: Path) -> None:
+    node = Node(tmp_path / "remote-slurm-7-aaaaaa")
+    (tmp_path / "remote-slurm-6-bbbbbb").mkdir()
+    apart = Apart(node)
+    apart.command("squeue", f"#!/bin/sh\ntouch {node.root}/asked\nexit 1\n")
+    job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done; sleep 0.5')}", patience=0)
+    until((node.root / "asked").exists)
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+    assert _names(tmp_path) == ["remote-slurm-6-bbbbbb", "remote-slurm-7-aaaaaa"]
 
 
 def _names(folder: Path) -> list[str]:

@@ -97,6 +97,13 @@ def waiting(node: Node, name: str = "main") -> Record | None:
 # --- probes -----------------------------------------------------------------------------------------------------------
 
 
+def test_between_two_probes_lies_the_period(node: Node) -> None:
+    probe = here("date +%s >>times; exit 1")
+    node.run(f"world alike\nprobe liveness 0 3 60 1 3 '' {probe}\ncontainer main {FOREVER}")
+    first, *_, last = map(int, (node.pod / "times").read_text().split())
+    assert last - first >= 5
+
+
 def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node: Node) -> None:
     calls = f"world alike\nprobe readiness {NOW} 1 1 '' {here('[ -e ready ] || { echo no file; exit 1; }')}\n"
     job = node.start(f"{calls}container main {FOREVER}")
@@ -110,25 +117,15 @@ def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node
     assert job.end().code == 143
 
 
-def test_successes_count_in_a_row(node: Node) -> None:
+def test_successes_and_failures_count_in_a_row(node: Node) -> None:
     every_other = here("echo >>probes; [ -e steady ] || exit $(($(wc -l <probes) % 2))")
-    job = node.start(f"world alike\nprobe readiness {NOW} 2 9 '' {every_other}\ncontainer main {FOREVER}")
+    job = node.start(f"world alike\nprobe readiness {NOW} 2 2 '' {every_other}\ncontainer main {FOREVER}")
     until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 6)
-    assert waiting(node)
+    assert waiting(node).message == "its readiness probe has not succeeded yet"
     (node.pod / "steady").touch()
     until(lambda: node.is_running("main"))
     job.term()
     job.end()
-
-
-def test_failures_count_in_a_row(node: Node) -> None:
-    every_other = here("echo >>probes; exit $(($(wc -l <probes) % 2))")
-    job = node.start(f"world alike\nprobe liveness {NOW} 1 2 '' {every_other}\ncontainer main {FOREVER}")
-    until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 5)
-    assert node.is_running("main")
-    job.term()
-    assert job.end().code == 143
-    assert node.ended("main").message == "the job was told to stop"
 
 
 def test_what_a_probe_of_the_pods_own_exits_with_is_a_failure_and_ends_it_with_no_success(node: Node) -> None:
@@ -539,6 +536,58 @@ def test_tcp_socket(node: Node, answers: Answers) -> None:
     assert action(node, "http_get http 127.0.0.1 1 /") == (1, "no answer from http://127.0.0.1:1/")
 
 
+@pytest.mark.parametrize(("own", "other", "port"), [("http", "https", 443), ("https", "http", 80)])
+def test_an_address_without_a_port_has_that_of_its_scheme(
+    node: Node, answers: Answers, certificate: Path, own: str, other: str, port: int
+) -> None:
+    if own == "https":
+        answers.over_tls(certificate)
+    answers.leads = {"/": f"{other}://127.0.0.1/x"}
+    _, said = action(node, f"http_get {own} 127.0.0.1 {answers.server_port} /", tools(node, "openssl"))
+    assert said.startswith(f"no answer from {other}://127.0.0.1:{port}/x")
+
+
+@pytest.mark.parametrize("tool", ["openssl", "curl"])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_https_takes_what_the_image_has_where_the_node_has_nothing(
+    node: Node, answers: Answers, certificate: Path, tool: str, status: int, code: int
+) -> None:
+    answers.over_tls(certificate)
+    answers.status = status
+    path = tools(node, "env")
+    (node.root / "image").mkdir()
+    (node.root / "image" / tool).symlink_to(str(shutil.which(tool)))
+    world = f"world alike env PATH={node.root}/image:{path}\n"
+    assert action(node, f"{world}http_get https 127.0.0.1 {answers.server_port} /x 'A: b'", path)[0] == code
+    assert [(asked, headers["A"]) for asked, headers in answers.asked] == [("/x", "b")]
+
+
+def test_headers_that_wget_reads_of_a_file_do_not_stay_in_it(node: Node, answers: Answers, certificate: Path) -> None:
+    """A probe that is over is killed with all that it has begun, be that to clear away."""
+    if shutil.which("wget") is None:
+        pytest.skip("wget is not on this machine")
+    answers.over_tls(certificate)
+    get = f"http_get https 127.0.0.1 {answers.server_port} / 'Authorization: secret'"
+    assert action(node, f"{get}; grep -rl secret .runner", tools(node, "wget", "grep")) == (1, "")
+    assert answers.asked[0][1]["Authorization"] == "secret"
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "said"),
+    [
+        (0o755, 3, "-addr=127.0.0.1:50051 -connect-timeout=60s -rpc-timeout=60s"),
+        (0o644, 78, "a grpc probe needs grpc_health_probe, and neither the node nor the image has it"),
+    ],
+)
+def test_grpc_asks_the_client_of_the_image_where_the_node_has_none(node: Node, mode: int, code: int, said: str) -> None:
+    (node.root / "image").mkdir()
+    client = node.root / "image" / "grpc_health_probe"
+    client.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
+    client.chmod(mode)
+    world = f"world alike env PATH={client.parent}:/usr/bin:/bin\n"
+    assert action(node, f"{world}grpc 50051 ''") == (code, said)
+
+
 def test_grpc_asks_the_client_of_the_node(node: Node) -> None:
     client = node.root / "bin" / "grpc_health_probe"
     client.parent.mkdir()
@@ -728,6 +777,17 @@ def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(no
     assert mine == "mine"
     entries = dict(entry.split("=", 1) for entry in environment.split("\0")[:-1])
     assert {name: value for name, value in entries.items() if name not in ("SHLVL", "_")} == odd, "bash adds those two"
+
+
+def test_what_another_container_mounts_for_a_hook_is_looked_at_again(node: Node) -> None:
+    """The one that runs may have put a link there meanwhile."""
+    swap = "rm -r volumes/v/it; ln -s /etc volumes/v/it; touch swapped; exec sleep 300"
+    calls = f"mkdir -p volumes/v\nsub_path volumes/v it\nworld alike\npre_stop {here('touch hooked')}"
+    job = node.start(f"{calls}\ncontainer main {sh(swap)}")
+    until(lambda: node.is_running("main") and (node.pod / "swapped").exists())
+    job.term()
+    assert job.end().code == 143
+    assert not (node.pod / "hooked").exists()
 
 
 def test_what_cannot_be_joined_is_another_container_with_the_same_words(node: Node) -> None:

@@ -33,15 +33,21 @@ def is_fresh(node: Node, *names: str) -> bool:
 def test_what_a_running_job_needs_survives_a_purge_and_what_a_container_wrote_is_as_old_as_it_was(node: Node) -> None:
     (node.pod / "volumes").mkdir()
     (node.pod / "volumes" / "setting").write_text("kept")
+    (node.pod / "volumes" / "removed").touch()
+    (node.control / "owners").mkdir()
+    (node.control / "owners" / "1795478290").symlink_to("sidecar")
     script = "echo own >volumes/own; until [ -e go ]; do sleep 0.1; done; cat volumes/setting secret/token"
     job = node.start(f"keep_fresh 2\ntermination_message messages/main File\ncontainer main {sh(script)}")
     until((node.pod / "volumes" / "own").exists)
     until(lambda: node.is_running("main"))
+    (node.pod / "volumes" / "removed").unlink()
     age(node)
     later = ("logs/main.log", "messages/main", ".runner/main.started")
     until(lambda: is_fresh(node, "volumes/setting", "secret/token", "records/main", "runner.sh", *later))
     purge(node)
     assert not (node.pod / "volumes" / "own").exists()
+    assert not (node.pod / "volumes" / "removed").exists(), "what is gone does not come back empty"
+    assert (node.control / "owners" / "1795478290").is_symlink()
     (node.pod / "go").touch()
     assert job.end().code == 0
     assert node.ended("main").exit_code == 0

@@ -98,6 +98,54 @@ def waits_for_its_image(node: Node) -> bool:
     return record is not None and record.reason == "ErrImagePull" and "docker://bad" in record.message
 
 
+def test_a_pull_is_tried_as_often_as_was_said(node: Node) -> None:
+    names(node, {"app": f"echo >>{node.root}/tries; {BROKEN}"})
+    assert node.run(f"pull_backoff=1\n{BRING} 1 main\n{container('main', 'touch ran')}").code == 1
+    assert len((node.root / "tries").read_text()) == 2
+
+
+def test_a_stop_ends_a_pull_that_is_tried_again(node: Node) -> None:
+    again = f"[ -e {node.root}/tried ] || {{ touch {node.root}/tried; exit 1; }}; touch {node.root}/again; sleep 300"
+    names(node, {"app": again})
+    job = node.start(f"pull_backoff=1\n{BRING} 1 main\n{container('main', 'touch ran')}")
+    until((node.root / "again").exists)
+    job.term()
+    assert job.end().code != 0
+    assert node.ended("main").message == "not started: the job was told to stop"
+
+
+def test_a_post_start_whose_container_waits_for_its_image_holds_up_no_other(node: Node) -> None:
+    names(node, {"bad": BROKEN, "app": FINE})
+    hooked = f"world alike\npost_start inside true\n{container('main', 'true', 'bad')}"
+    job = node.start(f"pull_backoff=600\n{BRING} 1 main side\n{hooked}{container('side', 'touch ran; sleep 300')}")
+    until((node.pod / "ran").exists)
+    assert waits_for_its_image(node)
+    job.term()
+    assert job.end().code == 143
+
+
+@pytest.mark.parametrize("cache", ["../cache", "../file"], ids=["the pull fails", "the cache cannot be used"])
+def test_an_image_of_a_run_before_a_requeue_does_not_stand_for_one_that_cannot_be_had_now(
+    node: Node, cache: str
+) -> None:
+    assert node.run(images(node, FINE)).code == 0
+    (node.root / "cache" / "app.sif").unlink()
+    (node.root / "file").touch()
+    calls = images(node, BROKEN)
+    (node.pod / "images").write_text((node.pod / "images").read_text().replace("../cache", cache))
+    assert (node.pod / "image" / "app.sif").exists()
+    assert node.run(calls.replace("../cache", cache)).code == 1
+    assert node.ended("main").message.startswith("not started: ErrImagePull: ")
+
+
+def test_what_is_made_of_an_image_that_comes_late_is_made_then(node: Node) -> None:
+    names(node, {"app": second_time(node, "true")})
+    make = "make() { [ -e image/app.sif ] && echo made >made; }"
+    main = f"from_image app.sif make\ncontainer main {sh('cat made')}"
+    assert node.run(f"{make}\npull_backoff=1\n{BRING} 1 main\n{main}").code == 0
+    assert node.log("main") == "made\n"
+
+
 def test_a_pull_is_tried_again_while_others_run(node: Node) -> None:
     job = retried(node, 1)
     until(lambda: waits_for_its_image(node) and node.is_running("side"))
@@ -149,6 +197,7 @@ def test_containers_wait_while_images_are_pulled_and_a_stop_ends_that(node: Node
     record = node.record("main")
     assert record is not None
     assert (record.phase, record.reason) == (ContainerPhase.WAITING, "ContainerCreating")
+    assert record.number == 0, "whatever comes of it is later"
     until(
         lambda: list((node.root / "cache").glob(".app.sif.part*")) or list((node.root / "cache").glob(".app.sif.log*"))
     )

@@ -387,8 +387,8 @@ def test_at_any_moment_of_the_start_it_ends_all(node: Node, step: int) -> None:
         assert all(node.ended(name).exit_code for name in names[1:])
 
 
-def test_a_stop_right_before_a_container_is_started_ends_it_also_where_nothing_can_be_written(node: Node) -> None:
-    """As on a full disk: neither the list of what runs nor a file tells of the one and of the other."""
+def test_a_stop_that_comes_as_a_container_is_started_ends_it_also_where_nothing_can_be_written(node: Node) -> None:
+    """As on a full disk: no file tells what supervises it that the job was told to stop."""
     calls = [
         "ln -s /no/such/folder .stopping",
         "set -T; trap '[[ $BASH_COMMAND != supervise* ]] || kill -TERM $$' DEBUG",
@@ -546,6 +546,52 @@ def test_host_paths(node: Node, thing: str, kind: str) -> None:
         assert path.is_dir() == (kind == "DirectoryOrCreate")
     elif thing == "file":
         assert path.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "path", "code"),
+    [
+        ("{root}/own", "{root}/own/data", 0),
+        ("{root}/own", "{root}/own", 0),
+        ("/", "{root}/own/data", 0),
+        ("{root}/other {root}/own", "{root}/own/data", 0),
+        ("{root}/own/", "{root}/own/data", 0),
+        ("{root}/own", "{root}/own-not/data", 1),
+        ("{root}/own", "{root}/own/out/data", 1),
+        ("{root}/own", "{root}/own/../own-not", 1),
+        ("{root}/in", "{root}/own/data", 0),
+    ],
+)
+def test_host_paths_lead_to_what_is_allowed(node: Node, allowed: str, path: str, code: int) -> None:
+    for folder in ("own/data", "own-not/data"):
+        (node.root / folder).mkdir(parents=True)
+    (node.root / "own/out").symlink_to("../own-not")
+    (node.root / "in").symlink_to("own")
+    call = f"host_path Directory {path} {allowed}".format(root=node.root)
+    assert node.run(f"{call}\ncontainer main {sh('touch ran')}").code == code
+    assert (node.pod / "ran").exists() == (code == 0)
+    if code:
+        assert "which AllowedHostPaths does not allow" in node.ended("main").message
+
+
+def test_paths_are_looked_at_once_each_however_often(node: Node) -> None:
+    calls = 'mkdir -p volumes/v\nsub_path volumes/v it\nmay_mount; may_mount; say "${#guarded[@]}"'
+    assert node.run(calls).output == "remote-slurm: 1\n"
+
+
+def test_a_volume_in_memory_lies_on_disk_where_the_node_has_no_room_for_it(node: Node) -> None:
+    calls = f"shm=/no/such\nmemory_volume v\ncontainer main {sh('echo kept >volumes/v/file')}"
+    ended = node.run(calls)
+    assert (ended.code, "volume v lies on disk" in ended.output) == (0, True)
+    assert (node.pod / "volumes/v/file").exists()
+
+
+def test_a_pod_whose_volume_outgrows_its_limit_is_ended_and_says_so(node: Node) -> None:
+    fill = sh("head -c 1000000 /dev/zero >volumes/v/fill; exec sleep 300")
+    assert node.run(f"mkdir -p volumes/v\nsize_limit v 500000\ncontainer main {fill}").code == 143
+    message = node.ended("main").message
+    assert message.startswith("volume v holds ")
+    assert message.endswith(" bytes, more than its sizeLimit of 500000: the pod was evicted")
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])

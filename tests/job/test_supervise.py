@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from node import BASH, Job, Node, sh, until
+from node import BASH, PATIENCE, Job, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record, run_before_requeue
 from remote_slurm.domain.shell import quote, words
@@ -26,6 +26,7 @@ def runs(node: Node) -> int:
     ("restart_policy OnFailure\n", 0, 3),
     ("restart_rule In 3 4\n", 0, 3),
     ("restart_rule In 4\n", 3, 1),
+    ("restart_rule In 33 13\n", 3, 1),
     ("restart_rule NotIn 0 4\n", 0, 3),
     ("restart_rule NotIn 3\n", 3, 1),
 ])  # fmt: skip
@@ -58,6 +59,7 @@ def test_the_first_restart_comes_at_once_and_later_ones_wait_and_say_so(node: No
     job.term()
     assert job.end().code == 3
     assert node.ended("main").message == "the job was told to stop"
+    assert runs(node) == 2, "it is not started once more"
 
 
 @pytest.mark.parametrize("ran", [599, 600])
@@ -76,6 +78,20 @@ def test_always_restarts_success_too_and_a_stop_makes_it_none(node: Node) -> Non
     job.term()
     assert job.end().code == 143
     assert node.ended("main").exit_code == 143
+
+
+@pytest.mark.parametrize(("storage", "calls"), [("echo x >conf; ", ["rm --force --time 0 --ignore main"]), ("", [])])
+def test_its_name_is_free_again_in_a_storage_of_the_jobs_own(node: Node, storage: str, calls: list[str]) -> None:
+    """Without one, podman would look into the account's."""
+    podman = node.root / "podman"
+    podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/calls\n')
+    podman.chmod(0o755)
+    script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
+    prepare = f"{storage}CONTAINERS_STORAGE_CONF=conf podman=({podman})\nrestart_policy OnFailure"
+    assert node.run(f"{prepare}\ncontainer main {script}").code == 0
+    path = node.root / "calls"
+    told = path.read_text().splitlines() if path.exists() else []
+    assert [call for call in told if call.endswith("main")] == calls
 
 
 def test_its_own_folders_are_empty_again(node: Node) -> None:
@@ -261,6 +277,41 @@ def test_sidecars_share_one_grace_period_also_when_the_containers_have_ended_by_
     assert len(node.log("one")) < 55  # at ten a second, in two seconds and not in six
 
 
+def test_a_sidecar_that_ends_by_itself_after_a_stop_is_not_started_again(node: Node) -> None:
+    """Though it has not been told yet: that comes once the containers have ended."""
+    waits = "until [ -e {} ]; do sleep 0.02; done; "
+    main = "trap 'touch told; " + waits.format("over") + "exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    calls = f"restart_policy Always\nsidecar_container side {sh(COUNT + waits.format('told') + 'touch ends; exit 3')}\n"
+    job = node.start(f"{calls}container main {sh(main)}")
+    until(lambda: node.is_running("main") and node.log("main") == "ready\n")
+    job.term()
+    until(lambda: (record := node.record("side")) and record.phase is ContainerPhase.TERMINATED)
+    (node.pod / "over").touch()
+    assert job.end().code == 5
+    assert runs(node) == 1
+    assert (node.ended("side").restarts, node.ended("side").last, node.ended("side").reason) == (0, None, "")
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_sidecar_that_nobody_watches_any_more_has_an_end(node: Node, *, up: bool) -> None:
+    """Where it had not started, nothing that follows it can."""
+    killed = sh("until [ -e go ]; do sleep 0.02; done; kill -KILL $PPID; exec sleep 300")
+    probe = "" if up else f"probe startup 0 1 60 1 99 '' {BASH} -c 'touch go; exit 1'\n"
+    main = sh("touch go" if up else "touch ran")
+    job = node.start(f"{probe}sidecar_container side {killed}\ncontainer main {main}")
+    assert job.process.wait(PATIENCE) == (0 if up else 1)
+    assert (node.ended("side").exit_code, node.ended("side").signal) == (137, 9)
+    assert not (node.pod / "ran").exists()
+    assert node.ended("main").message == ("" if up else "not started: sidecar side could not be started")
+    node.clear()
+    job.end()
+
+
+def test_a_sidecar_of_a_pod_that_cannot_start_says_so_and_nothing_else_is_said(node: Node) -> None:
+    said = node.run("failed='no room'\nsidecar_container side true\ncontainer main true").output
+    assert said.splitlines() == [f"remote-slurm: container {name} is not started: no room" for name in ("side", "main")]
+
+
 def test_a_sidecar_that_ends_when_the_pod_is_over_was_not_stopped(node: Node) -> None:
     side = sh("trap 'exit 0' TERM; touch up; while :; do sleep 0.05; done")
     job = node.start(f"sidecar_container side {side}\ncontainer main {sh('until [ -e up ]; do sleep 0.05; done')}")
@@ -320,6 +371,14 @@ def test_a_file_of_the_node_counts_if_it_was_written_since(node: Node) -> None:
     ]
     node.run("\n".join(calls))
     assert (node.ended("a").message, node.ended("b").message) == ("", "fresh")
+
+
+def test_what_is_no_file_is_no_message(node: Node) -> None:
+    """Whoever read of a pipe that nobody writes to would wait for ever."""
+    pipe = node.root / "pipe"
+    script = sh(f"sleep 0.1; mkfifo {pipe}; exit 3")
+    assert node.run(f"termination_message {pipe} File\ncontainer main {script}").code == 3
+    assert node.ended("main").message == ""
 
 
 def test_who_was_stopped_says_both(node: Node) -> None:
