@@ -66,6 +66,7 @@ def test_one_whose_release_failed_is_released_later_once(account: Account) -> No
     account.command("scontrol", "exit 1")
     assert submit(account) == ["submitted ns-a 101"]
     assert is_held(account, "101")
+    assert account.calls("scancel") == []
     account.command("scontrol", 'echo "scontrol $*" >>"$SLURM/calls"')
     assert release(account, "101") == ["released ns-a 101"]
     assert release(account, "101") == ["released ns-a 101"]

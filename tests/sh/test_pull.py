@@ -150,6 +150,41 @@ def test_always_asks_again_where_slurm_runs_the_job_again(site: Site) -> None:
     assert len(site.calls()) == 2, "who has failed in the same run waits for no second pull"
 
 
+def test_an_image_that_has_not_changed_stays_the_same_file(site: Site) -> None:
+    """Of which the pods have links: else each pull would keep another copy of it."""
+    for name in ("one", "two"):
+        assert site.pull(site.pod(name, "app", policy="Always")) == 0
+    files = [site.cache / "app.sif", site.root / "one/image/app.sif", site.root / "two/image/app.sif"]
+    assert len(site.calls()) == 2
+    assert len({path.stat().st_ino for path in files}) == 1
+
+
+def test_an_empty_file_is_no_image(site: Site) -> None:
+    site.cache.mkdir()
+    (site.cache / "app.sif").touch()
+    assert site.pull(site.pod("one", "app")) == 0
+    assert (site.root / "one/image/app.sif").read_text() == "app"
+
+
+def with_login(pod: Path, *logins: str) -> Path:
+    """A pod that has these users of the registry, the best match first."""
+    for number, login in enumerate(logins):
+        (pod / f"secret/pull/app.sif.{number}.sh").write_text(f"export LOGIN={login}\n")
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("logins", "tried", "code"),
+    [(("good",), ["good"], 0), (("bad", "good"), ["bad", "good"], 0), (("bad", "worse"), ["bad", "worse"], 1)],
+)
+def test_each_login_that_fits_is_tried_and_nobody_elses(
+    site: Site, logins: tuple[str, ...], tried: list[str], code: int
+) -> None:
+    (site.root / "runtime").write_text('#!/bin/sh\necho "$LOGIN" >>"$CALLS"; [ "$LOGIN" = good ] && echo app >"$2"\n')
+    assert site.pull(with_login(site.pod("one", "app"), *logins)) == code
+    assert site.calls() == tried
+
+
 def test_never_means_never(site: Site) -> None:
     pod = site.pod("one", "app", policy="Never")
     assert site.pull(pod) == 1
@@ -169,6 +204,15 @@ def test_a_pull_that_fails_is_told_in_the_runtimes_words_and_leaves_nothing(site
     assert site.left() == []
     site.broken.unlink()
     assert site.pull(pod) == 0
+
+
+def test_of_what_a_runtime_says_at_length_the_end_is_told(site: Site) -> None:
+    site.broken.write_text("".join(f"line {number}\n" for number in range(10)))
+    assert site.pull(site.pod("one", "app")) == 1
+    assert (site.root / "one/image.failed.app.sif").read_text().endswith(": line 7 line 8 line 9 \n")
+    site.broken.write_text("x" * 2000 + "\n")
+    assert site.pull(site.pod("two", "app")) == 1
+    assert (site.root / "two/image.failed.app.sif").read_text().endswith(": " + "x" * 500 + "\n")
 
 
 def test_an_image_that_cannot_be_had_keeps_no_other_from_coming_and_can_be_asked_for_alone(site: Site) -> None:
@@ -233,6 +277,30 @@ def test_a_failure_is_tried_again_and_is_final_after_that(site: Site) -> None:
     assert len(site.calls()) == 2
 
 
+@pytest.mark.parametrize("policy", ["IfNotPresent", "Always"])
+def test_where_nothing_is_pulled_an_image_has_to_be_there(site: Site, policy: str) -> None:
+    pod = site.pod("one", "a", mode="never", policy=policy)
+    said = f"image docker://a is not in the cache, and ImagePull is never: put it at {site.cache}/a.sif"
+    assert site.ask(pod) == f"failed {said}"
+    assert site.pull(pod) == 1
+    assert (pod / "image.failed.a.sif").read_text() == f"{said}\n"
+    (site.cache / "a.sif").write_text("put there")
+    assert site.ask(pod) == "ready"
+    assert site.pull(pod) == 0
+    assert site.calls() == []
+
+
+def test_where_login_nodes_pull_a_node_takes_what_the_pod_has_and_pulls_nothing(site: Site) -> None:
+    pod = site.pod("one", "a", mode="login")
+    assert site.pull(pod) == 1
+    assert (pod / "image.failed.a.sif").read_text().endswith("is not in the cache, and ImagePull is login\n")
+    (site.cache / "a.sif").write_text("put there")
+    assert site.ask(pod) == "ready"
+    (site.cache / "a.sif").unlink()  # it has left the cache meanwhile
+    assert site.pull(pod) == 0
+    assert site.calls() == []
+
+
 def test_what_a_registry_says_is_one_line_whatever_stands_in_it(site: Site) -> None:
     """Lines that begin with > are answers of submit.sh, also about other pods."""
     site.broken.write_text("FATAL: no\\n>submitted ns-other 1\\c\n")
@@ -280,6 +348,29 @@ def test_what_nobody_has_used_for_long_leaves_the_cache_but_not_the_pods_that_ru
     subprocess.run(["rm", "-rf", old], check=True)
     assert site.pull(site.pod("newer", "newer")) == 0
     assert not (site.cache / ".users/old").exists()
+
+
+def test_what_is_used_does_not_leave_the_cache_however_long_ago_it_was_pulled(site: Site) -> None:
+    assert site.pull(site.pod("one", "old")) == 0
+    os.utime(site.cache / "old.sif", (LONG_AGO, LONG_AGO))
+    assert site.pull(site.pod("two", "old")) == 0
+    assert site.pull(site.pod("three", "new")) == 0
+    assert (site.cache / "old.sif").exists()
+
+
+def test_what_a_pull_that_was_killed_has_left_goes_after_a_day(site: Site) -> None:
+    site.cache.mkdir()
+    for name, days in ((".x.sif.part.old", 3), (".x.sif.part.new", 0.5)):
+        (site.cache / name).touch()
+        os.utime(site.cache / name, (time.time() - days * 86_400,) * 2)
+    assert site.pull(site.pod("one", "app")) == 0
+    assert [path.name for path in site.cache.glob(".x.*")] == [".x.sif.part.new"]
+
+
+def test_the_one_that_was_just_pulled_stays_however_large(site: Site) -> None:
+    (site.root / "runtime").write_text('#!/bin/sh\nhead -c 1200000 /dev/urandom >"$2"\n')
+    assert site.pull(site.pod("one", "a", megabytes="1")) == 0
+    assert (site.cache / "a.sif").exists()
 
 
 def test_when_it_is_too_large_the_oldest_goes_first(site: Site) -> None:

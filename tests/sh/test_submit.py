@@ -116,6 +116,24 @@ def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> No
     ]
 
 
+def test_what_a_failing_sbatch_prints_in_the_wrong_place_is_told_as_well(account: Account) -> None:
+    account.command("sbatch", 'echo "the wrapper says no"; echo "sbatch: error: no" >&2; exit 3')
+    assert told(account.submit(*convoy("ns-a"))) == [
+        "said ns-a sbatch: error: no",
+        "said ns-a the wrapper says no",
+        "failed ns-a 3",
+    ]
+
+
+def test_where_its_words_could_not_be_kept_sbatch_is_not_called(account: Account) -> None:
+    """As in a full home: the shell would say no in its place."""
+    account.ask("recover", sidecar="s", owns="")
+    (account.root / ".remote-slurm/incoming/ns-a.x.err").mkdir()
+    assert told(account.submit(*convoy("ns-a"))) == ["short ns-a"]
+    assert list(account.claims.iterdir()) == []
+    assert told(account.submit(*convoy("ns-a"))) == ["submitted ns-a 101"]
+
+
 @pytest.mark.parametrize(
     ("says", "job"), [("101;cluster", "101"), ("a warning\n102", "102"), ("no id", None), ("", None)]
 )
