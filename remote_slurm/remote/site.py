@@ -217,8 +217,11 @@ class Site:
         settled = (line for word in ("released", "cancelled", "kept") for line in answer.all(word))
         return {line.rpartition(" ")[2] for line in settled}
 
-    async def fetch(self, pod: str, job_id: str, folder: str) -> None:
-        """Bring an ended pod's logs and records from its node. Raises RemoteFailed where they could not be had."""
+    async def fetch(self, pod: str, job_id: str, folder: str) -> bool:
+        """Bring an ended pod's logs and records from its node. Raises RemoteFailed where they could not be had.
+
+        False where the pod has no folder: it is being deleted, or not in sight of this login node yet.
+        """
         values = {
             "pod": pod,
             "incoming": f".remote-slurm/incoming/{pod}.fetch.{secrets.token_hex(6)}",
@@ -226,8 +229,10 @@ class Site:
             "quoted_at": quote(f"{folder}/{pod}"),
         }
         answer = await self._ask("fetch", values, seconds=700)
-        if not answer.has("nofolder"):
-            answer.require("fetched")
+        if answer.has("nofolder"):
+            return False
+        answer.require("fetched")
+        return True
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         """Undo the attempt after sbatch said no for certain."""

@@ -48,12 +48,13 @@ class Fetching:
     async def _fetch(self, entry: Entry, place: Place) -> None:
         async with self._turns:
             try:
-                await self._site.fetch(entry.pod, place.job_id, place.folder)
+                entry.fetched = await self._site.fetch(entry.pod, place.job_id, place.folder)
             except SiteError as error:
-                tell = detail if entry.pod in self._failed else warn
+                # the job of a pod that is being deleted ends as soon as it can
+                tell = detail if entry.pod in self._failed or entry.deleted else warn
                 tell(f"the logs could not be fetched from the node (yet): {error}", pod=entry.name, job=place.job_id)
                 self._failed.add(entry.pod)
                 return
         self._failed.discard(entry.pod)
-        entry.fetched = True
-        detail("logs fetched from the node", pod=entry.name, job=place.job_id)
+        if entry.fetched:
+            detail("logs fetched from the node", pod=entry.name, job=place.job_id)

@@ -168,7 +168,7 @@ async def test_logs_and_records_are_fetched_and_the_job_is_told_so(account: Acco
         (place / name).mkdir(parents=True)
         (place / name / "main").write_text(name)
     (place / "job-101.out").write_text("words")
-    await account.site.fetch(POD, "101", str(place.parent))
+    assert await account.site.fetch(POD, "101", str(place.parent))
     assert {name: (account.root / POD / name).read_text() for name in ("logs/main", "records/main", "job-101.out")} == {
         "logs/main": "logs",
         "records/main": "records",
@@ -176,6 +176,13 @@ async def test_logs_and_records_are_fetched_and_the_job_is_told_so(account: Acco
     }
     assert (place.parent / "fetched").exists()
     assert not (place.parent / "fetching").exists()
+
+
+async def test_nothing_is_fetched_for_a_pod_without_a_folder_nor_its_job_told_so(account: Account) -> None:
+    place = account.home / "node" / POD
+    place.mkdir(parents=True)
+    assert not await account.site.fetch(POD, "101", str(place.parent))
+    assert account.calls("srun") == []
 
 
 async def test_what_could_not_be_fetched_whole_is_not_kept_and_the_job_not_told(account: Account) -> None:

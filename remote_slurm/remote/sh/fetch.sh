@@ -3,7 +3,7 @@
 # The logs and records of a pod from its node, where no file system is shared. The job waits for it; what it does runs
 # as a step of the job, beside what is there.
 #   >fetched       they are in the pod's folder here
-#   >nofolder      the pod was deleted
+#   >nofolder      the pod was deleted, or is not in sight yet
 
 on_node() {
     eval "timeout -k 5 $1 $step" '"$2"' </dev/null
