@@ -105,8 +105,16 @@ take_environment='
     ((${#_rs_odd[@]})) && set -- "${@:2:$1}" env "${_rs_odd[@]}" "${@:$1 + 2}" || shift
     exec "$@"'
 
+# What FUSE shows, as the files of a SIF, nobody may open who is not in its user namespace yet: there the root is the one of
+# the mount namespace, and the folder is opened from inside, where nsenter can (util-linux 2.39).
 join() {
-    local kind nsenter=(--target "$1" --preserve-credentials --root --wd)
+    local kind nsenter=(--target "$1" --preserve-credentials)
+    [[ ! -d /proc/$1/root/. ]] || nsenter+=(--root)
+    if [[ -d /proc/$1/cwd/. ]]; then
+        nsenter+=(--wd)
+    elif nsenter --help | grep -q -e --wdns; then
+        nsenter+=("--wdns=$(readlink "/proc/$1/cwd")")
+    fi
     for kind in user mnt pid ipc net uts; do
         has_own "$kind" "$1" && nsenter+=("--${kind/mnt/mount}")
     done

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pods import Json, request, sh
+import pytest
+from pods import Json, key, pod, request, sh
 from serving import Serving
 from shared_folder import execute, in_folder, until_in_folder, with_folder
 from sites import free_port
@@ -100,6 +101,26 @@ def test_a_hook_joins_the_container_that_runs(served24: Serving) -> None:
     joined = served24.vk.create(request(hooked(script, {"postStart": end}))).until_over()
     assert joined.exit_code("c") == 4
     assert joined.log("c") == "by the hook\n"
+
+
+@pytest.mark.parametrize("folder", ["/usr", "/work"])
+def test_hooks_and_probes_join_a_container_of_a_sif_whose_files_are_its_own_user_namespaces(
+    served24: Serving, folder: str
+) -> None:
+    """Whatever is pulled from a registry is one. Its processes, files and working directory are seen."""
+    look = "[ -e /tmp/mine ] && ps | grep -q 'marke[r]' && pwd >/work/pwd"
+    container = sh(
+        "c",
+        "touch /tmp/mine; sleep 1; sh -c 'sleep 600; :' marker & wait",
+        image="busybox.sif",
+        workingDir=folder,
+        readinessProbe=execute(look) | {"periodSeconds": 1, "timeoutSeconds": 60},
+        volumeMounts=[{"name": "work", "mountPath": "/work"}],
+    )
+    ready = served24.vk.create(request(pod(container, volumes=[{"name": "work", "emptyDir": {}}])))
+    ready.until_running("c")
+    assert served24.site.exec(f"cat {served24.root}/{key(ready.pod)}/volumes/work/pwd") == f"{folder}\n"
+    ready.delete()
 
 
 def test_pre_stop_comes_before_the_signal_when_a_pod_is_deleted(served: Serving) -> None:
