@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
 # Sites purge files of scratch file systems that nobody has used for some weeks. What a long job still needs would be among
-# them: what it was sent with, its records, and its claim. Files of the pod's own are left as they are.
+# them: what it was sent with, its images, its records, and its claim. Files of the pod's own are left as they are.
 #
 #   keep_fresh SECONDS          touch them as often
 
@@ -23,7 +23,10 @@ refresh() {
         xargs -0 -r touch -c -- <.fresh 2>/dev/null
         # what came later: a container that has long said nothing still has its log open, and its message bound
         find logs messages .runner -exec touch -c {} + 2>/dev/null
-        touch -c .fresh . records records/* "$control" "$control/claims" "$control/spool" 2>/dev/null
+        # its images, and the links to what lies elsewhere: without them it could not be started again
+        touch -c image/* 2>/dev/null
+        find . image/ -maxdepth 2 -type l -exec touch -c -h {} + 2>/dev/null
+        touch -c .fresh . records records/* volumes/*/ scratch/*/ "$control" "$control/claims" "$control/spool" 2>/dev/null
         touch -c -h "$control"/owners/* "$control/claims/$pod.attempt" "$control/claims/$pod.job" 2>/dev/null
     done
 }

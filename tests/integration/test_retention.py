@@ -1,8 +1,13 @@
 """How long folders stay at a site: of finished pods as KeepFinished says, and of those that run despite a purge."""
 
+from collections.abc import Iterator
+
+import pytest
 from pods import Json, key, pod, request, sh
+from registry import Registry
 from serving import Serve, Serving, wait_until
 from sites import Site
+from vk import Watched
 
 
 def test_folders_of_finished_pods_go_after_keep_finished_and_others_stay(
@@ -36,11 +41,9 @@ def unread_by(served: Serving) -> list[str]:
     return [path for path in served.site.files(f"{served.root}/.remote-slurm/read") if path.count("/")]
 
 
-def test_a_purge_of_old_files_breaks_nothing_that_runs(site: Site, serve: Serve) -> None:
-    """The clock is helped along: all is made old, and the job's keeper, which sleeps for half a day, is woken."""
-    served = serve(site)
-    running = served.vk.create(config_pod()).until_running("c")
-    folder = f"{served.root}/{key(running.pod)}"
+def purge(served: Serving, running: Watched) -> str:
+    """What a purge takes. The clock is helped along: all is made old, and the job's keeper is woken."""
+    site, folder = served.site, f"{served.root}/{key(running.pod)}"
     wait_until(lambda: not unread_by(served), "what it told so far is read and removed")
     site.exec(f"find {served.root} -exec touch -h -d '40 days ago' {{}} + 2>/dev/null || :")  # what is there
     site.exec(
@@ -49,13 +52,48 @@ def test_a_purge_of_old_files_breaks_nothing_that_runs(site: Site, serve: Serve)
     )
     claim = f"{served.root}/.remote-slurm/claims/{key(running.pod)}.job"
     wait_until(lambda: site.exec(f"find {claim} -mtime -1"), "the claim, which comes last, is fresh")
-    purge = f"find {served.root} -mindepth 1 ! -type d -mtime +21 -print -delete 2>/dev/null || :"
-    purged = site.exec(purge)
-    assert purged == ""
-    site.exec(f"touch {folder}/volumes/go/now")
+    old = f"find {served.root} -mindepth 1 -mtime +21"
+    return site.exec(f"{old} ! -type d -print -delete 2>/dev/null; {old} -type d -empty -delete 2>/dev/null || :")
+
+
+def test_a_purge_of_old_files_breaks_nothing_that_runs(site: Site, serve: Serve) -> None:
+    served = serve(site)
+    running = served.vk.create(config_pod()).until_running("c")
+    assert purge(served, running) == ""
+    site.exec(f"touch {served.root}/{key(running.pod)}/volumes/go/now")
     assert running.until_over().exit_code("c") == 3
     assert running.terminated("c")["message"] == "last words"
     assert running.log("c") == "hello\n"
     assert served.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
     running.delete()
     served.until_gone(running.pod)
+
+
+@pytest.fixture
+def registry(site: Site) -> Iterator[Registry]:
+    registry = Registry(site.archive("/srv/images/busybox"))
+    yield registry
+    registry.stop()
+
+
+def test_a_purge_leaves_a_pod_what_it_needs_to_be_started_again(site: Site, serve: Serve, registry: Registry) -> None:
+    """Its image, which lies in the cache, and the links to what lies below its job-workdir."""
+    served = serve(site, ImagePullRetries=0, RuntimeEnvironment={"APPTAINER_NOHTTPS": "1"})
+    script = "if [ -e /go/now ]; then exit 0; fi; until [ -e /go/now ]; do sleep 0.2; done; exit 3"
+    image = registry.push("kept/app:1")
+    container = sh("c", script, image=image, imagePullPolicy="IfNotPresent")
+    container["volumeMounts"] = [{"name": "go", "mountPath": "/go"}]
+    a_pod = pod(container, volumes=[{"name": "go", "emptyDir": {}}], restartPolicy="OnFailure")
+    elsewhere = f"/tmp/elsewhere-{registry.port}"
+    a_pod["metadata"]["annotations"]["slurm-job.vk.io/job-workdir"] = elsewhere
+    running = served.vk.create(request(a_pod)).until_running("c")
+    purge(served, running)
+    site.exec(f"touch {served.root}/{key(a_pod)}/volumes/go/now")
+    running.until_over()
+    assert running.status
+    assert running.status["containers"][0]["lastState"]["terminated"]["exitCode"] == 3
+    assert running.exit_code("c") == 0
+    running.delete()
+    wait_until(lambda: not served.journal, "it is deleted")
+    assert key(a_pod) not in served.folders
+    assert site.exec(f"ls -A {elsewhere}; rmdir {elsewhere}") == ""

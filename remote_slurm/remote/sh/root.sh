@@ -37,7 +37,7 @@ enter_root() {
         /*) ;;
         *) root=$HOME/$root ;;
     esac
-    if ! { [ -d "$root/.remote-slurm/spool" ] || make_root; } || ! cd "$root"; then
+    if ! { is_made || make_root; } || ! cd "$root"; then
         reply "unusable $root"
         return 1
     fi
@@ -98,6 +98,13 @@ owns_claim() {
 is_claimed_by_another() {
     owner=$(readlink ".remote-slurm/claims/$pod.job")
     [ -n "$owner" ] && [ "$owner" != "$id" ]
+}
+
+# A purge of what is old may take folders away that are empty.
+is_made() {
+    for folder in claims incoming spool; do
+        [ -d "$root/.remote-slurm/$folder" ] || return
+    done
 }
 
 make_root() {
