@@ -104,7 +104,7 @@ def plan_job(request: CreateRequest, config: Config) -> JobPlan:
     images = plan_images(request, annotations, runtime, config)
     check_images(pod, (image.name for image in images.of.values() if image.name), config.policy)
     refuse_logins(images.files, config)
-    starts = [Started(each, annotations, images.of[each.container.name]) for each in containers]
+    starts = [Started(pod.key, each, annotations, images.of[each.container.name]) for each in containers]
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,

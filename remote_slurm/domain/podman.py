@@ -1,7 +1,8 @@
 """How Podman says things (podman-run(1) 3.4 to 5.4), and podman-hpc (1.1), which adds to it.
 
-It runs rootless, in a storage of the job's own: see job/images.sh. The account is root in the container, which is what
-its files belong to; a process that becomes somebody else there would need ids of its own (subuid).
+Podman runs rootless, in a storage of the job's own: see job/images.sh. The account is root in the container, which is
+what its files belong to; a process that becomes somebody else there would need ids of its own (subuid). podman-hpc has
+a storage of its own for all jobs of an account on a node, so that names of containers there have the pod's in front.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Podman:
 
     @property
     def places(self) -> str:
-        return 'export TMPDIR="$temporary"\n'
+        """podman-hpc notes in its storage where podman keeps what runs, which must not be one pod's folder."""
+        return "" if self._is_hpc else 'export TMPDIR="$temporary"\n'
 
     def variables(self, variables: Variables) -> tuple[bytes, bytes]:
         """A line each; what no line can hold goes through podman's environment, where only names are told."""
@@ -81,19 +83,21 @@ class Podman:
         return lines.encode(), others.encode()
 
     def before(self) -> tuple[Call, ...]:
-        return () if self._is_hpc else (("podman_storage", *self.program),)
+        return (("podman_of_site" if self._is_hpc else "podman_storage", *self.program),)
 
     def unpacking(self, container: str, image: Image) -> Call:
         return () if self._is_hpc else ("podman_image", _tag(image), image.place)
 
     def opening(self, start: Started) -> Command:
-        if start.mpi_flags is not None:
-            named = _WITH_MPI
-        elif self._is_hpc:
-            named = ()
-        else:
-            named = (f"--name={start.container.name}",)  # by which the runner ends it
+        named = _WITH_MPI if start.mpi_flags is not None else self._named(start)
         return ((*self.program, "run", *named, *_ALWAYS, *self.config.podman_default_options),)
+
+    def _named(self, start: Started) -> Line:
+        """The runner ends it by its name; what a killed job has left of it in podman-hpc's storage gives way."""
+        return (f"--name={self._name(start)}", *(("--replace",) if self._is_hpc else ()))
+
+    def _name(self, start: Started) -> str:
+        return f"{start.pod}.{start.container.name}" if self._is_hpc else start.container.name
 
     def gpu(self, vendor: str) -> Line:
         if self._is_hpc and vendor == "nvidia.com/":
@@ -135,13 +139,13 @@ class Podman:
         return start.container.args
 
     def entering(self, start: Started) -> Line:
-        if self._is_hpc or start.mpi_flags is not None:
+        if start.mpi_flags is not None:
             raise Rejected(
-                f"container '{start.container.name}' has a probe or a hook that runs inside it, which cannot be done "
-                "with podman-hpc, nor where mpi-flags make it many containers"
+                f"container '{start.container.name}' has a probe or a hook that runs inside it, and mpi-flags make it "
+                "many containers, which podman cannot enter as one"
             )
         # its value is the runner's: by it is found what a client that is killed leaves in the container (job/world.sh)
-        return (*self.program, "exec", "--env", "REMOTE_SLURM_ACTION", start.container.name)
+        return (*self.program, "exec", "--env", "REMOTE_SLURM_ACTION", self._name(start))
 
     def message(self, container: Container, file: str) -> tuple[Mount, ...]:
         return (Mount(file, container.termination_message_path, read_only=False),)

@@ -19,8 +19,12 @@ Command = tuple[Line, ...]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """All that starting one container takes: its parts of the pod's folder are named relative to it."""
+    """All that starting one container takes: its parts of the pod's folder are named relative to it.
 
+    `pod` is the name of that folder.
+    """
+
+    pod: str
     prepared: Prepared
     annotations: Annotations
     image: Image

@@ -5,6 +5,7 @@
 #   runtime_environment CACHE     where the runtime keeps what is its own
 #   images RETRIES NAME...        bring what the file `images` names into the cache; the containers wait for it
 #   podman_storage PROGRAM...     a storage for this job alone, where podman unpacks images: see storage.sh
+#   podman_of_site PROGRAM...     podman-hpc's own storage, where containers of all jobs lie
 #   enroot_storage                likewise
 #
 # And of the next container:
@@ -109,6 +110,17 @@ make_of_image() {
 # --- podman ----------------------------------------------------------------------------------------------------------
 
 podman=()
+podman_prefix=''  # of the names of this pod's containers, where others' lie beside them
+
+# Containers are no children of this shell: where Slurm tracks processes by their parents, they would outlive a job that
+# is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end together.
+podman_of_site() {
+    podman=("$@")
+    podman_prefix=$pod.
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done; "$@"' "$$" \
+        "${podman[@]}" rm --force --time 0 --filter "name=^${podman_prefix//./\\.}" </dev/null >/dev/null 2>&1 &)
+}
 
 podman_storage() {
     podman=("$@")
@@ -123,8 +135,6 @@ podman_storage() {
     watch_podman
 }
 
-# Containers are no children of this shell: where Slurm tracks processes by their parents, they would outlive a job that
-# is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end together.
 watch_podman() {
     # shellcheck disable=SC2016 # the inner shell's own variables
     (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done
@@ -156,15 +166,18 @@ unpack_for_podman() {
 }
 
 # A container outlives the podman that was killed.
-end_podman() {
-    # without a storage of its own, podman would look into the account's
-    ((${#podman[@]})) && [[ -s $CONTAINERS_STORAGE_CONF ]] || return
-    "${podman[@]}" rm --force --time 0 --ignore "$@" >/dev/null 2>&1
+end_podman() {  # NAME
+    has_storage && "${podman[@]}" rm --force --time 0 --ignore "$podman_prefix$1" >/dev/null 2>&1
+}
+
+# Without a storage of its own, podman would look into the account's.
+has_storage() {
+    ((${#podman[@]})) && [[ -n $podman_prefix || -s $CONTAINERS_STORAGE_CONF ]]
 }
 
 close_storage() {
-    ((${#podman[@]})) || return
-    end_podman --all
+    ((${#podman[@]})) && [[ -z $podman_prefix ]] || return
+    has_storage && "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1
     may_run_again || give_back
     remove_storage "$PWD/scratch/.podman" "${podman[@]}"
 }

@@ -53,7 +53,7 @@ has_ended() {
 
 is_there() {
     if [[ $joins == entered ]]; then
-        [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$name" 2>/dev/null) == true ]]
+        [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$podman_prefix$name" 2>/dev/null) == true ]]
     else
         first_process "$child" >/dev/null
     fi

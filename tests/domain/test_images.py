@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from podspec import config, container, plan, pod, request
+from podspec import UID, config, container, plan, pod, request
 
 from remote_slurm.domain.images import Image, image_of, logins, pull_word, pulled, repository
 from remote_slurm.domain.plan import JobPlan
@@ -275,6 +275,8 @@ def test_podman_hpc_keeps_images_itself_and_starts_them_by_name() -> None:
     found = plan(pod(container(image="r.org/a:1")), settings={"ContainerRuntime": "podman-hpc"})
     (only,) = found.containers
     assert ('--entrypoint=["true"]', "r.org/a:1") in only.lines
+    assert only.lines[0][:4] == ("podman-hpc", "run", f"--name=default-{UID}.main", "--replace")
+    assert ("podman_of_site", "podman-hpc") in found.calls
     with pytest.raises(Rejected, match="images of registries only"):
         plan(pod(container(image="/x.tar")), settings={"ContainerRuntime": "podman-hpc"})
 

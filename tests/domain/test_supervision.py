@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from podspec import container, flag_lines, plan, pod
+from podspec import UID, container, flag_lines, plan, pod
 
 from remote_slurm.errors import Rejected
 
@@ -140,10 +140,11 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
     [
         ("none", ("alike", "on_node", "secret/env/main", "")),
         ("podman", ("entered", "podman", "exec", "--env", "REMOTE_SLURM_ACTION", "main")),
+        ("podman-hpc", ("entered", "podman-hpc", "exec", "--env", "REMOTE_SLURM_ACTION", f"default-{UID}.main")),
     ],
 )
 def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:
-    calls = told({"lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
+    calls = told({"image": "r.org/a:1", "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
     assert ("world", *words) in calls
 
 
@@ -157,10 +158,11 @@ def test_singularity_joins_or_starts_another_container_by_the_same_words() -> No
 
 
 @pytest.mark.parametrize("inside", [EXEC, {"grpc": {"port": 1}}, {"httpGet": {"port": 1, "scheme": "HTTPS"}}])
-def test_where_there_is_no_single_container_to_get_into_it_is_refused(inside: dict[str, Any]) -> None:
+def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]) -> None:
     """Also where the image may have to help."""
-    with pytest.raises(Rejected, match="runs inside it, which cannot be done with podman-hpc"):
-        told({"readinessProbe": inside}, ON | {"ContainerRuntime": "podman-hpc"})
+    several = {"annotations": {"slurm-job.vk.io/mpi-flags": "true"}}
+    with pytest.raises(Rejected, match="mpi-flags make it many containers"):
+        told({"readinessProbe": inside}, ON | {"ContainerRuntime": "podman"}, **several)
 
 
 @pytest.mark.parametrize("fields", [
@@ -172,7 +174,6 @@ def test_what_counts_from_the_containers_start_is_told_how_to_see_that(fields: d
     assert [call[1] for call in told(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "world"] == [
         "joined"
     ]
-    assert not [call for call in told(fields, ON | {"ContainerRuntime": "podman-hpc"}) if call[0] == "world"]
     assert not [call for call in told({"lifecycle": {"preStop": HOOK_ONLY}}) if call[0] == "world"]
 
 

@@ -681,6 +681,25 @@ def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_e
     assert (node.ended("main").exit_code, node.ended("main").message) == (3, "")
 
 
+def test_containers_beside_those_of_other_pods_have_the_pods_name_in_front(node: Node) -> None:
+    """In podman-hpc's storage; what is left of them when their job is over is removed, and nobody else's."""
+    podman = node.root / "podman"
+    podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/asked\ncase $1 in container) echo true ;; esac\n')
+    podman.chmod(0o755)
+    hooks = f"world entered {podman} exec\npost_start inside true\nrestart_policy OnFailure\n"
+    script = sh("[ -e again ] || { touch again; sleep 1; exit 3; }")
+    assert node.run(f"podman_of_site {podman}\n{hooks}container main {script}").code == 0
+    removal = rf"rm --force --time 0 --filter name=^{POD}\."
+    until(lambda: removal in (node.root / "asked").read_text().splitlines())
+    asked = (node.root / "asked").read_text().splitlines()
+    assert f"rm --force --time 0 --ignore {POD}.main" in asked
+    assert set(asked) - {removal} == {
+        f"container inspect --format {{{{.State.Running}}}} {POD}.main",
+        f"rm --force --time 0 --ignore {POD}.main",
+        "exec true",
+    }
+
+
 @pytest.mark.parametrize("name", ["TERM", "USR1", "QUIT"])
 def test_pre_stop_comes_before_the_signal_and_sees_the_container_alive(node: Node, name: str) -> None:
     script = f"trap 'echo told >>order; exit 6' {name}; echo ready; while :; do echo >alive; sleep 0.05; done"
