@@ -49,7 +49,12 @@ def summary(listed: Listed, entry: Entry | None, jobs: list[Job]) -> dict[str, A
     """
     job = _job(listed, entry, jobs)
     records = {record.container: record for record in listed.records}
-    names = (*listed.init_containers, *listed.containers)
+    containers = listed.containers
+    if entry is not None and entry.standing is not None:  # the job's comment knows more than the folder
+        records |= entry.records
+        if not containers:  # none are listed where the script is packed
+            containers = tuple(records)
+    names = (*listed.init_containers, *containers)
     state, reason = state_and_reason(job, entry, [records.get(name) for name in names])
     return {
         "pod": listed.pod,
@@ -60,7 +65,7 @@ def summary(listed: Listed, entry: Entry | None, jobs: list[Job]) -> dict[str, A
         "ageSeconds": listed.age,
         "graceSeconds": listed.grace_seconds,
         "initContainers": [container_state(name, records.get(name)) for name in listed.init_containers],
-        "containers": [container_state(name, records.get(name)) for name in listed.containers],
+        "containers": [container_state(name, records.get(name)) for name in containers],
     }
 
 
