@@ -83,6 +83,14 @@ class Wanted(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """The ids of those that need not be asked about again while they are wanted as they are; why another stays held."""
+
+    done: frozenset[str]
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """One squeue: our jobs, and how far the site's clock is ahead of ours in seconds."""
 
@@ -204,18 +212,19 @@ class Site:
         result = await self._shells.run(script, payload, deadline=_SUBMIT_SECONDS, heard=heard)
         Answer.parse("submit", result.output.decode(errors="replace"))
 
-    async def release(self, jobs: Iterable[tuple[str, str, Wanted]]) -> set[str]:
+    async def release(self, jobs: Iterable[tuple[str, str, Wanted]]) -> Released:
         """Let the jobs of (pod, id, wanted) start that the pods' claims name, and cancel the others; all are held.
 
-        One that is not wanted is not started. Returns the ids of those that need not be asked about again, as long as
-        they are wanted as they are now.
+        One that is not wanted is not started.
         """
         values = {"scontrol": self._config.scontrol_path, "scancel": self._config.scancel_path}
         answer = await self._ask(
             "release", values, _lines(f"{pod} {job_id} {wanted.value}" for pod, job_id, wanted in jobs)
         )
         settled = (line for word in ("released", "cancelled", "kept") for line in answer.all(word))
-        return {line.rpartition(" ")[2] for line in settled}
+        words = " ".join(answer.messages.split())
+        failure = "".join(f"job {job_id}: {words}" for job_id in answer.all("unreleased")[:1])
+        return Released(frozenset(line.rpartition(" ")[2] for line in settled), failure)
 
     async def fetch(self, pod: str, job_id: str, folder: str) -> bool:
         """Bring an ended pod's logs and records from its node. Raises RemoteFailed where they could not be had.

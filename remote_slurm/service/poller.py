@@ -47,6 +47,7 @@ class Poller:
         self._unknown: dict[str, float] = {}  # held jobs of pods that nobody asks for, and since when
         # held jobs that need no more: they were let go before, and are held again by somebody, or nobody asks for them
         self._released: set[tuple[str, Wanted]] = set()
+        self._unreleased = ""  # why one of them could not be let go
         self.fetching = Fetching(site)
         self._early = asyncio.Event()
         self.returns = Returns()
@@ -158,11 +159,18 @@ class Poller:
         waiting.sort(key=lambda job: (entry := self._entries.get(job.pod)) is None or entry.job_id != job.id)
         try:
             if waiting:
-                done = await self._site.release((job.pod, job.id, wanted[job]) for job in waiting)
-                self._released |= {(job.id, wanted[job]) for job in waiting if job.id in done}
+                answer = await self._site.release((job.pod, job.id, wanted[job]) for job in waiting)
+                self._released |= {(job.id, wanted[job]) for job in waiting if job.id in answer.done}
+                self._tell_unreleased(answer.failure)
         except SiteError as error:
             return error
         return None
+
+    def _tell_unreleased(self, failure: str) -> None:
+        """For Kubernetes the pod only waits, since its user holds its job."""
+        if failure and failure != self._unreleased:
+            warn(f"a job stays held, since its release fails, and is tried again: {failure}")
+        self._unreleased = failure
 
     def _wanted(self, job: Job) -> Wanted:
         """Another sidecar may have made it right now, on a login node whose files are seen later than its jobs."""

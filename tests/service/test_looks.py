@@ -65,3 +65,14 @@ async def test_a_held_job_of_an_unknown_pod_is_nobodys_only_after_the_time_that_
     for _ in range(2):
         await watched.poll()
     assert watched.site.held[2:] == [("8", Wanted.YES)]
+
+
+async def test_why_a_job_stays_held_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    watched.site.shared_fs = False
+    watched.site.unreleased = "job 7: Access denied"
+    watched.site.jobs = (replace(watched.job, state=JobState.PENDING, reason="JobHeldUser"),)
+    for _ in range(3):
+        await watched.poll()
+    assert watched.site.held == [("7", Wanted.YES)] * 3
+    assert caplog.text.count("its release fails, and is tried again: job 7: Access denied") == 1

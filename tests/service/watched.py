@@ -11,7 +11,7 @@ from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.domain.status import pod_status, reported_names
 from remote_slurm.errors import RemoteFailed, SiteError
-from remote_slurm.remote.site import Queue, Settled, Wanted
+from remote_slurm.remote.site import Queue, Released, Settled, Wanted
 from remote_slurm.service.entries import Entries
 from remote_slurm.service.poller import Poller
 
@@ -31,6 +31,7 @@ class FakeSite:
     fails: dict[str, SiteError] = field(default_factory=dict)  # other questions by name
     asked: int = 0  # how often the accounting was
     shared_fs: bool = True
+    unreleased: str = ""  # why none of them could be
     held: list[tuple[str, Wanted]] = field(default_factory=list)  # jobs that were to be released, if they are wanted
 
     async def queue(self) -> Queue:
@@ -55,11 +56,13 @@ class FakeSite:
         asked = set(job_ids)
         return [job for job in self.sacct if job.id in asked]
 
-    async def release(self, jobs: Iterable[tuple[str, str, Wanted]]) -> set[str]:
+    async def release(self, jobs: Iterable[tuple[str, str, Wanted]]) -> Released:
         self._may_fail("release")
         asked = list(jobs)
         self.held += [(job_id, wanted) for _, job_id, wanted in asked]
-        return {job_id for _, job_id, _ in asked}
+        return Released(
+            frozenset() if self.unreleased else frozenset(job_id for _, job_id, _ in asked), self.unreleased
+        )
 
     def _may_fail(self, question: str) -> None:
         if error := self.fails.get(question):

@@ -13,6 +13,7 @@ from local import Counted, created, sidecar
 from remote_slurm.domain.payload import archive
 from remote_slurm.domain.projections import File
 from remote_slurm.errors import RemoteFailed, RemoteSlurmError
+from remote_slurm.remote.site import Wanted
 
 POD = "ns-a"
 PACKED = archive(POD, [File("job.sh", b"# ns-a\n", 0o700)])
@@ -71,6 +72,13 @@ def test_one_whose_release_failed_is_released_later_once(account: Account) -> No
     assert release(account, "101") == ["released ns-a 101"]
     assert release(account, "101") == ["released ns-a 101"]
     assert account.calls("scontrol") == ["scontrol release 101"]
+
+
+async def test_why_a_release_fails_is_said_in_the_words_of_slurm(account: Account) -> None:
+    account.command("scontrol", "echo 'Access denied' >&2; exit 1")
+    submit(account)
+    released = await account.site.release([(POD, "101", Wanted.YES)])
+    assert (released.done, released.failure) == (frozenset(), "job 101: Access denied")
 
 
 def test_a_second_job_of_the_pod_is_cancelled_and_never_released(account: Account) -> None:
@@ -133,7 +141,7 @@ def test_a_claim_that_cannot_be_made_is_nobody_elses(account: Account, script: s
     account.in_front = "ln() { return 1; }\n"
     assert submit(account) == ["submitted ns-a 101"]
     if script == "release":
-        assert release(account, "101") == []
+        assert release(account, "101") == ["unreleased 101"]
     assert account.calls("scancel") == account.calls("scontrol") == []
     account.in_front = ""
     assert release(account, "101") == ["released ns-a 101"]

@@ -9,6 +9,7 @@
 # be late.
 #   >released POD ID     now, or before
 #   >cancelled POD ID    the pod is deleted, or another job has it
+#   >unreleased ID       it could not be, as the messages say: ask again
 #   >kept POD ID         nobody asks for the pod, and nothing tells that it is gone
 
 cancel_job() {
@@ -36,6 +37,8 @@ release() {
             reply "released $pod $id"
         elif is_claimed_by_another; then
             cancel_job
+        else
+            reply "unreleased $id"
         fi
     done
 }
