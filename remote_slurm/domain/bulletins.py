@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from remote_slurm.domain.ends import end_sentence
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.domain.status import PodView, end_sentence, pending_message
+from remote_slurm.domain.status import pending_message
+from remote_slurm.domain.view import PodView
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,74 +6,19 @@ exactly one state each, and never a terminal state that is not certain, since it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from remote_slurm.domain.ends import KILLED, end_message, lost_code, lost_message, reason_follows
 from remote_slurm.domain.local_containers import local_init_state, local_names, local_state
 from remote_slurm.domain.messages import cut_message, message_bytes
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.reasons import pending_sentence, reason_word
-from remote_slurm.domain.records import (
-    NOT_READY,
-    NOT_STARTED,
-    STOPPED,
-    ContainerPhase,
-    LastRun,
-    Record,
-    run_before_requeue,
-)
-from remote_slurm.domain.slurm import Job, JobState, Phase
-
-# What the shell reports for SIGKILL, and Kubernetes for a container that was killed
-SIGKILL = 9
-KILLED = 128 + SIGKILL
-
-# Why a pod waits that has no job yet, as long as nothing else is known
-SUBMITTING = "Submitting"
+from remote_slurm.domain.records import NOT_READY, NOT_STARTED, ContainerPhase, LastRun, Record, run_before_requeue
+from remote_slurm.domain.slurm import Job, Phase
+from remote_slurm.domain.view import PodView
 
 _INITIALIZING = "PodInitializing"
-
-_END = {
-    JobState.BOOT_FAIL: "the node failed to boot",
-    JobState.CANCELLED: "the job was cancelled",
-    JobState.DEADLINE: "the job reached its deadline",
-    JobState.LAUNCH_FAILED: "the job could not be launched",
-    JobState.NODE_FAIL: "a node of the job failed",
-    JobState.OUT_OF_MEMORY: "the job ran out of memory",
-    JobState.PREEMPTED: "the job was preempted by another one",
-    JobState.REVOKED: "the job was revoked by its cluster",
-    JobState.TIMEOUT: "the job reached its time limit",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PodView:
-    """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
-
-    `failure` says why there is no job and will be none; with it, everything is over. `waiting` and `waiting_reason` say
-    why there is none yet. `runs` of the job were before this one, since Slurm requeued it, and left records: `before`.
-    """
-
-    job: Job | None = None
-    records: Mapping[str, Record] = field(default_factory=dict)
-    settled: bool = False
-    failure: str = ""
-    waiting: str = ""
-    runs: int = 0
-    waiting_reason: str = SUBMITTING
-    before: Mapping[str, Record] = field(default_factory=dict)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there is anything to say: of a job that only the Virtual Kubelet remembers there is not, yet."""
-        unknown = self.job is not None and self.job.state is JobState.UNKNOWN
-        return not unknown or self.settled or bool(self.failure) or bool(self.records)
-
-    @property
-    def job_id(self) -> str:
-        return self.job.id if self.job else ""
 
 
 def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
@@ -173,12 +118,12 @@ def _container(container: Container, state: dict[str, Any], view: PodView) -> di
 
 def _state(container: Container, view: PodView) -> dict[str, Any]:
     record = view.records.get(container.name)
-    if record is not None and record.phase is ContainerPhase.TERMINATED and not _reason_follows(record, view):
-        return _terminated(record.exit_code, record, message=_end_message(record, view))
+    if record is not None and record.phase is ContainerPhase.TERMINATED and not reason_follows(record, view):
+        return _terminated(record.exit_code, record, message=end_message(record, view))
     if view.failure:
         return _terminated(1 if record is None else KILLED, record, message=view.failure)
     if view.settled:
-        return _terminated(_lost_code(view), record, message=_lost_message(view))
+        return _terminated(lost_code(view), record, message=lost_message(view))
     if record is not None and record.phase is ContainerPhase.WAITING:
         return {"waiting": {"reason": record.reason, "message": record.message}}
     if record is not None and not record.message.startswith(NOT_STARTED):
@@ -203,64 +148,6 @@ def _terminated(exit_code: int, record: Record | LastRun | None, *, message: str
     if message:
         terminated["message"] = message
     return {"terminated": terminated}
-
-
-def _reason_follows(record: Record, view: PodView) -> bool:
-    """Whether Slurm is about to tell why the job was stopped: the Virtual Kubelet asks no more after an end.
-
-    Until then it is not even an end, since Slurm may run the job again. A container that was killed may have run out
-    of memory.
-    """
-    if view.settled or view.failure:
-        return False
-    return record.message.endswith(STOPPED) or _was_killed(record)
-
-
-def end_sentence(job: Job) -> str:
-    """How it ended, where it did not end well."""
-    return _END.get(job.state, f"the job ended as {job.state.value}")
-
-
-def _end_message(record: Record, view: PodView) -> str:
-    """With Slurm's reason behind what the container said itself."""
-    job = view.job
-    if job is None or job.state not in _END:
-        return record.message
-    reason = f"{end_sentence(job)} (job {job.id})"
-    if _was_killed(record):
-        return f"{record.message}; {reason}" if record.message else reason
-    return record.message.replace(STOPPED, reason)
-
-
-def _was_killed(record: Record) -> bool:
-    """By Slurm or the kernel, as far as is known: who kills for a reason of its own, such as the runner, tells it."""
-    told = bool(record.reason) if record.number else bool(record.message)
-    return record.signal == SIGKILL and not told and not record.message.endswith(STOPPED)
-
-
-def _lost_code(view: PodView) -> int:
-    """Of a container whose end nobody has recorded: the job's own, which is the highest of its containers'."""
-    if view.job is not None and view.job.state is JobState.COMPLETED:
-        return 0
-    return (view.job and _own_code(view.job)) or KILLED
-
-
-def _own_code(job: Job) -> int:
-    """How the job itself failed; 0 where something else has ended it, or nobody can tell."""
-    return (job.exit_code or 0) if job.state is JobState.FAILED else 0
-
-
-def _lost_message(view: PodView) -> str:
-    if view.job is not None and (code := _own_code(view.job)):
-        return (
-            f"job {view.job.id} ended with exit code {code}, the highest of its containers'; how this one ended was "
-            "not recorded"
-        )
-    if view.job is None or view.job.state is JobState.UNKNOWN:
-        return "the job was not found again, neither in the queue nor in the accounting, and left no record"
-    reason = end_sentence(view.job)
-    recorded = "the container's end was recorded" if view.records else "any container started: its log may say more"
-    return f"{reason} (job {view.job.id}) before {recorded}"
 
 
 def _waiting(view: PodView) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from remote_slurm.domain.apart import Standing, parse_comment
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.domain.status import SUBMITTING, PodView
+from remote_slurm.domain.view import SUBMITTING, PodView
 from remote_slurm.remote.site import Place
 
 

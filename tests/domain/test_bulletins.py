@@ -4,7 +4,7 @@ import pytest
 
 from remote_slurm.domain.bulletins import bulletins
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.domain.status import PodView
+from remote_slurm.domain.view import PodView
 
 
 def told(view: PodView) -> list[tuple[str, str]]:

@@ -11,7 +11,8 @@ from vk import setbacks
 from remote_slurm.domain.pod import parse_pod
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record
 from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import PodView, pod_status, reported_names
+from remote_slurm.domain.status import pod_status, reported_names
+from remote_slurm.domain.view import PodView
 
 LOCAL = {
     "interlink.eu/disable-offload-containers": "local, other",

@@ -6,7 +6,8 @@ from podspec import container, pod
 from remote_slurm.domain.pod import CreateRequest
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record
 from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import PodView, pod_status
+from remote_slurm.domain.status import pod_status
+from remote_slurm.domain.view import PodView
 
 
 def messages(record: Record, *, init: int = 0, main: int = 1, job: Job | None = None) -> list[str]:

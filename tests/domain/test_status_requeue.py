@@ -6,9 +6,10 @@ import pytest
 from podspec import UID, container, pod
 
 from remote_slurm.domain.pod import parse_pod
-from remote_slurm.domain.records import ContainerPhase, Record, parse_records
+from remote_slurm.domain.records import STOPPED, ContainerPhase, Record, parse_records
 from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.domain.status import STOPPED, PodView, pod_status, reported_names
+from remote_slurm.domain.status import pod_status, reported_names
+from remote_slurm.domain.view import PodView
 
 POD = parse_pod(pod(container("a"), container("b"), initContainers=[container("init")]), "status")
 KEY = f"default-{UID}"

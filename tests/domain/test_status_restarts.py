@@ -6,9 +6,10 @@ import pytest
 from podspec import UID, container, pod
 
 from remote_slurm.domain.pod import parse_pod
-from remote_slurm.domain.records import ContainerPhase, LastRun, Record, parse_records
+from remote_slurm.domain.records import STOPPED, ContainerPhase, LastRun, Record, parse_records
 from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import STOPPED, PodView, pod_status
+from remote_slurm.domain.status import pod_status
+from remote_slurm.domain.view import PodView
 from remote_slurm.service.entries import Entry
 
 POD = parse_pod(pod(container("c")), "status")

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.records import STOPPED, ContainerPhase, Record
 from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import STOPPED
 from remote_slurm.remote.site import Queue, Settled
 from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.poller import STALE_SECONDS, Poller
