@@ -69,6 +69,16 @@ def test_times_are_those_that_the_runner_noted(pod: Account) -> None:
     assert ask(pod, notes="yes", lines="2").all("noted") == ["1006 42", "1007 49"]
 
 
+def test_a_run_before_has_times_of_its_own(pod: Account) -> None:
+    (pod.root / POD / "logs" / ".c.previous.sizes").write_text("900 7\n")
+    assert ask(pod, previous="yes", notes="yes").all("noted") == ["900 7"]
+
+
+def test_a_line_that_was_half_there_at_that_time_comes_whole(pod: Account) -> None:
+    (pod.root / POD / "logs" / ".c.sizes").write_text("1003 24\n1007 49\n")
+    assert ask(pod, since="1004").messages.strip("\n") == "line 4\nline 5\nline 6\nline 7"
+
+
 @pytest.mark.parametrize(
     ("container", "asked", "word"), [("x", {}, "waiting"), ("i", {"previous": "yes"}, "noprevious")]
 )
@@ -113,14 +123,24 @@ def note(account: Account, record: str) -> None:
     new.rename(new.with_name("c"))
 
 
-def is_followed(account: Account) -> bool:
-    """Whether a reader at the site waits for what comes behind the log."""
-    home = f"HOME={account.home}\0".encode()
+def processes(account: Account) -> list[bytes]:
+    """The command lines of what runs in the account."""
+    home, found = f"HOME={account.home}\0".encode(), []
     for process in Path("/proc").iterdir():
         with suppress(OSError):  # it is none, or has ended
-            if b"--pid" in (process / "cmdline").read_bytes() and home in (process / "environ").read_bytes():
-                return True
-    return False
+            if home in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes())
+    return found
+
+
+def is_followed(account: Account) -> bool:
+    """Whether a reader at the site waits for what comes behind the log."""
+    return any(b"--pid" in command for command in processes(account))
+
+
+def test_whoever_has_as_many_bytes_as_were_asked_for_leaves_nothing_behind(running: Account) -> None:
+    assert ask(running, follow="yes", bytes="4").messages.strip("\n") == "line"
+    until(lambda: not processes(running))
 
 
 @contextmanager

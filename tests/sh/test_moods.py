@@ -109,6 +109,37 @@ async def test_a_job_id_that_is_used_again_is_not_ours(account: Account, tmp_pat
     assert (account.slurm / "jobs/101/state").read_text() == "RUNNING"
 
 
+async def test_the_queue_is_told_without_a_look_at_the_folder_once_that_is_known(account: Account) -> None:
+    """Its file system may hang."""
+    site = account.site
+    await site.submit(POD, packed())
+    await site.queue()
+    account.root.rename(account.home / "elsewhere")
+    assert [job.pod for job in (await site.queue()).jobs] == [POD]
+    assert not account.root.exists()
+
+
+async def test_a_job_whose_script_only_begins_like_the_pods_is_not_the_pods(account: Account) -> None:
+    await account.site.submit(POD, packed())
+    account.job("101", "RUNNING", f"{account.root / POD}/job.sh.old")
+    assert (await account.site.cancel({POD: True})).gone == {POD}
+    assert account.calls("scancel") == []
+
+
+@pytest.mark.parametrize(("name", "goes"), [(POD, True), ("else", False)])
+async def test_a_link_takes_only_a_work_folder_of_the_pods_name_along(
+    account: Account, tmp_path: Path, name: str, *, goes: bool
+) -> None:
+    """Who runs in the job can make it lead anywhere."""
+    await account.site.submit(POD, packed())
+    account.job("101", "COMPLETED", account.root / POD / "job.sh")
+    elsewhere = tmp_path / "elsewhere" / name
+    elsewhere.mkdir(parents=True)
+    (account.root / POD / "workdir").symlink_to(elsewhere)
+    assert (await account.site.cancel({POD: False})).gone == {POD}
+    assert elsewhere.exists() is not goes
+
+
 async def test_a_job_is_not_ours_any_more_once_data_root_folder_leads_elsewhere(account: Account) -> None:
     """Though squeue says of it what it said before, when it was."""
     for folder in ("old", "new"):

@@ -41,6 +41,28 @@ async def test_the_older_one_takes_no_records_away(each_account: Account) -> Non
     assert await newer.records() == []
 
 
+async def test_what_is_being_written_is_not_read_yet_and_not_moved(each_account: Account) -> None:
+    site = each_account.owner()
+    await site.submit(POD, packed())
+    half = [each_account.root / ".remote-slurm/spool" / f".{POD}.c.77", each_account.root / POD / "records" / ".c.77"]
+    for path in half:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(RECORD)
+    assert (await site.recover()).records == ()
+    assert await site.records() == []
+    assert (await site.settle([POD])).records == ()
+    assert all(path.exists() for path in half)
+
+
+def test_no_name_of_what_was_read_leads_elsewhere(each_account: Account) -> None:
+    each_account.ask("recover", sidecar="s", owns="")
+    (each_account.root / ".remote-slurm/read/1-a").mkdir()
+    asked = {"sidecar": "s", "epoch": "", "owns": "yes", "token": "2-b", "seen": "../claims .. 1-a"}
+    each_account.ask("records", **asked)
+    assert each_account.claims.is_dir()
+    assert [path.name for path in each_account.claims.with_name("read").iterdir()] == ["2-b"]
+
+
 async def test_a_delete_is_carried_out_whoever_was_told(account: Account) -> None:
     older, newer = account.owner(), account.owner()
     await older.recover()

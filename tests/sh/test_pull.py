@@ -370,7 +370,7 @@ def test_what_a_pull_that_was_killed_has_left_goes_after_a_day(site: Site) -> No
 def test_the_one_that_was_just_pulled_stays_however_large(site: Site) -> None:
     (site.root / "runtime").write_text('#!/bin/sh\nhead -c 1200000 /dev/urandom >"$2"\n')
     assert site.pull(site.pod("one", "a", megabytes="1")) == 0
-    assert (site.cache / "a.sif").exists()
+    assert (site.cache / "a.sif").stat().st_size == 1_200_000
 
 
 def test_when_it_is_too_large_the_oldest_goes_first(site: Site) -> None:

@@ -241,6 +241,16 @@ def test_half_an_id_is_none(account: Account) -> None:
     assert told(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
 
 
+def test_a_delete_that_comes_right_before_the_attempt_starts_nothing_and_leaves_nothing(account: Account) -> None:
+    deleted = f'touch "{account.claims}/ns-a.deleted"; echo ready\n'.encode()
+    files = {"job.sh": b"# ns-a\n", "images.first": b"", "pull.sh": deleted}
+    payload = archive("ns-a", [File(name, text, 0o600) for name, text in files.items()])
+    assert told(account.submit("ns-a", payload)) == ["deleted ns-a"]
+    assert account.calls("sbatch") == []
+    assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
+    assert [path.name for path in account.claims.iterdir()] == ["ns-a.deleted"]
+
+
 def test_a_delete_that_comes_while_sbatch_runs_cancels_the_job(account: Account) -> None:
     account.command("sbatch", f'touch "{account.claims}/ns-a.deleted"; echo 300')
     assert told(account.submit(*convoy("ns-a", "ns-b"))) == ["submitted ns-a 300", "submitted ns-b 300"]
