@@ -258,7 +258,8 @@ def test_files_that_a_container_of_podmans_gave_to_another_user_go_with_its_pod(
     killed = podman.vk.create(giving("echo given; sleep 600")).until_running("c")
     ended = podman.vk.create(giving("exit 3"))
     killed.until_true(lambda: killed.log("c") == "given\n", "it gave them")
-    podman.site.exec(f"scancel --signal=KILL --full {killed.job}")
+    # not by scancel, which may signal TERM first, and then the runner gives them back
+    podman.site.exec(f"pkill -KILL -f 'slurmd/job0*{killed.job}/slurm_script'")
     killed.until_over()
     assert ended.until_over().exit_code("c") == 3
     podman.until_jobs(ended.pod, "FAILED")
