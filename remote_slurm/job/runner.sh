@@ -77,10 +77,13 @@ pod() {
 
 # Room for the last records and for a stop, should the pod fill its file system: bytes, and files where these are counted.
 put_aside() {
+    local file
     mkdir .runner/reserve
     head -c 65536 /dev/urandom >.runner/reserve/bytes
-    : >.runner/reserve/file
-    : >.runner/reserve/another
+    # of each container a stop may need its .sizes, its .may-follow and its record
+    for file in 1 2 3 4 5 6 7 8; do
+        : >".runner/reserve/$file"
+    done
     : >.runner/why
     : >.runner/jobs
 }
