@@ -142,6 +142,8 @@ def _uri(image: Image) -> str:
     """`docker://REGISTRY#IMAGE:TAG`, which every version understands; all know Docker Hub without its name."""
     if not image.name.startswith("docker://"):
         raise Rejected(f"image {image.name} cannot be pulled by enroot: its name must begin with docker://")
+    if "#" in image.name:
+        return image.name
     host, path = repository(image)
     if host == DOCKER_HUB:
         return f"docker://{path}{tag(image)}"

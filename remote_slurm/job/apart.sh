@@ -10,6 +10,7 @@
 # `over;` once all containers have ended and the logs can be fetched: domain/apart.py reads it.
 
 comment_limit=1000     # bytes; Slurm takes 1024
+last_word_patience=60  # seconds that an ended job waits at least until Slurm has heard how
 stopped_patience=15    # seconds that an ended job waits for who fetches its logs, once it was told to stop
 
 apart() {
@@ -69,7 +70,7 @@ report_changes() {
         else
             pause=$((pause < 30 ? pause * 2 : 30))
         fi
-        [[ $told == *';over;|'* ]] && : >.told && return
+        [[ $told == *';over;|'* ]] && mark .told && return
         [[ -e .ended ]] && return
         sleep "$pause" &
         sleeper=$!
@@ -82,7 +83,7 @@ tell_slurm() {
     local said
     said=$(timeout -k 5 60 "$scontrol" update "JobId=$SLURM_JOB_ID" "Comment=$1" </dev/null 2>&1) && return
     case $said in
-        *'already finished'* | *'already completing'*) : >.ended ;;
+        *'already finished'* | *'already completing'*) mark .ended ;;
     esac
     return 1
 }
@@ -117,6 +118,7 @@ add_record() {
         line=${least% last=*}
     else
         cut_line "$((${#least} > $2 ? ${#least} : $2))"
+        take_half_escape
     fi
     line=${line//'%'/%25}
     line=${line//';'/%3B}
@@ -135,6 +137,12 @@ cut_line() {
     line=${line%[$'\xc0'-$'\xff']}
 }
 
+# Of what `escape` has written, a cut may leave the first half.
+take_half_escape() {
+    local backslashes=${line##*[!\\]}
+    ((${#backslashes} % 2 == 0)) || line=${line%\\}
+}
+
 # --- the logs --------------------------------------------------------------------------------------------------------
 
 # Who fetches the logs comes as a step of this job, so that it has to last until then. It says when it begins, since
@@ -142,24 +150,32 @@ cut_line() {
 hand_over() {
     local until waits stopped_before=''
     [[ -e .stopping ]] && stopped_before=yes
-    : >.over
+    mark .over
     # a signal for all processes of the job has ended it
     kill -0 "$reporter" 2>/dev/null || start_reporter
     # the last word counts most: without it, only Slurm's own exit code tells how the pod ended
-    until=$((SECONDS + 60))
+    until=$((SECONDS + last_word_patience))
     while ((SECONDS < until)) && kill -0 "$reporter" 2>/dev/null; do
         sleep 0.2
     done
-    # nobody fetches what nobody was told of
-    [[ -e .told ]] || return
     waits=$patience
     [[ -n $stopped_before ]] && ((waits > stopped_patience)) && waits=$stopped_patience
     until=$((SECONDS + waits))
     until [[ -e $apart/fetched ]] || { ((SECONDS >= until)) && ! is_fetched_now; }; do
         [[ -z $stopped_before && -e .stopping ]] && return
+        # nobody fetches what nobody will be told of; a Slurm that is away is told later
+        [[ ! -e .ended ]] && { [[ -e .told ]] || kill -0 "$reporter" 2>/dev/null; } || return
         sleep 0.3
     done
 }
+
+mark() {
+    with_room make_mark "$1"
+}
+
+make_mark() {
+    : >"$1"
+} 2>/dev/null
 
 # Its step may have been killed on the way, or its connection cut.
 is_fetched_now() {

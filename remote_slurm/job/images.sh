@@ -178,14 +178,16 @@ has_storage() {
 close_storage() {
     ((${#podman[@]})) && [[ -z $podman_prefix ]] || return
     has_storage && "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1
-    may_run_again || give_back
+    give_back
     remove_storage "$PWD/scratch/.podman" "${podman[@]}"
 }
 
-# What users of an image own in volumes (subuid), the account could neither read nor remove.
+# What users of an image own in volumes (subuid), the account could neither read nor remove. The images themselves go anyway.
 give_back() {
-    [[ -n $(find volumes/*/ "${leftovers[@]}" ! -uid "$EUID" -print -quit) ]] || return
-    "${podman[@]}" unshare chown -R 0:0 -- volumes/*/ "${leftovers[@]}"
+    local where=("${leftovers[@]}")
+    may_run_again || where+=(volumes/*/)
+    [[ -n $(find "${where[@]}" -samefile scratch/.podman -prune -o ! -uid "$EUID" -print -quit) ]] || return
+    "${podman[@]}" unshare find "${where[@]}" -samefile scratch/.podman -prune -o ! -uid 0 -exec chown -h 0:0 {} +
 } 2>/dev/null
 
 # --- enroot ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@
 # What fails sets `failed`, and no container starts any more.
 
 shm=/dev/shm
-stopped='the job was told to stop'  # domain/status.py waits for Slurm's reason where it reads this
+stopped='the job was told to stop'  # domain/ends.py waits for Slurm's reason where it reads this
 leftovers=()  # folders outside of the pod's that end with the job
 watchers=()   # process ids, one for each emptyDir with a limit
 guarded=()    # what was looked at before containers mounted it, one call each
@@ -21,7 +21,8 @@ guarding=yes
 # Whatever happens, secrets do not outlive the job, nor does what lies on the node.
 clean_up() {
     local folders=(scratch .runner "${leftovers[@]}")
-    may_run_again || folders+=(secret)
+    # first, since Slurm may give the rest little time
+    may_run_again || { folders+=(secret); rm -rf secret 2>/dev/null; }
     close_storage
     ((${#watchers[@]})) && kill "${watchers[@]}" 2>/dev/null
     rm -rf -- "${folders[@]}" 2>/dev/null && return
@@ -32,7 +33,7 @@ clean_up() {
 
 # Slurm stops a job before it requeues it, and then nobody brings the secrets again: they go with the pod at the latest.
 may_run_again() {
-    [[ $failed == "$stopped" ]] && grep -qx '#SBATCH --requeue' job.sh
+    [[ $failed == "$stopped" && ! -e $control/claims/$pod.deleted ]] && grep -qx '#SBATCH --requeue' job.sh
 }
 
 # The pod's own choice; else the node's disk where the site gives each job a folder there (TMPDIR, ours alone); else the

@@ -25,7 +25,7 @@ earlier_record+=' restarts=([0-9]+)( reason=([A-Za-z]+))?( last=([0-9,]+))? (.*)
 # Restarts are counted on, and how the last run ended is told as after a restart within the job. Until then,
 # domain/records.py says the same.
 recall_earlier_run() {
-    local line='' ran='' said
+    local line='' ran='' said LC_ALL=C  # a message may hold any bytes
     forget_run
     IFS= read -r line 2>/dev/null <".earlier/$1"
     [[ $line =~ $earlier_record ]] || return 0

@@ -252,6 +252,8 @@ def test_a_login_reaches_enroot_by_a_file_for_its_registry_and_for_who_gives_tok
         ("busybox", "docker://library/busybox"),
         ("a:a", "docker://library/a:a"),
         ("docker.io/busybox:1", "docker://busybox:1"),
+        ("nvcr.io#nvidia/cuda:12", "docker://nvcr.io#nvidia/cuda:12"),
+        ("ghcr.io#img:1", "docker://ghcr.io#img:1"),
         ("index.docker.io/me/app@sha256:aa", "docker://me/app@sha256:aa"),
         ("r.org:5000/a/b@sha256:aa", "docker://r.org:5000#a/b@sha256:aa"),
         ("nvcr.io/nvidia/cuda:12", "docker://nvcr.io#nvidia/cuda:12"),

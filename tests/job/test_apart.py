@@ -254,6 +254,29 @@ def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:
     assert job.end().code == 0
 
 
+def test_a_slurm_that_is_away_when_a_job_ends_hears_of_it_later_and_can_fetch_then(apart: Apart) -> None:
+    job = apart.start(f"last_word_patience=0\ncontainer main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}")
+    until(lambda: apart.standing.records)
+    (apart.folder / "broken").touch()
+    (apart.node.pod / "go").touch()
+    until((apart.node.pod / ".over").exists)
+    (apart.folder / "broken").unlink()
+    until(lambda: apart.standing.over)
+    apart.fetched()
+    assert job.end().code == 5
+    assert [record.exit_code for record in apart.standing.records] == [5]
+
+
+@pytest.mark.parametrize("first", ["", "x"])
+def test_a_message_is_not_cut_within_what_stands_for_a_line_break(apart: Apart, first: str) -> None:
+    """The cut is somewhere in 1000 of two characters each, with or without one character before them."""
+    lines = quote(first + "\n" * 1000 + "end")
+    apart.start(f"failed={lines}\ncontainer main true", patience=0).end()
+    (record,) = apart.standing.records
+    assert record.message.startswith("not started:")
+    assert not record.message.endswith("\\")
+
+
 def test_a_job_that_slurm_has_ended_waits_for_nobody(apart: Apart) -> None:
     """It takes no comment any more, and no step that would fetch its logs."""
     job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}", patience=600)

@@ -57,13 +57,14 @@ remove_pod() {
 }
 
 # A container may have taken its own folders' write permission away, and its job could not give it back if it was killed.
+# Who hangs in the kernel keeps what it has open: nothing of this round's.
 remove() {
-    limited rm -rf -- "$1" 2>/dev/null && return
+    limited rm -rf -- "$1" >/dev/null 2>&1 && return
     case $? in
         124 | 137) printf 'removing %s takes long, or its file system hangs\n' "$1" && return 1 ;;
     esac
-    limited chmod -R u+rwX -- "$1" 2>/dev/null
-    limited rm -rf -- "$1" 2>/dev/null || remove_as_podman "$1" || limited rm -rf -- "$1"
+    limited chmod -R u+rwX -- "$1" >/dev/null 2>&1
+    limited rm -rf -- "$1" >/dev/null 2>&1 || remove_as_podman "$1" || limited rm -rf -- "$1"
 }
 
 # What takes longer goes on in the next round: other deletes wait for this one.
@@ -76,12 +77,12 @@ remove_as_podman() {
     [ -n "$podman" ] || return
     (
         store=$PWD/.remote-slurm/incoming/podman.$$
-        eval "set -- \"\$1\" $podman"
+        eval "set -- \"\$1\" timeout -k 5 10 $podman"
         what=$1
         shift
         mkdir -p "$store/run" || exit
         open_storage "$store" "$store/run" "$@"
-        limited "$@" unshare rm -rf -- "$what"
+        "$@" unshare rm -rf -- "$what"
         code=$?
         remove_storage "$store" "$@"
         exit "$code"
@@ -91,11 +92,12 @@ remove_as_podman() {
 # Whether the pod has a job, which is told to stop.
 stop_jobs() {  # POD FORCE GRACE
     jobs=$(jobs_of "$1")
-    [ -n "$jobs" ] || return
+    [ -n "$jobs" ] || return 1
     printf '%s\n' "$jobs" | while read -r id state; do
         stop_job "$1" "$2" "$3" "$id" "$state"
     done
     reply "stopping $1"
+    return 0  # whatever became of the answer
 }
 
 clear_away() {  # POD

@@ -10,7 +10,12 @@ on_node() {
 }
 
 # shellcheck disable=SC2016 # the node's shell puts them in
-pack='cd "$at" && echo "$$" >../fetching && tar -cf - $(ls -d logs records job-*.out 2>/dev/null); code=$?; rm -f ../fetching; exit $code'
+pack='cd "$at" || exit
+    { echo "$$" >../fetching; } 2>/dev/null  # there may be no room for it
+    timeout -k 5 600 tar -cf - $(ls -d logs records job-*.out 2>/dev/null)
+    code=$?
+    rm -f ../fetching
+    exit $code'
 
 bring() {
     rm -rf "$incoming"
