@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from remote_slurm.domain.records import STOPPED, Record
+from remote_slurm.domain.records import KILLED, SIGKILL, STOPPED, Record
 from remote_slurm.domain.slurm import Job, JobState
 from remote_slurm.domain.view import PodView
-
-# What the shell reports for SIGKILL, and Kubernetes for a container that was killed
-SIGKILL = 9
-KILLED = 128 + SIGKILL
 
 _END = {
     JobState.BOOT_FAIL: "the node failed to boot",

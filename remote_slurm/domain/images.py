@@ -217,7 +217,7 @@ def _fits(registry: str, host: str, path: str) -> bool:
 
 def tag(image: Image) -> str:
     """`:1`, `@sha256:...`, both, or nothing."""
-    return image.name[_TAG.search(image.name).start() :]  # type: ignore[union-attr]
+    return image.name.removeprefix(_TAG.sub("", image.name))
 
 
 def repository(image: Image) -> tuple[str, str]:

@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from enum import Enum
 
+# What the shell reports for SIGKILL, and Kubernetes for a container that was killed
+SIGKILL = 9
+KILLED = 128 + SIGKILL
+
 # What runner.sh records of a container that runs, and is not ready
 NOT_READY = "NotReady"
 
@@ -64,7 +68,7 @@ def run_before_requeue(record: Record | None) -> LastRun | None:
     if record is None:
         return None
     if record.phase is ContainerPhase.RUNNING or record.reason == NOT_READY:
-        return LastRun(record.started, 0, 137, 9, "how it ended was not recorded")
+        return LastRun(record.started, 0, KILLED, SIGKILL, "how it ended was not recorded")
     if record.phase is ContainerPhase.WAITING or record.message.startswith(f"{NOT_STARTED}:"):
         return record.last and replace(record.last, message=_requeued(record.last.message))
     return LastRun(record.started, record.finished, record.exit_code, record.signal, _requeued(record.message))

@@ -9,12 +9,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from remote_slurm.domain.ends import KILLED, end_message, lost_code, lost_message, reason_follows
+from remote_slurm.domain.ends import end_message, lost_code, lost_message, reason_follows
 from remote_slurm.domain.local_containers import local_init_state, local_names, local_state
 from remote_slurm.domain.messages import cut_message, message_bytes
 from remote_slurm.domain.pod import Container, Pod
 from remote_slurm.domain.reasons import pending_sentence, reason_word
-from remote_slurm.domain.records import NOT_READY, NOT_STARTED, ContainerPhase, LastRun, Record, run_before_requeue
+from remote_slurm.domain.records import (
+    KILLED,
+    NOT_READY,
+    NOT_STARTED,
+    ContainerPhase,
+    LastRun,
+    Record,
+    run_before_requeue,
+)
 from remote_slurm.domain.slurm import Job, Phase
 from remote_slurm.domain.view import PodView
 

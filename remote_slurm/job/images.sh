@@ -112,14 +112,18 @@ make_of_image() {
 podman=()
 podman_prefix=''  # of the names of this pod's containers, where others' lie beside them
 
-# Containers are no children of this shell: where Slurm tracks processes by their parents, they would outlive a job that
-# is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end together.
 podman_of_site() {
     podman=("$@")
     podman_prefix=$pod.
     # shellcheck disable=SC2016 # the inner shell's own variables
-    (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done; "$@"' "$$" \
-        "${podman[@]}" rm --force --time 0 --filter "name=^${podman_prefix//./\\.}" </dev/null >/dev/null 2>&1 &)
+    after_the_job '"$@"' "${podman[@]}" rm --force --time 0 --filter "name=^${podman_prefix//./\\.}"
+}
+
+# after_the_job SCRIPT WORD...: containers are no children of this shell, so that where Slurm tracks processes by their
+# parents, they would outlive a job that is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end
+# together.
+after_the_job() {
+    (setsid /bin/sh -c "while kill -0 \"\$0\" 2>/dev/null; do sleep 2; done; $1" "$$" "${@:2}" </dev/null >/dev/null 2>&1 &)
 }
 
 podman_storage() {
@@ -137,12 +141,10 @@ podman_storage() {
 
 watch_podman() {
     # shellcheck disable=SC2016 # the inner shell's own variables
-    (setsid /bin/sh -c 'while kill -0 "$0" 2>/dev/null; do sleep 2; done
-        [ -s "$CONTAINERS_STORAGE_CONF" ] || exit
+    after_the_job '[ -s "$CONTAINERS_STORAGE_CONF" ] || exit
         "$@"
         kill -KILL "$(cat "$XDG_RUNTIME_DIR/libpod/tmp/pause.pid")"
-        rm -rf "$XDG_RUNTIME_DIR"' "$$" \
-        "${podman[@]}" rm --all --force --time 0 </dev/null >/dev/null 2>&1 &)
+        rm -rf "$XDG_RUNTIME_DIR"' "${podman[@]}" rm --all --force --time 0
 }
 
 podman_image() {

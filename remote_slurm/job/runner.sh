@@ -266,7 +266,6 @@ terminate() {
     # shellcheck disable=SC2154 # of node.sh
     failed=$stopped
     with_room note_stop && read -r failed <.runner/why
-    take_grace
     if with_room note_jobs; then
         while read -r running; do
             pass_stop "$running"
@@ -289,16 +288,6 @@ note_jobs() {
 
 pass_stop() {
     [[ -z $1 ]] || is_sidecar "$1" || kill -TERM "$1" 2>/dev/null
-}
-
-# A delete may bring a grace period of its own: see cancel.sh.
-take_grace() {
-    local given=''
-    read -r given 2>/dev/null <"$control/claims/$pod.stop/grace"
-    case $given in
-        '' | *[!0-9]*) ;;
-        *) grace=$given ;;
-    esac
 }
 
 finish() {

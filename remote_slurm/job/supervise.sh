@@ -126,3 +126,13 @@ stop_container() {
     [[ -n $asked ]] && left=$((asked + grace - time))
     end_container "$left"
 }
+
+# A delete may bring a grace period of its own: see cancel.sh.
+take_grace() {
+    local given=''
+    read -r given 2>/dev/null <"$control/claims/$pod.stop/grace"
+    case $given in
+        '' | *[!0-9]*) ;;
+        *) grace=$given ;;
+    esac
+}
