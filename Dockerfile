@@ -3,7 +3,9 @@
 #   docker run --read-only --network host -v ./interlink:/etc/interlink:ro -v state:/var/lib/remote-slurm \
 #       localhost/remote-slurm
 # It listens on 127.0.0.1 unless the configuration says otherwise: beside interLink, in the same pod or network.
-FROM docker.io/library/python:3.13-slim AS build
+# A release names its base by digest, PYTHON_IMAGE=...@sha256:...: `scripts/image --release` accepts nothing else.
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim
+FROM $PYTHON_IMAGE AS build
 WORKDIR /src
 COPY scripts/requirements.txt scripts/requirements-build.txt scripts/
 # kubernetes/aio is a third of all that is installed, and nothing here uses it (tests/shipping/test_image.py).
@@ -22,7 +24,7 @@ ARG COMMIT=unknown
 RUN REMOTE_SLURM_COMMIT=$COMMIT /opt/build/bin/python -m hatchling build -t wheel -d dist \
  && /opt/build/bin/pip --python /opt/remote-slurm/bin/python install --quiet --no-deps dist/*.whl
 
-FROM docker.io/library/python:3.13-slim
+FROM $PYTHON_IMAGE
 ARG VERSION=unknown
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="remote-slurm" \

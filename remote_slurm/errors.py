@@ -4,18 +4,20 @@
 
     RemoteSlurmError               one clear sentence: what, where, what would be right
     ├── ConfigError                correct the configuration; carries every problem at once
-    ├── Rejected                   correct the request or the pod: asking again the same way fails the same way
+    ├── InvalidRequest             correct the request or the pod: asking again the same way fails the same way
+    │   └── Forbidden              this client may not ask this
     ├── SubmissionRefused          Slurm said no for good: the pod fails with Slurm's words
-    ├── RefusedForNow              Slurm said no for now (a limit is reached): wait, and try again
     └── SiteError                  the site could not be asked
         ├── NotSent                nothing reached the site: sending again is safe
         │   ├── Unreachable        no connection: name, route, port, or the server is down
-        │   │   └── RenewalFailed  SSH.BeforeConnect failed, so that none was tried
+        │   │   ├── RenewalFailed  SSH.BeforeConnect failed, so that none was tried
+        │   │   └── NoCommonAlgorithm  a server and the configuration have no cipher, MAC, ... in common
         │   ├── HostKeyRefused     the host key is unknown or changed: a person has to look
         │   └── AuthenticationRefused   the site wants another key or method: a person has to look
         ├── OutcomeUnknown         sent, and the answer was lost or did not come in time: look before sending again
         ├── RemoteFailed           a remote command answered, and what it answered is a failure
-        └── Superseded             a newer sidecar has the site's pods now: ask that one
+        │   └── SlurmFailed        squeue, sacct or sinfo failed
+        └── Superseded             only the owner of DataRootFolder may do this, and a newer sidecar is the owner
 
 Messages never hold values of environment variables, Secrets or keys.
 """
@@ -23,10 +25,29 @@ Messages never hold values of environment variables, Secrets or keys.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """What an error is about, where its class does not tell enough: code decides by this, and never by the sentence."""
+
+    ACCOUNTING_DISABLED = "AccountingDisabled"  # Slurm has no accounting, and will have none until it is restarted
+    NO_SPACE = "NoSpace"  # a file system or quota at the site is full
+    KEY_FILE = "KeyFile"  # a file that the configuration names for the login cannot be used
+    KEY_REFUSED = "KeyRefused"  # the site accepted none of the keys
 
 
 class RemoteSlurmError(Exception):
-    """Base of all: `str(error)` is one sentence that may be shown to the pod's owner."""
+    """Base of all: `str(error)` is one sentence that may be shown to the pod's owner.
+
+    It is `message`, what is wrong, and then `remedy`, what to do about it, where that is known.
+    """
+
+    def __init__(self, message: str, *, code: Code | None = None, remedy: str = "") -> None:
+        self.message = message
+        self.code = code
+        self.remedy = remedy
+        super().__init__(f"{message}: {remedy}" if remedy else message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +73,31 @@ class ConfigError(RemoteSlurmError):
         super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
 
 
-class Rejected(RemoteSlurmError):
-    """The request cannot be carried out as it is; correct it."""
+class InvalidRequest(RemoteSlurmError):
+    """The request cannot be carried out as it is; correct it.
+
+    `rule` is the configuration key of the rule that refused it, for the audit log; empty if there is none.
+    """
+
+    def __init__(self, message: str, *, rule: str = "") -> None:
+        self.rule = rule
+        super().__init__(message)
+
+
+class InvalidBody(InvalidRequest):
+    """The JSON of a request has the wrong form; `problem` is the message without the name of the request."""
+
+    def __init__(self, request: str, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"the body of {request} cannot be read: {problem}")
+
+
+class Forbidden(InvalidRequest):
+    """The client is known, and may not do this."""
 
 
 class SubmissionRefused(RemoteSlurmError):
     """Slurm refused the job for good; the message holds Slurm's own words."""
-
-
-class RefusedForNow(RemoteSlurmError):
-    """Slurm refused the job because of a limit that passes; try again later."""
 
 
 class SiteError(RemoteSlurmError):
@@ -80,16 +116,25 @@ class RenewalFailed(Unreachable):
     """SSH.BeforeConnect did not do its work, so that no connection was tried."""
 
 
+class NoCommonAlgorithm(Unreachable):
+    """A server accepts none of the algorithms that the configuration offers; the message names both lists."""
+
+
 class HostKeyRefused(NotSent):
     """The host key is not the one in UserKnownHostsFile; nothing was sent, and a person has to look."""
 
 
 class AuthenticationRefused(NotSent):
-    """The server did not accept the key, or asks for another method; `methods` is what it still asks for."""
+    """The server did not accept the key, or asks for another method.
 
-    def __init__(self, message: str, methods: tuple[str, ...] = ()) -> None:
+    `methods` is what it still asks for.
+    """
+
+    def __init__(
+        self, message: str, methods: tuple[str, ...] = (), *, code: Code | None = None, remedy: str = ""
+    ) -> None:
         self.methods = methods
-        super().__init__(message)
+        super().__init__(message, code=code, remedy=remedy)
 
 
 class OutcomeUnknown(SiteError):
@@ -100,5 +145,13 @@ class RemoteFailed(SiteError):
     """A remote command ran and failed; the message holds its own words."""
 
 
+class SlurmFailed(RemoteFailed):
+    """A Slurm command failed. `command` is its name, such as squeue."""
+
+    def __init__(self, message: str, *, command: str = "", code: Code | None = None) -> None:
+        self.command = command
+        super().__init__(message, code=code)
+
+
 class Superseded(SiteError):
-    """A newer sidecar has taken DataRootFolder over; nothing was written."""
+    """A newer sidecar owns DataRootFolder and goes on with it; nothing was written."""

@@ -5,13 +5,17 @@ down at the end of the run. Where it cannot start, those tests fail.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sidecar import Sidecar
-from sites import Site, Sites
+
+from tests.shared_sidecars import SharedSidecars
+from tests.sidecar import Sidecar
+from tests.sites import Site, Sites
 
 FIXTURES = {
     "site": ("trixie",),
@@ -28,10 +32,12 @@ FIXTURES = {
 _FRAGILE = {"strict", "fragile", "accounted"}
 
 _sites = pytest.StashKey[Sites]()
+_sidecars = pytest.StashKey[SharedSidecars]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_sites] = Sites(_run(config))
+    config.stash[_sidecars] = SharedSidecars(_run(config))
 
 
 def _run(config: pytest.Config) -> str:
@@ -45,13 +51,35 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["sites"] = _run(node.config)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is quick comes first; the order is kept otherwise. Tests that break a site come one after another."""
-    items.sort(key=lambda item: bool(_suites(item)))
+# before pytest-xdist reads the groups, and around pytest's own order
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Order the tests so that processes that wait for a site run beside processes that compute.
+
+    First a part of the tests that need no site, while the sites start; then the groups, the largest first, since each
+    runs in one process; then all others, both kinds mixed. Tests that stop a site's daemons are one group per site.
+    """
     for item in items:
         for kind in _FRAGILE & set(_suites(item)):
             item.add_marker(pytest.mark.xdist_group(kind))
+    yield
+    sizes = Counter(_group(item) for item in items)
+    grouped = sorted((item for item in items if _group(item)), key=lambda item: (-sizes[_group(item)], _group(item)))
+    at_sites = [item for item in items if not _group(item) and _suites(item)]
+    computing = [item for item in items if not _group(item) and not _suites(item)]
+    first = len(computing) * 2 // 5
+    items[:] = [*computing[:first], *grouped, *_mixed(computing[first:], at_sites)]
+
+
+def _mixed(*lists: list[pytest.Item]) -> list[pytest.Item]:
+    """Each list in its own order, spread evenly over the whole."""
+    placed = [(index / len(each), item) for each in lists for index, item in enumerate(each)]
+    return [item for _, item in sorted(placed, key=itemgetter(0))]
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else ""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -59,6 +87,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     for suite in sorted({suite for item in session.items for suite in _suites(item)}):
         session.config.stash[_sites].start(suite)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the shared sidecars; one that did not end well, or logged a traceback, fails the run."""
+    if hasattr(session.config, "workerinput"):
+        return
+    problems = session.config.stash[_sidecars].stop()
+    if problems:
+        print("", *problems, sep="\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -117,6 +156,11 @@ def apart22_site(request: pytest.FixtureRequest) -> Site:
 def each_site(request: pytest.FixtureRequest) -> Site:
     """The test runs at both."""
     return request.config.stash[_sites].get(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared_sidecars(request: pytest.FixtureRequest) -> SharedSidecars:
+    return request.config.stash[_sidecars]
 
 
 StartSidecar = Callable[..., Sidecar]

@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 Direction = Literal["up", "down"]
 _READ = 64 * 1024
+_HELD = 2
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
 
@@ -28,6 +29,7 @@ class FaultProxy:
         self.round_trips = 0
         self._target = (target_host, target_port)
         self._half_delay = 0.0
+        self._rate = 0.0  # bytes a second; 0 is no limit
         self._budget: dict[Direction, int | None] = {"up": None, "down": None}
         self._then: Literal["cut", "freeze"] = "cut"
         self._last: Direction = "down"
@@ -72,9 +74,13 @@ class FaultProxy:
         """Add that many seconds to a round trip, half in each direction."""
         self._half_delay = round_trip / 2
 
+    def slow_down(self, rate: float) -> None:
+        """Deliver no more than `rate` bytes a second to the client; 0 is no limit."""
+        self._rate = rate
+
     def cut(self) -> None:
         """Reset every connection now, and forget `cut_after` and `freeze_after`."""
-        self._budget.update(up=None, down=None)
+        self._budget["up"] = self._budget["down"] = None
         self._do(self._cut)
 
     def cut_after(self, size: int, direction: Direction) -> None:
@@ -164,12 +170,16 @@ class FaultProxy:
                 data = await source.reader.read(_READ)
             except OSError:
                 data = b""
+            while self._rate and held.qsize() > _HELD:  # noqa: ASYNC110 - a slow line holds its sender up
+                await asyncio.sleep(0.01)
             held.put_nowait((time.monotonic() + self._half_delay, data))
 
     async def _deliver(self, direction: Direction, data: bytes, sink: "_End", pipe: "_Connection") -> None:
         if direction == "up" and self._last == "down":
             self.round_trips += 1
         self._last = direction
+        if self._rate and direction == "down":
+            await asyncio.sleep(len(data) / self._rate)
         budget = self._budget[direction]
         if budget is not None and budget <= len(data):
             self._budget[direction] = None

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pods import Json, key, pod, sh
-from serving import Serving
+from tests.pods import Json, key, pod, sh
+from tests.serving import Serving
 
 
 def counting(script: str = "sleep 2", **keys: Any) -> tuple[Json, str]:

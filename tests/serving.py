@@ -3,15 +3,16 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pods import Json, key
-from sidecar import PATIENCE, Client, Sidecar
-from sites import Site
-from vk import VirtualKubelet, Watched
+
+from tests.pods import Json, key
+from tests.sidecar import PATIENCE, Client, Sidecar
+from tests.sites import Site
+from tests.vk import VirtualKubelet, Watched
 
 ENDLESS = {"PENDING", "RUNNING", "COMPLETING"}
 
@@ -23,9 +24,7 @@ class Serving:
     site: Site
     config: Path
     sidecar: Sidecar
-    overdue: Watched | None = None
-    past_deadline: Watched | None = None
-    near_limit: Watched | None = None
+    early: dict[str, Watched] = field(default_factory=dict)  # pods that take a minute, created with the sidecar
 
     @property
     def client(self) -> Client:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pods import Json, pod, sh
-from serving import Serving, wait_until
+from tests.pods import Json, pod, sh
+from tests.serving import Serving, wait_until
 
 
 def with_folder(*containers: Json, init: tuple[Json, ...] = (), **spec: Any) -> Json:

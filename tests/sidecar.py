@@ -130,7 +130,11 @@ class Sidecar:
                 stderr=log,
                 env=ENVIRONMENT | (environment or {}),
             )
-        self.url = self._wait_until_listening()
+        try:
+            self.url = self._wait_until_listening()
+        except BaseException:
+            self.kill()
+            raise
         self.client = Client(self.url, token=token)
 
     @property
@@ -153,11 +157,13 @@ class Sidecar:
             told = [line for line in self.log.splitlines() if " listening on " in line]
             if told:
                 return told[0].partition(" listening on ")[2].split()[0]
-            if self.process.poll() is not None:
-                raise AssertionError(f"the sidecar ended with {self.process.returncode}: {self.log}")
+            self._check_that_it_runs()
             time.sleep(0.02)
-        self.kill()
         raise AssertionError(f"the sidecar does not listen: {self.log}")
+
+    def _check_that_it_runs(self) -> None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the sidecar ended with {self.process.returncode}: {self.log}")
 
 
 class _UnixConnection(http.client.HTTPConnection):

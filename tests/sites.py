@@ -1,6 +1,7 @@
 """Disposable Slurm sites for tests: `scripts/site` brings each up once per run, and takes it down at the end.
 
-While working on a test, TEST_SITE_TRIXIE=NAME, TEST_SITE_BOOKWORM=NAME and so on let the run use sites that stay up.
+While working on a test, TEST_SITE_TRIXIE=NAME, TEST_SITE_BOOKWORM=NAME and so on let the run use sites that stay up,
+with whatever options they have: TEST_SITE_TRIXIE may name a site of `scripts/site up --suite sid`.
 """
 
 import base64
@@ -37,6 +38,13 @@ _KINDS = {
     "apart22": ("--suite", "bookworm", "--no-shared-fs", *_REMEMBERS),
 }
 
+# RUN MARK SCRIPT SITE: take the site down if the process RUN was killed, and could not do it
+_GUARD = """
+while kill -0 "$1"; do sleep 2; done
+[ ! -e "$2" ] || { "$3" down --name "$4"; rm "$2"; rmdir "${2%/*}"; }
+"""
+
+_NULL = subprocess.DEVNULL
 _numbers = itertools.count(1)
 
 
@@ -75,6 +83,9 @@ class Site:
             "StateFolder": str(folder / f"state-{number}"),
             "VerboseLogging": True,
             "EnableProbes": True,
+            # tests of pre-exec and the like need what operators have to allow
+            # an option that no sbatch has shows its words
+            "Policy": {"AllowedAnnotations": ["*"], "AllowedFlags": ["bogus"]},
         }
         keys["SSH"] |= overrides.pop("SSH", {})
         path = folder / f"SlurmConfig-{number}.yaml"
@@ -152,8 +163,12 @@ class Sites:
     def _up(self, kind: str) -> Site:
         """`scripts/site up` agrees where another process was first, and waits for it."""
         self._folder.mkdir(exist_ok=True)
-        (self._folder / kind).touch()
-        command = [SCRIPT, "up", "--name", self._name(kind), *_KINDS[kind], "--output", "json"]
+        (mark := self._folder / kind).touch()
+        if not _kept(kind):
+            guard = ["setsid", "--fork", "bash", "-c", _GUARD, "guard", self._run, mark, SCRIPT, self._name(kind)]
+            subprocess.run(guard, stdin=_NULL, stdout=_NULL, stderr=_NULL, check=True)
+        how = ["status"] if _kept(kind) else ["up", *_KINDS[kind]]
+        command = [SCRIPT, *how, "--name", self._name(kind), "--output", "json"]
         up = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         assert up.returncode == 0, f"the site could not be started: {up.stderr}"
         facts = json.loads(up.stdout)

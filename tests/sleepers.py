@@ -2,7 +2,7 @@
 
 import random
 
-from serving import Serving
+from tests.serving import Serving
 
 
 def any_seconds() -> int:

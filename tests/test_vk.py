@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from pods import Json, pod, sh
-from vk import VkCrash, faults, next_phase, setbacks
+
+from tests.pods import Json, pod, sh
+from tests.vk import VkCrash, faults, next_phase, setbacks
 
 WAITING = {"waiting": {"reason": "Pending"}}
 RUNNING = {"running": {"startedAt": "2026-07-14T10:00:00Z"}}

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from pods import Json
-from sidecar import PATIENCE, Answer, Client
+
+from tests.pods import Json
+from tests.sidecar import PATIENCE, Answer, Client
 
 FINAL = ("Succeeded", "Failed")
 _STATES = ("waiting", "running", "terminated")

@@ -30,6 +30,6 @@ def replaced(document: Any, place: Path, value: Any) -> Any:
     if not place:
         return value
     name, *rest = place
-    copy = dict(document) if isinstance(document, dict) else list(document)
+    copy: Any = dict(document) if isinstance(document, dict) else list(document)
     copy[name] = replaced(document[name], tuple(rest), value)
     return copy

@@ -4,58 +4,88 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from remote_slurm.api.authentication import Tokens, authentication
-from remote_slurm.api.handlers import ACCOUNTS, TURNS, routes
+from remote_slurm.api.access import AccessList
+from remote_slurm.api.auditing import auditing
+from remote_slurm.api.authentication import Gate, Tokens, authentication
+from remote_slurm.api.bodies import Bodies
+from remote_slurm.api.connections import Connections, Runner, counted
+from remote_slurm.api.handlers import ACCOUNTS, BODIES, RENDERING, routes
 from remote_slurm.api.health import health_routes
-from remote_slurm.api.middleware import sentences, session
+from remote_slurm.api.kept_sockets import NO_LOG, CannotListen, Closable, FinishedAnswers, KeptSockets
+from remote_slurm.api.middleware import HttpLog, plain, sentences, session
+from remote_slurm.api.openapi import openapi_routes
 from remote_slurm.api.tls import Certificates
 from remote_slurm.api.ui import RECENT, ui_routes
 from remote_slurm.api.watching import Watching
-from remote_slurm.config import TLS, Config, Watch
-from remote_slurm.config.places import is_loopback
-from remote_slurm.errors import RemoteSlurmError
+from remote_slurm.config import Config, Watch
+from remote_slurm.config.path_types import is_loopback
 from remote_slurm.service.accounts import Accounts
-from remote_slurm.service.turns import Turns
+from remote_slurm.service.audit import AuditLog
+from remote_slurm.service.rendering import Rendering
 
 # A create answers within this; requests in flight may finish
 SHUTDOWN_SECONDS = 60.0
 
 
-class CannotListen(RemoteSlurmError):
-    """The configured port or socket cannot be used."""
+GATE = web.AppKey("gate", Gate)
 
 
-def build_app(accounts: Accounts, config: Config, watching: Watching | None = None) -> web.Application:
-    """All of interLink's endpoints, answered by `accounts`, and those for people who watch. Raises BadTokenFile."""
-    private = config.socket is None and is_loopback(config.bind_address)
-    let_in = authentication(_tokens("TokenFile", config.token_file), private=private)
-    app = _app(accounts, watching or Watching(), let_in, client_max_size=config.max_request_size)
+def build_app(
+    accounts: Accounts, config: Config, watching: Watching | None = None, audit: AuditLog | None = None
+) -> web.Application:
+    """All of interLink's endpoints, answered by `accounts`, and those for people who watch.
+
+    Raises BadTokenFile or ConfigError, for Access, or CannotEncrypt if a file cannot be used.
+    """
+    gate = Gate(
+        _tokens("TokenFile", config.token_file),
+        access_of(config),
+        Certificates(config.tls) if config.tls.enabled and not config.socket else None,
+        private=config.socket is None and is_loopback(config.bind_address),
+    )
+    app = _app(accounts, watching or Watching(), gate, audit, client_max_size=config.max_request_size)
+    app[BODIES] = Bodies(config.max_request_size)
+    app[RENDERING] = Rendering()
     app.add_routes(routes)
     app.on_shutdown.append(_end_followers)
     return app
 
 
-def build_watch_app(accounts: Accounts, watch: Watch, watching: Watching) -> web.Application:
-    """What people and Prometheus ask, and nothing that changes anything. Raises BadTokenFile."""
-    tokens = _tokens("Watch.TokenFile", watch.token_file)
-    return _app(accounts, watching, authentication(tokens, private=is_loopback(watch.bind_address)))
+def build_watch_app(
+    accounts: Accounts, config: Config, watching: Watching, audit: AuditLog | None = None
+) -> web.Application:
+    """What people and Prometheus ask, and nothing that changes anything. Raises as build_app."""
+    watch = config.watch
+    gate = Gate(
+        _tokens("Watch.TokenFile", watch.token_file),
+        access_of(config),
+        Certificates(watch.tls, "Watch.") if watch.tls.enabled else None,
+        private=is_loopback(watch.bind_address),
+    )
+    return _app(accounts, watching, gate, audit)
 
 
-def _app(accounts: Accounts, watching: Watching, let_in: Middleware, **options: Any) -> web.Application:
-    app = web.Application(middlewares=[*watching.middlewares, session, sentences, let_in], **options)
+def access_of(config: Config) -> AccessList | None:
+    """Return the grants of the file that Access names. Raises ConfigError."""
+    return AccessList(config.access) if config.access else None
+
+
+def _app(accounts: Accounts, watching: Watching, gate: Gate, audit: AuditLog | None, **options: Any) -> web.Application:
+    before = [counted, *watching.middlewares, session, sentences, auditing(audit or AuditLog())]
+    app = web.Application(middlewares=[*before, authentication(gate), plain], **options)
+    app[GATE] = gate
     if watching.metrics:
         app.router.add_get("/metrics", watching.metrics.answer)
     app[ACCOUNTS] = accounts
-    app[TURNS] = Turns()
     app[RECENT] = watching.recent
-    app.add_routes([*health_routes, *ui_routes])
+    app.add_routes([*health_routes, *ui_routes, *openapi_routes])
     return app
 
 
@@ -64,67 +94,99 @@ def _tokens(key: str, path: Path | None) -> Tokens | None:
 
 
 async def _end_followers(app: web.Application) -> None:
-    app[ACCOUNTS].end_followers()
+    for pods in app[ACCOUNTS]:
+        pods.end_followers()
 
 
 @contextlib.asynccontextmanager
-async def serving(app: web.Application, config: Config) -> AsyncIterator[str]:
-    """Serve until the context ends; the value is the URL, with the port that was really taken.
-
-    Raises CannotListen, or CannotEncrypt where the files of TLS are not right.
-    """
-    async with _running(app) as runner:
+async def serving(app: web.Application, config: Config, kept: KeptSockets | None = None) -> AsyncIterator[str]:
+    """Serve until the context ends; the value is the URL, with the port that was really taken. Raises CannotListen."""
+    async with _Server(app, kept or KeptSockets()) as server:
         if config.socket:
-            yield await _on_socket(runner, config)
+            yield await server.on_socket(Path(str(config.socket)), int(config.socket_mode, 8))
         else:
-            yield await _on_port(runner, config.bind_address, config.sidecar_port, config.tls)
+            yield await server.on_port("sidecar", config.bind_address, config.sidecar_port)
 
 
 @contextlib.asynccontextmanager
-async def serving_watchers(app: web.Application, watch: Watch) -> AsyncIterator[str]:
+async def serving_watchers(app: web.Application, watch: Watch, kept: KeptSockets | None = None) -> AsyncIterator[str]:
     """The same at Watch.Port."""
-    async with _running(app) as runner:
-        yield await _on_port(runner, watch.bind_address, watch.port or 0, watch.tls, "Watch.")
+    async with _Server(app, kept or KeptSockets()) as server:
+        yield await server.on_port("watch", watch.bind_address, watch.port or 0, "Watch.")
 
 
-@contextlib.asynccontextmanager
-async def _running(app: web.Application) -> AsyncIterator[web.AppRunner]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
+class _Server:
+    """One application on one listening socket."""
+
+    def __init__(self, app: web.Application, kept: KeptSockets) -> None:
+        # aiohttp would inflate what it throws away, too: the body of a request that was refused
+        self._runner = Runner(
+            app,
+            auto_decompress=False,
+            access_log_class=FinishedAnswers,
+            access_log=NO_LOG,
+            logger=HttpLog(),
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        self._kept = kept
+        self._accepting: Closable | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._accepting is not None:
+            self._accepting.close()
+        await self._runner.cleanup()
+
+    async def on_port(self, name: str, address: str, port: int, block: str = "") -> str:
+        """`block` is where the keys stand, for the sentences."""
+        certificates = self._runner.app[GATE].certificates
+        context = certificates.context if certificates else None
+        try:
+            listener = self._kept.listener(name, (address, port), lambda: _bound_port(address, port))
+        except OSError as error:
+            raise CannotListen(
+                f"cannot listen on {address} port {port}: {error.strerror or error}; choose another "
+                f"{block or 'Sidecar'}Port or {block}BindAddress, or end what listens there"
+            ) from error
+        await self._accept(listener, context)
+        taken = listener.getsockname()[1]
+        scheme = "https" if context else "http"
+        return f"{scheme}://[{address}]:{taken}" if ":" in address else f"{scheme}://{address}:{taken}"
+
+    async def on_socket(self, path: Path, mode: int) -> str:
+        try:
+            listener = self._kept.listener("sidecar", str(path), lambda: _bound_socket(path, mode))
+        except OSError as error:
+            raise CannotListen(f"cannot listen on the socket {path}: {error.strerror or error}") from error
+        await self._accept(listener, None)
+        return f"unix://{path}"
+
+    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        assert self._runner.server is not None  # noqa: S101 - of setup
+        make = cast(Connections, self._runner.server)
+        self._accepting = await self._kept.accept(listener, make, context)
+
+
+def _bound_port(address: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
-        yield runner
-    finally:
-        await runner.cleanup()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((address, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
-async def _on_port(runner: web.AppRunner, address: str, port: int, tls: TLS, block: str = "") -> str:
-    """`block` is where the keys stand, for the sentences."""
-    context = Certificates(tls, block).context if tls.enabled else None
-    try:
-        await web.TCPSite(runner, address, port, ssl_context=context).start()
-    except OSError as error:
-        raise CannotListen(
-            f"cannot listen on {address} port {port}: {error.strerror or error}; choose another "
-            f"{block or 'Sidecar'}Port or {block}BindAddress, or end what listens there"
-        ) from error
-    taken = runner.addresses[0][1]
-    scheme = "https" if context else "http"
-    return f"{scheme}://[{address}]:{taken}" if ":" in address else f"{scheme}://{address}:{taken}"
-
-
-async def _on_socket(runner: web.AppRunner, config: Config) -> str:
-    path = Path(str(config.socket))
+def _bound_socket(path: Path, mode: int) -> socket.socket:
+    """With its mode before anybody can connect, since who does can run shell at the site."""
     if _is_alive(path):
         raise CannotListen(f"another process listens on {path} already; end it, or choose another Socket")
-    try:
-        await web.SockSite(runner, _bound(path, int(config.socket_mode, 8))).start()
-    except OSError as error:
-        raise CannotListen(f"cannot listen on the socket {path}: {error.strerror or error}") from error
-    return f"unix://{path}"
-
-
-def _bound(path: Path, mode: int) -> socket.socket:
-    """With its mode before anybody can connect, since who does can run shell at the site."""
     bound = socket.socket(socket.AF_UNIX)
     try:
         if path.is_socket():

@@ -1,4 +1,4 @@
-"""Who may ask: a token of TokenFile, where one is configured; and never a web page of somebody else.
+"""Who sent a request: by a token, a client certificate or both; and never a web page of another site.
 
 The token comes as `Authorization: Bearer`. A browser cannot be told to send that, so the page and what it asks for also
 take `Basic`, with any name and the token as the password; nothing that changes anything does.
@@ -10,7 +10,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,17 +21,20 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.events import event, warn
+from remote_slurm.api.access import OPEN, AccessList, Client, current_client, require, verb_of
+from remote_slurm.api.tls import Certificates, ClientCertificate
+from remote_slurm.config.access import Grant
+from remote_slurm.config.writers import writers
+from remote_slurm.errors import Forbidden, RemoteSlurmError
+from remote_slurm.log import info, warning
+from remote_slurm.service.audit import note
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Probes of a kubelet have no token, and these say yes or no and nothing else
-OPEN = frozenset({"/healthz", "/readyz"})
 # What a browser can be made to read; interLink's own questions have bodies, which no page can send with a GET
-_FOR_PEOPLE = ("/ui", "/pods", "/metrics")
+_FOR_PEOPLE = ("/ui", "/pods", "/metrics", "/system-info")
 _SHORTEST = 16
-_WRITABLE_BY_OTHERS = 0o002
+_OF_ACCESS = "a TokenFile of Access"
 
 
 class BadTokenFile(RemoteSlurmError):
@@ -46,10 +52,15 @@ class Tokens:
         self._digests = self._read()
 
     def accept(self, token: str) -> bool:
-        """Takes as long for a token that is nearly right as for any other. A file that is gone lets nobody in."""
+        """Takes as long for a token that is nearly right as for any other. A file that is gone rejects all tokens."""
+        return self.number(token) > 0
+
+    def number(self, token: str) -> int:
+        """Return which token of the file it is, counted from 1; 0 if it is none."""
         self._read_again()
         given = _digest(token)
-        return any(hmac.compare_digest(given, each) for each in self._digests)  # all of them, every time
+        # all of them, every time
+        return sum(at * hmac.compare_digest(given, each) for at, each in enumerate(self._digests, start=1))
 
     def _read_again(self) -> None:
         stamp = _stamp(self._path)
@@ -60,21 +71,21 @@ class Tokens:
             self._digests = self._read()
         except BadTokenFile as error:
             self._digests = ()
-            warn(f"nobody is let in: {error}")
+            warning(f"all tokens are rejected until the file is corrected: {error}")
         else:
-            event(f"{self.key} was read again", tokens=len(self._digests))
+            info(f"{self.key} was read again", tokens=len(self._digests))
 
     def _read(self) -> tuple[bytes, ...]:
         try:
-            mode = self._path.stat().st_mode
+            found = writers(self._path)
             lines = self._path.read_text(encoding="ascii").split("\n")
         except OSError as error:
             raise BadTokenFile(f"{self.key} {self._path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise BadTokenFile(f"{self.key} {self._path} must be ASCII text, one token a line") from error
         tokens = [line.strip() for line in lines if line.strip()]
-        if mode & _WRITABLE_BY_OTHERS:
-            raise BadTokenFile(f"everybody may write to {self.key} {self._path}: take that away with chmod o-w")
+        if found:
+            raise BadTokenFile(f"{self.key} {self._path} is not used: {found}")
         if not tokens or any(len(token) < _SHORTEST or len(token.split()) > 1 for token in tokens):
             raise BadTokenFile(
                 f"{self.key} {self._path} must hold a token a line, each a word of {_SHORTEST} signs or more, as "
@@ -83,31 +94,136 @@ class Tokens:
         return tuple(_digest(token) for token in tokens)
 
 
-def authentication(tokens: Tokens | None, *, private: bool = False) -> Middleware:
-    """Let in who shows a token; all, where none is configured.
+class Unauthorized(web.HTTPUnauthorized):
+    """401, with the rule for the audit log."""
+
+    def __init__(self, rule: str, reason: str, scheme: str) -> None:
+        self.rule = rule
+        super().__init__(reason=reason, headers={"WWW-Authenticate": scheme})
+
+
+@dataclass(slots=True)
+class Gate:
+    """What the clients of one port have to show; a port without any of it lets everybody do everything.
 
     A `private` sidecar is for this machine alone: a name that somebody else's name server leads here is not its own.
     """
+
+    tokens: Tokens | None = None
+    access: AccessList | None = None
+    certificates: Certificates | None = None
+    private: bool = False
+    _of_grants: dict[Path, Tokens] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises BadTokenFile."""
+        for grant in self.access.grants().values() if self.access else ():
+            if grant.token_file:
+                self._of_grants[grant.token_file] = Tokens(grant.token_file, _OF_ACCESS)
+
+    def client(self, request: web.Request) -> Client:
+        """Raises Unauthorized or Forbidden."""
+        shown = self._certificate(request)
+        token = _shown(request)
+        number = self.tokens.number(token) if self.tokens else 0
+        who = Client(subject=shown.name if shown else "", peer=peer_of(request))
+        if self.tokens and number:
+            return replace(who, name=f"{self.tokens.key}:{number}", everything=True)
+        if self.access is None:
+            if self.tokens:
+                raise self._unauthorized(request, f"show a token of {self.tokens.key}", self.tokens.key)
+            return replace(who, everything=True)
+        found = {name: each for name, each in self.access.grants().items() if self._has(each, token, shown)}
+        if not found:
+            raise self._unauthorized(request, "show what an entry of Access names: a token", "Access")
+        return replace(who, name=",".join(found), grants=tuple(found.values()))
+
+    def _has(self, grant: Grant, token: str, shown: ClientCertificate | None) -> bool:
+        """Whether the client shows all that the grant names."""
+        if grant.token_file and not self._accepts(grant.token_file, token):
+            return False
+        return not grant.subjects or (shown is not None and any(shown.matches(each) for each in grant.subjects))
+
+    def _accepts(self, path: Path, token: str) -> bool:
+        if path not in self._of_grants:
+            try:
+                self._of_grants[path] = Tokens(path, _OF_ACCESS)
+            except BadTokenFile as error:
+                warning(f"Access lets nobody in by it: {error}")
+                return False
+        return self._of_grants[path].accept(token)
+
+    def _certificate(self, request: web.Request) -> ClientCertificate | None:
+        if self.certificates is None or self.certificates.settings.client_ca_file is None:
+            return None
+        connection = request.transport.get_extra_info("ssl_object") if request.transport else None
+        shown = self.certificates.client(connection) if connection else None
+        block, allowed = self.certificates.block, self.certificates.settings.allowed_subjects
+        if shown is None:
+            raise _closing(Unauthorized(f"{block}TLS.ClientCAFile", "the certificate is not valid any more", "Bearer"))
+        if allowed and not any(shown.matches(each) for each in allowed):
+            rule = f"{block}TLS.AllowedSubjects"
+            raise Forbidden(f"the certificate of {shown.name or 'no subject'} is not among {rule}", rule=rule)
+        return shown
+
+    def _unauthorized(self, request: web.Request, what: str, rule: str) -> Unauthorized:
+        scheme = 'Basic realm="remote-slurm: any name, and the token as password"' if _is_page(request) else "Bearer"
+        return Unauthorized(rule, f"{what}, as `Authorization: Bearer <token>`", scheme)
+
+
+def _closing(error: Unauthorized) -> Unauthorized:
+    error.headers["Connection"] = "close"
+    return error
+
+
+def authentication(gate: Gate) -> Middleware:
+    """Let in who shows what the gate wants, for the endpoints whose verb it may use."""
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.headers.get("Origin"):  # browsers say it where a page wants to change something, or is elsewhere
             raise web.HTTPForbidden(reason="a web page may not ask this")
-        if private and request.path.startswith(_FOR_PEOPLE) and not _is_of_this_machine(request.host):
+        if gate.private and request.path.startswith(_FOR_PEOPLE) and not _is_of_this_machine(request.host):
             raise web.HTTPForbidden(reason="ask by the address or as localhost, not by another name")
-        if tokens is None or request.path in OPEN or tokens.accept(_shown(request)):
+        if endpoint_of(request) in OPEN:
             return await handler(request)
-        scheme = 'Basic realm="remote-slurm: any name, and the token as password"' if _is_page(request) else "Bearer"
-        raise web.HTTPUnauthorized(
-            reason=f"show a token of {tokens.key}, as `Authorization: Bearer <token>`",
-            headers={"WWW-Authenticate": scheme},
-        )
+        client = gate.client(request)
+        note(client=client.fields)
+        before = current_client.set(client)
+        try:
+            if verb := verb_of(endpoint_of(request)):
+                require(verb, [None])
+            return await handler(request)
+        finally:
+            current_client.reset(before)
 
     return authenticated
 
 
+def endpoint_of(request: web.Request) -> str:
+    """Return the path of the endpoint that answers, however it was written; the path itself if there is none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else request.path
+
+
+def peer_of(request: web.Request) -> str:
+    """The client's address, or the user and the process behind a unix socket."""
+    transport = request.transport
+    name = transport.get_extra_info("peername") if transport else None
+    if isinstance(name, tuple):
+        return f"{name[0]}:{name[1]}"
+    own = transport.get_extra_info("socket") if transport else None
+    if own is None or own.family != socket.AF_UNIX:
+        return ""
+    pid, uid, gid = struct.unpack("3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return f"unix uid={uid} gid={gid} pid={pid}"
+
+
 def _is_of_this_machine(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # no URL has such a host
+        return False
     try:
         ip_address(name)
     except ValueError:
@@ -143,4 +259,4 @@ def _stamp(path: Path) -> tuple[int, int, int]:
         found = path.stat()
     except OSError:
         return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_ctime_ns, found.st_size, found.st_ino  # a chmod counts, too

@@ -6,112 +6,172 @@ The shapes are those of interLink's Go client, 0.2 to 0.7.
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from aiohttp import web
 
+from remote_slurm.api.access import current_client, require
+from remote_slurm.api.auditing import log_begins, note_pod
+from remote_slurm.api.bodies import STATUS_VALUES, Bodies, parsed
 from remote_slurm.api.logs import parse_log_request
-from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
-from remote_slurm.errors import OutcomeUnknown, Rejected, SiteError
-from remote_slurm.events import event
+from remote_slurm.api.middleware import SESSION_HEADER
+from remote_slurm.config.access import Verb
+from remote_slurm.domain.pod.folder_name import namespace_of
+from remote_slurm.domain.pod.model import CreateRequest, parse_pod, parse_pods
+from remote_slurm.errors import InvalidRequest, OutcomeUnknown, RemoteSlurmError, SiteError
+from remote_slurm.log import info, warning
 from remote_slurm.service.accounts import Accounts
-from remote_slurm.service.turns import Turns
+from remote_slurm.service.audit import note, pod_fields
+from remote_slurm.service.orphans import Asker
+from remote_slurm.service.rendering import Rendering
 
 ACCOUNTS = web.AppKey("accounts", Accounts)
-TURNS = web.AppKey("turns", Turns)
+BODIES = web.AppKey("bodies", Bodies)
+RENDERING = web.AppKey("rendering", Rendering)
 
 # interLink waits for response headers for 120 s
 FIRST_LOG_BYTES_SECONDS = 60.0
+# For how long a client may take nothing of a log, and of how much at once it must take something
+READER_SECONDS = 60.0
+_PART_BYTES = 256 * 1024
 
 routes = web.RouteTableDef()
 
 
 @routes.post("/create")
 async def create(request: web.Request) -> web.Response:
-    await request.read()
-    async with request.app[TURNS].turn():
-        asked = CreateRequest.parse(await _body(request))
-    created = await request.app[ACCOUNTS].create(asked)
+    async with request.app[BODIES].json(request) as (body, size):
+        async with request.app[RENDERING].turn(size):
+            asked = await parsed(request, size, CreateRequest.parse, body, size)
+        note_pod(asked.pod)
+        require(Verb.CREATE, [asked.pod.metadata.namespace])
+        del body
+        accounts = request.app[ACCOUNTS]
+        created = await accounts.note(accounts.of(asked.pod)).create(asked)
+    note(jobId=created.job_id)
     return web.json_response({"PodUID": created.pod_uid, "PodJID": created.job_id})
 
 
 @routes.get("/status")
 async def status(request: web.Request) -> web.Response:
     """An empty list is the ping."""
-    pods = parse_pods(await _body(request))
+    async with request.app[BODIES].json(request, STATUS_VALUES) as (body, size):
+        pods = await parsed(request, size, parse_pods, body)
+    require(Verb.STATUS, [pod.metadata.namespace for pod in pods])
     if not pods:
         return web.json_response(request.app[ACCOUNTS].ping())
-    return web.json_response(request.app[ACCOUNTS].status(pods))
+    client = current_client.get()
+    asker = Asker(client.name, lambda namespace: client.may(Verb.STATUS, namespace))
+    return web.json_response(request.app[ACCOUNTS].status(pods, asker))
 
 
 @routes.post("/delete")
 @routes.delete("/delete")
 async def delete(request: web.Request) -> web.Response:
-    pod = parse_pod(await _body(request), "delete")
+    async with request.app[BODIES].json(request) as (body, size):
+        pod = await parsed(request, size, parse_pod, body, "delete")
+    note_pod(pod)
+    require(Verb.DELETE, [pod.metadata.namespace])
     request.app[ACCOUNTS].delete(pod)
     return web.Response(text=f"pod {pod.full_name} will be deleted")
 
 
 @routes.get("/getLogs")
 async def get_logs(request: web.Request) -> web.StreamResponse:
-    what = parse_log_request(await _body(request))
-    chunks = request.app[ACCOUNTS].log(what)
+    async with request.app[BODIES].json(request) as (body, size):
+        what = await parsed(request, size, parse_log_request, body)
+    note(pod=pod_fields(what.pod), container=what.container)
+    require(Verb.LOGS, [namespace_of(what.pod)])
+    accounts = request.app[ACCOUNTS]
+    chunks = accounts.note(accounts.holding(what.pod)).log(what)
     async with aclosing(chunks):
-        first = await _first(chunks)
+        try:
+            first = await _first(chunks)
+        except (InvalidRequest, SiteError) as error:
+            if SESSION_HEADER not in request.headers:
+                raise
+            return _in_the_log(request, what.pod, error)
+        log_begins()
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
         try:
-            await _copy(first, chunks, response)
+            if not await _copy(first, chunks, response):
+                await _say_of_empty(request, response, what.pod)
+            await response.write_eof()
+        except SiteError as error:
+            await _break_off(request, response, error)
+        except TimeoutError:
+            warning(
+                f"dropped the reader of a log: it has taken nothing for {READER_SECONDS:.0f} s",
+                pod=what.pod,
+                container=what.container,
+            )
+            if request.transport is not None:
+                request.transport.abort()
         except ConnectionResetError:
-            event("the reader of a log went away", pod=what.pod, container=what.container)
+            info("the reader of a log went away", pod=what.pod, container=what.container)
         return response
 
 
-async def _copy(first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> None:
-    """The status has left already, so a site that fails on the way can only be told in the text."""
-    try:
-        await response.write(first)
-        async for chunk in chunks:
-            await response.write(chunk)
-    except SiteError as error:
+def _in_the_log(request: web.Request, pod: str, error: RemoteSlurmError) -> web.Response:
+    """For interLink, whose users see no answer but a log: any other status is replaced by a sentence of interLink's."""
+    sentence = " ".join(str(error).split())
+    since = request.app[ACCOUNTS].holding(pod).unreachable_since if isinstance(error, SiteError) else None
+    if since is not None:
+        sentence += f" (the site is unreachable since {since:%Y-%m-%dT%H:%M:%SZ})"
+    info(f"there is no log to show: {sentence}", pod=pod)
+    return web.Response(text=f"remote-slurm: {sentence}\n")
+
+
+async def _say_of_empty(request: web.Request, response: web.StreamResponse, pod: str) -> None:
+    """Write one line for interLink if the pod of an empty log is being deleted."""
+    if SESSION_HEADER in request.headers and request.app[ACCOUNTS].is_being_deleted(pod):
+        await _write(response, b"remote-slurm: the log is empty: its pod is being deleted\n")
+
+
+async def _copy(first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> int:
+    """Return the number of bytes."""
+    await _write(response, first)
+    size = len(first)
+    async for chunk in chunks:
+        await _write(response, chunk)
+        size += len(chunk)
+    return size
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    """Raises TimeoutError if the client takes no part of it for a while: a reader at the site waits for each client."""
+    for start in range(0, len(data), _PART_BYTES):
+        async with asyncio.timeout(READER_SECONDS):
+            await response.write(data[start : start + _PART_BYTES] if len(data) > _PART_BYTES else data)
+
+
+async def _break_off(request: web.Request, response: web.StreamResponse, error: SiteError) -> None:
+    """Write the reason as a last line, and close without the end of the body: a log that is cut must not look whole."""
+    warning(f"a log breaks off before its end: {error}")
+    with contextlib.suppress(ConnectionResetError):
         await response.write(f"\n(remote-slurm: the log breaks off here: {error})\n".encode())
-    await response.write_eof()
+    response.force_close()
+    if request.transport is not None:
+        request.transport.close()
 
 
 @routes.get("/system-info")
 async def system_info(request: web.Request) -> web.Response:
-    return web.json_response(await request.app[ACCOUNTS].system_info())
+    told = await request.app[ACCOUNTS].system_info()
+    client = current_client.get()
+    orphans = [each for each in told["orphans"] if client.may(Verb.INFO, namespace_of(each["pod"]))]
+    return web.json_response({**told, "orphans": orphans})
 
 
 @routes.get("/pods")
 async def pods(request: web.Request) -> web.Response:
     """All pods at the site. Not interLink's: our own command line asks."""
-    return web.json_response(await request.app[ACCOUNTS].overview())
-
-
-async def _body(request: web.Request) -> Any:
-    """The JSON of a request, GET's too. Raises Rejected where it is none."""
-    raw = await request.read()
-    try:
-        text = raw.decode()
-        body = json.loads(text)
-        if b"\\u" in raw:  # half a surrogate pair is JSON, and no text; there is no other way to write one
-            json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise Rejected(f"the body of {request.method} {request.path} is not JSON: {_shortly(error)}") from error
-    return body
-
-
-def _shortly(error: Exception) -> str:
-    """Without the text that is wrong: it may hold a Secret."""
-    if isinstance(error, json.JSONDecodeError) and not error.doc:
-        return "it is empty"
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return "nested too deeply" if isinstance(error, RecursionError) else "it is not UTF-8"
+    told = await request.app[ACCOUNTS].list_pods()
+    client = current_client.get()
+    return web.json_response({**told, "pods": [each for each in told["pods"] if client.sees(each["pod"])]})
 
 
 async def _first(chunks: AsyncIterator[bytes]) -> bytes:

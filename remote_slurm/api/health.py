@@ -20,14 +20,18 @@ async def healthz(request: web.Request) -> web.Response:
     seconds = request.app[ACCOUNTS].overdue
     if seconds:
         raise web.HTTPServiceUnavailable(reason=f"the next look at the site is overdue by {seconds:.0f} s: restart it")
+    if superseded := request.app[ACCOUNTS].superseded:
+        # not an error: a restart would take the folder from the newer sidecar, which would then be the older one
+        return web.Response(text=f"superseded: {superseded}\n")
     return web.Response(text="ok\n")
 
 
 @health_routes.get("/readyz")
 async def readyz(request: web.Request) -> web.Response:
-    """503 until the site was reached for the first time, and its pods are known; and once a newer sidecar has them."""
+    """503 until the site was reached for the first time, and its pods are known.
+
+    A superseded sidecar is ready: in a rolling update it serves until the newer one is ready as well.
+    """
     if not request.app[ACCOUNTS].recovered:
         raise web.HTTPServiceUnavailable(reason="the site's pods are not known yet")
-    if request.app[ACCOUNTS].superseded:
-        raise web.HTTPServiceUnavailable(reason="a newer sidecar has the site's pods now")
     return web.Response(text="ok\n")

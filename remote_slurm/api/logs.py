@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from remote_slurm.domain.logs import LogSlice
-from remote_slurm.domain.pod import Name, first_problem
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.folder_name import join_key
+from remote_slurm.domain.pod.model import Component, Namespace, first_problem
+from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.errors import InvalidRequest
 
 # what Go sends for a time that was not given
 _ZERO_TIME = "0001-01-01T00:00:00Z"
+# Of lines, bytes and seconds: more than a log has, and no more than any shell and its `tail` can count
+_MOST = 2**53
 
 
 class _Go(BaseModel):
@@ -35,24 +39,29 @@ class _Options(_Go):
 
 
 class _LogRequest(_Go):
-    Namespace: Name = "default"
-    PodUID: Name
-    ContainerName: Name
+    Namespace: Namespace = "default"
+    PodUID: Component
+    ContainerName: Component
     Opts: _Options = _Options()
+
+    @model_validator(mode="after")
+    def _names_no_other_pod(self) -> Self:
+        join_key(self.Namespace, self.PodUID)
+        return self
 
 
 def parse_log_request(body: object) -> LogSlice:
-    """Raises Rejected with a sentence that names the field."""
+    """Raises InvalidRequest with a sentence that names the field."""
     try:
         asked = _LogRequest.model_validate(body)
     except ValidationError as error:
-        raise Rejected(f"the body of getLogs cannot be read: {first_problem(error)}") from None
+        raise InvalidRequest(f"the body of getLogs cannot be read: {first_problem(error)}") from None
     options = asked.Opts
     return LogSlice(
-        pod=f"{asked.Namespace}-{asked.PodUID}",
+        pod=join_key(asked.Namespace, asked.PodUID),
         container=asked.ContainerName,
-        lines=options.Tail if options.Tail > 0 else None,
-        limit_bytes=options.Bytes if options.Bytes > 0 else None,
+        lines=min(options.Tail, _MOST) if options.Tail > 0 else None,
+        limit_bytes=min(options.Bytes, _MOST) if options.Bytes > 0 else None,
         since=_since(options),
         timestamps=options.Timestamps,
         previous=options.Previous,
@@ -63,7 +72,7 @@ def parse_log_request(body: object) -> LogSlice:
 def _since(options: _Options) -> float | None:
     """SinceSeconds before now, or SinceTime."""
     if options.SinceSeconds > 0:
-        return time.time() - options.SinceSeconds
+        return max(0.0, time.time() - min(options.SinceSeconds, _MOST))
     if options.SinceTime in ("", _ZERO_TIME):
         return None
     try:
@@ -71,5 +80,5 @@ def _since(options: _Options) -> float | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise Rejected("SinceTime of getLogs must be a time with a zone, such as 2026-07-14T09:46:00Z")
-    return moment.timestamp()
+        raise InvalidRequest("SinceTime of getLogs must be a time with a zone, such as 2026-07-14T09:46:00Z")
+    return max(0.0, moment.timestamp())

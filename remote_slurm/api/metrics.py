@@ -6,6 +6,7 @@ The table of docs/watching.md says what each figure means; a test holds the two 
 from __future__ import annotations
 
 import time
+from collections import Counter as tally  # noqa: N813 - prometheus_client has a Counter of its own
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,10 +21,11 @@ from prometheus_client.registry import Collector
 from remote_slurm import __version__
 from remote_slurm.api.tls import CannotEncrypt, certificate
 from remote_slurm.config import TLS
-from remote_slurm.remote.observer import Observer
-from remote_slurm.remote.session import Line
 from remote_slurm.service.accounts import Accounts
+from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.pods import Pods
+from remote_slurm.ssh.observer import Observer
+from remote_slurm.ssh.sessions import Line
 
 _PREFIX = "remote_slurm"
 # From a round trip within a building to a submission that a busy slurmctld holds up
@@ -50,9 +52,9 @@ class Metrics(Observer):
         self._retries = self._counter("retries_total", "What was asked again, since nothing of it had run.", "what")
         self._slurm_errors = self._counter("slurm_errors_total", "Commands of Slurm that said no.", "command")
 
-    def read(self, accounts: Accounts, tls: TLS) -> None:
+    def read(self, accounts: Accounts, tls: TLS, audit: AuditLog | None = None) -> None:
         """Tell how these stand, too."""
-        self.registry.register(_Standing(accounts, tls))
+        self.registry.register(_Standing(accounts, tls, audit or AuditLog()))
 
     # --- as it happens ---
 
@@ -104,8 +106,9 @@ class Metrics(Observer):
 class _Standing(Collector):
     """How the pods and the way to the site stand at this moment, for each account at the site."""
 
-    def __init__(self, accounts: Accounts, tls: TLS) -> None:
+    def __init__(self, accounts: Accounts, tls: TLS, audit: AuditLog) -> None:
         self._accounts = accounts
+        self._audit = audit
         self._tls = tls
 
     def collect(self) -> Iterable[Metric]:
@@ -114,6 +117,7 @@ class _Standing(Collector):
         yield info
         yield from _of_pods(self._accounts)
         yield from _of_lines(self._accounts)
+        yield from _of_audit(self._audit)
         if self._tls.enabled:
             with suppress(CannotEncrypt):  # the log has said so
                 expires = certificate(self._tls).not_valid_after_utc.timestamp()
@@ -121,26 +125,38 @@ class _Standing(Collector):
                 yield GaugeMetricFamily(name, "When TLS.CertFile expires.", expires)
 
 
+def _of_audit(audit: AuditLog) -> Iterable[Metric]:
+    name = f"{_PREFIX}_audit"
+    yield CounterMetricFamily(f"{name}_lines", "Lines of the audit log that were written.", audit.written)
+    yield CounterMetricFamily(f"{name}_lost", "Lines of the audit log that were lost.", audit.lost)
+    yield GaugeMetricFamily(f"{name}_failing", "1 while the audit log cannot be written.", float(audit.failing))
+
+
 def _of_pods(accounts: Accounts) -> Iterable[Metric]:
     states = GaugeMetricFamily(
         f"{_PREFIX}_pods", "Pods that are known, by the state of their jobs.", labels=["account", "state"]
     )
     for account, pods in accounts.labelled:
-        for state, count in pods.states().items():
+        for state, count in tally(tracked.summary().state for tracked in pods.pod_store).items():
             states.add_metric([account, state], count)
     yield states
     tell = _Table(accounts)
     yield tell.gauge("last_poll_age_seconds", "Since the last look at the site that succeeded.", lambda p: p.poller.age)
     yield tell.gauge("site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset)
+    yield tell.gauge("superseded", "1 while a newer sidecar owns DataRootFolder.", lambda p: float(bool(p.superseded)))
     yield tell.gauge("open_deletes", "Deletes that are accepted and not carried out yet.", lambda p: len(p.deletes))
     yield tell.gauge(
-        "orphans", "Jobs whose pods Kubernetes does not ask for any more.", lambda p: len(p.unasked.found())
+        "orphans", "Jobs whose pods Kubernetes does not ask for any more.", lambda p: len(p.orphans.found())
     )
-    yield tell.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.adopted)
+    yield tell.gauge(
+        "orphans_due", "Jobs that will be cancelled when OrphanGracePeriod is over.", lambda p: p.orphans.due()
+    )
+    yield tell.counter("orphans_cancelled", "Jobs that were cancelled as orphans.", lambda p: p.orphans.cancelled)
+    yield tell.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.recovery.adopted)
 
 
 def _of_lines(accounts: Accounts) -> Iterable[Metric]:
-    lines = {id(pods): pods.line for pods in accounts}
+    lines = {id(pods): pods.site.line for pods in accounts}
     tell = _Table(accounts)
 
     def of(read: Callable[[Line], float | None]) -> Callable[[Pods], float | None]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
-from remote_slurm.errors import Rejected, RemoteSlurmError, SiteError, SubmissionRefused
-from remote_slurm.events import event, session_id
+from remote_slurm.errors import Forbidden, InvalidRequest, RemoteSlurmError, SiteError, SubmissionRefused
+from remote_slurm.log import debug, info, session_id
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Characters of an answer that refuses something, and of a path in it
+_LONGEST = 1500
+_SHOWN = 200
 
 SESSION_HEADER = "InterLink-Http-Session"
 
@@ -31,9 +37,12 @@ async def sentences(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return _refuse(request, error.status, _http_sentence(request, error), error.headers.get("WWW-Authenticate"))
+        answer = _refuse(request, error.status, _http_sentence(request, error), error.headers.get("WWW-Authenticate"))
+        if error.headers.get("Connection") == "close":
+            answer.force_close()
+        return answer
     except RemoteSlurmError as error:
-        return _refuse(request, _status_of(error), str(error))
+        return _refuse(request, status_of(error), str(error))
     except web.RequestPayloadError:
         return _refuse(request, 400, _unreadable(request))
     except Exception as error:
@@ -41,16 +50,28 @@ async def sentences(request: web.Request, handler: Handler) -> web.StreamRespons
         return _refuse(request, 500, f"the sidecar failed with an unexpected {type(error).__name__}: see its log")
 
 
-def _status_of(error: RemoteSlurmError) -> int:
+@web.middleware
+async def plain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """interLink never compresses, and what a few bytes inflate to would be anybody's guess."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise web.HTTPUnsupportedMediaType(reason="send the body without a Content-Encoding")
+    return await handler(request)
+
+
+def status_of(error: Exception) -> int:
     """By what the caller should do: correct the request, accept Slurm's no, or come back later."""
-    codes = ((Rejected, 400), (SubmissionRefused, 422), (SiteError, 503))
+    if isinstance(error, web.HTTPException):
+        return error.status
+    if isinstance(error, web.RequestPayloadError):
+        return 400
+    codes = ((Forbidden, 403), (InvalidRequest, 400), (SubmissionRefused, 422), (SiteError, 503))
     return next((code for kind, code in codes if isinstance(error, kind)), 500)
 
 
 def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return f"the request is larger than MaxRequestSize allows: {error.text}"
-    asked = f"{request.method} {request.path}"
+    asked = f"{request.method} {request.path[:_SHOWN]}"
     if isinstance(error, web.HTTPMethodNotAllowed):
         return f"{asked} is not answered: ask with {' or '.join(sorted(error.allowed_methods - {'HEAD'}))}"
     if isinstance(error, web.HTTPNotFound):
@@ -65,15 +86,41 @@ def _paths(app: web.Application) -> list[str]:
 
 
 def _unreadable(request: web.Request) -> str:
-    """What came is not what its headers say: chunks that are none, or another encoding."""
-    encoding = request.headers.get("Content-Encoding", "")
-    hint = f"it is no {encoding[:20]}, though Content-Encoding says so" if encoding else "it broke off, or is no HTTP"
-    return f"the body of {request.method} {request.path} cannot be read: {hint}"
+    """What came is not what its headers say: chunks that are none."""
+    return f"the body of {request.method} {request.path} cannot be read: it broke off, or is no HTTP"
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp's server logs: of a request that is no HTTP a line without a traceback, like any other refusal."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **options: Any) -> None:
+        if isinstance(exc_info, HttpProcessingError):
+            info(_malformed(exc_info, *args), level=logging.WARNING)
+        else:
+            super().exception(msg, *args, exc_info=exc_info, **options)
+
+    def debug(self, msg: object, *args: object, **options: Any) -> None:
+        """aiohttp calls this for what is most likely not HTTP at all, such as TLS."""
+        error = options.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            debug(_malformed(error, *args))
+        else:
+            super().debug(msg, *args, **options)
+
+
+def _malformed(error: HttpProcessingError, remote: object = "") -> str:
+    first = error.message.strip().partition("\n")[0]
+    return f"refused a malformed HTTP request of {remote or 'a client'}: {first[:_SHOWN]}"
 
 
 def _refuse(request: web.Request, status: int, sentence: str, scheme: str | None = None) -> web.Response:
-    sentence = " ".join(sentence.split())  # what a remote command said may be on several lines
+    # what a remote command said may be on several lines, and a part of the request as long as that
+    sentence = " ".join(sentence[: 2 * _LONGEST].split())
+    sentence = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}..."
     level = logging.ERROR if status >= 500 else logging.WARNING  # noqa: PLR2004 - HTTP's own boundary
-    event(sentence, level=level, request=f"{request.method} {request.path}", status=status)
+    info(sentence, level=level, request=f"{request.method} {request.path[:_SHOWN]}", status=status)
     headers = {"WWW-Authenticate": scheme} if scheme else None
     return web.Response(status=status, text=sentence, headers=headers)

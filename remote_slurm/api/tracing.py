@@ -23,12 +23,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from remote_slurm import __version__, events
+from remote_slurm import __version__, log
 from remote_slurm.api.middleware import SESSION_HEADER
 from remote_slurm.config import Config
 from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.events import event
-from remote_slurm.remote.observer import Observer
+from remote_slurm.log import info
+from remote_slurm.ssh.observer import Observer
 
 # As the reference plugin calls them, so that a dashboard finds them again; other paths are not interLink's
 _SPANS = {
@@ -58,8 +58,8 @@ class Tracing(Observer):
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("remote_slurm", __version__)
         self._propagator = TraceContextTextMapPropagator()
-        events.listen_to("opentelemetry")
-        event("traces go out", endpoint=config.telemetry_endpoint, service=service)
+        log.listen_to("opentelemetry")
+        info("sending traces", endpoint=config.telemetry_endpoint, service=service)
 
     async def close(self) -> None:
         """Send what is left, for a moment."""

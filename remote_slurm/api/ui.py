@@ -13,10 +13,14 @@ from importlib.resources import files
 from aiohttp import web
 
 from remote_slurm import __version__
+from remote_slurm.api.access import current_client, require
 from remote_slurm.api.handlers import ACCOUNTS
-from remote_slurm.domain.logs import LogSlice
-from remote_slurm.errors import Rejected
-from remote_slurm.events import Recent
+from remote_slurm.config.access import Verb
+from remote_slurm.domain.pod.folder_name import namespace_of
+from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.errors import InvalidRequest
+from remote_slurm.log import Recent
+from remote_slurm.service.audit import note, pod_fields
 
 RECENT = web.AppKey("recent", Recent)
 
@@ -57,10 +61,13 @@ async def part(request: web.Request) -> web.Response:
 async def state(request: web.Request) -> web.Response:
     """The site, its partitions, the pods, and what failed lately. Answered from memory."""
     view = await request.app[ACCOUNTS].view()
+    client = current_client.get()
     troubles = [
         {"time": each.time, "level": each.level, "message": each.message, **each.fields}
         for each in request.app[RECENT].troubles
+        if client.everything or client.may(Verb.LIST, str(each.fields.get("pod", "")).partition("/")[0])
     ]
+    view = {**view, "pods": [each for each in view["pods"] if client.sees(each["pod"])]}
     return web.json_response(
         {"version": __version__, "time": time.time(), **view, "troubles": troubles}, headers=_HEADERS
     )
@@ -70,9 +77,12 @@ async def state(request: web.Request) -> web.Response:
 async def log(request: web.Request) -> web.Response:
     """The last lines of a container's log, as text."""
     pod, container = request.query.get("pod", ""), request.query.get("container", "")
-    if not request.app[ACCOUNTS].shows(pod, container):
-        raise Rejected("there is no such pod and container: the page names those that there are")
-    chunks = request.app[ACCOUNTS].log(LogSlice(pod, container, lines=TAIL_LINES))
+    note(pod=pod_fields(pod), container=container)
+    require(Verb.LOGS, [namespace_of(pod)])
+    accounts = request.app[ACCOUNTS]
+    if not accounts.shows(pod, container):
+        raise InvalidRequest("there is no such pod and container: the page names those that there are")
+    chunks = accounts.note(accounts.holding(pod)).log(LogSlice(pod, container, lines=TAIL_LINES))
     async with aclosing(chunks):
         body = await _end_of(chunks)
     return web.Response(body=body, headers=_HEADERS | {"Content-Type": "text/plain; charset=utf-8"})

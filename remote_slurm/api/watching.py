@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aiohttp.typedefs import Middleware
 
 from remote_slurm.api.metrics import Metrics
-from remote_slurm.events import Recent
-from remote_slurm.remote.observer import Observer, Observers
+from remote_slurm.log import Recent
+from remote_slurm.ssh.observer import Observer, Observers
 
 if TYPE_CHECKING:
     from remote_slurm.api.tracing import Tracing  # needs packages that may not be there

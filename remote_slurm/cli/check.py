@@ -16,14 +16,14 @@ from remote_slurm.cli.options import add_config_options, add_output_option, conf
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import Config
 from remote_slurm.errors import ConfigError, RemoteSlurmError
-from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain, Finding
+from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain
 from remote_slurm.service.check_job import JOB, NODE, JobOptions, look_from_a_node
+from remote_slurm.service.findings import Finding
 
 _HELP = """\
-Try each link of the chain to the site in order: configuration, the files of TLS and TokenFile where it names some,
-address, host key, login, shell, Slurm, container runtime, DataRootFolder, clock, round trip. For what breaks, say what
-to do. With --job, a small job looks from a compute node, and is removed again. The exit code is 0 if everything holds,
-else 1.
+Check the configuration and the connection to the site step by step: files of TLS and TokenFile, address, host key,
+login, shell, Slurm, container runtime, DataRootFolder, clock, round trip. Each failure is printed with a remedy. With
+--job, a small job also checks a compute node; it is removed afterwards. The exit code is 0 if all checks pass, else 1.
 """
 
 _EXAMPLES = """\
@@ -42,16 +42,16 @@ _MARKS = {True: ("✓", Colour.GOOD), False: ("✗", Colour.BAD), None: ("-", Co
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_config_options(parser)
-    parser.add_argument("--job", action="store_true", help="submit a small job too, to look from a compute node")
-    parser.add_argument("--flags", default="", metavar="FLAGS", help="options of sbatch for that job")
+    parser.add_argument("--job", action="store_true", help="also submit a small job that checks a compute node")
+    parser.add_argument("--flags", default="", metavar="FLAGS", help="sbatch options of that job")
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=300.0,
         metavar="SECONDS",
-        help="how long that job may take to start and end; default 300",
+        help="time limit for that job to start and end (default: 300)",
     )
-    add_output_option(parser, "json: a list of {check, ok, message, remedy}")
+    add_output_option(parser, "output format (default: text); json is a list of {check, ok, message, remedy}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -144,7 +144,7 @@ def _listening(config: Config | None) -> list[Finding]:
 
 def _has_files(config: Config) -> bool:
     watch = config.watch
-    return bool(config.tls.enabled or config.token_file or watch.tls.enabled or watch.token_file)
+    return bool(config.tls.enabled or config.token_file or config.access or watch.tls.enabled or watch.token_file)
 
 
 def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Finding]:

@@ -25,12 +25,12 @@ class Credentials:
 
 def add_credential_options(parser: argparse.ArgumentParser) -> None:
     """--token-file, --ca-file, --cert-file and --key-file."""
-    group = parser.add_argument_group("what goes with --url")
+    group = parser.add_argument_group("credentials for --url")
     for option, text in (
-        ("--token-file", "a token of the sidecar's TokenFile"),
-        ("--ca-file", "the authorities, in PEM, that may have signed the sidecar's certificate; default: the system's"),
-        ("--cert-file", "our own certificate, in PEM, for a sidecar with TLS.ClientCAFile"),
-        ("--key-file", "the key of --cert-file; default: in the same file"),
+        ("--token-file", "file whose first line is a token of the sidecar"),
+        ("--ca-file", "certificate authorities of the sidecar, in PEM (default: those of the system)"),
+        ("--cert-file", "client certificate, in PEM, for a sidecar with TLS.ClientCAFile"),
+        ("--key-file", "private key of the client certificate (default: in --cert-file)"),
     ):
         group.add_argument(option, type=Path, metavar="FILE", help=text)
 

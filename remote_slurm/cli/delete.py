@@ -7,13 +7,13 @@ import asyncio
 import re
 import sys
 
+from remote_slurm.cli.client import chosen
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
 from remote_slurm.cli.options import add_config_options, add_url_option
 from remote_slurm.cli.screen import Screen
-from remote_slurm.cli.sidecar import chosen
 
 _HELP = f"""\
-End the job of each pod, within its terminationGracePeriodSeconds, and remove its folder at the site, with its logs.
+Stop the job of each pod within its terminationGracePeriodSeconds, and remove its folder and logs at the site.
 
 {POD}
 """
@@ -28,15 +28,17 @@ examples:
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("pods", nargs="+", metavar="POD", help="a pod, or the file of one")
+    parser.add_argument("pods", nargs="+", metavar="POD", help="name or file of a pod")
     parser.add_argument(
         "--grace-period",
         type=_grace_period,
         metavar="SECONDS",
-        help="how long it has to end in, in place of its terminationGracePeriodSeconds",
+        help="grace period, in place of terminationGracePeriodSeconds",
     )
     add_config_options(parser)
-    add_url_option(parser, "default: the configured one where it runs, else one inside")
+    add_url_option(
+        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
+    )
 
 
 def _grace_period(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from remote_slurm.errors import Rejected
+from remote_slurm.errors import InvalidRequest
 
 Json = dict[str, Any]
 
@@ -27,16 +27,18 @@ class Documents:
 
 
 def read_documents(path: Path) -> Documents:
-    """`-` is standard input. Raises Rejected with a sentence about whatever the file should not be."""
+    """`-` is standard input. Raises InvalidRequest with a sentence about whatever the file should not be."""
     source = "standard input" if str(path) == "-" else str(path)
     found: dict[str, list[Json]] = {"Pod": [], "ConfigMap": [], "Secret": []}
     for document in _flat(_parse(_text(path, source), source), source):
         kind = str(document.get("kind") or "document without a kind")
         if kind not in found:
-            raise Rejected(f"{source} holds a {kind}: a Pod, and ConfigMaps and Secrets that it uses, are what can run")
+            raise InvalidRequest(
+                f"{source} holds a {kind}: a Pod, and ConfigMaps and Secrets that it uses, are what can run"
+            )
         found[kind].append(document)
     if len(found["Pod"]) != 1:
-        raise Rejected(f"{source} must hold exactly one Pod, and holds {len(found['Pod']) or 'none'}")
+        raise InvalidRequest(f"{source} must hold exactly one Pod, and holds {len(found['Pod']) or 'none'}")
     return Documents(
         source,
         _without_kind(found["Pod"][0]),
@@ -49,9 +51,9 @@ def _text(path: Path, source: str) -> str:
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except OSError as error:
-        raise Rejected(f"{source} cannot be read: {error.strerror}") from error
+        raise InvalidRequest(f"{source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Rejected(f"{source} is not UTF-8 text") from error
+        raise InvalidRequest(f"{source} is not UTF-8 text") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -69,9 +71,9 @@ def _parse(text: str, source: str) -> list[Any]:
         return list(yaml.load_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise Rejected(f"{source}{line}: this is not YAML: {error.problem}") from error
+        raise InvalidRequest(f"{source}{line}: this is not YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Rejected(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+        raise InvalidRequest(f"{source} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _flat(documents: list[Any], source: str) -> Iterator[Json]:
@@ -80,7 +82,7 @@ def _flat(documents: list[Any], source: str) -> Iterator[Json]:
         if document is None:  # nothing between two separators
             continue
         if not isinstance(document, dict):
-            raise Rejected(f"{source} must hold Kubernetes documents, such as one that begins with `kind: Pod`")
+            raise InvalidRequest(f"{source} must hold Kubernetes documents, such as one that begins with `kind: Pod`")
         if document.get("kind") == "List":
             yield from _flat(document.get("items") or [], source)
         else:
@@ -116,7 +118,7 @@ def _refuse_unless_text(document: Json, block: str, source: str) -> None:
     name = (document.get("metadata") or {}).get("name", "")
     what = f"{source}: {block} of {document['kind']} '{name}'"
     if not isinstance(values, dict):
-        raise Rejected(f"{what} must be a block of keys")
+        raise InvalidRequest(f"{what} must be a block of keys")
     for key, value in values.items():
         if not isinstance(value, str):
-            raise Rejected(f"{what} must hold texts: put the value of '{key}' in quotes")
+            raise InvalidRequest(f"{what} must hold texts: put the value of '{key}' in quotes")

@@ -2,6 +2,9 @@
 
 The rules are Kubernetes' own (API reference, EnvVar and EnvFromSource): `env` wins over `envFrom`, a later `envFrom`
 over an earlier one, and `$(NAME)` stands for a variable that was named before.
+
+Variables of Kubernetes services are left out. Without them, the sidecar expands references to earlier variables once
+more, so that a `$(NAME)` that is part of a value is sent as `$$(NAME)`.
 """
 
 from __future__ import annotations
@@ -9,13 +12,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from remote_slurm.cli.documents import Json
-from remote_slurm.errors import Rejected
+from remote_slurm.errors import InvalidRequest
 
 _REFERENCE = re.compile(r"\$(?:(\$)|\(([^()]+)\))")
+_REFERENCE_IN_VALUE = re.compile(r"\$\(([^)]*)\)")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
@@ -29,11 +34,11 @@ class Sources:
     secrets: tuple[Json, ...]
 
     def config_map(self, name: str | None, optional: object, what: str) -> Json | None:
-        """None where it is missing and may be. Raises Rejected; `what` needs it."""
+        """None where it is missing and may be. Raises InvalidRequest; `what` needs it."""
         return self._find(self.config_maps, f"ConfigMap '{name}'", name, optional, what)
 
     def secret(self, name: str | None, optional: object, what: str) -> Json | None:
-        """None where it is missing and may be. Raises Rejected; `what` needs it."""
+        """None where it is missing and may be. Raises InvalidRequest; `what` needs it."""
         return self._find(self.secrets, f"Secret '{name}'", name, optional, what)
 
     def _find(self, among: tuple[Json, ...], named: str, name: str | None, optional: object, what: str) -> Json | None:
@@ -44,11 +49,13 @@ class Sources:
                 return each
         if optional:
             return None
-        raise Rejected(f"{what} needs {named}, which {self.file} does not hold: add it to the file, after a line `---`")
+        raise InvalidRequest(
+            f"{what} needs {named}, which {self.file} does not hold: add it to the file, after a line `---`"
+        )
 
 
 def environment(container: Json, sources: Sources) -> list[Json]:
-    """Name and value of each variable. Raises Rejected where a value is not to be had."""
+    """Name and value of each variable. Raises InvalidRequest where a value is not to be had."""
     what = f"container '{container.get('name')}'"
     values: dict[str, Any] = {}
     for source in container.get("envFrom") or []:
@@ -56,11 +63,24 @@ def environment(container: Json, sources: Sources) -> list[Json]:
     for variable in container.get("env") or []:
         name = variable.get("name")
         values[name] = _value(variable, values, sources, f"environment variable '{name}' of {what}")
-    return [{"name": name, "value": value} for name, value in values.items() if value is not None]
+    return list(_escaped(values))
+
+
+def _escaped(values: dict[str, Any]) -> Iterator[Json]:
+    """Name and value of each variable, with `$$(NAME)` for a `$(NAME)` that the sidecar would expand."""
+    sent: set[str] = set()
+    for name, value in values.items():
+        if value is None:
+            continue
+        text = value
+        if isinstance(value, str):
+            text = _REFERENCE_IN_VALUE.sub(lambda found: f"${found[0]}" if found[1] in sent else found[0], value)
+        yield {"name": name, "value": text}
+        sent.add(name)
 
 
 def field_value(pod: Json, path: str, what: str) -> str:
-    """What a fieldRef stands for. Raises Rejected for what only a running pod has."""
+    """What a fieldRef stands for. Raises InvalidRequest for what only a running pod has."""
     metadata = pod["metadata"]
     found = _SUBSCRIPT.fullmatch(path)
     if found:
@@ -73,7 +93,7 @@ def field_value(pod: Json, path: str, what: str) -> str:
         "spec.serviceAccountName": (pod.get("spec") or {}).get("serviceAccountName", "default"),
     }
     if path not in fields:
-        raise Rejected(f"{what} needs the field '{path}', which a pod has only in Kubernetes")
+        raise InvalidRequest(f"{what} needs the field '{path}', which a pod has only in Kubernetes")
     return str(fields[path])
 
 
@@ -103,7 +123,7 @@ def _value(variable: Json, before: dict[str, Any], sources: Sources, what: str) 
         reference = source["secretKeyRef"]
         content = _decoded(sources.secret(reference.get("name"), reference.get("optional"), what))
     else:
-        raise Rejected(f"{what} takes its value from {next(iter(source))}, which is not supported here")
+        raise InvalidRequest(f"{what} takes its value from {next(iter(source))}, which is not supported here")
     return _key(content, reference, what)
 
 
@@ -113,7 +133,7 @@ def _key(content: dict[str, str], reference: Json, what: str) -> str | None:
         return content[key]
     if reference.get("optional"):
         return None
-    raise Rejected(f"{what} needs the key '{key}' of '{reference.get('name')}', which has no such key")
+    raise InvalidRequest(f"{what} needs the key '{key}' of '{reference.get('name')}', which has no such key")
 
 
 def _expanded(text: str, known: dict[str, Any]) -> str:
@@ -131,4 +151,6 @@ def _decoded(secret: Json | None) -> dict[str, str]:
         return {key: base64.b64decode(value, validate=True).decode() for key, value in data.items()}
     except (binascii.Error, UnicodeDecodeError) as error:
         name = (secret or {})["metadata"]["name"]
-        raise Rejected(f"the data of Secret '{name}' must be text in base64: `stringData` takes it as it is") from error
+        raise InvalidRequest(
+            f"the data of Secret '{name}' must be text in base64: `stringData` takes it as it is"
+        ) from error

@@ -7,15 +7,15 @@ import asyncio
 import sys
 from contextlib import aclosing
 
+from remote_slurm.cli.client import chosen
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
 from remote_slurm.cli.options import add_config_options, add_url_option
-from remote_slurm.cli.sidecar import chosen
 from remote_slurm.cli.watch import log_request, print_bytes
-from remote_slurm.errors import Rejected
+from remote_slurm.errors import InvalidRequest
 
 _HELP = f"""\
-Print the log of a container. With -f, go on until the container ends.
+Print the log of a container. With -f, follow the log until the container ends.
 
 {POD}
 """
@@ -30,12 +30,18 @@ examples:
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("pod", metavar="POD", help="a pod, or the file of one")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until the container ends")
-    parser.add_argument("--tail", type=_lines, default=0, metavar="N", help="only the last N lines of what there is")
-    parser.add_argument("--container", metavar="NAME", help="default: the first container that is no init container")
+    parser.add_argument("pod", metavar="POD", help="name or file of a pod")
+    parser.add_argument("-f", "--follow", action="store_true", help="follow the log until the container ends")
+    parser.add_argument("--tail", type=_lines, default=0, metavar="N", help="start with the last N lines")
+    parser.add_argument(
+        "--container",
+        metavar="NAME",
+        help="container whose log to print (default: the first one that is not an init container)",
+    )
     add_config_options(parser)
-    add_url_option(parser, "default: the configured one where it runs, else one inside")
+    add_url_option(
+        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,7 +65,7 @@ def _container(pod: Json, name: str | None) -> str:
     if name is None and len(names) > 1:
         print(f"the log of {main[0]}; --container chooses among {', '.join(names)}", file=sys.stderr)
     if name is not None and name not in names:
-        raise Rejected(f"pod {pod['name']} has no container '{name}': it has {', '.join(names)}")
+        raise InvalidRequest(f"pod {pod['name']} has no container '{name}': it has {', '.join(names)}")
     return name or main[0]
 
 

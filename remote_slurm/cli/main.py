@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from remote_slurm import __version__
+from remote_slurm.cli import supervisor
 from remote_slurm.commit import commit
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 
@@ -17,23 +18,23 @@ DEBUG = "REMOTE_SLURM_DEBUG"
 
 # Each is a module here: fill(parser) adds its options and its examples, run(arguments) returns the exit code.
 COMMANDS = {
-    "serve": "run the sidecar that interLink talks to",
-    "check": "try each link of the chain to the site, and say what to do where one breaks",
-    "render": "show the job that a pod becomes; nothing is sent",
-    "run": "run a pod: submit it, follow its log, and exit with its exit code",
-    "top": "show the site and its pods, live",
-    "status": "list the pods at the site, or say how some of them stand",
-    "logs": "print a container's log, or follow it",
-    "delete": "end a pod's job, and remove its folder",
-    "ping": "ask whether a sidecar is running, and what its node has",
+    "serve": "run the sidecar for interLink",
+    "check": "check the connection to the site step by step, with a remedy for each failure",
+    "render": "print the batch script of a pod, without sending it",
+    "run": "submit a pod, follow its log, and exit with its exit code",
+    "top": "show the site and its pods live in a terminal",
+    "status": "list the pods at the site, or the named pods only",
+    "logs": "print or follow the log of a container",
+    "delete": "cancel the job of a pod and remove its folder",
+    "ping": "check that a sidecar is running, and print the capacity of its virtual node",
 }
 
 _EXAMPLES = """\
 examples:
-  remote-slurm check --config SlurmConfig.yaml           does every link to the site hold?
-  remote-slurm run --config SlurmConfig.yaml pod.yaml    run a pod without any Kubernetes
-  remote-slurm serve --config SlurmConfig.yaml           be interLink's sidecar
-  remote-slurm run --help                                each command has examples of its own
+  remote-slurm check --config SlurmConfig.yaml           check the connection to the site
+  remote-slurm run --config SlurmConfig.yaml pod.yaml    run a pod without Kubernetes
+  remote-slurm serve --config SlurmConfig.yaml           run the sidecar for interLink
+  remote-slurm run --help                                show the options and examples of a command
 """
 
 _BROKEN_PIPE = 141  # as a shell reports SIGPIPE
@@ -42,6 +43,8 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with a sentence on standard error, or what the subcommand says."""
+    if argv is None and _is_for_supervisor(sys.argv[1:]):
+        return supervisor.supervise(sys.argv[1:])
     arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         code: int = arguments.run(arguments)
@@ -59,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_unexpected(error)
         return 1
     return code
+
+
+def _is_for_supervisor(words: Sequence[str]) -> bool:
+    return words[:1] == ["serve"] and not {"-h", "--help"} & set(words) and supervisor.is_possible()
 
 
 def _say_unexpected(error: Exception) -> None:
@@ -83,7 +90,7 @@ class _Version(argparse.Action):
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="remote-slurm",
-        description="Kubernetes pods on a Slurm cluster that is reached only by SSH.",
+        description="Run Kubernetes pods on a Slurm cluster that is reachable by SSH only.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

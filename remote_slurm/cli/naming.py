@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from remote_slurm.cli.documents import Json, read_documents
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.folder_name import namespace_of, split_key
+from remote_slurm.errors import InvalidRequest
 
 POD = """\
-POD is a file, or NAMESPACE/NAME, NAMESPACE/UID, a name that only one pod has, or the name of its folder as `status`
-prints it."""
+POD is a file, NAMESPACE/NAME, NAMESPACE/UID, the name of one pod only, or the name of its folder as printed by
+`remote-slurm status`."""
 
 
 def the_pod(overview: Json, named: str) -> Json:
-    """The one pod that is meant. Raises Rejected where there is none, or more than one."""
+    """The one pod that is meant. Raises InvalidRequest where there is none, or more than one."""
     found = matching(overview, named)
     if not found:
-        raise Rejected(f"there is no pod '{named}' at {overview['site']}: `remote-slurm status` lists those that are")
+        raise InvalidRequest(
+            f"there is no pod '{named}' at {overview['site']}: `remote-slurm status` lists those that are"
+        )
     if len(found) > 1:
         folders = ", ".join(each["pod"] for each in found)
-        raise Rejected(f"'{named}' is the name of {len(found)} pods: say which one, by its folder: {folders}")
+        raise InvalidRequest(f"'{named}' is the name of {len(found)} pods: say which one, by its folder: {folders}")
     return found[0]
 
 
@@ -31,11 +34,12 @@ def matching(overview: Json, named: str) -> list[Json]:
 
 
 def namespace(pod: Json) -> str:
-    return str(pod["name"].partition("/")[0])
+    return namespace_of(pod["pod"])
 
 
 def uid(pod: Json) -> str:
-    return str(pod["pod"].removeprefix(f"{namespace(pod)}-"))
+    found = split_key(pod["pod"])
+    return found[1] if found else ""
 
 
 def as_kubernetes(pod: Json, grace_period: int | None = None) -> Json:

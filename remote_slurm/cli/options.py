@@ -8,9 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from remote_slurm.cli.credentials import add_credential_options
-from remote_slurm.config import Config, config_path, load_config
-from remote_slurm.domain.soundness import unsound
-from remote_slurm.errors import ConfigError
+from remote_slurm.config import Config, load_config
+from remote_slurm.domain.plan.semantic_checks import semantic_problems
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -19,39 +18,38 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="SlurmConfig.yaml; default $SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml",
+        help="path of SlurmConfig.yaml (default: $SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml)",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a key of the configuration, in place of the file's; can be given several times",
+        help="override a configuration key; can be repeated",
     )
 
 
 def add_url_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    """--url and what goes with it, and `otherwise`: what happens without it."""
+    """--url and its credentials; `otherwise` says what happens without --url."""
     parser.add_argument(
         "--url",
         type=url,
         metavar="URL",
-        help=f"the sidecar to ask, as http://HOST:PORT, https://HOST:PORT or unix:///PATH; {otherwise}",
+        help=f"sidecar to use, as http://HOST:PORT, https://HOST:PORT or unix:///PATH ({otherwise})",
     )
     add_credential_options(parser)
 
 
 def add_output_option(parser: argparse.ArgumentParser, what: str = "") -> None:
     """--output json."""
-    parser.add_argument("--output", choices=["text", "json"], default="text", help=what or "text (default), or json")
+    parser.add_argument(
+        "--output", choices=["text", "json"], default="text", help=what or "output format (default: text)"
+    )
 
 
 def configured(arguments: argparse.Namespace) -> Config:
     """The configuration that the arguments name. Raises ConfigError."""
-    config = load_config(arguments.config, os.environ, arguments.set)
-    if problems := unsound(config):
-        raise ConfigError(str(config_path(arguments.config, os.environ)), problems)
-    return config
+    return load_config(arguments.config, os.environ, arguments.set, semantic_problems)
 
 
 def url(text: str) -> str:

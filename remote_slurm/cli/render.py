@@ -12,16 +12,17 @@ from remote_slurm.cli.documents import read_documents
 from remote_slurm.cli.options import add_config_options, add_output_option, configured
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
-from remote_slurm.domain.identities import identity_of
-from remote_slurm.domain.plan import JobPlan, plan_job
-from remote_slurm.domain.projections import File
-from remote_slurm.domain.script import CONTAINERS, job_files
+from remote_slurm.config import AccountConfig
+from remote_slurm.domain.plan.job_plan import JobPlan, plan_job
+from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.plan.script import CONTAINERS, job_files
+from remote_slurm.domain.pod.account import identity_of
 from remote_slurm.job import SCRIPTS
 from remote_slurm.service.pull_secrets import with_pull_secrets
 
 _HELP = """\
-Print the batch script that a pod becomes, and the files that travel with it, with their modes and sizes. Nothing is
-sent, and no connection is made. What is in Secrets and in environment variables is not shown.
+Print the batch script of a pod, and its files with their modes and sizes. The command makes no connection and sends
+nothing. Contents of Secrets and values of environment variables are not printed.
 """
 
 _EXAMPLES = """\
@@ -35,7 +36,12 @@ examples:
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("pod", type=Path, metavar="POD.yaml", help="a Pod with its ConfigMaps and Secrets; - is stdin")
+    parser.add_argument(
+        "pod",
+        type=Path,
+        metavar="POD.yaml",
+        help="file with a Pod and its ConfigMaps and Secrets; - reads standard input",
+    )
     add_config_options(parser)
     add_output_option(parser)
 
@@ -44,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
     documents = read_documents(arguments.pod)
     request = parsed(create_request(documents), documents.source)
-    config = config.accounts[identity_of(request.pod, config)]
+    config = config.accounts[identity_of(request.pod, AccountConfig.of(config))]
     request = with_pull_secrets(request, config)
     plan = plan_job(request, config)
     files = job_files(plan, SCRIPTS)

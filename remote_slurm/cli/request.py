@@ -14,12 +14,12 @@ from typing import Any
 
 from remote_slurm.cli.documents import Documents, Json
 from remote_slurm.cli.environment import Sources, environment, field_value
-from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.errors import InvalidBody, InvalidRequest
 
 
 def create_request(documents: Documents) -> Json:
-    """Raises Rejected for what Kubernetes or the Virtual Kubelet would refuse."""
+    """Raises InvalidRequest for what Kubernetes or the Virtual Kubelet would refuse."""
     pod = _as_stored(documents.pod)
     sources = Sources(documents.source, pod, documents.config_maps, documents.secrets)
     containers = [*_each(pod, "initContainers"), *_each(pod, "containers")]
@@ -31,11 +31,12 @@ def create_request(documents: Documents) -> Json:
 
 
 def parsed(body: Json, source: str) -> CreateRequest:
-    """The same in our own types. Raises Rejected, about the file and not about a request."""
+    """The same in our own types. Raises InvalidRequest, about the file and not about a request."""
     try:
         return CreateRequest.parse(body)
-    except Rejected as error:
-        raise Rejected(f"{source}: {str(error).removeprefix('the body of create cannot be read: ')}") from error
+    except InvalidRequest as error:
+        problem = error.problem if isinstance(error, InvalidBody) else str(error)
+        raise InvalidRequest(f"{source}: {problem}") from error
 
 
 def _as_stored(pod: Json) -> Json:

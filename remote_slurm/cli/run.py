@@ -12,29 +12,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from remote_slurm.cli import credentials
+from remote_slurm.cli.client import SidecarClient, at, folder_of, inside
 from remote_slurm.cli.documents import Json, read_documents
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
-from remote_slurm.cli.sidecar import Sidecar, at, folder_of, inside
 from remote_slurm.cli.watch import Watch
 from remote_slurm.config import Config
-from remote_slurm.domain.plan import plan_job
-from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.errors import Rejected, RemoteSlurmError
+from remote_slurm.domain.plan.job_plan import plan_job
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.errors import InvalidRequest, RemoteSlurmError
 from remote_slurm.service.pull_secrets import with_pull_secrets
 
 _HELP = """\
-Run a pod: submit it, show each change of its status, follow the log of its first container (or of --container), exit
-with its exit code (the highest of its containers), and delete it. The file may hold several documents: the Pod, and the
-ConfigMaps and Secrets that it uses. The log goes to standard output, all else to standard error. Ctrl-C deletes the
-pod, unless --keep was given; a second Ctrl-C leaves at once.
+Submit a pod, print each change of its status, follow the log of one container, and delete the pod. The exit code is
+the highest exit code of its containers. The file holds the Pod, and may hold the ConfigMaps and Secrets that it uses.
+The log is written to standard output, everything else to standard error. Ctrl-C deletes the pod unless --keep is given;
+a second Ctrl-C exits at once.
 """
 
 _EXAMPLES = """\
 examples:
-  remote-slurm run --config SlurmConfig.yaml pod.yaml                        a sidecar runs inside, as long as the pod
-  remote-slurm run --url http://127.0.0.1:4000 pod.yaml                      by a sidecar that is running
+  remote-slurm run --config SlurmConfig.yaml pod.yaml                        without a running sidecar
+  remote-slurm run --url http://127.0.0.1:4000 pod.yaml                      with a running sidecar
   remote-slurm run --config SlurmConfig.yaml --keep --container main pod.yaml
   remote-slurm run --config SlurmConfig.yaml pod.yaml >result.txt && echo succeeded
 """
@@ -49,12 +49,21 @@ class Interrupted(Exception):
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("pod", type=Path, metavar="POD.yaml", help="a Pod with its ConfigMaps and Secrets; - is stdin")
+    parser.add_argument(
+        "pod",
+        type=Path,
+        metavar="POD.yaml",
+        help="file with a Pod and its ConfigMaps and Secrets; - reads standard input",
+    )
     add_config_options(parser)
-    add_url_option(parser, "without it one runs inside")
-    parser.add_argument("--container", metavar="NAME", help="whose log to follow; default: the first container")
-    parser.add_argument("--keep", action="store_true", help="leave the pod's folder at the site, with its log")
-    add_output_option(parser, "json: the pod's last status on standard output, in place of the log")
+    add_url_option(parser, "default: the command contacts the site itself")
+    parser.add_argument(
+        "--container", metavar="NAME", help="container whose log to follow (default: the first container)"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="do not delete the pod; its folder and log stay at the site"
+    )
+    add_output_option(parser, "output format (default: text); json prints the last status instead of the log")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,7 +83,7 @@ def _container(request: CreateRequest, name: str | None, source: str) -> str:
     spec = request.pod.spec
     names = [each.name for each in (*spec.containers, *spec.init_containers)]
     if name is not None and name not in names:
-        raise Rejected(f"{source} has no container '{name}': it has {', '.join(names)}")
+        raise InvalidRequest(f"{source} has no container '{name}': it has {', '.join(names)}")
     return name or names[0]
 
 
@@ -88,6 +97,8 @@ async def _run(arguments: argparse.Namespace, config: Config | None, body: Json,
         except BrokenPipeError:
             await _clean_up(arguments, sidecar, body["pod"], screen)
             raise
+        else:
+            arguments.keep = arguments.keep or not watch.has_whole_log
         await _clean_up(arguments, sidecar, body["pod"], screen)
     if arguments.output == "json":
         print(json.dumps({"exitCode": code, **_result(body["pod"], watch.status)}, indent=2))
@@ -107,7 +118,7 @@ def _result(pod: Json, status: Json | None) -> Json:
     }
 
 
-async def _clean_up(arguments: argparse.Namespace, sidecar: Sidecar, pod: Json, screen: Screen) -> None:
+async def _clean_up(arguments: argparse.Namespace, sidecar: SidecarClient, pod: Json, screen: Screen) -> None:
     if arguments.keep:
         words = f"{_asked_by(arguments)}{folder_of(pod)}"
         screen.line(f"kept: `remote-slurm logs {words}` has its log, `remote-slurm delete {words}` ends it")
@@ -129,7 +140,7 @@ def _asked_by(arguments: argparse.Namespace) -> str:
     return f"--config {arguments.config} " if arguments.config else ""
 
 
-async def remove(sidecar: Sidecar, pod: Json, screen: Screen) -> None:
+async def remove(sidecar: SidecarClient, pod: Json, screen: Screen) -> None:
     """Delete the pod, and return once nothing is left of it."""
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     screen.line(screen.paint(f"{name}: deleting it", Colour.QUIET))

@@ -8,42 +8,42 @@ import contextlib
 import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote_slurm import events
+from remote_slurm import log
 from remote_slurm.api.app import build_app, build_watch_app, serving, serving_watchers
+from remote_slurm.api.kept_sockets import KeptSockets
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
 from remote_slurm.cli.options import add_config_options, configured
 from remote_slurm.config import Config, LogFormat
 from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.events import event, warn
-from remote_slurm.remote.cluster import Cluster
-from remote_slurm.remote.connection import Connection
-from remote_slurm.remote.observer import Observer
-from remote_slurm.remote.session import Sessions
-from remote_slurm.remote.site import Site
+from remote_slurm.log import info, warning
 from remote_slurm.service.accounts import Accounts
+from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.journal import Journal
-from remote_slurm.service.kubernetes import Kubernetes
-from remote_slurm.service.malloc import keep_pieces
-from remote_slurm.service.pods import Pods
+from remote_slurm.service.kubernetes_api import Cluster
+from remote_slurm.service.pods import Pods, Shared
+from remote_slurm.service.scale import keep_log_chunks, raise_descriptor_limit
+from remote_slurm.site.remote_site import RemoteSite
+from remote_slurm.ssh.connection import Connection
+from remote_slurm.ssh.observer import Observer
+from remote_slurm.ssh.sessions import Sessions
 
 if TYPE_CHECKING:
     from remote_slurm.api.tracing import Tracing  # needs packages that may not be there
 
 _HELP = """\
-Run the sidecar that interLink talks to, until SIGTERM or Ctrl-C: requests in flight finish, jobs go on. The site need
-not be reachable at the start.
+Run the sidecar for interLink until SIGTERM or Ctrl-C. On shutdown, requests in flight finish and jobs keep running.
+The site need not be reachable at startup.
 """
 
 _EXAMPLES = """\
 examples:
-  remote-slurm serve                                   with $SLURMCONFIGPATH or /etc/interlink/SlurmConfig.yaml
+  remote-slurm serve                                   use $SLURMCONFIGPATH or /etc/interlink/SlurmConfig.yaml
   remote-slurm serve --config SlurmConfig.yaml --set SidecarPort=4001
-  remote-slurm serve --config SlurmConfig.yaml --set SidecarPort=0 --ready-file url    any free port: see ./url
+  remote-slurm serve --config SlurmConfig.yaml --set SidecarPort=0 --ready-file url    free port, written to ./url
 """
 
 
@@ -54,24 +54,26 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--ready-file",
         type=Path,
         metavar="FILE",
-        help="written once requests are answered, with the URL in it, and removed at the end",
+        help="write the URL to this file when the sidecar accepts requests, and remove the file on exit",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
-    recent = events.Recent()
-    events.configure(
+    recent = log.Recent()
+    log.configure(
         verbose=config.verbose_logging,
         errors_only=config.errors_only_logging,
         as_json=config.log_format is LogFormat.JSON,
         recent=recent,
     )
     for sentence in config.warnings:
-        warn(sentence)
-    keep_pieces()
+        warning(sentence)
+    raise_descriptor_limit()
+    keep_log_chunks()
     gc.freeze()  # what was imported stays: collections need not look at it while somebody waits for a status
-    asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), arguments.ready_file))
+    kept = KeptSockets.of_supervisor()
+    asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), kept, arguments.ready_file))
     return 0
 
 
@@ -89,38 +91,53 @@ def _tracing(config: Config) -> Tracing | None:
     return Tracing(config)
 
 
-async def _serve(config: Config, watching: Watching, ready_file: Path | None) -> None:
+async def _serve(config: Config, watching: Watching, kept: KeptSockets, ready_file: Path | None) -> None:
     stopped = _stop_signal()
     async with (
         contextlib.AsyncExitStack() as stack,
-        running(config, watching.observer, owner=True) as accounts,
-        serving(build_app(accounts, config, watching), config) as url,
-        _watch_port(accounts, config, watching),
+        _auditing(config) as audit,
+        running(config, watching.observer, owner=True, audit=audit) as accounts,
+        serving(build_app(accounts, config, watching, audit), config, kept) as url,
+        _watch_port(accounts, config, watching, kept, audit),
     ):
         if watching.tracing:
             stack.push_async_callback(watching.tracing.close)
         if watching.metrics:
-            watching.metrics.read(accounts, config.tls)
-        event(
-            f"listening on {url}", site=",".join(config.ssh.host_names), user=",".join(each.user for each in accounts)
-        )
+            watching.metrics.read(accounts, config.tls, audit)
+        info(f"listening on {url}", site=",".join(config.ssh.host_names), user=",".join(each.user for each in accounts))
         with _told(ready_file, url):
+            kept.ready(as_json=config.log_format is LogFormat.JSON)
             await stopped.wait()
-        event("stopping: requests in flight finish, jobs go on")
+        info("stopping: requests in flight finish, jobs go on")
 
 
 @contextlib.asynccontextmanager
-async def _watch_port(accounts: Accounts, config: Config, watching: Watching) -> AsyncIterator[None]:
+async def _auditing(config: Config) -> AsyncIterator[AuditLog]:
+    """The audit log, which SIGHUP opens anew. Raises CannotAudit."""
+    audit = AuditLog(config.audit_log)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, audit.reopen)
+    try:
+        yield audit
+    finally:
+        await asyncio.to_thread(audit.close)
+
+
+@contextlib.asynccontextmanager
+async def _watch_port(
+    accounts: Accounts, config: Config, watching: Watching, kept: KeptSockets, audit: AuditLog
+) -> AsyncIterator[None]:
     if config.watch.port is None:
         yield
         return
-    async with serving_watchers(build_watch_app(accounts, config.watch, watching), config.watch) as url:
-        event(f"people and Prometheus find an answer at {url}")
+    async with serving_watchers(build_watch_app(accounts, config, watching, audit), config.watch, kept) as url:
+        info(f"serving /ui and /metrics at {url}")
         yield
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config, observer: Observer | None = None, *, owner: bool = False) -> AsyncIterator[Accounts]:
+async def running(
+    config: Config, observer: Observer | None = None, *, owner: bool = False, audit: AuditLog | None = None
+) -> AsyncIterator[Accounts]:
     """The pods of the configured site, looked after until the context ends; an `owner` takes over from others.
 
     The observer is told what happens at the site.
@@ -128,32 +145,28 @@ async def running(config: Config, observer: Observer | None = None, *, owner: bo
     # pods of a file, on the command line, are not in Kubernetes
     cluster = Cluster(config.custom_kubeconf) if owner and config.custom_kubeconf else None
     async with contextlib.AsyncExitStack() as stack:
-        pods = {
-            name: _connected(own, Parts(stack, cluster, observer), owner=owner) for name, own in config.accounts.items()
-        }
+        shared, pods = Shared(cluster, audit or AuditLog()), {}
+        for name, own in config.accounts.items():
+            sessions = await stack.enter_async_context(_connected(own, observer))
+            site = RemoteSite(sessions, own, observer, owner=owner)
+            pods[name] = Pods(site, own, Journal(own.state_folder), shared=shared)
         accounts = Accounts(pods, config)
         stack.push_async_callback(accounts.stop)
-        accounts.start()
+        for each in accounts:
+            each.start()
         yield accounts
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the accounts of one sidecar share; what each of them has for itself is closed with the stack."""
-
-    stack: contextlib.AsyncExitStack
-    cluster: Cluster | None
-    observer: Observer | None
-
-
-def _connected(config: Config, parts: Parts, *, owner: bool) -> Pods:
-    """The pods of one account."""
+@contextlib.asynccontextmanager
+async def _connected(config: Config, observer: Observer | None) -> AsyncIterator[Sessions]:
+    """The sessions of one account, which open their connection when they are used."""
     connection = Connection(config.ssh)
-    sessions = Sessions(connection, observer=parts.observer)
-    parts.stack.push_async_callback(connection.close)
-    parts.stack.push_async_callback(sessions.close)
-    site = Site(sessions, config, parts.observer, owner=owner)
-    return Pods(site, config, Journal(config.state_folder), kubernetes=Kubernetes(parts.cluster))
+    sessions = Sessions(connection, observer=observer)
+    try:
+        yield sessions
+    finally:
+        await sessions.close()
+        await connection.close()
 
 
 @contextlib.contextmanager

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from remote_slurm.cli.client import chosen
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.naming import POD, matching, named_in
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option
 from remote_slurm.cli.screen import Screen
-from remote_slurm.cli.sidecar import chosen
 
 _HELP = f"""\
-List the pods that have a folder at the site, with their jobs, or only the ones that are named.
+List the pods that have a folder at the site, with their jobs. With POD, list the named pods only.
 
 {POD}
 """
@@ -34,9 +34,11 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("pods", nargs="*", metavar="POD", help="a pod, or the file of one; default: all")
+    parser.add_argument("pods", nargs="*", metavar="POD", help="name or file of a pod (default: all pods)")
     add_config_options(parser)
-    add_url_option(parser, "default: the configured one where it runs, else one inside")
+    add_url_option(
+        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
+    )
     add_output_option(parser)
 
 

@@ -16,19 +16,19 @@ import time
 import tty
 from collections.abc import Iterator
 
+from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.documents import Json
-from remote_slurm.cli.frame import Chosen, Frame, Size
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, seconds
 from remote_slurm.cli.screen import Colour, Screen
-from remote_slurm.cli.sidecar import Sidecar, chosen
+from remote_slurm.cli.top_view import Chosen, Frame, Size
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.poller import NOT_YET
 
 _HELP = """\
-Show the site, its partitions, every pod with its job, state, reason and age, and what failed lately: live on a
-terminal, and once where standard output is none. It changes nothing.
+Show the site, its partitions, recent failures, and each pod with its job, state, reason and age. The view is live if
+standard output is a terminal; otherwise it is printed once. The command is read-only.
 
-keys: up and down (or k and j) choose a pod, Enter shows the end of its log, q ends
+keys: up and down (or k and j) select a pod, Enter shows the end of its log, q exits
 """
 
 _EXAMPLES = """\
@@ -49,10 +49,12 @@ _OPENS = {b"\r", b"\n", b" "}
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="between two looks; default 2")
+    parser.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="update interval (default: 2)")
     add_config_options(parser)
-    add_url_option(parser, "default: the configured one where it runs, else one inside")
-    add_output_option(parser, "text (default), or json: what there is to see, once")
+    add_url_option(
+        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
+    )
+    add_output_option(parser, "output format (default: text); json is printed once")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,7 +72,7 @@ async def _once(arguments: argparse.Namespace) -> None:
         print("\n".join(Frame(Size(), lambda text, _: text).lines(state)))
 
 
-async def _first(sidecar: Sidecar) -> Json:
+async def _first(sidecar: SidecarClient) -> Json:
     """The state, once the site was looked at, or could not be."""
     until = time.monotonic() + _FIRST_LOOK_SECONDS
     while True:
@@ -88,7 +90,7 @@ async def _live(arguments: argparse.Namespace) -> None:
 class _Top:
     """One terminal."""
 
-    def __init__(self, sidecar: Sidecar, every: float) -> None:
+    def __init__(self, sidecar: SidecarClient, every: float) -> None:
         self._sidecar = sidecar
         self._every = every
         self._screen = Screen(sys.stdout)

@@ -8,20 +8,23 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 
+from remote_slurm.cli.client import Refused, SidecarClient
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.screen import Colour, Screen
-from remote_slurm.cli.sidecar import Refused, Sidecar
 from remote_slurm.errors import RemoteSlurmError
 
 _LOOK_SECONDS = 0.5  # at the sidecar's memory, which follows the site at PollInterval
 _LAST_LINES_SECONDS = 30.0
 _AGAIN_SECONDS = 2.0
+_SERVER_ERROR = 500
 
 
 class Watch:
     """`create`, then `until_over`. The log goes to standard output, unless it is to be `quiet`."""
 
-    def __init__(self, sidecar: Sidecar, pod: Json, container: str, screen: Screen, *, quiet: bool = False) -> None:
+    def __init__(
+        self, sidecar: SidecarClient, pod: Json, container: str, screen: Screen, *, quiet: bool = False
+    ) -> None:
         self._sidecar = sidecar
         self._pod = pod
         self._container = container
@@ -117,20 +120,37 @@ class Watch:
         if self._log.done():
             self._log.result()  # a reader that has gone away ends the run
         elif _ended(container):
+            await self._rest_of(self._log)
+            if not self._log.done():
+                self._warn(f"no more of the log has come for {_LAST_LINES_SECONDS:g} s: it may be incomplete")
+
+    async def _rest_of(self, log: asyncio.Task[None]) -> None:
+        """Wait for the log's end as long as bytes arrive."""
+        printed = -1
+        while printed != self._printed and not log.done():
+            printed = self._printed
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._log), _LAST_LINES_SECONDS)
+                await asyncio.wait_for(asyncio.shield(log), _LAST_LINES_SECONDS)
 
     async def _print_log(self) -> None:
         """To its end; where the connection breaks, from there on."""
         while True:
             try:
                 return await self._print_rest()
-            except Refused as error:
-                self._screen.line(f"{self._screen.paint('warning:', Colour.WARNING)} no log: {error}")
-                return None
             except RemoteSlurmError as error:
-                self._screen.line(f"{self._screen.paint('warning:', Colour.WARNING)} the log broke off: {error}")
+                if isinstance(error, Refused) and error.status < _SERVER_ERROR:
+                    self._warn(f"no log: {error}")
+                    return None
+                self._warn(f"the log broke off: {error}")
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    @property
+    def has_whole_log(self) -> bool:
+        """Whether all of the log that is followed was printed."""
+        return self._log is None or (self._log.done() and not self._log.cancelled())
+
+    def _warn(self, text: str) -> None:
+        self._screen.line(f"{self._screen.paint('warning:', Colour.WARNING)} {text}")
 
     async def _print_rest(self) -> None:
         """What of the log has not been printed yet; a log only grows."""

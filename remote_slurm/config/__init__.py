@@ -10,32 +10,61 @@ Nothing here looks at the files that a configuration names, at the network or at
 `remote-slurm check` is for.
 """
 
-from remote_slurm.config.exposure import Watch
 from remote_slurm.config.identity import Identity, OwnSSH
+from remote_slurm.config.listener import Watch
 from remote_slurm.config.load import config_path, load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
-from remote_slurm.config.policy import Policy
+from remote_slurm.config.policy import PodPolicy, Policy
+from remote_slurm.config.scalar_types import (
+    ImagePull,
+    LogFormat,
+    RunAsUser,
+    TaintEffect,
+    UnsupportedVolumes,
+)
+from remote_slurm.config.slices import (
+    AccountConfig,
+    ImageConfig,
+    PolicyConfig,
+    ResourceDefaults,
+    RuntimeConfig,
+    ScriptConfig,
+    TransferConfig,
+    TsocksConfig,
+    UserConfig,
+    VolumeConfig,
+)
 from remote_slurm.config.ssh import SSH, JumpHost
 from remote_slurm.config.tls import TLS
-from remote_slurm.config.values import ContainerRuntime, ImagePull, LogFormat, TaintEffect, UnsupportedVolumes
 
 __all__ = [
     "SSH",
     "TLS",
     "Accelerator",
+    "AccountConfig",
     "Config",
-    "ContainerRuntime",
     "Flavor",
     "Identity",
+    "ImageConfig",
     "ImagePull",
     "JumpHost",
     "LogFormat",
     "OwnSSH",
+    "PodPolicy",
     "Policy",
+    "PolicyConfig",
+    "ResourceDefaults",
     "Resources",
+    "RunAsUser",
+    "RuntimeConfig",
+    "ScriptConfig",
     "Taint",
     "TaintEffect",
+    "TransferConfig",
+    "TsocksConfig",
     "UnsupportedVolumes",
+    "UserConfig",
+    "VolumeConfig",
     "Watch",
     "config_path",
     "load_config",

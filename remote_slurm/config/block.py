@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
-_ACRONYMS = frozenset({"ca", "cpu", "uid", "url", "vk"})
+_ACRONYMS = frozenset({"ca", "cpu", "crl", "uid", "url", "vk"})
 
 
 def file_key(attribute: str) -> str:

@@ -1,4 +1,4 @@
-"""The block Identities: which pods run as which account of the site, so that jobs are accounted as whose they are."""
+"""The block Identities: which account at the site runs which pods."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from remote_slurm.config.block import Block, setting
-from remote_slurm.config.places import LocalPath, Login, SiteFolder
+from remote_slurm.config.path_types import LocalPath, Login, SiteFolder
+from remote_slurm.config.scalar_types import Line, Words, line_of_text, shown
 from remote_slurm.config.ssh import SSH
-from remote_slurm.config.values import Line, Words, line_of_text, shown
 
 
 class OwnSSH(Block):
-    """What of the block SSH an identity has for itself; all else is as it stands there."""
+    """The keys of SSH that an identity can override."""
 
-    user: Login | None = setting(None, "The account at the site.")
-    identity_file: LocalPath | None = setting(None, "Its private key, on this machine.")
-    certificate_file: LocalPath | None = setting(None, "The certificate for the key.")
-    passphrase_file: LocalPath | None = setting(None, "The file that holds the key's passphrase.")
-    before_connect: Words = setting("", "The command that renews the key.")
+    user: Login | None = setting(None, "Account at the site.")
+    identity_file: LocalPath | None = setting(None, "Local path of the private key.")
+    certificate_file: LocalPath | None = setting(None, "Local path of the certificate for the key.")
+    passphrase_file: LocalPath | None = setting(
+        None, "Local path of a file whose first line is the passphrase of the key."
+    )
+    before_connect: Words = setting("", "Local command that renews the key.")
 
     def over(self, ssh: SSH) -> SSH:
         """`ssh` with these in their places: with a key of its own, an identity has nothing else of the other's."""
@@ -44,19 +46,23 @@ ServiceAccount = Annotated[str, BeforeValidator(service_account)]
 class Identity(Block):
     """Whose pods these are, and as whom they run. Patterns are those of file names (*, ?)."""
 
-    namespaces: tuple[Line, ...] = setting((), "The namespaces, as patterns, whose pods have this identity.")
+    namespaces: tuple[Line, ...] = setting((), "Namespaces whose pods use this identity, as patterns.")
     service_accounts: tuple[ServiceAccount, ...] = setting(
-        (), "The service accounts, as patterns of namespace/name; they come before namespaces."
+        (),
+        "Service accounts whose pods use this identity, as patterns of namespace/name. They take precedence over "
+        "Namespaces.",
     )
     ssh: OwnSSH = Field(
         default_factory=OwnSSH,
         alias="SSH",
-        description="User, IdentityFile, CertificateFile, PassphraseFile and BeforeConnect where they differ.",
+        description="Keys of SSH that differ: User, IdentityFile, CertificateFile, PassphraseFile, BeforeConnect.",
     )
-    data_root_folder: SiteFolder | None = setting(None, "The folder for its pods at the site, where it differs.")
-    account: Line = setting("", "The Slurm account that its jobs are charged to, whatever their flags say.")
-    qos: Line = setting("", "The QOS of its jobs.", key="QOS")
-    partition: Line = setting("", "The partition of its jobs.")
+    data_root_folder: SiteFolder | None = setting(
+        None, "Folder at the site for the pods of this identity. Default: DataRootFolder."
+    )
+    account: Line = setting("", "Slurm account of all its jobs. It overrides the flags of pods.")
+    qos: Line = setting("", "QOS of all its jobs. It overrides the flags of pods.", key="QOS")
+    partition: Line = setting("", "Partition of all its jobs. It overrides the flags of pods.")
 
     @property
     def forced_flags(self) -> tuple[str, ...]:

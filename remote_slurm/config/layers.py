@@ -46,7 +46,7 @@ def environment_variables() -> dict[str, str]:
 
 @dataclass(slots=True)
 class Layers:
-    """The tree, the origins of what lies in it, and what is wrong with its form."""
+    """The tree of values, their origins, and the problems of its form."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[Where, Origin] = field(default_factory=dict)
@@ -57,6 +57,13 @@ class Layers:
         while where and where not in self.origins:
             where = where[:-1]
         return self.origins.get(where, Origin())
+
+    def located(self, problem: Problem) -> Problem:
+        """Add the origin of the value to a problem that names its key."""
+        if not problem.key:
+            return problem
+        where = tuple(problem.key.split("."))
+        return self.origin(where).problem(where, problem.message)
 
     def lay_file(self, document: Document) -> None:
         """Lay the file down; its value is a block of keys."""

@@ -5,16 +5,18 @@ A check that looks at two keys belongs to the one that is declared later, and so
 
 import os
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel, to_pascal
 
+from remote_slurm.config.audit import AuditPlace
 from remote_slurm.config.block import Block, setting
-from remote_slurm.config.exposure import Watch, keeps_strangers_out
+from remote_slurm.config.host_defaults import Machine, default_state_folder
 from remote_slurm.config.identity import Identity
-from remote_slurm.config.machine import Machine, default_state_folder
-from remote_slurm.config.places import (
+from remote_slurm.config.listener import Watch, requires_authentication
+from remote_slurm.config.path_types import (
     STORAGE_CLASS,
     AbsoluteSitePath,
     Address,
@@ -33,12 +35,9 @@ from remote_slurm.config.places import (
     SocketPath,
     is_loopback,
 )
-from remote_slurm.config.policy import Policy
-from remote_slurm.config.ssh import SSH
-from remote_slurm.config.tls import TLS
-from remote_slurm.config.values import (
+from remote_slurm.config.policy import PodPolicy, Policy
+from remote_slurm.config.scalar_types import (
     Bytes,
-    ContainerRuntime,
     Count,
     Effect,
     Flag,
@@ -53,21 +52,27 @@ from remote_slurm.config.values import (
     PullPlace,
     Quantity,
     ResourceFlag,
-    Runtime,
+    RunAsUser,
     SecretKey,
     SlurmFlag,
     Switch,
     Text,
     UnsupportedVolumes,
     UserId,
+    UserRule,
     VariableName,
+    VariablePattern,
     VolumeRule,
     Words,
+    factor,
     number,
     seconds,
 )
+from remote_slurm.config.ssh import SSH
+from remote_slurm.config.tls import TLS
 
 _INTERLINKS_OWN = "belongs to interLink's own configuration and has no effect here"
+_GO_PLUGIN_KEYS = ("InterlinkURL", "InterlinkPort", "SidecarURL", "VKConfigPath")
 
 
 class Accelerator(Block):
@@ -75,8 +80,8 @@ class Accelerator(Block):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    resource_type: Line = Field(description="The Kubernetes resource name, such as nvidia.com/gpu.")
-    available: Quantity = Field(description="How many there are in all.")
+    resource_type: Line = Field(description="Kubernetes resource name, such as nvidia.com/gpu.")
+    available: Quantity = Field(description="Total number of accelerators of this type.")
 
 
 class Resources(Block):
@@ -84,10 +89,10 @@ class Resources(Block):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    cpu: Quantity | None = setting(None, "CPUs in all.")
-    memory: Quantity | None = setting(None, "Memory in all, such as 512Gi.")
-    pods: Quantity | None = setting(None, "Pods in all.")
-    accelerators: tuple[Accelerator, ...] = setting((), "GPUs and the like.")
+    cpu: Quantity | None = setting(None, "Total number of CPUs.")
+    memory: Quantity | None = setting(None, "Total memory, such as 512Gi.")
+    pods: Quantity | None = setting(None, "Maximum number of pods.")
+    accelerators: tuple[Accelerator, ...] = setting((), "GPUs and other accelerators.")
 
 
 class Taint(Block):
@@ -95,325 +100,392 @@ class Taint(Block):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    key: Line = Field(description="The taint's key.")
-    value: Line = setting("", "The taint's value.")
-    effect: Effect = Field(description="What it does: NoSchedule, PreferNoSchedule or NoExecute.")
+    key: Line = Field(description="Key of the taint.")
+    value: Line = setting("", "Value of the taint.")
+    effect: Effect = Field(description="NoSchedule, PreferNoSchedule or NoExecute.")
 
 
 class Flavor(Block):
     """A named set of defaults for pods."""
 
-    name: Line = setting("", "A name for people; pods choose a flavor by its key in Flavors.")
-    description: Line = setting("", "What it is for.")
-    cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(0, "CPUs of a pod that asks for none.")
+    name: Line = setting("", "Display name. Pods select a flavor by its key in Flavors.")
+    description: Line = setting("", "Purpose of the flavor.")
+    cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(0, "CPUs for pods that request none.")
     memory_default: FlavorMemory = setting(
-        0, "Memory of a pod that asks for none: 16G or 32000M in powers of 1024, or bytes."
+        0, "Memory for pods that request none: 16G or 32000M in powers of 1024, or a number of bytes."
     )
-    uid: UserId | None = setting(None, "The user id to run as: see DefaultUID.")
-    slurm_flags: tuple[SlurmFlag, ...] = setting((), "Options of sbatch.")
+    uid: UserId | None = setting(None, "User id of the jobs, as in DefaultUID.")
+    slurm_flags: tuple[SlurmFlag, ...] = setting((), "sbatch options.")
 
 
 KeepFinished = Annotated[float, BeforeValidator(seconds(0, most=366 * 86_400))]
 
 
 class Config(Block):
-    """The whole configuration, validated: whoever holds one may trust it."""
+    """The whole configuration. All values are valid."""
 
     # Reaching the site
-    ssh: SSH = Field(alias="SSH", description="How the site is reached: HostName, User and IdentityFile at least.")
+    ssh: SSH = Field(
+        alias="SSH",
+        description="Connection to the site. HostName and User are required, and IdentityFile unless IdentitiesOnly is "
+        "false.",
+    )
     poll_interval: Annotated[float, BeforeValidator(seconds(1))] = setting(
-        10.0, "Seconds between two squeue at the site, however many pods there are."
+        10.0, "Seconds between two squeue calls at the site, for any number of pods."
     )
 
     orphan_grace_period: Annotated[float, BeforeValidator(seconds(0))] = setting(
-        0.0,
-        "Seconds after which a job is cancelled whose pod Kubernetes does not ask for while it asks for others, at "
-        "least 120; 0: such jobs are only listed, in /system-info and by `remote-slurm status`.",
+        900.0,
+        "Seconds after which an orphan is cancelled, at least 120. An orphan is a pending or running job whose "
+        "pod Kubernetes does not ask for, while it asks for other pods. 0: list orphans in /system-info and "
+        "`remote-slurm status`, and cancel none.",
     )
 
     # Listening
     sidecar_port: ListenPort = setting(
-        4000, "The TCP port that interLink talks to; 0 takes any free one.", environment="SIDECARPORT"
+        4000, "TCP port for interLink. 0 selects a free port.", environment="SIDECARPORT"
     )
     socket: SocketPath | None = setting(
-        None, "Listen on this unix socket instead of a TCP port, as unix:///path/of/the.sock."
+        None, "Unix socket to listen on instead of a TCP port, as unix:///path/to/socket."
     )
-    tls: TLS = Field(
-        default_factory=TLS, alias="TLS", description="HTTPS on the TCP port: CertFile, KeyFile and ClientCAFile."
-    )
+    tls: TLS = Field(default_factory=TLS, alias="TLS", description="HTTPS on the TCP port.")
     token_file: LocalPath | None = setting(
         None,
-        "Who asks must show a token of this file, on this machine: `Authorization: Bearer <token>`. One a line, read "
-        "again when the file changes.",
+        "Local path of bearer tokens, one per line. Clients must send `Authorization: Bearer <token>`. The file "
+        "is read again when it changes.",
+    )
+    access: LocalPath | None = setting(
+        None,
+        "Local path of a file that lists which clients may use which operations on pods of which namespaces. It "
+        "also applies to Watch.Port, and is read again when it changes. Tokens in TokenFile still allow all "
+        "operations.",
     )
     allow_unauthenticated: Flag = setting(
         default=False,
-        description="Listen where others can reach it without showing anything, though whoever does can run shell.",
+        description="Allow unauthenticated access on a non-loopback address. Anyone who can connect can run "
+        "commands at the site.",
     )
     socket_mode: SocketMode = setting(
         "0600",
-        "The file mode of the Socket: 0660 opens it to a group. One that everybody may write to needs a TokenFile or "
-        "AllowUnauthenticated: true.",
+        "File mode of Socket; 0660 also admits its group. A mode that admits all users requires TokenFile, Access "
+        "or AllowUnauthenticated: true.",
     )
     bind_address: Address = setting(
         "127.0.0.1",
-        "The address to listen on. One that other machines can reach needs a TokenFile, TLS.ClientCAFile or "
+        "Address to listen on. A non-loopback address requires TokenFile, Access, TLS.ClientCAFile or "
         "AllowUnauthenticated: true.",
     )
-    watch: Watch = Field(
-        default_factory=Watch, description="A second TCP port, for people and Prometheus: Port, BindAddress and more."
-    )
+    watch: Watch = Field(default_factory=Watch, description="Second TCP port, for browsers and Prometheus.")
     max_request_size: Bytes = setting(
-        64 << 20,
-        "The largest request that is read, as a quantity: ConfigMaps and Secrets travel in requests.",
+        32 << 20,
+        "Maximum size of a request, as a quantity. A create request holds the ConfigMaps and Secrets of a pod, "
+        "each up to 1.5 MiB, once for each container that mounts them. The sidecar needs up to 15 times as much "
+        "memory.",
     )
-    namespace: Namespace = setting("", "Accept only pods of this Kubernetes namespace; empty: of all of them.")
-    taints: tuple[Taint, ...] = setting((), "Taints of the virtual node, sent with the ping's answer.")
+    namespace: Namespace = setting(
+        "", "Accept pods of this Kubernetes namespace only. Empty: accept pods of all namespaces."
+    )
+    taints: tuple[Taint, ...] = setting((), "Taints of the virtual node. The ping returns them to interLink.")
     resources: Resources = Field(
-        default_factory=Resources, description="What the ping reports instead of the totals from sinfo."
+        default_factory=Resources,
+        description="Capacity of the virtual node, in place of the totals that sinfo reports.",
     )
     resource_script_path: SitePath = setting(
-        "", "A script at the site whose JSON answers the ping; relative: below the home directory there."
+        "",
+        "Script at the site that prints the reply to the ping as JSON. A relative path starts at the home "
+        "directory there.",
     )
 
     # Folders
     data_root_folder: SiteFolder = setting(
-        ".interlink/jobs", "The folder for pods at the site; relative: below the home directory there."
+        ".interlink/jobs",
+        "Folder for pods at the site. A relative path starts at the home directory there. Login and compute nodes "
+        "use this path, which may be a link on some of them.",
     )
     state_folder: LocalPath = setting(
         "",
-        "The folder on this machine for deletes that the site has not seen yet. Default: "
-        "$XDG_STATE_HOME/remote-slurm; for root /var/lib/remote-slurm, else ~/.local/state/remote-slurm.",
+        "Local folder for accepted deletes that are not yet carried out at the site. Default: "
+        "$XDG_STATE_HOME/remote-slurm; otherwise /var/lib/remote-slurm for root, and ~/.local/state/remote-slurm "
+        "for other users.",
     )
     keep_finished: KeepFinished = setting(
         0.0,
-        "Seconds for which the folder of a finished pod stays at the site with its logs; 0: until the pod is deleted "
-        "in Kubernetes.",
+        "Seconds to keep the folder and the logs of a finished pod at the site. 0: keep them until the pod is "
+        "deleted in Kubernetes.",
     )
     shared_fs: Flag = setting(
         default=True,
-        description="Compute nodes see DataRootFolder. If false, each batch script carries all files to its node, "
-        "states come back in the job's comment, and logs by srun.",
+        description="Whether compute nodes see DataRootFolder. If false, each batch script carries all files "
+        "to its node, states come back in the comment of the job, and logs through srun.",
         key="SHARED_FS",
         environment="SHARED_FS",
     )
     secrets_in_script: Flag = setting(
         default=False,
-        description="With SHARED_FS: false, let Secrets travel in batch scripts, which lie in Slurm's own state.",
+        description="With SHARED_FS: false, allow Secrets in batch scripts. Slurm stores batch scripts in its "
+        "own state.",
     )
     max_script_size: Bytes = setting(
         4 << 20,
-        "With SHARED_FS: false, the longest batch script that Slurm takes there, as a quantity: max_script_size in "
-        "slurm.conf.",
+        "With SHARED_FS: false, maximum size of a batch script, as a quantity: max_script_size in slurm.conf.",
     )
     fetch_seconds: Annotated[float, BeforeValidator(seconds(0))] = setting(
-        60.0, "With SHARED_FS: false, for how long an ended job waits on its node until its logs were fetched."
+        60.0,
+        "With SHARED_FS: false, maximum number of seconds that an ended job waits on its node until its logs are "
+        "fetched.",
     )
     export_pod_data: Flag = setting(
         default=True,
-        description="Send ConfigMaps and Secrets to the site; if false, pods that need one are refused.",
+        description="Send ConfigMaps and Secrets to the site. If false, pods that need one are rejected.",
     )
 
     # What pods may ask for
     policy: Policy = Field(
-        default_factory=Policy, description="Rules for pods; who breaks one is refused with its name."
+        default_factory=Policy,
+        description="Rules for all pods. A pod that breaks a rule is rejected with the name of the rule.",
     )
 
     identities: Mapping[Label, Identity] = setting(
         {},
-        "Accounts at the site for pods of different owners, by a name: Namespaces, ServiceAccounts, SSH, "
-        "DataRootFolder, Account, QOS, Partition. Each has a connection of its own. A pod that none is for is refused; "
-        "without any, all pods run as SSH.User.",
+        "Accounts at the site for pods of different owners, by name. Each identity has its own connection. A pod "
+        "that matches no identity is rejected. Empty: all pods run as SSH.User.",
     )
     identity_annotation: Line = setting(
-        "", "The annotation by which a pod names one of the Identities that are for it, in place of the first of them."
+        "",
+        "Annotation by which a pod selects one of the Identities that match it. Without the annotation, the first "
+        "match applies.",
     )
 
     # Volumes, at the site
     allowed_host_paths: tuple[AbsoluteSitePath, ...] = setting(
         (),
-        "The folders at the site that hostPath volumes may name, with all that is in them; a link must not lead out of "
-        "them. Empty: whatever the account may use.",
+        "Folders at the site that hostPath volumes may use, with everything below them. Links must not lead out "
+        "of them. Empty: all paths that the account can use.",
+    )
+    policies: Mapping[Label, PodPolicy] = setting(
+        {},
+        "Rules for the pods of some Namespaces or Identities, by name, in addition to Policy. The first entry "
+        "that matches a pod applies to it, and allows only what it lists. With any entry, pods that match no "
+        "entry are rejected.",
     )
     persistent_volume_claims: Mapping[ClaimKey, ClaimPath] = setting(
         {},
-        "The path at the site of each persistentVolumeClaim: by `namespace/claim`, `claim`, "
-        "`storageClass/name` (asked of Kubernetes, with CUSTOMKUBECONF), or `*` for all others. {namespace} and "
-        "{claim} may stand in a path, whose folder is then made when it is missing.",
+        "Paths at the site for persistentVolumeClaims, by `namespace/claim`, `claim`, `storageClass/name` "
+        "(requires CUSTOMKUBECONF), or `*` for all others. A path may contain {namespace} and {claim}; such a "
+        "folder is created if it is missing.",
     )
 
     unsupported_volumes: VolumeRule = setting(
         UnsupportedVolumes.REFUSE,
-        "What becomes of a pod that mounts a volume of a kind that a Slurm job cannot have, such as nfs or csi: "
-        "refuse, or leave-out: it runs with all others, and its log and this one say what is missing.",
+        "How to handle a pod that mounts a volume of a type that a Slurm job cannot have, such as nfs or csi. "
+        "refuse: reject the pod. leave-out: run the pod without the volume, and report it in the logs of the pod "
+        "and of the sidecar.",
     )
 
     # Slurm, at the site
     sbatch_path: Command = setting(
-        "sbatch", "sbatch at the site; the PATH there finds a bare name.", environment="SBATCHPATH"
+        "sbatch", "sbatch at the site. A bare name is searched in the PATH there.", environment="SBATCHPATH"
     )
     scancel_path: Command = setting("scancel", "scancel at the site.", environment="SCANCELPATH")
     squeue_path: Command = setting("squeue", "squeue at the site.", environment="SQUEUEPATH")
     sinfo_path: Command = setting("sinfo", "sinfo at the site.", environment="SINFOPATH")
-    scontrol_path: Command = setting("scontrol", "scontrol at the site, where SHARED_FS is false.")
-    srun_path: Command = setting("srun", "srun at the site, where SHARED_FS is false.")
-    bash_path: Shebang = setting("/bin/bash", "bash on the nodes: the first line of each job script.")
-    command_prefix: Text = setting("", "Shell that each batch script begins with, before anything of ours.")
-    default_cpu: Count = setting(1, "CPUs of a pod that asks for none.")
+    scontrol_path: Command = setting("scontrol", "scontrol at the site, for SHARED_FS: false.")
+    srun_path: Command = setting("srun", "srun at the site, for SHARED_FS: false.")
+    bash_path: Shebang = setting("/bin/bash", "bash on the compute nodes: the first line of each batch script.")
+    command_prefix: Text = setting(
+        "",
+        "Shell commands at the beginning of each batch script, such as `module load apptainer`. The job reads the "
+        "node's /etc/profile first.",
+    )
+    job_variables: tuple[VariablePattern, ...] = setting(
+        (),
+        "Variables that jobs keep from the submitting environment or from the site's TaskProlog: [WORK, "
+        "SCRATCH_*]. Jobs always keep TMPDIR, KRB5CCNAME, XDG_RUNTIME_DIR, the locale, proxies, GPUs and Slurm's "
+        "own variables. All others are dropped.",
+    )
+    default_cpu: Count = setting(1, "CPUs for pods that request none.")
     default_memory: MemoryOrNone = setting(
-        1_000_000,
-        "Memory of a pod that asks for none, as a quantity (1M is 1000000 bytes, 1Mi is 1048576); none "
-        "leaves it to the partition.",
+        "none",
+        "Memory for pods that request none, as a quantity: 1M is 1000000 bytes, 1Mi is 1048576 bytes. none: pass no "
+        "memory option, so that the default of the partition applies (DefMemPerCPU, DefMemPerNode). In a file of the "
+        "Go plugin (one that sets InterlinkURL, InterlinkPort, SidecarURL or VKConfigPath), the default is 1M.",
     )
 
     resource_flags: Mapping[str, ResourceFlag] = setting(
         {},
-        "Options of sbatch for Kubernetes resources, by their name, with {count} or {mib} (the amount in MiB), such as "
-        "`example.com/fpga: --gres=fpga:{count}`; none: nothing is asked of Slurm. nvidia.com/gpu and amd.com/gpu have "
-        "--gres=gpu:{count}.",
+        "sbatch options for Kubernetes resources, by resource name, with {count} or {mib} (the amount in MiB): "
+        "`example.com/fpga: --gres=fpga:{count}`. none: request nothing from Slurm. Defaults: --gres=gpu:{count} "
+        "for nvidia.com/gpu and amd.com/gpu, --cpus-per-task={count} for cpu, --mem={mib}M for memory. Sites that "
+        "reject memory options need `memory: none`.",
+    )
+    capacity_factor: Annotated[float, BeforeValidator(factor)] = setting(
+        1.0,
+        "Factor for the capacity that sinfo reports. With 1, pods that exceed the capacity wait in Kubernetes. "
+        "With a larger factor they wait in Slurm, where backfill and fair share apply to them.",
     )
     flavors: Mapping[str, Flavor] = setting(
         {},
-        "Named sets of defaults, by name: CPUDefault, MemoryDefault, UID, SlurmFlags. A pod gets the one that its "
-        "annotation slurm-job.vk.io/flavor names, else one for as many GPUs as it asks for, else DefaultFlavor.",
+        "Named sets of defaults for pods. The annotation slurm-job.vk.io/flavor selects a flavor. Otherwise a "
+        "flavor with the same number of GPUs applies, then DefaultFlavor.",
     )
-    default_flavor: Line = setting("", "The flavor of a pod that gets no other.")
+    default_flavor: Line = setting("", "Flavor of pods for which no other flavor applies.")
     default_uid: UserId | None = setting(
         None,
-        "The user id that jobs run as, unless a flavor (UID) or the pod (runAsUser) names one. Only the SSH account's "
-        "own can be had: others need root, and pods that ask for them are refused.",
+        "User id of jobs, unless a flavor (UID) or the pod (runAsUser) sets one. It must be the user id of the "
+        "SSH account; pods that request another user id are rejected, because sbatch --uid requires root.",
         key="DefaultUID",
+    )
+    run_as_user: UserRule = setting(
+        RunAsUser.REFUSE,
+        "How to handle a pod with a runAsUser other than the account's user id, or with an fsGroup. refuse: "
+        "reject the pod. ignore: run it, with a warning. Under podman its containers show that user id, under "
+        "other runtimes the account's. Files always belong to the account.",
     )
 
     # Containers, on the nodes
-    container_runtime: Runtime = setting(
-        ContainerRuntime.SINGULARITY,
-        "singularity, apptainer (the same under another name), enroot, podman, podman-hpc, or none: the command runs "
-        "on the node itself.",
+    container_runtime: Label = setting(
+        "singularity",
+        "singularity, apptainer, enroot, podman, podman-hpc, or none. singularity and apptainer are the same "
+        "program. none runs commands directly on the node.",
     )
-    singularity_path: Command = setting(
+    runtime_path: Command | None = setting(
+        None,
+        "Program of ContainerRuntime on the compute nodes. It overrides SingularityPath, EnrootPath and PodmanPath. "
+        "Default: the value of ContainerRuntime.",
+    )
+    runtime_prefix: Words = setting(
         "",
-        "singularity or apptainer on the nodes. Default: the word that ContainerRuntime says.",
+        "Words before each command of ContainerRuntime. It overrides SingularityPrefix, EnrootPrefix and PodmanPrefix.",
+    )
+    runtime_default_options: tuple[Line, ...] | None = setting(
+        None,
+        "Options for each container. They override SingularityDefaultOptions, EnrootDefaultOptions and "
+        "PodmanDefaultOptions.",
+    )
+    singularity_path: Command | None = setting(
+        None,
+        "singularity or apptainer on the compute nodes. Default: the value of ContainerRuntime.",
         environment="SINGULARITYPATH",
     )
-    singularity_prefix: Words = setting("", "Words before each call of singularity, such as `nice -n 5`.")
+    singularity_prefix: Words = setting("", "Words before each singularity command, such as `nice -n 5`.")
     singularity_default_options: tuple[Line, ...] = setting(
-        (), "Options for each call of singularity, after those that are always given."
+        (), "Options for each singularity command, after the options that are always given."
     )
-    enroot_path: Command = setting("enroot", "enroot on the nodes.")
-    enroot_prefix: Words = setting("", "Words before each call of enroot.")
+    enroot_path: Command = setting("enroot", "enroot on the compute nodes.")
+    enroot_prefix: Words = setting("", "Words before each enroot command.")
     enroot_default_options: tuple[Line, ...] = setting(("--rw",), "Options for each `enroot start`.")
-    podman_path: Command = setting(
-        "", "podman or podman-hpc on the nodes. Default: the word that ContainerRuntime says."
+    podman_path: Command | None = setting(
+        None, "podman or podman-hpc on the compute nodes. Default: the value of ContainerRuntime."
     )
-    podman_prefix: Words = setting("", "Words before each call of podman.")
+    podman_prefix: Words = setting("", "Words before each podman command.")
     podman_default_options: tuple[Line, ...] = setting(
-        (), "Options for each `podman run`, after those that are always given."
+        (), "Options for each `podman run`, after the options that are always given."
     )
     runtime_environment: Mapping[VariableName, Line] = setting(
         {},
-        "Variables for the runtime itself, as they are, wherever it runs: APPTAINER_CACHEDIR, APPTAINER_TMPDIR, "
-        "ENROOT_CACHE_PATH, STORAGE_DRIVER and the like. Its caches and temporary folders lie in ImageCacheFolder "
-        "otherwise.",
+        "Environment variables for the container runtime, at the login node and in jobs: APPTAINER_CACHEDIR, "
+        "APPTAINER_TMPDIR, ENROOT_CACHE_PATH, STORAGE_DRIVER. By default, caches and temporary folders of the "
+        "runtime are in ImageCacheFolder.",
     )
 
     # Images
-    image_prefix: Line = setting(
-        "", "Put before an image's name, unless that begins with / or names a scheme; empty: docker://."
-    )
+    image_prefix: Line = setting("", "Prefix for image names that have no scheme and no leading /. Empty: docker://.")
     image_pull: PullPlace = setting(
         ImagePull.NODE,
-        "Where images of registries are pulled: node, in the job; login, on the login node before the job is "
-        "submitted; never, so that they have to be in ImageCacheFolder.",
+        "Where to pull images from a registry. node: in the job. login: on the login node, before the job is "
+        "submitted. never: use only images in ImageCacheFolder.",
     )
     image_pull_retries: Annotated[int, BeforeValidator(number(0, 100))] = setting(
-        3, "How often a pull that failed is tried again, after 10, 20, 40, ... s, before its containers fail."
+        3, "Number of retries of a failed pull, after 10, 20, 40, ... s. Then its containers fail."
     )
     image_pull_secrets: Mapping[SecretKey, LocalPath] = setting(
         {},
-        "The file of each imagePullSecret, on this machine: what its .dockerconfigjson holds. By `namespace/secret`, "
-        "`secret`, or `*` for all others. The Virtual Kubelet does not send them.",
+        "Local paths of files that hold the .dockerconfigjson of imagePullSecrets, by `namespace/secret`, "
+        "`secret`, or `*` for all others. The Virtual Kubelet does not send these Secrets.",
     )
     image_cache_folder: ImageFolder = setting(
         "",
-        "The folder at the site where images are kept, for all pods; compute nodes have to see it. Default: "
+        "Folder at the site for images, shared by all pods. Compute nodes must see it. Default: "
         ".remote-slurm/images in DataRootFolder.",
     )
-    image_cache_days: Count = setting(30, "Images that no pod has used for so many days leave the cache.")
+    image_cache_days: Count = setting(30, "Days after which an unused image is removed from the cache.")
     image_cache_size: Bytes = setting(
         100 << 30,
-        "How large the cache may become, as a quantity: images that were not used for longest leave it, after a pull.",
+        "Maximum size of the cache, as a quantity. After a pull, the least recently used images are removed.",
     )
 
     enable_probes: Flag = setting(
         default=False,
-        description="Carry out startup, readiness and liveness probes. If false, as where the reference plugin has no "
-        "such key, pods that have some get a warning, and a container counts as ready once it runs.",
+        description="Run startup, readiness and liveness probes. If false, pods with probes get a warning, "
+        "and a container is ready when it runs.",
     )
 
     tsocks_path: Line = setting(
         "",
-        "libtsocks.so on the nodes; variables that jobs have there, such as $WORK, may stand in it.",
+        "libtsocks.so on the compute nodes. The path may contain variables that jobs have, such as $WORK.",
         environment="TSOCKSPATH",
     )
     tsocks_login_node: Line = setting(
         "",
-        "The host that nodes reach by ssh, with the account's own key there, and that has network: user@host or host.",
+        "Host with network access that compute nodes reach by SSH, as user@host or host. Jobs use the account's "
+        "own key at the site.",
     )
     tsocks: Flag = setting(
         default=False,
-        description="Give containers network through a SOCKS tunnel from the node to TsocksLoginNode.",
+        description="Give containers network access through a SOCKS tunnel from the node to TsocksLoginNode.",
         environment="TSOCKS",
     )
 
     max_log_size: Bytes = setting(
         1 << 30,
-        "How long the log of a container may become at the site, as a quantity: one that passes it begins anew, and "
-        "says so.",
+        "Maximum size of a container log at the site, as a quantity. A larger log is truncated, with a notice.",
     )
 
     # Logging
-    log_format: Format = setting(
-        LogFormat.TEXT, "What a line of log looks like: text, or json with the same fields as keys."
+    log_format: Format = setting(LogFormat.TEXT, "Format of log lines: text, or json with the same fields as keys.")
+    audit_log: AuditPlace | None = setting(
+        None,
+        "Destination of the audit log: a local path, stdout or stderr. It has a JSON line for each create, "
+        "delete, log request and rejection; see docs/audit.md.",
     )
-    verbose_logging: Flag = setting(default=False, description="Log details.")
+    verbose_logging: Flag = setting(default=False, description="Log at debug level.")
     errors_only_logging: Flag = setting(default=False, description="Log errors only.")
 
     # Traces, by the names that the reference plugin reads from its environment
     enable_tracing: Switch = setting(
         default=False,
-        description="1: send a span for each request, and for each operation at the site, to an OpenTelemetry "
-        "collector. Needs the extra `tracing`.",
+        description="1: send a span for each request and for each operation at the site to an OpenTelemetry "
+        "collector. Requires the extra `tracing`.",
         key="ENABLE_TRACING",
         environment="ENABLE_TRACING",
     )
     telemetry_endpoint: Collector = setting(
         "localhost:4317",
-        "Where the collector takes gRPC.",
+        "gRPC address of the collector.",
         key="TELEMETRY_ENDPOINT",
         environment="TELEMETRY_ENDPOINT",
     )
     telemetry_unique_id: Line = setting(
         "",
-        "The service is called Plugin-<this> in traces; default: a new UUID at each start.",
+        "Suffix of the service name in traces: Plugin-<suffix>. Default: a new UUID at each start.",
         key="TELEMETRY_UNIQUE_ID",
         environment="TELEMETRY_UNIQUE_ID",
     )
     telemetry_ca: LocalPath | None = setting(
         None,
-        "The authority, in PEM, that has signed the collector's certificate; without it spans go out unencrypted.",
+        "Local path of the certificate authority of the collector, in PEM. Without it, spans are sent unencrypted.",
         key="TELEMETRY_CA_CRT_FILEPATH",
         environment="TELEMETRY_CA_CRT_FILEPATH",
     )
     telemetry_client_key: LocalPath | None = setting(
         None,
-        "The key of our own certificate, where the collector asks for one.",
+        "Local path of the private key of TELEMETRY_CLIENT_CRT_FILEPATH.",
         key="TELEMETRY_CLIENT_KEY_FILEPATH",
         environment="TELEMETRY_CLIENT_KEY_FILEPATH",
     )
     telemetry_client_cert: LocalPath | None = setting(
         None,
-        "Our own certificate, in PEM.",
+        "Local path of the client certificate for the collector, in PEM.",
         key="TELEMETRY_CLIENT_CRT_FILEPATH",
         environment="TELEMETRY_CLIENT_CRT_FILEPATH",
     )
@@ -421,18 +493,19 @@ class Config(Block):
     # What comes with later versions
     custom_kubeconf: Kubeconfig | None = setting(
         None,
-        "The kubeconfig of a service account, on this machine, or `in-cluster`: Events tell what becomes of pods, "
-        "ConfigMaps and Secrets that did not come with a pod are fetched, and a pod that is gone is not submitted.",
+        "Local path of the kubeconfig of a service account, or `in-cluster`. With it, the sidecar creates Events "
+        "on pods, fetches ConfigMaps and Secrets that are missing in a request, and submits no pod that no longer "
+        "exists.",
         key="CUSTOMKUBECONF",
         environment="CUSTOMKUBECONF",
     )
-    # Keys that stand in many files of the reference plugin, which ignores them
-    interlink_url: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
-    interlink_port: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
+    # Keys in many files of the reference plugin, which ignores them
+    interlink_url: Line = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
+    interlink_port: Line = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
     sidecar_url: Line = setting(
-        "", "Accepted and not used.", later=f"{_INTERLINKS_OWN}: BindAddress is where the sidecar listens"
+        "", "Accepted, without effect.", later=f"{_INTERLINKS_OWN}: BindAddress is where the sidecar listens"
     )
-    vk_config_path: Line = setting("", "Accepted and not used.", later=_INTERLINKS_OWN)
+    vk_config_path: Line = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -464,6 +537,14 @@ class Config(Block):
         """The configuration of each account at the site, by the names of Identities; this one, where there are none."""
         return {name: self.of_identity(name) for name in self.identities} or {"": self}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keeps_the_go_plugins_default(cls, values: Any) -> Any:
+        """A file of the Go plugin, which has keys of interLink itself, gets that plugin's DefaultMemory."""
+        if isinstance(values, dict) and any(values.get(key) for key in _GO_PLUGIN_KEYS):
+            return {"DefaultMemory": "1M", **values}
+        return values
+
     @field_validator("identities")
     @classmethod
     def _each_has_its_own_folder(cls, identities: Mapping[str, Identity], info: ValidationInfo) -> Any:
@@ -479,10 +560,26 @@ class Config(Block):
                     "one of them another SSH.User or DataRootFolder, or make them one"
                 )
             seen[place] = name
-        nobody = [name for name, each in identities.items() if not each.namespaces and not each.service_accounts]
-        if nobody:
-            raise ValueError(f"no pod can be for {', '.join(nobody)}: give each of them Namespaces or ServiceAccounts")
+        unmatched = [name for name, each in identities.items() if not each.namespaces and not each.service_accounts]
+        if unmatched:
+            names = ", ".join(unmatched)
+            raise ValueError(f"no pod can match {names}: give each of them Namespaces or ServiceAccounts")
         return identities
+
+    @field_validator("policies")
+    @classmethod
+    def _each_is_for_some_pods(cls, policies: Mapping[str, PodPolicy], info: ValidationInfo) -> Any:
+        identities, paths = info.data.get("identities"), info.data.get("allowed_host_paths")
+        for name, policy in policies.items():
+            if not policy.namespaces and not policy.identities:
+                raise ValueError(f"{name} is for no pod: set its Namespaces or Identities")
+            for unknown in [each for each in policy.identities if identities is not None and each not in identities]:
+                known = ", ".join(identities or ()) or "none are configured"
+                raise ValueError(f"{name} names the identity {unknown!r}, which is not in Identities: {known}")
+            for path in policy.allowed_host_paths:
+                if paths and not any(PurePosixPath(path).is_relative_to(each) for each in paths):
+                    raise ValueError(f"{name} allows {path}, which AllowedHostPaths does not: {', '.join(paths)}")
+        return policies
 
     @field_validator("tls")
     @classmethod
@@ -494,36 +591,17 @@ class Config(Block):
     @field_validator("socket_mode")
     @classmethod
     def _not_for_everybody(cls, mode: str, info: ValidationInfo) -> str:
-        if not int(mode, 8) & 0o002 or keeps_strangers_out(info):
+        if not int(mode, 8) & 0o002 or requires_authentication(info):
             return mode
         raise ValueError(
             f"{mode} lets everybody on this machine run shell at the site as SSH.User: use 0660 and a group, or set "
             "a TokenFile, or AllowUnauthenticated: true where something else keeps strangers out"
         )
 
-    @property
-    def runtime_path(self) -> str:
-        """The program of ContainerRuntime; empty for none."""
-        match self.container_runtime:
-            case ContainerRuntime.NONE:
-                return ""
-            case ContainerRuntime.ENROOT:
-                return self.enroot_path
-            case ContainerRuntime.PODMAN | ContainerRuntime.PODMAN_HPC:
-                return self.podman_path
-            case _:
-                return self.singularity_path
-
-    @property
-    def runtime_key(self) -> str:
-        """The key that says where it is."""
-        names = {"enroot": "EnrootPath", "podman": "PodmanPath", "podman-hpc": "PodmanPath"}
-        return names.get(self.container_runtime.value, "SingularityPath")
-
     @field_validator("bind_address")
     @classmethod
     def _only_this_machine(cls, address: str, info: ValidationInfo) -> str:
-        if info.data.get("socket", "wrong") or is_loopback(address) or keeps_strangers_out(info):
+        if info.data.get("socket", "wrong") or is_loopback(address) or requires_authentication(info):
             return address
         raise ValueError(
             f"{address} can be reached from other machines, and whoever reaches the port can run shell at "
@@ -537,18 +615,6 @@ class Config(Block):
         return folder or (
             info.context.state_folder if isinstance(info.context, Machine) else default_state_folder(os.environ)
         )
-
-    @field_validator("singularity_path", mode="before")
-    @classmethod
-    def _by_the_runtimes_name(cls, path: Any, info: ValidationInfo) -> Any:
-        is_apptainer = info.data.get("container_runtime") is ContainerRuntime.APPTAINER
-        return path or ("apptainer" if is_apptainer else "singularity")
-
-    @field_validator("podman_path", mode="before")
-    @classmethod
-    def _podman_or_podman_hpc(cls, path: Any, info: ValidationInfo) -> Any:
-        is_hpc = info.data.get("container_runtime") is ContainerRuntime.PODMAN_HPC
-        return path or ("podman-hpc" if is_hpc else "podman")
 
     @field_validator("tsocks")
     @classmethod

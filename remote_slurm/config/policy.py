@@ -1,4 +1,4 @@
-"""The block Policy: what a pod may ask of the site, whoever may create pods."""
+"""The blocks Policy and Policies: what pods may request from the site."""
 
 import re
 from typing import Annotated
@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from remote_slurm.config.block import Block, setting
-from remote_slurm.config.values import Line, SlurmFlag, line_of_text, shown
+from remote_slurm.config.path_types import AbsoluteSitePath
+from remote_slurm.config.scalar_types import Label, Line, SlurmFlag, line_of_text, shown
 
 
 def flag_name(value: object) -> str:
@@ -17,25 +18,49 @@ def flag_name(value: object) -> str:
     return name
 
 
+# Those that are data: parsed, checked, and bound to the other rules
+DATA_ANNOTATIONS = (
+    "flags", "flavor", "image-root", "job-workdir", "no-clean-workdir", "mpi-flags", "singularity-mounts",
+    "enroot-mounts", "pod-ip", "wireguard-client-snippet",
+)  # fmt: skip
+
 FlagName = Annotated[str, BeforeValidator(flag_name)]
 
 
 class Policy(Block):
-    """Rules by name: a pod that breaks one is refused, and told which one. Patterns are those of file names (*, ?)."""
+    """Rules by name. A pod that breaks a rule is rejected with its name. Patterns are as for file names (*, ?)."""
 
     allowed_annotations: tuple[Line, ...] = setting(
-        ("*",),
-        "The annotations that pods may set, as patterns of their names behind the `/`: [flags, flavor, image-root]. "
-        "pre-exec, singularity-commands and wstunnel-client-commands run shell as the account.",
+        DATA_ANNOTATIONS,
+        "Annotations that pods may set, as patterns of the name after the `/`: [flags, flavor, image-root]. "
+        "Trusted annotations run outside of containers, as the account. Each of them must be listed by its own "
+        "name, or all by *: pre-exec, singularity-commands, singularity-options, enroot-options, "
+        "wstunnel-client-commands, and jobScript for scripts in requests.",
     )
     allowed_images: tuple[Line, ...] = setting(
         ("*",),
-        "The images that pods may run, as patterns of what the runtime is asked for: "
-        '["docker://registry.example.org/*", "/srv/images/*"].',
+        'Images that pods may use, as patterns: ["docker://registry.example.org/*", "/srv/images/*"].',
+    )
+    allowed_flags: tuple[FlagName, ...] = setting(
+        (),
+        "sbatch options that pods may set in addition to those for placement, resources, time and accounting: "
+        "[container-image]. Required for options that carry environment, files or programs (export, export-file, "
+        "get-user-env, bb, bbf, container, nodefile), and for options of SPANK plugins. With export, pods can run "
+        "programs as the account.",
     )
     forced_flags: tuple[SlurmFlag, ...] = setting(
-        (), "Options of sbatch that every job has, [--account=k8s]: they win over all others."
+        (), "sbatch options of every job, such as [--account=k8s]. They override all others."
     )
-    forbidden_flags: tuple[FlagName, ...] = setting(
-        (), "Options of sbatch that the flags of a pod may not name: [reservation, -w]."
+    forbidden_flags: tuple[FlagName, ...] = setting((), "sbatch options that pods must not set: [reservation, -w].")
+
+
+class PodPolicy(Policy):
+    """Rules for the pods of some namespaces or identities, beside those of Policy. What is not listed is refused."""
+
+    namespaces: tuple[Line, ...] = setting((), "Namespaces whose pods this entry applies to, as patterns.")
+    identities: tuple[Label, ...] = setting((), "Names in Identities whose pods this entry applies to.")
+    allowed_annotations: tuple[Line, ...] = setting((), "As in Policy. Empty: none.")
+    allowed_images: tuple[Line, ...] = setting((), "As in Policy. Empty: none.")
+    allowed_host_paths: tuple[AbsoluteSitePath, ...] = setting(
+        (), "Folders that hostPath volumes may use, within AllowedHostPaths. Empty: none."
     )

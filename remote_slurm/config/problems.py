@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as sentences about keys: which one, in which line, and what would be right."""
+"""The problems that pydantic finds, as sentences about keys: the key, its line, and what is allowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, get_args
 
 from remote_slurm.config.block import Block
-from remote_slurm.config.values import shown
+from remote_slurm.config.scalar_types import shown
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -27,7 +27,7 @@ def problems(error: ValidationError, model: type[Block], layers: Layers) -> list
 def _problem(detail: ErrorDetails, model: type[Block], layers: Layers) -> Problem:
     where = detail["loc"] if detail["loc"] in layers.origins else _in_keys(model, detail["loc"])
     if isinstance(where[-1], int) and where not in layers.origins:
-        where = where[:-1]  # one text, which stands where a list may stand
+        where = where[:-1]  # one text in place of a list
     return layers.origin(where).problem(where, _sentence(detail, model))
 
 
@@ -41,7 +41,8 @@ def _sentence(detail: ErrorDetails, model: type[Block]) -> str:
         case "missing":
             block = _block(model, where[:-1])
             purpose = str(block.model_fields[block.keys()[str(where[-1])]].description)
-            return f"is required: {purpose[0].lower()}{purpose[1:]}"
+            first = purpose.partition(". ")[0].rstrip(".")
+            return f"is required: {first[0].lower()}{first[1:]}"
         case "model_type" | "dict_type":
             return f"must be a block of keys, not {shown(detail['input'])}"
         case "tuple_type":

@@ -12,6 +12,6 @@ _FACTORS = {"": Decimal(1), **_DECIMAL, **_BINARY}
 
 
 def amount_of(text: str) -> Decimal:
-    """What `500m`, `1e3` or `2Gi` stands for, once its form is known to be right."""
+    """Return the value of `500m`, `1e3` or `2Gi`, whose form is valid."""
     digits = text.rstrip("numkKMGTPEi")
     return Decimal(digits) * _FACTORS[text.removeprefix(digits)]

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from remote_slurm.config.algorithms import Kind, algorithms
 from remote_slurm.config.block import Block, setting
-from remote_slurm.config.places import Host, LocalPath, Login, Port, host, login
-from remote_slurm.config.values import Flag, Words, line_of_text, number, one_or_more, seconds, shown
+from remote_slurm.config.path_types import Host, LocalPath, Login, Port, host, login
+from remote_slurm.config.scalar_types import Flag, Words, line_of_text, number, one_or_more, seconds, shown
 
 _SSH_PORT = 22
 _HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^@:\[\]]+)(?::(?P<port>[0-9]+))?")
@@ -46,52 +47,73 @@ def jump_hosts(value: object) -> Any:
     return () if hops.strip() == "none" else tuple(jump_host(hop) for hop in hops.split(","))
 
 
+def _algorithms(what: str) -> str:
+    return (
+        f"{what} offered to login nodes and jump hosts, separated by commas. A leading `+` adds to the default, `-` "
+        "removes from it, `^` puts first. Default: OpenSSH's, as far as Paramiko implements it, without SHA-1, MD5 and "
+        "CBC."
+    )
+
+
 class SSH(Block):
     """How the site is reached; keys, and what they mean, are those of ssh_config(5)."""
 
     host_names: Annotated[tuple[Host, ...], BeforeValidator(one_or_more)] = Field(
         alias="HostName",
-        description="The login node, or a list of them: the next one is used when one cannot be reached.",
+        description="Login node, or a list of login nodes. If a connection fails, the sidecar tries the next "
+        "login node.",
     )
-    port: Port = setting(_SSH_PORT, "The port of sshd on the login nodes.")
-    user: Login = Field(description="The account at the site that all jobs run as.")
+    port: Port = setting(_SSH_PORT, "Port of sshd on the login nodes.")
+    user: Login = Field(description="Account at the site that runs all jobs.")
     identities_only: Flag = setting(
         default=True,
-        description="Use no other key than IdentityFile: no agent, no keys from the home directory.",
+        description="Use IdentityFile only. If false, also try the SSH agent and the keys in the home directory.",
     )
     identity_file: LocalPath | None = setting(
-        None, "The private key, on this machine. Required unless IdentitiesOnly is false."
+        None, "Local path of the private key. Required unless IdentitiesOnly is false."
     )
     certificate_file: LocalPath | None = setting(
-        None, "The certificate for the key, where the site signs keys, on this machine."
+        None, "Local path of the certificate for IdentityFile, for sites that sign keys."
     )
     passphrase_file: LocalPath | None = setting(
-        None, "The file that holds the passphrase of IdentityFile, in its first line, where the key has one."
+        None, "Local path of a file whose first line is the passphrase of IdentityFile."
     )
     before_connect: Words = setting(
         "",
-        "A command on this machine that is run before each connection is made, for sites that issue short-lived keys "
-        "or certificates: words, of which no shell makes anything else. It has a minute, and 0 as its exit code.",
+        "Local command to run before each connection, such as one that renews a short-lived key. It runs without "
+        "a shell, and must return exit code 0 within 60 s.",
     )
     user_known_hosts_file: LocalPath = setting(
         "~/.ssh/known_hosts",
-        "The host keys that are trusted, on this machine. A host whose key is not in it is refused, always.",
+        "Local path of the trusted host keys. Unknown host keys are always refused.",
     )
     proxy_jump: Annotated[tuple[JumpHost, ...], BeforeValidator(jump_hosts)] = setting(
-        (), "The hosts to pass through, in order: [user@]host[:port], separated by commas."
+        (), "Jump hosts in order, as [user@]host[:port], separated by commas. The default user is SSH.User."
     )
     connect_timeout: Annotated[float, BeforeValidator(seconds(1))] = setting(
-        10.0, "Seconds until a connection that is not there yet counts as failed."
+        10.0, "Seconds after which a connection attempt fails."
     )
     server_alive_interval: Annotated[float, BeforeValidator(seconds(0))] = setting(
-        15.0, "Seconds between two signs of life that are asked of the server; 0 asks for none."
+        15.0, "Seconds between two keepalive requests to the server; 0 sends none."
     )
     max_connections_per_minute: Annotated[int, BeforeValidator(number(1, 600))] = setting(
         30,
-        "How many connections are tried within a minute at most, to all login nodes together: sites ban who knocks "
-        "too often.",
+        "Maximum number of connection attempts per minute, for all login nodes together. Sites ban addresses that "
+        "connect too often.",
     )
-    config_file: LocalPath | None = setting(None, "An ssh_config to read, on this machine; none by default.")
+    config_file: LocalPath | None = setting(
+        None, "Local path of an ssh_config to read. By default, no ssh_config is read."
+    )
+    ciphers: Annotated[tuple[str, ...], BeforeValidator(algorithms(Kind.CIPHERS))] = setting((), _algorithms("Ciphers"))
+    macs: Annotated[tuple[str, ...], BeforeValidator(algorithms(Kind.MACS))] = setting(
+        (), _algorithms("Message authentication codes"), key="MACs"
+    )
+    kex_algorithms: Annotated[tuple[str, ...], BeforeValidator(algorithms(Kind.KEX))] = setting(
+        (), _algorithms("Key exchange algorithms")
+    )
+    host_key_algorithms: Annotated[tuple[str, ...], BeforeValidator(algorithms(Kind.HOST_KEYS))] = setting(
+        (), _algorithms("Host key algorithms")
+    )
 
     @field_validator("identity_file")
     @classmethod

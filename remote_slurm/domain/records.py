@@ -1,23 +1,35 @@
-"""The records that runner.sh writes: one line for each container, the last one counts."""
+"""The records that the runner writes: one line for each container, the last one counts.
+
+Only `record` in job/runner.sh writes them, and only `parse_records` here reads them; the login node's log.sh takes the
+number of the run out of one. Decisions go by the phase, the numbers and the reason, which is a code. The message has
+the container's own words, and is only shown.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, StrEnum
 
 # What the shell reports for SIGKILL, and Kubernetes for a container that was killed
 SIGKILL = 9
 KILLED = 128 + SIGKILL
 
-# What runner.sh records of a container that runs, and is not ready
-NOT_READY = "NotReady"
 
-# How the message begins that runner.sh records of a container that has never run
-NOT_STARTED = "not started"
+class Reason(StrEnum):
+    """The codes that the sidecar decides by; of others, such as CrashLoopBackOff, it only passes the word on.
 
-# What runner.sh records of a container that ended after its job had been told to stop
-STOPPED = "the job was told to stop"
+    A container that ended after a stop from outside has JOB_STOPPED: Slurm knows why. One that ended by itself has
+    COMPLETED or ERROR, and one that something else than the runner killed has none.
+    """
+
+    COMPLETED = "Completed"
+    CRASH_LOOP = "CrashLoopBackOff"
+    ERROR = "Error"
+    JOB_STOPPED = "JobStopped"
+    NOT_READY = "NotReady"
+    NOT_STARTED = "NotStarted"
+    START_ERROR = "StartError"
 
 
 class ContainerPhase(Enum):
@@ -41,11 +53,11 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a container stands; times in seconds since 1970 by the node's clock, 0 is none.
+    """The state of a container. Times are in seconds since 1970 by the node's clock; 0 is none.
 
     `run` is how often Slurm had requeued the job before this run of it (SLURM_RESTART_COUNT in sbatch(1)). `number`
     counts the records of one container in one run of the job, and `restarts` how often the runner started it again.
-    `reason` is the word for why it waits. Runners of earlier versions tell none of these.
+    `reason` is the code for why it waits, or how it ended. Runners of earlier versions write less: see `parse_records`.
     """
 
     pod: str
@@ -62,29 +74,37 @@ class Record:
     reason: str = ""
     last: LastRun | None = None
 
+    @property
+    def has_run(self) -> bool:
+        """Whether the container has started in this run of the job: job/runner.sh agrees."""
+        if self.phase is ContainerPhase.WAITING:
+            return self.reason in (Reason.NOT_READY, Reason.CRASH_LOOP)
+        return self.started > 0
+
+    @property
+    def began(self) -> int:
+        """When it started, or when the runner gave up starting it."""
+        return self.started or self.finished
+
 
 def run_before_requeue(record: Record | None) -> LastRun | None:
     """How the run ended that this was the last record of before Slurm requeued the job: job/restarts.sh agrees."""
     if record is None:
         return None
-    if record.phase is ContainerPhase.RUNNING or record.reason == NOT_READY:
+    if record.phase is ContainerPhase.RUNNING or record.reason == Reason.NOT_READY:
         return LastRun(record.started, 0, KILLED, SIGKILL, "how it ended was not recorded")
-    if record.phase is ContainerPhase.WAITING or record.message.startswith(f"{NOT_STARTED}:"):
-        return record.last and replace(record.last, message=_requeued(record.last.message))
-    return LastRun(record.started, record.finished, record.exit_code, record.signal, _requeued(record.message))
-
-
-def _requeued(message: str) -> str:
-    """Slurm tells in which way a job was stopped, and of one that it runs again it does not."""
-    if not message.endswith(STOPPED):
-        return message
-    return f"{message.removesuffix(STOPPED)}Slurm has requeued the job"
+    if record.phase is ContainerPhase.WAITING or not record.has_run:
+        return record.last
+    message = record.message
+    if record.reason == Reason.JOB_STOPPED:
+        message += ": Slurm has requeued the job"  # Slurm reports nothing else of a job that it runs again
+    return LastRun(record.started, record.finished, record.exit_code, record.signal, message)
 
 
 def parse_records(text: str) -> list[Record]:
     """Lines that are no records are left out: a half-written or foreign file must not stop the others."""
     *lines, _cut_off = text.split("\n")
-    return [_record(found) for line in lines if (found := _LINE.fullmatch(line))]
+    return [_of_version_before(_record(found)) for line in lines if (found := _LINE.fullmatch(line))]
 
 
 # ten digits are a time that every part of this can express, until the year 2286
@@ -92,7 +112,8 @@ _END = "[0-9]{1,10}%s[0-9]{1,10}%s[0-9]{1,3}%s[0-9]{1,3}"
 _LINE = re.compile(
     rf"v1 (\S+) (\S+) ({'|'.join(phase.value for phase in ContainerPhase)})"
     rf" ({_END.replace('%s', ' ')})(?: run=([0-9]{{1,6}}))?"
-    rf"(?: record=([0-9]{{1,9}}) restarts=([0-9]{{1,6}})(?: reason=(\w+))?(?: last=({_END.replace('%s', ',')}))?)?"
+    r"(?: record=([0-9]{1,9}) restarts=([0-9]{1,6})(?: reason=([A-Za-z]+))?"
+    rf"(?: last=({_END.replace('%s', ',')}))?)?"
     r"(?: (.*))?"
 )
 _ESCAPED = re.compile(r"\\(.)")
@@ -101,20 +122,44 @@ _ESCAPES = {"n": "\n", "t": "\t"}
 
 def _record(found: re.Match[str]) -> Record:
     pod, container, phase, end, run, number, restarts, reason, last, message = found.groups(default="")
-    # messages were told as they are before there were numbers
-    told, _, told_last = message.partition("\t") if number else (message, "", "")
+    # records without numbers have messages that are not escaped
+    own, _, last_message = message.partition("\t") if number else (message, "", "")
     return Record(
         pod,
         container,
         ContainerPhase(phase),
         *_numbers(end, " "),
-        message=(_unescaped(told) if number else told).strip(),
+        message=(_unescaped(own) if number else own).strip(),
         run=int(run or 0),
         number=int(number or 0),
         restarts=int(restarts or 0),
         reason=reason,
-        last=LastRun(*_numbers(last, ","), _unescaped(told_last)) if last else None,
+        last=LastRun(*_numbers(last, ","), _unescaped(last_message)) if last else None,
     )
+
+
+# The text of messages in records of versions that had no codes
+_NOT_STARTED_BEFORE = "not started: "
+_STOPPED_BEFORE = "the job was told to stop"
+
+
+def _of_version_before(record: Record) -> Record:
+    """A record with the codes of today.
+
+    The runner of a job that was submitted by the version before, which may run for weeks, writes no reason for an end,
+    except Unhealthy. Today's writes one, except for a container that something else killed (SIGKILL), of which nothing
+    is read here.
+    """
+    if record.phase is not ContainerPhase.TERMINATED or record.reason:
+        return record
+    if record.signal == SIGKILL:
+        # in records without numbers, the message says that the container was killed on purpose
+        on_purpose = record.message and not record.number and not record.message.endswith(_STOPPED_BEFORE)
+        return replace(record, reason=Reason.ERROR) if on_purpose else record
+    own = Reason.ERROR if record.exit_code else Reason.COMPLETED
+    if record.exit_code == 1 and not record.signal and record.message.startswith(_NOT_STARTED_BEFORE):
+        record, own = replace(record, started=0), Reason.NOT_STARTED
+    return replace(record, reason=Reason.JOB_STOPPED if record.message.endswith(_STOPPED_BEFORE) else own)
 
 
 def _numbers(text: str, separator: str) -> tuple[int, int, int, int]:

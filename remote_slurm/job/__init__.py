@@ -1,25 +1,43 @@
-"""What runs in jobs, and nowhere else: `runner.sh` with what follows it, sent with every pod, and `check-node.sh`.
+"""The shell that runs inside jobs: `runner.sh`, its parts, and `check-node.sh`.
 
-`apart.sh` goes along where nodes share no file system with the login node. `storage.sh` is for deletes, too.
+A job is sent `runner.sh` and those parts whose functions it calls (domain/plan/job_parts.py). Comments stay here, but
+for the first one of each file, which explains the calls in job.sh.
 """
 
+import re
 from importlib.resources import files
 
-_RUNNER = (
-    "runner", "node", "annotations", "images", "storage", "tsocks", "fresh", "supervise", "restarts", "messages",
-    "sidecars", "world", "actions", "hooks", "probes",
+_RUNNER = ("runner", "cleanup", "stop", "supervise", "messages")
+# job.sh sources its parts in this order
+_PARTS = (
+    "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",
+    "runtime_environment", "on_node", "ipc", "working_dirs", "annotations",
+    "storage", "local_image", "from_image", "images", "podman", "enroot", "image_config", "tsocks",
+    "protect_from_purge", "restarts", "sidecars", "exec_in_container", "probe_handlers", "hooks", "probes",
+    "no_shared_fs",
 )  # fmt: skip
-_PULL = ("storage", "pull")
+# Programs of their own, which the runner, or the submit script, starts
+_PROGRAMS = {"rank": ("rank",), "pull": ("storage", "pull"), "mounts": ("paths", "mounts")}
+
+_COMMENT = re.compile(rb"^[ \t]*#(?!!).*\n|^\n", re.MULTILINE)
+_DIRECTIVE = re.compile(rb"^# shellcheck .*\n", re.MULTILINE)
 
 
-def _joined(names: tuple[str, ...]) -> bytes:
-    return b"\n".join((files(__name__) / f"{name}.sh").read_bytes() for name in names)
+def source(name: str) -> bytes:
+    """The file with its comments."""
+    return (files(__name__) / f"{name}.sh").read_bytes()
 
 
-RUNNER = _joined(_RUNNER)
-RANK = (files(__name__) / "rank.sh").read_bytes()
-APART = (files(__name__) / "apart.sh").read_bytes()
-CHECK_NODE = (files(__name__) / "check-node.sh").read_text(encoding="utf-8")
-PULL = _joined(_PULL)
-STORAGE = _joined(("storage",)).decode()
-SCRIPTS = {"runner.sh": RUNNER, "rank.sh": RANK, "pull.sh": PULL, "apart.sh": APART}
+def _sent(introduced_by: str, *names: str) -> bytes:
+    """The files as one. Of the comments only the first one of `introduced_by` stays, which says what job.sh calls."""
+    introduction = _DIRECTIVE.sub(b"", source(introduced_by).partition(b"\n\n")[0])
+    return introduction + b"\n" + b"".join(_COMMENT.sub(b"", source(name)) for name in names)
+
+
+SCRIPTS = {
+    "runner.sh": _sent("runner", *_RUNNER),
+    **{f"{name}.sh": _sent(name, name) for name in _PARTS},
+    **{f"{name}.sh": _sent(name, *names) for name, names in _PROGRAMS.items()},
+}
+CHECK_NODE = source("check-node").decode()
+STORAGE = source("storage").decode()

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What a pod's annotations, and the keys that are like them, do in its job:
 #
 #   deadline SECONDS               end the pod so many seconds after its job began
@@ -25,28 +25,40 @@ watch_deadline() {
     sleep $((left > 0 ? left : 0)) &
     sleeper=$!
     wait "$sleeper"
-    evict "$(deadline_message)"
+    exceed_deadline
+    evict "$why_reason" "$why"
 }
 
-deadline_message() {
-    printf 'DeadlineExceeded: the pod was active for longer than its activeDeadlineSeconds, %s' "$deadline"
+# As why_stopped does.
+exceed_deadline() {
+    why_reason=DeadlineExceeded
+    why="DeadlineExceeded: the pod was active for longer than its activeDeadlineSeconds, $deadline"
 }
 
 # Slurm's time limit may be the same one, and come a moment earlier.
 is_past_deadline() {
-    [[ -n ${deadline-} ]] && (($(now) + 2 >= began + deadline))
+    local time
+    printf -v time '%(%s)T' -1
+    [[ -n ${deadline-} ]] && ((time + 2 >= began + deadline))
 }
 
 # --- the folder ------------------------------------------------------------------------------------------------------
 
-# The pod's folder has a link to it, by which it is found and removed with the pod, unless it is to be kept.
+# The pod's folder has a link to it by the annotation's path, which the login node has too: it removes the folder with the
+# pod, unless it is to be kept.
 job_workdir() {
     local name keep=$2
     workdir=$1/$pod
     shift 2
     rm -f workdir
-    if ! { mkdir -p -- "$workdir" && [[ -O $workdir ]] && { [[ -n $keep ]] || ln -s "$workdir" workdir; }; }; then
-        failed="job-workdir ${workdir%/*} cannot be used on node $(hostname)"
+    if ! is_apart_from_pods "$workdir"; then
+        fail NotStarted "job-workdir ${workdir%/*} leads to $(readlink -m -- "$workdir") on node $(hostname), which is a link, or lies in DataRootFolder"
+        workdir=
+        return
+    fi
+    if ! { mkdir -p -- "$workdir" && [[ ! -L $workdir && -O $workdir ]] &&
+        { [[ -n $keep ]] || ln -s "$workdir" workdir; } && workdir=$(readlink -f -- "$workdir"); }; then
+        fail NotStarted "job-workdir ${workdir%/*} cannot be used on node $(hostname)"
         workdir=
         return
     fi
@@ -54,10 +66,19 @@ job_workdir() {
     # nobody else reaches a node that shares no file system
     [[ -n $apart && -z $keep ]] && leftovers+=("$workdir")
     for name; do
+        [[ ! -L $workdir/$name ]] || rm -f "$workdir/$name"
         mkdir -p "$workdir/$name"
         rm -rf "volumes/$name"
         ln -s "$workdir/$name" "volumes/$name"
     done
+}
+
+# is_apart_from_pods FOLDER: whether the folder, with all links followed, neither lies in DataRootFolder, where the parts of
+# pods are that containers must not reach, nor contains it; nor may it be a link itself, which some pod has made.
+is_apart_from_pods() {
+    local root folder
+    root=$(cd .. && pwd -P) && folder=$(readlink -m -- "$1") || return
+    [[ ! -L $1 && $folder/ != "${root%/}"/* && ${root%/}/ != "${folder%/}"/* ]]
 }
 
 # --- shell of the pod ------------------------------------------------------------------------------------------------
@@ -80,11 +101,12 @@ pre_exec() {
 
 # What mesh.sh is told does not stand in quotes there.
 own_tmpdir() {
-    local parent=${TMPDIR-} job_tmpdir=${TMPDIR-} pod_tmpdir
+    local parent=${TMPDIR-} job_tmpdir=${TMPDIR-} pod_tmpdir folder=''
     [[ $parent =~ ^/[A-Za-z0-9/._-]+$ && -d $parent && -w $parent ]] || parent=/tmp
-    pod_tmpdir=$(mktemp -d "$parent/remote-slurm-$SLURM_JOB_ID-XXXXXX")
+    node_folder "$parent"
+    pod_tmpdir=$folder
     export TMPDIR=$pod_tmpdir SLIRP_TMPDIR=$pod_tmpdir/slirp
-    printf '%s=%q\n' began "$began" failed "$failed" job_tmpdir "$job_tmpdir" pod_tmpdir "$pod_tmpdir" >secret/handed-on
+    printf '%s=%q\n' began "$began" failed "$failed" failed_reason "$failed_reason" job_tmpdir "$job_tmpdir" pod_tmpdir "$pod_tmpdir" >secret/handed-on
 }
 
 # go_on FOLDER MESH [EXIT_CODE]: with an exit code, the pod's shell has ended itself
@@ -93,40 +115,41 @@ go_on() {
     set +efuC +o posix
     IFS=$' \t\n'
     cd "$1" || exit 1
-    [[ -n ${3-} ]] && hand_on failed "pre-exec ended the job with exit code $3"
+    [[ -n ${3-} ]] && hand_on_failure NotStarted "pre-exec ended the job with exit code $3"
     take_over
     [[ -z $failed && -n $2 ]] && through_mesh
-    exec "$BASH" ./containers.sh
+    exec "$BASH" -p ./containers.sh
 }
 
-hand_on() {
-    printf '%s=%q\n' "$1" "$2" >>secret/handed-on
+hand_on_failure() {  # REASON SENTENCE
+    printf '%s=%q\n' failed_reason "$1" failed "$2" >>secret/handed-on
 }
 
 take_over() {
     # shellcheck source=/dev/null
     . ./secret/handed-on
-    [[ ! -e .stopping ]] || failed=$stopped
+    [[ ! -e .stopping ]] || fail JobStopped "$stopped"
 }
 
 # mesh.sh, which the Virtual Kubelet wrote, makes a network and runs the command that it is given in it. It splits that
 # into words again, so that it gets one word. It knows nothing of stops: they go to the shell inside.
 through_mesh() {
-    printf '#!%s\ncd %q && exec %q ./containers.sh\n' "$BASH" "$PWD" "$BASH" >"$pod_tmpdir/containers"
+    printf '#!%s\ncd %q && exec %q -p ./containers.sh\n' "$BASH" "$PWD" "$BASH" >"$pod_tmpdir/containers"
     chmod 700 "$pod_tmpdir/containers"
     "$BASH" "$pod_tmpdir/mesh.sh" "$pod_tmpdir/containers" </dev/null &
     mesh=$!
-    leftovers+=("$pod_tmpdir")
+    leftovers+=("$pod_tmpdir" "$pod_tmpdir.owner")
     trap pass_on TERM INT
     trap clean_up EXIT
     await "$mesh"
     [[ -e .inside ]] && exit "$code"
-    hand_on failed "${failed:-the mesh script ended with exit code $code before any container could start}"
+    [[ -n $failed ]] || fail NotStarted "the mesh script ended with exit code $code before any container could start"
+    hand_on_failure "$failed_reason" "$failed"
 }
 
 pass_on() {
     interrupted=yes
-    failed=$stopped
+    fail JobStopped "$stopped"
     : >.stopping
     if [[ -s .inside ]]; then
         kill -TERM "$(<.inside)" 2>/dev/null
@@ -140,7 +163,7 @@ resume() {
     grace=$2
     local job_tmpdir pod_tmpdir
     take_over
-    leftovers+=("$pod_tmpdir")
+    leftovers+=("$pod_tmpdir" "$pod_tmpdir.owner")
     if [[ ${TMPDIR-} == "$pod_tmpdir"* ]]; then
         TMPDIR=$job_tmpdir
         [[ -n $TMPDIR ]] || unset TMPDIR
@@ -149,7 +172,7 @@ resume() {
     attend
     printf '%s\n' "$BASHPID" >.inside
     # a stop that came just now has not seen it
-    [[ ! -e .stopping ]] || failed=$stopped
+    [[ ! -e .stopping ]] || fail JobStopped "$stopped"
 }
 
 # The text stands in front of the command on one line, and may be whole commands, or the beginning of this one. What it

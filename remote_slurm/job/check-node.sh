@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # folder and runtime are set in front of this text
-# What `remote-slurm check --job` runs in a job: what does the compute node have? Answers like the scripts of remote/sh.
+# What `remote-slurm check --job` runs in a job: what does the compute node have? Answers like the scripts of site/operations.
 
 reply() {
     printf '>%s\n' "$*"

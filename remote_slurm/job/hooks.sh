@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What runs beside a container: its postStart, its probes, and its preStop before it is told to end. job.sh says for the
 # next container:
 #
 #   post_start ACTION...   it does not count as running before this is over, and is ended when this fails; the containers
 #                          behind it start once this is over, as on a kubelet, which starts one after another
 #   pre_stop ACTION...     comes before the signal that tells it to end, within the grace period
-#   stop_signal NAME       the signal, if it is not TERM
+#   stop_signal NAME       the signal, if it is neither the image's STOPSIGNAL nor TERM
 #
 # And of the job, time_limit_notice SECONDS: Slurm signals so long before its time limit, or up to a minute earlier.
 #
@@ -92,11 +92,6 @@ see_it_ready() {
     fi
 }
 
-# For what comes after a sidecar, and for this run's liveness probe: a startup probe gives time to each run.
-mark_started() {
-    : >"$life.started" && : >".runner/$name.started"
-}
-
 # act KIND SECONDS ACTION...: its exit code, and in `said` what it printed; it is killed after SECONDS, if that is not 0
 act() {
     local kind=$1 seconds=$2 code timer action began=$SECONDS
@@ -147,11 +142,6 @@ await_post_start() {
     done
 }
 
-# Also where its image has yet to come, or its first run has ended: then there is nothing to wait for.
-let_next_start() {
-    : >".runner/$name.may-follow"
-}
-
 # --- in the supervisor -----------------------------------------------------------------------------------------------
 
 heed() {
@@ -170,18 +160,6 @@ heed() {
     fi
 }
 
-# tell_state ready, or tell_state not_ready SENTENCE
-tell_state() {
-    told=$1
-    if [[ $told == ready ]]; then
-        reason=
-        record "$name" running "$run_began" 0 0 0
-    else
-        reason=NotReady
-        record "$name" waiting "$run_began" 0 0 0 "${told#not_ready }"
-    fi
-}
-
 tell_begun() {
     if has_post_start; then
         tell_state 'not_ready its postStart hook is running'
@@ -196,23 +174,6 @@ tell_begun() {
 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
-# end_container GRACE_SECONDS, of which there are two at least, as on a kubelet. The signal goes to its first process only, as
-# in Kubernetes; Apptainer passes it on, so all of the group would get it twice.
-end_container() {
-    [[ -n $under_way && -z $killer ]] || return
-    stopper=
-    if ((${#pre_stop[@]})); then
-        end_politely &
-        stopper=$!
-        disown "$stopper"
-    else
-        kill "-$stop_signal" "$child" 2>/dev/null
-    fi
-    kill_later "$(($1 < 2 ? 2 : $1))" &
-    killer=$!
-    disown "$killer"
-}
-
 end_politely() {
     local code
     "${pre_stop[@]}" >"$life.pre_stop" 2>&1 </dev/null
@@ -222,19 +183,3 @@ end_politely() {
     kill "-$stop_signal" "$child"
 } 2>/dev/null
 
-# Slurm may signal every process of the job: this one must outlast it. A hook that takes its time costs its container
-# all but two seconds, as on a kubelet.
-kill_later() {
-    local told=0
-    trap '' TERM
-    sleep "$1"
-    if [[ -n $stopper ]] && kill -0 "$stopper"; then
-        kill -KILL -- "-$stopper"
-        kill "-$stop_signal" "$child"
-        sleep 2
-    elif [[ -n $stopper ]]; then
-        read -r told <"$life.told"
-        (($(now) - told < 2)) && sleep 2
-    fi
-    kill -KILL -- "-$child"
-} 2>/dev/null

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # part of runner.sh, whose variables it uses
 # What a container says of its own end.
 #
 #   termination_message FILE|- File|FallbackToLogsOnError   for the next container; a relative FILE is ours
@@ -27,20 +27,55 @@ read_message() {
     message=
     case $message_file in
         - | "") ;;
-        /*) [[ $message_file -nt $life.began && -f $message_file ]] && message=$(head -c "$message_limit" "$message_file") ;;
+        # -nt of bash 4.2 compares whole seconds
+        /*) [[ -f $message_file && -n $(find -L "$message_file" -newer "$life.began") ]] &&
+            message=$(head -c "$message_limit" "$message_file") ;;
         *) message=$(head -c "$message_limit" "$message_file") ;;
     esac
     if [[ -z $message && $message_policy == FallbackToLogsOnError ]] && ((code != 0)); then
         message=$(tail -n "$message_log_lines" "logs/$name.log" | tail -c "$message_log_limit")
     fi
-    [[ -n $message ]] || quote_runtime
 } 2>/dev/null
 
-# A container that could not be started says nothing; what its runtime, or a shell in its place, said of it ends its log.
-quote_runtime() {
-    local line
-    line=$(tail -n 1 "logs/$name.log" | head -c 1000)
-    case "$code $line" in
-        '255 FATAL:   '* | 12[5-7]' Error: '* | 12[67]' '*': exec: '*) message="its log ends with: $line" ;;
+# A program that cannot be started has exit code 128 and the reason StartError, as with containerd. A runtime returns
+# exit codes that a program can return as well, and writes into the log: only if nothing else has written there, the
+# words are the runtime's.
+recognize_start_error() {
+    local said
+    [[ $message_file == /* || ! -s $message_file ]] && find_start_error || return
+    if was_stopped; then
+        code=143
+    else
+        code=128 reason=StartError message=$said
+    fi
+}
+
+# Sets `said`.
+find_start_error() {
+    local line number=0
+    said=''
+    while { IFS= read -r line || [[ -n $line ]]; } && ((number++ < 200)); do
+        [[ $line != '(remote-slurm: '* ]] || continue
+        is_of_runtime "$line" || return
+        said=${line:0:1000}
+    done 2>/dev/null <"logs/$name.log"
+    case "$code $said" in
+        # `exec` of this shell
+        12[67]' ./'*'.sh: '*': exec: '*) said="exec: ${said#*: exec: }" ;;
+        # a program in Go that is told to stop before it could start the container's
+        '2 ') [[ ${image_config[0]-} == apptainer ]] && was_stopped ;;
+        '255 FATAL:   '* | '125 Error: '* | 12[67]' Error: '*'OCI '* | 12[67]' Error: workdir '*) ;;
+        '1 enroot-'* | 12[67]' /etc/rc: '* | 12[67]' /proc/self/fd/'*) ;;
+        *) return 1 ;;
+    esac
+}
+
+is_of_runtime() {
+    case "$code $1" in
+        '255 FATAL:   '* | '255 ERROR  : '* | '255 WARNING: '* | '255 INFO:    '*) ;;
+        12[5-7]' Error: '* | 12[5-7]' time="'*'level='*) ;;
+        12[67]' ./'*'.sh: '*[0-9]*': '*) ;;  # "line" has another word in other languages
+        12[67]' /etc/rc: '*'exec: '* | 12[67]' /proc/self/fd/'*': '*'exec: '* | '1 enroot-'*': failed to '*) ;;
+        *) return 1 ;;
     esac
 }

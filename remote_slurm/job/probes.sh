@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Probes of the next container, carried out beside it (hooks.sh), with the fields and the order of Kubernetes:
 #
 #   probe startup|readiness|liveness DELAY PERIOD TIMEOUT SUCCESSES FAILURES GRACE ACTION...
@@ -70,12 +70,6 @@ verdict() {
 # What a kubelet would make a warning of.
 tell_once() {
     [[ -n $said && $1 != "$warned" ]] && warned=$1 && say "$1"
-}
-
-pause() {
-    (($1 > 0)) || return
-    sleep "$1" &
-    wait "$!"
 }
 
 end_for_probe() {

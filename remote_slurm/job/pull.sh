@@ -5,11 +5,13 @@
 #
 #   pull.sh node POD [KEY]   pull what is missing, now, of all images or of one; exit code 0: each is there as POD/image/KEY
 #   pull.sh ask POD          the same question on a login node, where a process of its own pulls. Says one line:
-#                            `ready`, `pulling NAME`, `failing WORDS` (it will be tried again) or `failed WORDS`
+#                            `ready`, `pulling NAME`, `failing REASON WORDS` (it will be tried again) or
+#                            `failed REASON WORDS`
 #   pull.sh work CACHE       that process: pulls what waits in the cache's queue, one image at a time, and ends
 #
-# What went wrong stands in POD/image.failed, and how often it did in POD/image.tries; of one image on a node, in
-# POD/image.failed.KEY.
+# What went wrong is in POD/image.failed, and how often it did in POD/image.tries; for one image on a node, in
+# POD/image.failed.KEY. Its first word is the kubelet's code for it, ErrImagePull or ErrImageNeverPull; the rest is only
+# shown.
 #
 # In the cache, KEY is an image. A pull writes under a hidden name first, and has a claim meanwhile: .KEY.claim.N, made by
 # mkdir, which is exclusive on every file system, and touched while the pull lives. One that is not touched any more is
@@ -39,8 +41,8 @@ say() {
 
 # The pod's file sets cache, mode, retries, days and megabytes, and defines `images`.
 open_pod() {
-    cd -P "$1" || return  # what is relative to it is so by the file system, not by the link that led here
-    pod=$(pwd -P)
+    cd "$1" || return
+    pod=$PWD  # with its links: nodes may have others than the login node
     # shellcheck source=/dev/null
     . ./images
     open_cache "$cache"
@@ -48,19 +50,19 @@ open_pod() {
 
 open_cache() {
     if ! mkdir -p "$1/.queue" "$1/.users" "$1/.tmp" "$1/.runtime" 2>/dev/null || ! cd "$1"; then
-        fail "ImageCacheFolder $1 cannot be written on $(uname -n)"
+        fail ErrImagePull "ImageCacheFolder $1 cannot be written on $(uname -n)"
         return 1
     fi
-    cache=$(pwd -P)
+    cache=$PWD
     me=$(uname -n).$$
     # shellcheck source=/dev/null
     [ -z "${pod-}" ] || . "$pod/runtime.sh"
 }
 
-fail() {
+fail() {  # REASON SENTENCE
     [ -n "${pod-}" ] || return
     failure=image.failed${on_node:+".$key"}
-    printf '%s\n' "$1" >"$pod/.$failure" && mv -f "$pod/.$failure" "$pod/$failure"
+    printf '%s %s\n' "$1" "$2" >"$pod/.$failure" && mv -f "$pod/.$failure" "$pod/$failure"
     printf '%s\n' "$(($(tries) + 1))" >"$pod/image.tries"
 }
 
@@ -97,7 +99,7 @@ claim() {
 }
 
 newest_claim() {
-    # names are letters, digits and a few signs: see domain/images.py
+    # names are letters, digits and a few signs: see domain/runtimes/images.py
     find . -maxdepth 1 -name ".$1.claim.*" | sed 's/.*\.claim\.//' | sort -n | tail -n 1
 }
 
@@ -138,7 +140,7 @@ pull() {
         pulled=yes
     else
         pulled=
-        fail "image $name could not be pulled on $(uname -n): $(words_of_log)"
+        fail ErrImagePull "image $name could not be pulled on $(uname -n): $(words_of_log)"
     fi
     end_pull
     trap - TERM INT HUP
@@ -270,9 +272,9 @@ bring() {
 
 absent() {
     if [ "$mode" = never ]; then
-        fail "image $3 is not in the cache, and ImagePull is never: put it at $cache/$1"
+        fail ErrImageNeverPull "image $3 is not in the cache, and ImagePull is never: put it at $cache/$1"
     else
-        fail "image $3 is not in the cache, and $([ "$mode" = login ] && echo "ImagePull is login" || echo "imagePullPolicy is $2")"
+        fail ErrImageNeverPull "image $3 is not in the cache, and $([ "$mode" = login ] && echo "ImagePull is login" || echo "imagePullPolicy is $2")"
     fi
 }
 
@@ -363,7 +365,8 @@ leave() {
 serve() {  # KEY
     wanted=$1
     [ -e ".queue/$wanted/images" ] || return
-    open_pod ".queue/$wanted" || return
+    # .. of the link itself would be the queue
+    open_pod "$(readlink ".queue/$wanted")" || return
     rm -f "$pod/image.failed"
     image() {
         [ "$1" = "$wanted" ] || return

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/bash -p
 # rank.sh RUNTIME COMMAND...: what mpiexec starts for each rank of a container with mpi-flags. Apptainer keeps the
 # node's environment out of the container, and what mpiexec tells its ranks would stay out with it.
 
@@ -10,6 +10,7 @@ shift
 export UCX_POSIX_USE_PROC_LINK="${UCX_POSIX_USE_PROC_LINK-n}"
 
 for name in $(compgen -e); do
+    [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || continue  # bash would run what stands in an index
     case $name in
         PMI_* | PMI2_* | PMIX_* | HYDI_* | MPI_* | MPIR_* | MPICH_* | OMPI_* | PRTE_* | I_MPI_* | MV2_* | UCX_* | FI_*)
             export "$prefix$name=${!name}"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Containers that run more than once. job.sh says before each container what holds for it, unless it runs once:
 #
 #   restart_policy Always|OnFailure      when it is started again
@@ -16,35 +16,6 @@ restart_policy() {
 restart_rule() {
     rules+=("$*")
 }
-
-# --- where Slurm has requeued the job ---------------------------------------------------------------------------------
-
-earlier_record='^v1 [^ ]+ [^ ]+ ([a-z]+) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)( run=[0-9]+)? record=[0-9]+'
-earlier_record+=' restarts=([0-9]+)( reason=([A-Za-z]+))?( last=([0-9,]+))? (.*)$'
-
-# Restarts are counted on, and how the last run ended is told as after a restart within the job. Until then,
-# domain/records.py says the same.
-recall_earlier_run() {
-    local line='' ran='' said LC_ALL=C  # a message may hold any bytes
-    forget_run
-    IFS= read -r line 2>/dev/null <".earlier/$1"
-    [[ $line =~ $earlier_record ]] || return 0
-    restarts=${BASH_REMATCH[7]} last=${BASH_REMATCH[11]}
-    said=${BASH_REMATCH[12]%%$'\t'*} last_message=${BASH_REMATCH[12]#*$'\t'}
-    case ${BASH_REMATCH[1]}${BASH_REMATCH[9]} in
-        running | waitingNotReady) ran=0,137,9 said='how it ended was not recorded' ;;
-        terminated*) [[ $said == 'not started:'* ]] || ran=${BASH_REMATCH[3]},${BASH_REMATCH[4]},${BASH_REMATCH[5]} ;;
-    esac
-    [[ -z $ran ]] || last=${BASH_REMATCH[2]},$ran last_message=$said
-    printf -v last_message %b "$last_message"
-    last_message=${last_message/%"$stopped"/Slurm has requeued the job}
-}
-
-forget_run() {
-    number=0 restarts=0 last='' last_message=''
-}
-
-# --- within the job ---------------------------------------------------------------------------------------------------
 
 # Whether the run that has just ended is followed by another one. Who would be started again, and is not since the job
 # was told to stop, was stopped.
@@ -86,8 +57,7 @@ await_restart() {
     last=$run_began,$run_ended,$code,$signal
     last_message=$message
     if ((delay > 0)); then
-        reason=CrashLoopBackOff
-        record "$name" waiting "$run_began" 0 0 0 "back-off ${delay}s restarting the container, whose exit code was $code"
+        record "$name" waiting "$run_began" 0 0 0 CrashLoopBackOff "back-off ${delay}s restarting the container, whose exit code was $code"
         sleep_unless_stopped "$delay"
     fi
     [[ -z $stopping && ! -e .stopping ]] || { stopping=yes; return 1; }

@@ -1,17 +1,16 @@
 #!/bin/bash
-# shellcheck disable=SC2034 # what follows this file uses its variables
+# shellcheck disable=SC2034 # its parts use its variables
 # Starts a pod's containers inside its Slurm job, and records what becomes of each. job.sh sources this file in the
 # pod's folder and then says what to run, one call after another:
 #
 #   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
-#   scratch, host_path, ...         what containers need of the node: see node.sh, which follows this text
-#   pre_exec, deadline, ...         what annotations bring: see annotations.sh, which follows that
-#   images, podman_image, ...       images, and what runtimes need beside them: see images.sh, which comes next
+#   scratch, host_path, images, ... what containers need of the node: each is in a part of its own, such as scratch.sh
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
 #
-# What holds for one container only is said right before it: see restarts.sh, messages.sh, world.sh, hooks.sh, probes.sh.
+# What applies to one container only is said right before it. This file and its parts are sent without further comments, which are
+# in remote_slurm/job/ of the source.
 #
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
 
@@ -21,7 +20,15 @@ set +efuC +o posix
 shopt -u failglob nullglob nocasematch
 IFS=$' \t\n'
 
+# Files that the site's prologs or CommandPrefix left open: container runtimes pass them on, and a folder that is open
+# leads a container out of its root. 255 is the script, which bash closes by itself.
+for descriptor in "/proc/$BASHPID/fd/"*; do
+    descriptor=${descriptor##*/}
+    [[ $descriptor != *[!0-9]* ]] && ((descriptor > 2 && descriptor != 255)) && exec {descriptor}>&-
+done
+
 failed=         # why no further container may start, in one sentence
+failed_reason=  # and its code: see `record`
 worst=0         # the highest exit code so far
 names=()        # containers that were started and may run
 supervisors=()  # the process id of what supervises each of them
@@ -30,13 +37,12 @@ number=0      # of the last record of a container
 restarts=0    # of a container
 last=''       # how its last run ended, and what it said
 last_message=''
-reason=''     # the word for how it stands
 recording=''  # while a record is being written
 unheeded=''   # what an attendant has told meanwhile
 
 pauses=(0.01 0.02 0.04 0.08 0.12)  # seconds between two looks at a process
 
-apart=''      # the folder on the node, where no file system is shared: see apart.sh
+apart=''      # the folder on the node, where no file system is shared: see no_shared_fs.sh
 control=../.remote-slurm
 log_limit=1073741824  # bytes; job.sh says what the configuration says
 
@@ -66,10 +72,12 @@ pod() {
     # a delete that came between the two looks has seen no claim
     end_if_deleted
     mkdir -p logs records
-    # recall_earlier_run looks there
-    [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f records/* .earlier/; } 2>/dev/null
-    rm -rf records/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
+    # recall_earlier_run reads them
+    [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f .states/* .earlier/; } 2>/dev/null
+    mkdir -p .states
+    rm -rf records/* .states/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
     mkdir -p .runner
+    remove_dead_jobs
     put_aside
     began=$(now)
     attend
@@ -80,11 +88,10 @@ put_aside() {
     local file
     mkdir .runner/reserve
     head -c 65536 /dev/urandom >.runner/reserve/bytes
-    # of each container a stop may need its .sizes, its .may-follow and its record
+    # of each container a stop may need its .sizes, its .may-follow, its state and its record
     for file in 1 2 3 4 5 6 7 8; do
         : >".runner/reserve/$file"
     done
-    : >.runner/why
     : >.runner/jobs
 }
 
@@ -107,10 +114,20 @@ end_if_deleted() {
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
-# record NAME waiting|running|terminated STARTED FINISHED EXIT_CODE SIGNAL [MESSAGE]; times in seconds since 1970, 0 is none.
+# record NAME waiting|running|terminated STARTED FINISHED EXIT_CODE SIGNAL REASON [MESSAGE]
+#
+# Times are in seconds since 1970, and 0 is none: a container that ended and never started has STARTED 0. REASON is a code
+# for why it waits or how it ended, a word of letters; domain/records.py lists the codes and decides by them. It is empty
+# for a container that runs, and for one that something else than the runner killed. MESSAGE is only shown.
+#
+# The record is one line, and build_record alone writes it:
+#
+#   v1 POD NAME PHASE STARTED FINISHED EXIT_CODE SIGNAL[ run=N] record=N restarts=N[ reason=REASON][ last=LAST] MESSAGE<tab>LAST_MESSAGE
+#
 # Where Slurm has requeued the job, run=N says how often, so that records of earlier runs can be told apart. They are
-# numbered, since a reader may see them in any order. After the message, behind a tab, comes the one of the last run.
-# The one in the pod's folder is kept; the one in the spool is what the next poll takes with it.
+# numbered, since a reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL.
+# The record in the pod's folder is kept; the one in the spool is what the next poll takes with it. What the runner itself
+# has to read again is in .states.
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
@@ -120,23 +137,61 @@ record() {
 }
 
 write_record() {
-    local message=${7-}
-    if [[ ! -e .runner/reserve && $message != "not started"* ]]; then
+    local message=${8-} kept=yes
+    if [[ ! -e .runner/reserve && "$2 $3" != 'terminated 0' ]]; then
         message="nothing more could be written where the pod's folder lies (no space, or no quota)${message:+; $message}"
     fi
-    local line="v1 $pod ${*:1:6}${SLURM_RESTART_COUNT:+ run=$SLURM_RESTART_COUNT} record=$number restarts=$restarts"
-    escape "$message"
-    line+="${reason:+ reason=$reason}${last:+ last=$last} $escaped"
-    escape "$last_message"
-    line+=$'\t'$escaped
-    put "$line" records "$1" && put "$line" "$control/spool" "$pod.$1"
+    build_record "${@:1:7}" "$message"
+    put_state "${@:1:7}" "$message" || kept=''
+    put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1" && [[ -n $kept ]]
 }
 
-# Sets `escaped`: no command substitution, since it runs in traps as well, where bash 5.2 may not be able to read one.
+# Sets `line`, the record without its first two words, and `head`, the part of `line` before the message.
+build_record() {
+    head="${*:1:6}${SLURM_RESTART_COUNT:+ run=$SLURM_RESTART_COUNT} record=$number restarts=$restarts"
+    head+="${7:+ reason=$7}${last:+ last=$last}"
+    escape "$8"
+    line="$head $escaped"
+    escape "$last_message"
+    line+=$'\t'$escaped
+}
+
+# Sets `escaped`: no command substitution, since it runs in traps as well, where bash 5.2 may not be able to read one. With
+# `=` escaped, no word of a message is a field of the record.
 escape() {
     escaped=${1//\\/\\\\}
     escaped=${escaped//$'\n'/\\n}
     escaped=${escaped//$'\t'/\\t}
+    escaped=${escaped//=/\\=}
+}
+
+# The same for the runner itself, each value with a NUL at its end.
+put_state() {
+    { printf '%s\0' "${@:2}" "$number" "$restarts" "$last" "$last_message" >".states/.$1.$BASHPID" &&
+        mv -f ".states/.$1.$BASHPID" ".states/$1"; } 2>/dev/null && return 0
+    rm -f ".states/.$1.$BASHPID"
+    return 1
+}
+
+# read_state FOLDER NAME: sets `state` to PHASE STARTED FINISHED EXIT_CODE SIGNAL REASON MESSAGE of the last record that
+# FOLDER has of the container, and number, restarts, last and last_message. Fails if there is none.
+read_state() {
+    local value
+    state=()
+    while IFS= read -r -d '' value; do
+        state+=("$value")
+    done 2>/dev/null <"$1/$2"
+    ((${#state[@]} == 11)) || return
+    number=${state[7]} restarts=${state[8]} last=${state[9]} last_message=${state[10]}
+}
+
+# Whether the container of `state` has run in this run of the job, as domain/records.py says it: one that waits has if it
+# is only not ready, or waits for its restart.
+has_run() {
+    case ${state[0]} in
+        waiting) [[ ${state[5]} == NotReady || ${state[5]} == CrashLoopBackOff ]] ;;
+        *) ((state[1])) ;;
+    esac
 }
 
 # a reader never sees half a record: it is written under a hidden name first. In a trap, `return` alone would tell how the
@@ -147,6 +202,50 @@ put() {
     return 1
 }
 
+# waits REASON MESSAGE NAME...: these containers have not started, and why. Whatever comes of them is recorded later, which
+# the numbers of records tell: this one is 0.
+waits() {
+    local word=$1 message=$2 name time
+    time=$(now)
+    shift 2
+    for name; do
+        recall_earlier_run "$name"
+        number=-1 record "$name" waiting "$time" 0 0 0 "$word" "$message"
+    done
+    forget_run
+}
+
+# --- where Slurm has requeued the job ---------------------------------------------------------------------------------
+
+# Restarts are counted on, and how the last run ended is told as after a restart within the job. Until then,
+# run_before_requeue in domain/records.py says the same.
+recall_earlier_run() {
+    local state
+    forget_run
+    read_state .earlier "$1" || return 0
+    number=0
+    case ${state[0]} in
+        running) ;;
+        waiting) [[ ${state[5]} == NotReady ]] || return 0 ;;
+        terminated)
+            ((state[1])) || return 0
+            last=${state[1]},${state[2]},${state[3]},${state[4]} last_message=${state[6]}
+            [[ ${state[5]} != JobStopped ]] || last_message+=': Slurm has requeued the job'
+            return
+            ;;
+    esac
+    last=${state[1]},0,137,9 last_message='how it ended was not recorded'
+}
+
+forget_run() {
+    number=0 restarts=0 last='' last_message=''
+}
+
+# fail REASON SENTENCE: no further container may start
+fail() {
+    failed_reason=$1 failed=$2
+}
+
 # --- containers ------------------------------------------------------------------------------------------------------
 
 init_container() {
@@ -154,7 +253,7 @@ init_container() {
     start "$@"
     await_containers
     if ((worst != 0)) && [[ -z $failed ]]; then
-        failed=$(cat ".runner/$1.no-image" 2>/dev/null || echo "init container $1 ended with exit code $worst")
+        fail_without_image "$1" || fail NotStarted "init container $1 ended with exit code $worst"
     fi
 }
 
@@ -172,7 +271,7 @@ start() {
     if [[ -n $failed ]]; then
         time=$(now)
         say "container $1 is not started: $failed"
-        record "$1" terminated "$time" "$time" 1 0 "not started: $failed"
+        record "$1" terminated 0 "$time" 1 0 "${failed_reason:-NotStarted}" "not started: $failed"
     else
         supervise "$@" &
         names+=("$1")
@@ -191,6 +290,65 @@ keep_previous_log() {
     mv -f "logs/$1.log" "logs/$1.previous.log"
     mv -f "logs/.$1.sizes" "logs/.$1.previous.sizes" 2>/dev/null
 }
+
+# The output of a container is a pipe, as under a kubelet, and a log writer appends what it reads from the pipe to the log
+# file. If the output were the log file, a container that opens /dev/stderr would truncate the log.
+
+# Sets log_input, log_output and log_writer. An anonymous pipe needs no file, so that no container can open it by a path, and
+# a full file system does not prevent it. Bash makes one only for a process substitution, which ends at once.
+open_log_pipe() {  # NAME
+    # before the container starts, `log_output` opens the pipe: one that nobody reads ends its writers by SIGPIPE
+    if [[ -e /dev/fd/0 ]]; then
+        exec {log_input}> >(:)
+        exec {log_output}<"/proc/self/fd/$log_input"
+    else
+        open_log_fifo ".runner/$1.log-pipe"
+    fi
+    write_log "$1" <&"$log_output" {log_input}>&- {log_output}<&- &
+    log_writer=$!
+    disown "$log_writer"
+}
+
+# On a node without /dev/fd, bash cannot make the other kind.
+open_log_fifo() {
+    local both
+    # shellcheck disable=SC2094 # both ends of one pipe
+    mkfifo "$1" && exec {both}<>"$1" {log_input}>"$1" {log_output}<"$1" {both}>&-
+    rm -f "$1"
+}
+
+close_log_pipe() {
+    exec {log_input}>&- {log_output}<&-
+}
+
+# `scancel --full` signals every process of the job, and what a container prints after that is logged as well. If the file
+# system is full, `cat` fails and what it has read is dropped: without a reader, the container would end by SIGPIPE.
+write_log() {
+    trap '' HUP INT QUIT USR1 USR2 ALRM TERM
+    exec 2>/dev/null
+    exec >>"logs/$1.log" || exec >/dev/null
+    until cat; do
+        :
+    done
+}
+
+# Wait until the log file has all that the container has printed. A process that has left the container's process group may
+# still hold the pipe: its log writer goes on until the job ends.
+await_log_writer() {
+    local tries
+    for ((tries = 0; tries < 20; tries++)); do
+        kill -0 "$log_writer" 2>/dev/null || return 0
+        sleep "${pauses[tries < 4 ? tries : 4]}"
+    done
+    printf '%s %s\n' "$log_writer" "$(start_of "$log_writer")" >>.runner/log_writers
+} 2>/dev/null
+
+end_log_writers() {
+    local writer start
+    while read -r writer start; do
+        [[ $start == "$(start_of "$writer")" ]] && kill -KILL -- "-$writer"
+    done <.runner/log_writers
+} 2>/dev/null
 
 # The log is the container's alone; how long it was at what time tells how old a line is, to a second.
 watch_log() {
@@ -237,6 +395,12 @@ await() {
     done
 }
 
+pause() {
+    (($1 > 0)) || return
+    sleep "$1" &
+    wait "$!"
+}
+
 await_containers() {
     local index
     for index in "${!supervisors[@]}"; do
@@ -250,22 +414,26 @@ await_containers() {
 
 # A supervisor that was killed itself, by the kernel or by a stop that came before it could listen, has recorded no end.
 record_missing_end() {
-    local phase='' began='' signal=0 line=''
-    read -r line 2>/dev/null <"records/$1"
-    read -r _ _ _ phase began _ <<<"$line"
-    [[ $phase == terminated ]] && return
-    [[ $line =~ \ record=([0-9]+)\ restarts=([0-9]+) ]] && number=${BASH_REMATCH[1]} restarts=${BASH_REMATCH[2]}
-    ((code > 128)) && signal=$((code - 128))
-    record "$1" terminated "${began:-$(now)}" "$(now)" "$code" "$signal" "${failed:-what watched it was killed}"
+    local state signal=0 time began reason=$failed_reason
+    time=$(now) began=$time
+    if read_state .states "$1"; then
+        began=0
+        ! has_run || began=${state[1]}
+    fi
+    if [[ ${state[0]-} != terminated ]]; then
+        ((code > 128)) && signal=$((code - 128))
+        [[ -n $reason || $signal == 9 ]] || reason=Error
+        record "$1" terminated "$began" "$time" "$code" "$signal" "$reason" "${failed:-the process that watched it was killed}"
+    fi
     forget_run
 }
 
 terminate() {
     interrupted=yes
-    local running
-    # shellcheck disable=SC2154 # of node.sh
-    failed=$stopped
-    with_room note_stop && read -r failed <.runner/why
+    local running why why_reason
+    with_room note_stop
+    why_stopped
+    fail "$why_reason" "$why"
     if with_room note_jobs; then
         while read -r running; do
             pass_stop "$running"
@@ -278,7 +446,7 @@ terminate() {
 }
 
 note_stop() {
-    printf '%(%s)T\n' -1 >.stopping && why_stopped >.runner/why
+    printf '%(%s)T\n' -1 >.stopping
 } 2>/dev/null
 
 # Not those that ended: their process ids may be somebody else's by now. `jobs` does not tell that it could not write.
@@ -297,3 +465,35 @@ finish() {
     [[ -z $apart ]] || hand_over
     exit "$worst"
 }
+
+# --- what parts replace ----------------------------------------------------------------------------------------------
+
+# job.sh sources only the parts whose functions it calls. Without a part, the runner does this in its place.
+
+# images.sh
+await_image() { :; }
+# from_image.sh
+make_of_image() { :; }
+# podman.sh
+end_podman() { :; }
+close_storage() { :; }
+# image_config.sh
+apply_image_config() { :; }
+run_image_program() { words=("$@"); }
+# working_dirs.sh
+lacks_working_dir() { false; }
+empty_working_dir() { :; }
+# restarts.sh
+is_restarted() { false; }
+# sidecars.sh
+is_sidecar() { false; }
+end_sidecars() { :; }
+# hooks.sh
+has_post_start() { false; }
+begin_attendants() { mark_started; }
+end_attendants() { :; }
+tell_begun() { tell_state ready; }
+heed() { :; }
+is_near_time_limit() { false; }
+# annotations.sh
+is_past_deadline() { false; }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Native sidecars: started in their place among the init containers, ended after the last container, in reverse order. All of
 # them share one grace period, as on a kubelet.
 #
@@ -17,7 +17,7 @@ sidecar_container() {
     supervisors=()
     until [[ -e .runner/$1.started || -n $failed ]]; do
         if ! kill -0 "${sidecars[${#sidecars[@]} - 1]}" 2>/dev/null; then
-            failed=$(cat ".runner/$1.no-image" 2>/dev/null || echo "sidecar $1 could not be started")
+            fail_without_image "$1" || fail NotStarted "sidecar $1 could not be started"
         fi
         sleep 0.1
     done
@@ -38,6 +38,3 @@ end_sidecars() {
     done
 }
 
-was_stopped() {
-    [[ -n $stopping && ! -e .runner/over ]]
-}

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands behind runner.sh and node.sh, whose variables it uses
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Network for containers of nodes that have none (Tsocks): ssh from the node to a host that has it serves as a SOCKS proxy,
 # and libtsocks.so, loaded into every program that is dynamically linked, leads their TCP connections there.
 #
@@ -13,7 +13,7 @@ tsocks() {
     eval "host=\"$1\" library=\"$2\""
     rm -rf tsocks
     if ! { mkdir tsocks && cp -L -- "$library" tsocks/libtsocks.so; } 2>/dev/null; then
-        failed="TsocksPath $library cannot be read on node $(hostname)"
+        fail NotStarted "TsocksPath $library cannot be read on node $(hostname)"
         return
     fi
     for tries in 1 2 3 4 5; do
@@ -22,7 +22,7 @@ tsocks() {
         port=''
     done
     if [[ -z $port ]]; then
-        failed="no tunnel to TsocksLoginNode $host from node $(hostname): $(tail -n 1 tsocks/ssh.log)"
+        fail NotStarted "no tunnel to TsocksLoginNode $host from node $(hostname): $(tail -n 1 tsocks/ssh.log)"
         return
     fi
     printf '%s\n' 'local = 127.0.0.0/255.0.0.0' 'server = 127.0.0.1' 'server_type = 5' "server_port = $port" \
@@ -33,13 +33,13 @@ tsocks() {
 # Returns once the port answers; a port that somebody else has makes ssh end. It must not take the job's input, nor stay.
 open_tunnel() {
     local until=$((SECONDS + 30)) tunnel
-    ! answers "$2" || return 1
+    ! tunnel_answers "$2" || return 1
     ssh -N -D "127.0.0.1:$2" -o ExitOnForwardFailure=yes -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=30 \
         -o ControlMaster=no -o ControlPath=none -o ForwardAgent=no -- "$1" </dev/null >tsocks/ssh.log 2>&1 &
     tunnel=$!
     disown "$tunnel"
     while ((SECONDS < until)) && kill -0 "$tunnel" 2>/dev/null; do
-        if answers "$2"; then
+        if tunnel_answers "$2"; then
             watchers+=("$tunnel")
             return 0
         fi
@@ -49,7 +49,7 @@ open_tunnel() {
     return 1
 }
 
-answers() {
+tunnel_answers() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
@@ -60,10 +60,11 @@ preload() {
     for file in secret/env/*; do
         first=''
         IFS= read -r first <"$file"
-        if [[ $first == 'set -a' ]]; then
-            printf '%s\n' "$first" "$variables" "$(tail -n +2 "$file")" >"$file.new" && mv -f "$file.new" "$file"
-        else
-            printf '%s\n' "$variables" >>"$file"
-        fi
+        case $first in
+            'set -a') printf '%s\n' "$first" "$variables" "$(tail -n +2 "$file")" >"$file.new" && mv -f "$file.new" "$file" ;;
+            # a script of Apptainer's, which exports what it sets
+            if\ *) printf 'export %s\n' "${variables//$'\n'/$'\n'export }" >>"$file" ;;
+            *) printf '%s\n' "$variables" >>"$file" ;;
+        esac
     done
 }

@@ -1,28 +1,29 @@
-"""The pods of every account at the site, asked as if they were those of one.
+"""The accounts at the site: which account a pod belongs to, and their answers merged into one.
 
-There is one account, unless Identities names more. Each has its own connection, folder and poll, and what one cannot do
-holds up no other.
+There is one account, unless Identities names more. Each account has its own connection, folder and poll, so that one
+that cannot be reached does not delay the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from remote_slurm.config import Config
-from remote_slurm.domain.identities import identity_of
-from remote_slurm.domain.logs import LogSlice
-from remote_slurm.domain.pod import CreateRequest, Pod
-from remote_slurm.errors import Rejected, SiteError
-from remote_slurm.events import event
-from remote_slurm.service.lookout import most_urgent
-from remote_slurm.service.pods import Created, Pods
+from remote_slurm.config import AccountConfig, Config
+from remote_slurm.domain.pod.account import identity_of
+from remote_slurm.domain.pod.model import Pod
+from remote_slurm.errors import InvalidRequest, SiteError
+from remote_slurm.log import info
+from remote_slurm.service.audit import note
+from remote_slurm.service.dashboard import most_urgent
+from remote_slurm.service.orphans import EVERYBODY, Asker
+from remote_slurm.service.pods import Pods
 
 
 class Accounts:
-    """`pods` are those of each account, by the names of Identities; of the only one, by the empty name."""
+    """`pods` are the pods of each account, by the names in Identities; without Identities, the name is empty."""
 
     def __init__(self, pods: Mapping[str, Pods], config: Config) -> None:
         self._pods = dict(pods)
@@ -33,78 +34,84 @@ class Accounts:
 
     @property
     def labelled(self) -> list[tuple[str, Pods]]:
-        """Each with what people call it: its name in Identities; without any, SSH.User."""
+        """Each account with the label that metrics use: its name in Identities, else SSH.User."""
         return [(name or pods.user, pods) for name, pods in self._pods.items()]
 
-    def of(self, pod: Pod) -> Pods:
-        """Those that know the pod, since a job stays where it was submitted; else those that it is for.
+    # --- which account ---
 
-        Raises Rejected where no identity is for it.
+    def of(self, pod: Pod) -> Pods:
+        """The account that has the pod, since a job stays where it was submitted, else the one that the pod maps to.
+
+        Raises InvalidRequest if no identity matches the pod.
         """
-        return self._knowing(pod.key) or self._pods[identity_of(pod, self._config)]
+        return self._holding(pod.key) or self._pods[identity_of(pod, AccountConfig.of(self._config))]
+
+    def holding(self, key: str) -> Pods:
+        """The account that has the pod with this folder, else the first one."""
+        return self._holding(key) or next(iter(self))
+
+    def note(self, pods: Pods) -> Pods:
+        """Add the account to the audit line of the current request."""
+        note(identity=next((name for name, each in self._pods.items() if each is pods), ""), user=pods.user)
+        return pods
+
+    def _holding(self, key: str) -> Pods | None:
+        return next((each for each in self if each.knows(key)), None)
 
     @property
-    def _unknown(self) -> list[Pods]:
-        """Those that may have any pod: what their folder at the site holds is not known yet."""
+    def _unrecovered(self) -> list[Pods]:
+        """Accounts that may have any pod, since the content of their folder is not known yet."""
         return [each for each in self if not each.recovered]
-
-    def _knowing(self, key: str) -> Pods | None:
-        return next((each for each in self if each.knows(key)), None)
 
     # --- what interLink asks ---
 
-    async def create(self, request: CreateRequest) -> Created:
-        """See Pods.create."""
-        return await self.of(request.pod).create(request)
+    def status(self, pods: list[Pod], asker: Asker = EVERYBODY) -> list[dict[str, Any]]:
+        """The PodStatus of each pod that an account knows."""
+        return [status for pod in pods for status in self._status(pod, asker)]
 
-    def status(self, pods: list[Pod]) -> list[dict[str, Any]]:
-        """See Pods.status."""
-        return [status for pod in pods for status in self._status(pod)]
-
-    def _status(self, pod: Pod) -> list[dict[str, Any]]:
-        if self._knowing(pod.key) is None and self._unknown:
-            return []  # a pod stays where it was submitted, also when it would be for another identity by now
+    def _status(self, pod: Pod, asker: Asker) -> list[dict[str, Any]]:
+        if self._holding(pod.key) is None and self._unrecovered:
+            return []  # its account may be one that is not recovered, even if Identities maps it to another one by now
         try:
-            return self.of(pod).status([pod])
-        except Rejected:
-            return []  # nothing was ever created for it
+            return self.of(pod).status([pod], asker)
+        except InvalidRequest:
+            return []  # no pod was ever created for it
 
     def delete(self, pod: Pod) -> None:
-        """See Pods.delete; of a pod that no identity is for, there is nothing.
-
-        One that nobody knows is deleted wherever it may be.
-        """
-        wherever = [] if self._knowing(pod.key) else self._unknown
+        """Delete the pod in its account. A pod that no account has is deleted in each one that is not recovered yet."""
+        wherever = [] if self._holding(pod.key) else self._unrecovered
         try:
-            self.of(pod).delete(pod)
-        except Rejected as error:
-            event(f"nothing to delete: {error}", pod=pod.full_name)
+            self.note(self.of(pod)).delete(pod)
+        except InvalidRequest as error:
+            info("nothing to delete", pod=pod.full_name, reason=error)
         for each in wherever:
             if pod.key not in each.deletes:
                 each.delete(pod)
 
-    def log(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
-        """See Pods.log."""
-        return (self._knowing(what.pod) or next(iter(self))).log(what)
+    def is_being_deleted(self, key: str) -> bool:
+        return any(key in each.deletes for each in self)
 
     def ping(self) -> dict[str, Any]:
-        """What one of them knows of the site that they share; room for pods is there as long as one is reached."""
+        """The capacity of the site as one account sees it: there is room as long as one account is reachable."""
         return next((each for each in self if not each.poller.error), next(iter(self))).ping()
 
     async def system_info(self) -> dict[str, Any]:
-        """Of the first account; what is wrong with any of them is named."""
-        answers = dict(zip(self._pods, await asyncio.gather(*(each.system_info() for each in self)), strict=True))
-        first = next((each for each in answers.values() if not each["error"]), next(iter(answers.values())))
-        wrong = {name: each["error"] for name, each in answers.items() if each["error"]}
-        error = "; ".join(f"{name}: {words}" if name else words for name, words in wrong.items())
-        orphans = [orphan for each in answers.values() for orphan in each["orphans"]]
-        return {**first, "status": "error" if error else "ok", "error": error, "orphans": orphans}
+        """The report of the first account that has no error, with the errors and orphans of all accounts."""
+        reports = await asyncio.gather(*(each.system_info.report() for each in self))
+        named = dict(zip(self._pods, reports, strict=True))
+        first = next((each for each in reports if not each["error"]), reports[0])
+        errors = {name: each["error"] for name, each in named.items() if each["error"]}
+        error = "; ".join(f"{name}: {text}" if name else text for name, text in errors.items())
+        orphans = [orphan for each in reports for orphan in each["orphans"]]
+        reachable = all(each["reachable"] for each in reports)
+        status = "error" if error else "ok"
+        return {**first, "status": status, "reachable": reachable, "error": error, "orphans": orphans}
 
     # --- for people ---
 
-    async def overview(self) -> dict[str, Any]:
-        """See Pods.overview; an account that cannot be asked is left out, unless it is the only one."""
-        answers = await asyncio.gather(*(each.overview() for each in self), return_exceptions=True)
+    async def list_pods(self) -> dict[str, Any]:
+        """Dashboard.list_pods of all accounts. An account that fails is left out, unless all fail."""
+        answers = await asyncio.gather(*(each.dashboard.list_pods() for each in self), return_exceptions=True)
         found = [each for each in answers if not isinstance(each, BaseException)]
         errors = [each for each in answers if isinstance(each, BaseException)]
         unexpected = [each for each in errors if not isinstance(each, SiteError)]
@@ -113,13 +120,13 @@ class Accounts:
         return {"site": found[0]["site"], "pods": [pod for each in found for pod in each["pods"]]}
 
     async def view(self) -> dict[str, Any]:
-        """See Lookout.view: of all accounts together, and the site as the one sees it that has most to say."""
-        views = await asyncio.gather(*(each.lookout.view() for each in self))
+        """Dashboard.view of all accounts. The site is that of an unreachable account, if there is one."""
+        views = await asyncio.gather(*(each.dashboard.view() for each in self))
         named = list(zip(self._pods, views, strict=True))
-        told = next((each for each in views if not each["site"]["reachable"]), views[0])
+        worst = next((each for each in views if not each["site"]["reachable"]), views[0])
         counts: Counter[str] = sum((Counter(each["counts"]) for each in views), Counter())
         return {
-            **told,
+            **worst,
             "partitions": next((each["partitions"] for each in views if each["partitions"]), None),
             "counts": dict(counts),
             "pods": most_urgent({**row, "account": name} for name, view in named for row in view["pods"]),
@@ -127,35 +134,28 @@ class Accounts:
         }
 
     def shows(self, pod: str, container: str) -> bool:
-        """Whether a pod that `view` tells of has such a container."""
-        return any(each.lookout.knows(pod, container) for each in self)
+        """Whether `view` shows such a container."""
+        return any(each.dashboard.shows(pod, container) for each in self)
 
-    # --- how they stand ---
+    # --- health ---
 
     @property
     def overdue(self) -> float:
-        """By how many seconds the look at the site is overdue that is most so."""
+        """By how many seconds the poll of any account is overdue, at most."""
         return max(each.poller.overdue for each in self)
 
     @property
     def recovered(self) -> bool:
-        """Whether the pods of any account are known: the others are waited for by their own creates."""
+        """Whether any account is recovered. Creates of the others wait for their own recovery."""
         return any(each.recovered for each in self)
 
     @property
-    def superseded(self) -> bool:
-        """Whether newer sidecars have all of them."""
-        return all(each.superseded for each in self)
-
-    # --- life ---
-
-    def start(self) -> None:
-        for each in self:
-            each.start()
-
-    def end_followers(self) -> None:
-        for each in self:
-            each.end_followers()
+    def superseded(self) -> str:
+        """Why this sidecar owns none of the folders; empty if it owns one."""
+        reasons = [each.superseded for each in self]
+        return reasons[0] if all(reasons) else ""
 
     async def stop(self) -> None:
+        """Stop all accounts, then write tombstones of the deletes that the site does not know yet."""
         await asyncio.gather(*(each.stop() for each in self))
+        await asyncio.gather(*(each.deletes.announce() for each in self))

@@ -8,54 +8,72 @@ from typing import Any
 
 from remote_slurm.config import Config
 from remote_slurm.domain.shell import quote
-from remote_slurm.errors import NotSent, RemoteFailed, SiteError
-from remote_slurm.events import detail, warn
-from remote_slurm.remote.site import Site
-from remote_slurm.service.returns import Returns
+from remote_slurm.errors import NotSent, RemoteFailed, SiteError, SlurmFailed
+from remote_slurm.log import debug, warning
+from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.site.site import Site
 
 REFRESH_SECONDS = 300
 RETRY_SECONDS = 30
 # interLink's own default for a virtual node; Slurm has no such figure
-DEFAULT_PODS = "1000"
+DEFAULT_PODS = 1000
 
 
 class CapacityWatch:
     """The latest answer of sinfo, or of the script that ResourceScriptPath names."""
 
-    def __init__(self, site: Site, config: Config, returns: Returns) -> None:
+    def __init__(self, site: Site, config: Config, returns: ReconnectSignal) -> None:
         self._site = site
         self._config = config
         self._returns = returns
         self._reported: dict[str, Any] | None = None
+        self._failure = ""
 
     async def run(self) -> None:
-        """For ever; after an outage at once, since the ping has no room before."""
+        """Refresh for ever, and at once after an outage: until then the ping has no room for pods."""
+        retry = RETRY_SECONDS
         while True:
-            pause = self._returns.watch()
+            pause = self._returns.subscribe()
             if await self.refresh():
+                retry = RETRY_SECONDS
                 await asyncio.sleep(REFRESH_SECONDS)
             else:
-                await pause.wait(RETRY_SECONDS)
+                await pause.wait(retry)
+                retry = min(2 * retry, REFRESH_SECONDS)
 
     async def refresh(self) -> bool:
-        """Whether the site told its figures; where it did not, the last ones stay."""
+        """Return whether the site reported its figures. If it did not, the last figures stay."""
         try:
             self._reported = await (self._from_script() if self._config.resource_script_path else self._from_sinfo())
         except SiteError as error:
-            tell = detail if isinstance(error, NotSent) else warn
-            tell(f"the site's capacity is not known: {error}")
+            self._failed(error)
             return False
+        self._failure = ""
         return True
+
+    def _failed(self, error: SiteError) -> None:
+        """Log a failure once. If Slurm hides its nodes from the account (PrivateData), the ping has room for pods."""
+        if isinstance(error, SlurmFailed):
+            self._reported = self._reported or {"resources": self._room()}
+        if str(error) != self._failure:
+            write = debug if isinstance(error, NotSent) else warning
+            write("the capacity of the site is not known", reason=error)
+        self._failure = str(error)
+
+    def _room(self) -> dict[str, Any]:
+        return {"pods": str(int(DEFAULT_PODS * self._config.capacity_factor))}
 
     async def _from_sinfo(self) -> dict[str, Any]:
         total = await self._site.capacity()
+        factor = self._config.capacity_factor
         resources: dict[str, Any] = {
-            "cpu": str(total.cpus),
-            "memory": f"{total.memory_mib}Mi",
-            "pods": DEFAULT_PODS,
+            "cpu": str(int(total.cpus * factor)),
+            "memory": f"{int(total.memory_mib * factor)}Mi",
+            **self._room(),
         }
         if total.gpus:
-            resources["accelerators"] = [{"resourceType": "nvidia.com/gpu", "available": str(total.gpus)}]
+            available = str(int(total.gpus * factor))
+            resources["accelerators"] = [{"resourceType": "nvidia.com/gpu", "available": available}]
         return {"resources": resources}
 
     async def _from_script(self) -> dict[str, Any]:
@@ -75,9 +93,13 @@ class CapacityWatch:
         return {"resources": _in_words(resources), **others}
 
     def ping(self, *, reachable: bool) -> dict[str, Any]:
-        """The PingResponse. An outage leaves room for no pods; anything but 200 would evict those that run."""
+        """The PingResponse. An outage leaves room for no pods; anything but 200 would evict those that run.
+
+        Figures that are not known are left out: the Virtual Kubelet writes a 0 over the node's own, and leaves a node
+        alone whose field is missing.
+        """
         answer: dict[str, Any] = {"status": "ok", **(self._reported or {})}
-        answer["resources"] = {"cpu": "0", "memory": "0", "pods": "0"} | answer.get("resources", {}) | self._overrides()
+        answer["resources"] = {"pods": "0"} | answer.get("resources", {}) | self._overrides()
         if not reachable or self._reported is None:
             answer["resources"]["pods"] = "0"
         if self._config.taints:

@@ -10,25 +10,26 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from remote_slurm.config import Config, ContainerRuntime
-from remote_slurm.domain.logs import LogSlice
-from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.config import Config, Policy
+from remote_slurm.domain.plan.node_local_files import file_transfer
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.domain.shell import assignments
+from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.job import CHECK_NODE
-from remote_slurm.remote.answer import Answer
-from remote_slurm.remote.site import Site
-from remote_slurm.service.check import Finding
+from remote_slurm.service.findings import Finding
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
+from remote_slurm.site.reply import Reply
+from remote_slurm.site.site import Site
 
 JOB = "job"
 NODE = ("node: folder", "node: runtime", "node: namespaces")
 
-_SHARED = "compute nodes must see DataRootFolder (a shared file system), and have bash as BashPath names it"
-_APART = (
-    "with SHARED_FS: false, scontrol must work on the nodes by the same path (ScontrolPath), and srun from the login "
-    "node into a running job (SrunPath; a firewall between them may want SrunPortRange)"
+_COPY = "; the site's sbatch submits a copy of the script, so that only the job id connects a job to its pod"
+_COPY_REMEDY = (
+    "set SbatchPath to Slurm's own sbatch if the site allows it: a job whose id is lost cannot be found by its script"
 )
 
 _CONTAINER = "check"
@@ -50,6 +51,7 @@ class _Outcome:
     exit_code: int
     message: str
     log: str
+    is_copy: bool
 
 
 class _Failed(Exception):
@@ -60,10 +62,7 @@ class _Failed(Exception):
 
 async def look_from_a_node(site: Site, config: Config, options: JobOptions) -> AsyncGenerator[Finding, None]:
     """JOB, then each of NODE. The job and its folder are gone afterwards, whatever happens."""
-    # on the node itself, since a container would show only itself
-    pods = Pods(
-        site, config.model_copy(update={"container_runtime": ContainerRuntime.NONE}), Journal(config.state_folder)
-    )
+    pods = Pods(site, _for_the_check(config), Journal(config.state_folder))
     request = _request(config, options)
     pods.start()
     try:
@@ -80,6 +79,13 @@ async def look_from_a_node(site: Site, config: Config, options: JobOptions) -> A
         await pods.stop()
 
 
+def _for_the_check(config: Config) -> Config:
+    """Run on the node itself, since a container would show only itself, and without the rules for pods."""
+    policy = Policy(forced_flags=config.policy.forced_flags)
+    rules = {"container_runtime": "none", "policy": policy, "policies": {}}
+    return config.model_copy(update=rules)
+
+
 async def _outcome(pods: Pods, request: CreateRequest, options: JobOptions, config: Config) -> _Outcome:
     began = time.monotonic()
     flags = "give what the site wants by --flags, such as --flags='--partition=NAME --account=NAME'"
@@ -93,7 +99,23 @@ async def _outcome(pods: Pods, request: CreateRequest, options: JobOptions, conf
             f"the job has not ended within {options.timeout:g} s: {error}", f"wait longer by --timeout, or {flags}"
         ) from error
     log = await _log(pods, request, config)
-    return _Outcome(time.monotonic() - began, int(ended["exitCode"]), str(ended.get("message", "")), log)
+    return _Outcome(
+        time.monotonic() - began,
+        int(ended["exitCode"]),
+        str(ended.get("message", "")),
+        log,
+        await _runs_copy(pods, request, began + options.timeout),
+    )
+
+
+async def _runs_copy(pods: Pods, request: CreateRequest, until: float) -> bool:
+    """Wait for the first squeue that lists the job: a short job has records before."""
+    while time.monotonic() < until:
+        tracked = pods.pod_store.get(request.pod.key)
+        if tracked is None or tracked.is_over or tracked.runs_copy is not None:
+            return tracked is not None and tracked.runs_copy is True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False
 
 
 async def _end(pods: Pods, request: CreateRequest, until: float) -> dict[str, Any]:
@@ -115,8 +137,7 @@ async def _log(pods: Pods, request: CreateRequest, config: Config) -> str:
         async with aclosing(pods.log(LogSlice(request.pod.key, _CONTAINER))) as chunks:
             return b"".join([chunk async for chunk in chunks]).decode(errors="replace")
     except RemoteSlurmError as error:
-        remedy = "look whether DataRootFolder can be read at the site" if config.shared_fs else _APART
-        raise _Failed(" ".join(str(error).split()), remedy) from error
+        raise _Failed(" ".join(str(error).split()), file_transfer(config).log_remedy) from error
 
 
 async def _clean_up(pods: Pods, request: CreateRequest) -> None:
@@ -129,11 +150,15 @@ async def _clean_up(pods: Pods, request: CreateRequest) -> None:
 
 
 def _findings(outcome: _Outcome, config: Config) -> list[Finding]:
-    answer = Answer.parse("check-node", outcome.log)
+    answer = Reply.parse("check-node", outcome.log)
     if not answer.has("checked"):
         return [_silent(outcome, config), *(Finding(name, None, f"not checked: needs {JOB}") for name in NODE)]
     ran = Finding(
-        JOB, ok=True, message=f"ran on node {answer.get('node')}, in {outcome.seconds:.0f} s from start to end"
+        JOB,
+        ok=True,
+        message=f"ran on node {answer.get('node')}, in {outcome.seconds:.0f} s from start to end"
+        + (_COPY if outcome.is_copy else ""),
+        remedy=_COPY_REMEDY if outcome.is_copy else "",
     )
     return [ran, _folder(answer, config), _runtime(answer, config), _user_namespaces(answer, config)]
 
@@ -144,13 +169,13 @@ def _silent(outcome: _Outcome, config: Config) -> Finding:
         JOB,
         ok=False,
         message=f"the job ended with exit code {outcome.exit_code} and without an answer: {words}",
-        remedy=_SHARED if config.shared_fs else _APART,
+        remedy=file_transfer(config).node_remedy,
     )
 
 
-def _folder(answer: Answer, config: Config) -> Finding:
+def _folder(answer: Reply, config: Config) -> Finding:
     name = NODE[0]
-    if not config.shared_fs:
+    if not file_transfer(config).needs_folder_on_nodes:
         return Finding(name, ok=True, message="it sees no DataRootFolder, and need not: SHARED_FS is false")
     if answer.has("folder"):
         return Finding(name, ok=True, message="the node sees DataRootFolder, and can write there")
@@ -162,9 +187,10 @@ def _folder(answer: Answer, config: Config) -> Finding:
     )
 
 
-def _runtime(answer: Answer, config: Config) -> Finding:
+def _runtime(answer: Reply, config: Config) -> Finding:
     name = NODE[1]
-    if config.container_runtime is ContainerRuntime.NONE:
+    runtime = RUNTIMES.configure(config)
+    if not runtime.starts_containers:
         return Finding(name, ok=True, message="ContainerRuntime is none")
     if answer.has("runtime"):
         path, _, version = answer.get("runtime").partition(" ")
@@ -172,30 +198,23 @@ def _runtime(answer: Answer, config: Config) -> Finding:
     return Finding(
         name,
         ok=False,
-        message=f"{config.runtime_path} is not on the node: PATH is {answer.get('noruntime')}",
-        remedy=f"set {config.runtime_key} to its full path there, or CommandPrefix to what makes it available, such as "
-        f"`module load {config.container_runtime}`",
+        message=f"{runtime.config.path} is not on the node: PATH is {answer.get('noruntime')}",
+        remedy=f"set {runtime.config.path_key} to its full path there, or CommandPrefix to what makes it available, "
+        f"such as `module load {config.container_runtime}`",
     )
 
 
-def _user_namespaces(answer: Answer, config: Config) -> Finding:
+def _user_namespaces(answer: Reply, config: Config) -> Finding:
     name = NODE[2]
     word, _, reason = answer.get("userns").partition(" ")
     if word == "yes":
         return Finding(name, ok=True, message="the account may make them on the node")
     message = f"the account cannot make them on the node: {reason}"
-    if config.container_runtime is ContainerRuntime.NONE:
-        return Finding(name, ok=True, message=message)
-    return Finding(
-        name,
-        ok=True,
-        message=message,
-        remedy="apptainer needs them unless it was installed setuid: ask the site for either",
-    )
+    return Finding(name, ok=True, message=message, remedy=RUNTIMES.configure(config).user_namespaces_hint)
 
 
 def _request(config: Config, options: JobOptions) -> CreateRequest:
-    script = assignments({"runtime": config.runtime_path}) + CHECK_NODE
+    script = assignments({"runtime": RUNTIMES.configure(config).config.path}) + CHECK_NODE
     metadata = {
         "name": "remote-slurm-check",
         "namespace": config.namespace or "default",

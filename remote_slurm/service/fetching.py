@@ -1,4 +1,4 @@
-"""Logs from nodes that share no file system with the login node: ended jobs wait for them to be fetched."""
+"""With SHARED_FS: false, the logs of an ended job are on its node: the job waits until they are copied to the site."""
 
 from __future__ import annotations
 
@@ -6,55 +6,59 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
+from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.errors import SiteError
-from remote_slurm.events import detail, warn
-from remote_slurm.remote.site import Place, Site
-from remote_slurm.service.entries import Entry
+from remote_slurm.log import debug, warning
+from remote_slurm.service.background_tasks import BackgroundTasks
+from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.site.site import Site
 
-# Each takes a session at the login node, and a step of its job
+# Each copy takes a session at the login node, and a step of its job
 AT_ONCE = 2
 
 
 class Fetching:
-    """Fetches in the background, so that long logs do not keep the next look at the site waiting."""
+    """Copies logs in the background, so that long logs do not delay the next poll."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._failed: set[str] = set()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._under_way: set[str] = set()
+        self._tasks = BackgroundTasks()
 
-    def begin(self, entries: Iterable[Entry]) -> None:
-        """Fetch the logs of those whose jobs wait for it; one that failed is tried again."""
-        for entry in entries:
-            place = entry.on_node
-            if place is None or entry.standing is None or not entry.standing.over or entry.pod in self._tasks:
+    def begin(self, pods: Iterable[TrackedPod]) -> None:
+        """Fetch the logs of the pods whose jobs wait for it. A fetch that failed is begun again."""
+        for tracked in pods:
+            folder, report = tracked.on_node, tracked.comment_report
+            if folder is None or report is None or not report.over or tracked.key in self._under_way:
                 continue
-            task = asyncio.create_task(self._fetch(entry, place), name=f"fetch {entry.pod}")
-            self._tasks[entry.pod] = task
-            task.add_done_callback(partial(self._ended, entry.pod))
+            self._under_way.add(tracked.key)
+            task = self._tasks.run_once(f"fetch {tracked.key}", self._fetch(tracked, folder))
+            task.add_done_callback(partial(self._done, tracked.key))
 
-    def _ended(self, pod: str, task: asyncio.Task[None]) -> None:
-        del self._tasks[pod]
-        if not task.cancelled():
-            task.result()
+    def _done(self, pod: str, _: asyncio.Task[None]) -> None:
+        self._under_way.discard(pod)
 
     async def stop(self) -> None:
-        """Begun ones are carried out at the site, or not at all."""
-        for task in list(self._tasks.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        """End the fetches. A script that has begun at the site is finished there, or has no effect."""
+        await self._tasks.stop()
 
-    async def _fetch(self, entry: Entry, place: Place) -> None:
-        async with self._turns:
+    async def _fetch(self, tracked: TrackedPod, folder: NodeFolder) -> None:
+        async with self._slots:
             try:
-                entry.fetched = await self._site.fetch(entry.pod, place.job_id, place.folder)
+                tracked.fetched = await self._site.fetch(tracked.key, folder)
             except SiteError as error:
-                # the job of a pod that is being deleted ends as soon as it can
-                tell = detail if entry.pod in self._failed or entry.deleted else warn
-                tell(f"the logs could not be fetched from the node (yet): {error}", pod=entry.name, job=place.job_id)
-                self._failed.add(entry.pod)
+                # the job of a deleted pod ends at once, so its logs may be gone
+                write = debug if tracked.key in self._failed or tracked.deleted else warning
+                write(
+                    "cannot fetch the logs from the node",
+                    pod=tracked.name,
+                    job=folder.job_id,
+                    reason=error,
+                )
+                self._failed.add(tracked.key)
                 return
-        self._failed.discard(entry.pod)
-        if entry.fetched:
-            detail("logs fetched from the node", pod=entry.name, job=place.job_id)
+        self._failed.discard(tracked.key)
+        if tracked.fetched:
+            debug("logs fetched from the node", pod=tracked.name, job=folder.job_id)

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from remote_slurm.config.writers import writers_of_folder
 from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.events import warn
+from remote_slurm.log import warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +28,32 @@ class Delete:
 
 
 def _written(delete: Delete) -> dict[str, Any]:
-    """As a sidecar of before could read it, which knows no `overrides`."""
+    """The form that an earlier version reads, which does not know `overrides`."""
     return {key: value for key, value in asdict(delete).items() if value is not False}
 
 
 class JournalError(RemoteSlurmError):
-    """The journal cannot be written, so a delete cannot be promised."""
+    """The journal cannot be written, so that a delete cannot be accepted."""
 
 
 class Journal:
-    """The deletes below `folder`, which is made where it is missing. Raises JournalError."""
+    """The deletes in `folder`, which is created if it is missing. Raises JournalError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "deletes"
-        self._told: set[Path] = set()
+        self._logged: set[Path] = set()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = writers_of_folder(folder) or writers_of_folder(self._folder)
         except OSError as error:
             raise JournalError(
                 f"StateFolder {folder} cannot be used: {error.strerror}; name a folder that can be written"
             ) from error
+        if found:
+            raise JournalError(f"StateFolder {folder} is not used, since who can write to it can delete pods: {found}")
 
     def add(self, delete: Delete) -> None:
-        """On disk before this returns."""
+        """Write the delete to disk. Raises JournalError."""
         path = self._path(delete.pod)
         hidden = path.with_name(f".{path.name}")
         try:
@@ -62,26 +66,27 @@ class Journal:
             raise JournalError(f"the delete could not be written to {path}: {error.strerror}") from error
 
     def done(self, pod: str) -> None:
-        """What stays, since its file system takes no change, is carried out again: at the site that is nothing new."""
+        """Remove the delete. If its file cannot be removed, the delete is carried out again, which changes nothing."""
         path = self._path(pod)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            self._tell_once(path, f"cannot be removed, so its delete will be carried out again: {error.strerror}")
+            self._log_once("cannot remove a journal file, its delete will be carried out again", path, error)
 
     def __iter__(self) -> Iterator[Delete]:
         for path in sorted(self._folder.glob("[!.]*.json")):
             try:
                 yield Delete(**json.loads(path.read_text()))
             except FileNotFoundError:
-                pass  # another sidecar has just carried it out
+                pass  # another sidecar has carried it out in the meantime
             except (OSError, ValueError, TypeError) as error:
-                self._tell_once(path, f"cannot be read and is left alone: {error}")
+                self._log_once("cannot read a journal file, leaving it", path, error)
 
-    def _tell_once(self, path: Path, what: str) -> None:
-        if path not in self._told:
-            self._told.add(path)
-            warn(f"the journal's file {path} {what}")
+    def _log_once(self, message: str, path: Path, error: Exception) -> None:
+        if path not in self._logged:
+            self._logged.add(path)
+            reason = error.strerror if isinstance(error, OSError) else error
+            warning(message, path=path, reason=reason)
 
     def _path(self, pod: str) -> Path:
         return self._folder / f"{pod}.json"

@@ -1,7 +1,7 @@
-"""What Kubernetes is asked and told about pods, where the configuration has credentials for it.
+"""What needs the Kubernetes API, if the configuration has credentials for it.
 
-A request that lacks a ConfigMap, a Secret or the storage class of a claim gets it; a pod that is not there any more is
-not submitted; and each turn of a pod's job becomes an Event, so that `kubectl describe pod` tells the story.
+ConfigMaps, Secrets and storage classes that a request lacks are read. A pod that no longer exists is not submitted.
+Each step of a pod's job becomes an Event.
 """
 
 from __future__ import annotations
@@ -11,34 +11,42 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from remote_slurm.config import Config
-from remote_slurm.domain.bulletins import Bulletin, bulletins
-from remote_slurm.domain.claims import claims_of_unknown_class
-from remote_slurm.domain.pod import ConfigMap, ContainerData, CreateRequest, Metadata, Pod, ProjectedSource, Secret
-from remote_slurm.errors import Rejected
-from remote_slurm.remote.cluster import Cluster
-from remote_slurm.service.entries import Entry
+from remote_slurm.domain.plan.pvc import claims_of_unknown_class
+from remote_slurm.domain.pod.folder_name import split_key
+from remote_slurm.domain.pod.model import (
+    ConfigMap,
+    ContainerData,
+    CreateRequest,
+    Metadata,
+    Pod,
+    ProjectedSource,
+    Secret,
+)
+from remote_slurm.domain.status.pod_events import PodEvent, pod_events
+from remote_slurm.errors import InvalidRequest
+from remote_slurm.service.kubernetes_api import Cluster
+from remote_slurm.service.pod_store import TrackedPod
 
-# Of a burst, the newest are worth more than the oldest
+# In a burst, the newest Events replace the oldest
 _MOST_EVENTS = 5000
 
 
 class Kubernetes:
-    """For pods of one account; `cluster` is None where nothing is to be asked or told."""
+    """For the pods of one account. `cluster` is None without credentials."""
 
     def __init__(self, cluster: Cluster | None) -> None:
         self._cluster = cluster
-        self._told: dict[str, set[str]] = {}
-        self._open: deque[tuple[Metadata, Bulletin]] = deque(maxlen=_MOST_EVENTS)
-        self._news = asyncio.Event()
+        self._created: dict[str, set[str]] = {}
+        self._queue: deque[tuple[Metadata, PodEvent]] = deque(maxlen=_MOST_EVENTS)
+        self._queued = asyncio.Event()
 
     # --- before a job is submitted ---
 
     async def completed(self, request: CreateRequest, config: Config) -> CreateRequest:
-        """With the ConfigMaps and Secrets that its volumes name and that did not come with it.
+        """Add the ConfigMaps and Secrets that the volumes name and that the request lacks.
 
-        And with the storage classes of claims, where their paths depend on them.
-
-        Raises Rejected where Kubernetes has no such pod any more.
+        Storage classes of claims are added if paths depend on them. Raises InvalidRequest if Kubernetes no longer has
+        the pod.
         """
         if self._cluster is None:
             return request
@@ -53,48 +61,59 @@ class Kubernetes:
             asyncio.gather(*(self._cluster.storage_class(name, pod.namespace) for name in claims)),
         )
         if not there:
-            raise Rejected(f"pod {request.pod.full_name} is not in Kubernetes any more, so its job is not submitted")
+            raise InvalidRequest(
+                f"pod {request.pod.full_name} is not in Kubernetes any more, so its job is not submitted"
+            )
         found = ContainerData(
             config_maps=tuple(each for each in maps if each), secrets=tuple(each for each in secrets if each)
         )
         known = {claim: name for claim, name in zip(claims, classes, strict=True) if name is not None}
         return request.model_copy(update={"container": (*request.container, found), "storage_classes": known})
 
-    # --- as jobs go their way ---
+    async def is_there(self, tracked: TrackedPod) -> bool | None:
+        """Whether Kubernetes has the pod. True if its name is not known yet, None without credentials."""
+        if self._cluster is None:
+            return None
+        metadata = _metadata(tracked)
+        return metadata is None or await self._cluster.has(metadata)
 
-    def notice(self, entries: Iterable[Entry]) -> None:
-        """Put what is new about them in line; does not wait."""
+    # --- Events ---
+
+    def notice(self, pods: Iterable[TrackedPod]) -> None:
+        """Queue the new Events of the pods; does not wait."""
         if self._cluster is None:
             return
-        told, self._told = self._told, {}
-        for entry in entries:
-            self._told[entry.pod] = told.get(entry.pod, set())
-            metadata = _metadata(entry)
+        created, self._created = self._created, {}
+        for tracked in pods:
+            self._created[tracked.key] = created.get(tracked.key, set())
+            metadata = _metadata(tracked)
             if metadata is not None:
-                self._notice(entry, metadata)
+                self._notice(tracked, metadata)
 
-    def _notice(self, entry: Entry, metadata: Metadata) -> None:
-        told = self._told[entry.pod]
-        for bulletin in bulletins(entry.view()):
-            if bulletin.key not in told:
-                told.add(bulletin.key)
-                self._open.append((metadata, bulletin))
-                self._news.set()
+    def _notice(self, tracked: TrackedPod, metadata: Metadata) -> None:
+        created = self._created[tracked.key]
+        for event in pod_events(tracked.summary()):
+            if event.key not in created:
+                created.add(event.key)
+                self._queue.append((metadata, event))
+                self._queued.set()
 
     async def run(self) -> None:
-        """Tell one after another, for ever."""
+        """Create the queued Events, one after another, for ever."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._open and self._cluster is not None:
-                await self._cluster.tell(*self._open.popleft())
+            await self._queued.wait()
+            self._queued.clear()
+            while self._queue and self._cluster is not None:
+                await self._cluster.create_event(*self._queue.popleft())
 
 
-def _metadata(entry: Entry) -> Metadata | None:
-    """None where only the name of the pod's folder is known yet."""
-    namespace, slash, name = entry.name.partition("/")
-    uid = entry.pod.removeprefix(f"{namespace}-")
-    return Metadata(name=name, namespace=namespace, uid=uid) if slash and uid != entry.pod else None
+def _metadata(tracked: TrackedPod) -> Metadata | None:
+    """None if only the name of the pod's folder is known yet."""
+    namespace, _, name = tracked.name.partition("/")
+    found = split_key(tracked.key)
+    if not name or found is None or found[0] != namespace:
+        return None
+    return Metadata(name=name, namespace=namespace, uid=found[1])
 
 
 def _missing(wanted: Iterable[str], sent: Iterable[ConfigMap] | Iterable[Secret]) -> list[str]:

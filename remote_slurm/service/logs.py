@@ -1,44 +1,62 @@
-"""Logs for any number of readers: all followers of one share a reader at the site, since sshd allows few sessions."""
+"""Logs for any number of clients. All followers of one log share a reader at the site: sshd allows few sessions."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from remote_slurm.domain.logs import LogSlice, Stamper
-from remote_slurm.errors import Rejected, RemoteFailed, SiteError
-from remote_slurm.remote.site import NoLog, OpenLog, Site
-from remote_slurm.service.entries import Entries, Entry
+from remote_slurm.domain.records import ContainerPhase
+from remote_slurm.domain.status.log_slice import LogSlice, Stamper
+from remote_slurm.domain.status.no_log import MAY_BE_ON_NODE, NoLogReason, no_log_message
+from remote_slurm.errors import InvalidRequest, RemoteFailed, SiteError
+from remote_slurm.service.followers import Followers
+from remote_slurm.service.log_tail import LogPatience, Retries, Tail
+from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.site.operations.log import NoLog, OpenLog
+from remote_slurm.site.site import Site
 
-# What the login node says of a log that is still on a node
-_ONLY_ON_NODE = ("waiting", "noprevious")
-# What a shared reader keeps for followers that are a little behind; one that is further behind reads again
-KEPT_BYTES = 4 * 1024 * 1024
-# After a pod is over, its last lines may still be on their way to the login node
-LAST_LINES_SECONDS = 3.0
+# So many refusals of Slurm are kept for clients that ask for the logs of refused pods
+_REFUSALS = 1000
 
 
 class Logs:
     """Reads and follows the logs of one site's pods."""
 
-    def __init__(self, site: Site, entries: Entries) -> None:
+    def __init__(
+        self,
+        site: Site,
+        pod_store: PodStore,
+        returns: ReconnectSignal | None = None,
+        patience: LogPatience | None = None,
+    ) -> None:
         self._site = site
-        self._entries = entries
+        self._pod_store = pod_store
+        self._returns = returns or ReconnectSignal()
+        self._patience = patience or LogPatience()
         self._tails: dict[tuple[str, str], Tail] = {}
         self._closing = asyncio.Event()
+        self._followers = Followers()
+        self._refused: dict[str, str] = {}
+
+    def was_refused(self, pod: str, message: str) -> None:
+        """Keep why a pod that is no longer tracked has no job. The last refusals are kept."""
+        self._refused[pod] = message
+        while len(self._refused) > _REFUSALS:
+            del self._refused[next(iter(self._refused))]
 
     def end_followers(self) -> None:
-        """Followers see the end of what there is; they can ask again later."""
+        """End followed logs with an error: clients can ask for the rest again."""
         self._closing.set()
 
     async def read(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
-        """The bytes as `kubectl logs` prints them; the first item, which may be empty, comes with the site's answer.
+        """The bytes as `kubectl logs` prints them. The first item, which may be empty, comes with the site's reply.
 
-        Raises Rejected where there is no such log (yet), and SiteError.
+        A followed log ends once all bytes that the runner noted have arrived. Raises InvalidRequest if there is no such
+        log (yet), and SiteError, also after some bytes.
         """
         raw = self._follow(what) if what.follow else self._once(what)
         left = what.limit_bytes
@@ -58,47 +76,78 @@ class Logs:
             yield stamp(data)
 
     async def _follow(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
-        """From its own beginning, through what others have read already, to the end."""
+        """From the client's own first byte, through what other followers have read already, to the end."""
+        with self._followers.admitted((what.pod, what.container)):
+            async with aclosing(self._followed(what)) as followed:
+                async for data in followed:
+                    yield data
+
+    async def _followed(self, what: LogSlice) -> AsyncGenerator[bytes, None]:
         tail, log = await self._joined(what)
         stamp = _stamp(what, log)
         offset = log.start
-        over = asyncio.create_task(self._over(what.pod))
         try:
             yield b""
-            if tail.log is not log:  # somebody follows it already: read up to where they are
-                async for data in _all(log):
+            if tail.first is not log:  # another client follows it already: read up to where its reader is
+                async for data in _until_error(log):
                     offset += len(data)
                     yield stamp(data)
-            while data := await tail.after(offset, over):
-                if offset < tail.begin:  # further behind than what is kept
-                    async for missed in _all(await self._open(_from(what, offset))):
+            while data := await tail.after(offset, self._closing):
+                if offset < tail.begin:  # further behind than what the reader keeps
+                    async for missed in self._missed(what, offset, tail):
                         offset += len(missed)
                         yield stamp(missed)
-                    offset = max(offset, tail.begin)  # it was cut short meanwhile
                 else:
                     offset += len(data)
                     yield stamp(data)
         finally:
-            over.cancel()
-            await self._left(what, tail)
+            await self._leave(what, tail)
+
+    async def _missed(self, what: LogSlice, offset: int, tail: Tail) -> AsyncGenerator[bytes, None]:
+        """The bytes from `offset` on that the shared reader no longer keeps."""
+        retries = self._retries()
+        while offset < tail.begin:
+            try:
+                log = await self._open(_from(what, tail.in_log(offset), tail.run, follow=False))
+                async for data in _all(log):
+                    offset += len(data)
+                    retries.progress()
+                    yield data
+                retries.is_short(offset, tail.begin)
+            except SiteError as error:
+                retries.failed(error)
+            if offset < tail.begin:
+                await retries.pause()
 
     async def _joined(self, what: LogSlice) -> tuple[Tail, OpenLog]:
-        key = what.pod, what.container
-        tail = self._tails.get(key)
-        if tail is not None and not tail.is_done:
-            tail.followers += 1
-            try:
-                log = await self._open(replace(what, follow=False, limit_bytes=None))
-            except BaseException:
-                await self._left(what, tail)
-                raise
+        """The shared reader of the log, and the client's own reply with which it begins."""
+        tail = self._tails.get((what.pod, what.container))
+        if tail is not None and not tail.is_done and (log := await self._join(tail, what)) is not None:
             return tail, log
         log = await self._open(replace(what, limit_bytes=None))
-        tail = Tail(log)
-        self._tails[key] = tail
+
+        async def reopen(offset: int, run: str) -> OpenLog | NoLog:
+            return await self._try_open(_from(what, offset, run, follow=True))
+
+        tail = Tail(log, reopen, self._over(what.pod), self._retries())
+        self._tails[what.pod, what.container] = tail
         return tail, log
 
-    async def _left(self, what: LogSlice, tail: Tail) -> None:
+    async def _join(self, tail: Tail, what: LogSlice) -> OpenLog | None:
+        """Join the reader; None if it still brings the rest of an earlier run."""
+        tail.followers += 1
+        try:
+            log = await self._open(replace(what, follow=False, limit_bytes=None))
+        except BaseException:
+            await self._leave(what, tail)
+            raise
+        if log.run == tail.run:
+            return log
+        await self._leave(what, tail)
+        await log.chunks.aclose()
+        return None
+
+    async def _leave(self, what: LogSlice, tail: Tail) -> None:
         tail.followers -= 1
         if tail.followers == 0:
             if self._tails.get((what.pod, what.container)) is tail:
@@ -106,89 +155,38 @@ class Logs:
             await tail.close()
 
     async def _open(self, what: LogSlice) -> OpenLog:
-        entry = self._entries.get(what.pod)
-        over = entry is not None and entry.is_over
-        place = entry.on_node if entry else None
-        log: OpenLog | NoLog
-        try:
-            log = await self._site.open_log(what, over=over, at=place)
-        except RemoteFailed:
-            if place is None:
-                raise
-            # the job ended just now, and what it had there may have been fetched meanwhile
-            log = await self._site.open_log(what, over=over)
-            if isinstance(log, NoLog) and log.reason in _ONLY_ON_NODE:
-                raise
+        log = await self._try_open(what)
         if isinstance(log, NoLog):
-            raise Rejected(_why_not(log, what, entry))
+            refused = self._refused.get(what.pod) if log.reason is NoLogReason.NO_FOLDER else None
+            raise InvalidRequest(refused or _no_log(log.reason, what, self._pod_store.get(what.pod)))
         return log
 
-    async def _over(self, pod: str) -> None:
-        """Returns when following makes no more sense: a job that was killed records no end of its containers."""
-        entry = self._entries.get(pod)
-        waits = [asyncio.create_task(_wait(self._closing, 0))]
-        if entry is not None:
-            waits.append(asyncio.create_task(_wait(entry.over, LAST_LINES_SECONDS)))
+    async def _try_open(self, what: LogSlice) -> OpenLog | NoLog:
+        tracked = self._pod_store.get(what.pod)
+        over = tracked is not None and tracked.is_over
+        folder = tracked.on_node if tracked else None
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+            return await self._site.open_log(what, over=over, at=folder)
+        except RemoteFailed:
+            if folder is None:
+                raise
+            # the job ended just now, and its logs may have been copied from the node meanwhile
+            log = await self._site.open_log(what, over=over)
+            if isinstance(log, NoLog) and log.reason in MAY_BE_ON_NODE:
+                raise
+            return log
 
+    def _over(self, pod: str) -> Callable[[], Awaitable[object]]:
+        """Returns once the pod is over, whatever the site shows: a job that was killed records no end."""
 
-class Tail:
-    """One reader of a growing log, and the last bytes that it brought; offsets are those in the log."""
+        async def over() -> None:
+            tracked = self._pod_store.get(pod)
+            await (asyncio.Event() if tracked is None else tracked.finished).wait()
 
-    def __init__(self, log: OpenLog) -> None:
-        self.log = log
-        self.followers = 1
-        self.is_done = False
-        self._error: SiteError | None = None
-        self._kept: deque[bytes] = deque()
-        self.begin = self._end = log.start
-        self._news = asyncio.Event()
-        self._task = asyncio.create_task(self._read())
+        return over
 
-    async def after(self, offset: int, over: asyncio.Task[None]) -> bytes:
-        """What stands in the log from `offset` on, or from `begin` where that is later; nothing at the log's end."""
-        while self._end <= offset and not self.is_done and not over.done():
-            news = asyncio.create_task(self._news.wait())
-            await asyncio.wait({news, over}, return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
-        if self._end > offset:
-            return self._from(offset)
-        if self._error is not None:
-            raise self._error
-        return b""
-
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    def _from(self, offset: int) -> bytes:
-        return b"".join(self._kept)[max(offset - self.begin, 0) :]
-
-    async def _read(self) -> None:
-        try:
-            async with aclosing(self.log.chunks):
-                async for chunk in self.log.chunks:
-                    self._keep(chunk)
-        except SiteError as error:
-            self._error = error
-        finally:
-            self.is_done = True
-            self._tell()
-
-    def _keep(self, chunk: bytes) -> None:
-        self._kept.append(chunk)
-        self._end += len(chunk)
-        while self._end - self.begin - len(self._kept[0]) > KEPT_BYTES:
-            self.begin += len(self._kept.popleft())
-        self._tell()
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _retries(self) -> Retries:
+        return Retries(self._returns, self._patience)
 
 
 async def _all(log: OpenLog) -> AsyncGenerator[bytes, None]:
@@ -197,8 +195,18 @@ async def _all(log: OpenLog) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
-def _from(what: LogSlice, offset: int) -> LogSlice:
-    return replace(what, follow=False, lines=None, since=None, limit_bytes=None, offset=offset)
+async def _until_error(log: OpenLog) -> AsyncGenerator[bytes, None]:
+    """For a follower, which continues with what the shared reader brings."""
+    async with aclosing(_all(log)) as chunks:
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except SiteError:
+            return
+
+
+def _from(what: LogSlice, offset: int, run: str, *, follow: bool) -> LogSlice:
+    return LogSlice(what.pod, what.container, offset=offset, run=run, follow=follow)
 
 
 def _stamp(what: LogSlice, log: OpenLog) -> Callable[[bytes], bytes]:
@@ -208,20 +216,10 @@ def _stamp(what: LogSlice, log: OpenLog) -> Callable[[bytes], bytes]:
     return lambda data: stamper.stamp(data, time.time())
 
 
-def _why_not(log: NoLog, what: LogSlice, entry: Entry | None) -> str:
-    container = f"container '{what.container}'"
-    if log.reason == "noprevious":
-        return f"{container} has not run before: there is no previous log of it"
-    if log.reason == "waiting":
-        why = entry.job.reason if entry is not None and entry.job is not None else ""
-        return f"{container} is waiting to start{f': {why}' if why not in ('', 'None') else ''}"
-    if log.reason == "stayed" and entry is not None and entry.failure:
-        return f"there is no log of {container}: {entry.failure}"
-    if log.reason == "stayed":
-        return f"the log of {container} stayed on its node: the job ended before it was fetched"
-    return f"there is no log of {container}: its pod has no folder at the site"
-
-
-async def _wait(event: asyncio.Event, more_seconds: float) -> None:
-    await event.wait()
-    await asyncio.sleep(more_seconds)
+def _no_log(reason: NoLogReason, what: LogSlice, tracked: TrackedPod | None) -> str:
+    if tracked is None:
+        return no_log_message(reason, what.container)
+    ended = "its pod is being deleted" if tracked.deleted else tracked.failure
+    container = tracked.summary().container(what.container)
+    waiting = container.message if container.phase is ContainerPhase.WAITING else ""
+    return no_log_message(reason, what.container, ended=ended, waiting=waiting)

@@ -1,4 +1,4 @@
-"""The files of ImagePullSecrets, which stand in for Secrets that the Virtual Kubelet does not send."""
+"""The files of ImagePullSecrets, in place of the Secrets that the Virtual Kubelet does not send."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from remote_slurm.config import Config
-from remote_slurm.domain.pod import CreateRequest, ObjectMeta, Secret
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.model import CreateRequest, ObjectMeta, Secret
+from remote_slurm.errors import InvalidRequest
 
 
 def with_pull_secrets(request: CreateRequest, config: Config) -> CreateRequest:
     """The request with the Secrets that its pod names and the configuration has.
 
-    Raises Rejected for a file that cannot be read.
+    Raises InvalidRequest for a file that cannot be read.
     """
     return request.model_copy(update={"pull_secrets": tuple(_read(request, config))})
 
@@ -33,5 +33,5 @@ def _text(file: Path, name: str) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Rejected(f"ImagePullSecrets names {file} for '{name}', and it cannot be read: {reason}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidRequest(f"ImagePullSecrets names {file} for '{name}', and it cannot be read: {reason}") from error

@@ -1,4 +1,4 @@
-"""How long folders of finished pods stay at the site: until they are deleted, or for as long as KeepFinished says."""
+"""KeepFinished: how long folders of finished pods stay at the site, unless Kubernetes deletes the pods before."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from remote_slurm.events import event, warn
+from remote_slurm.log import info, warning
 from remote_slurm.service.deletes import Deletes
-from remote_slurm.service.entries import Entries, Entry
 from remote_slurm.service.journal import Delete, JournalError
+from remote_slurm.service.pod_store import PodStore, TrackedPod
 
 LOOK_SECONDS = 60.0
 
 
 class Retention:
-    """Deletes what has been over for more than `seconds`; 0 deletes nothing. The records tell when a pod ended."""
+    """Deletes pods that ended more than `seconds` ago by their records; 0 deletes nothing."""
 
     def __init__(
-        self, entries: Entries, deletes: Deletes, seconds: float, clock: Callable[[], float] = time.time
+        self, pod_store: PodStore, deletes: Deletes, seconds: float, clock: Callable[[], float] = time.time
     ) -> None:
-        self._entries = entries
+        self._pod_store = pod_store
         self._deletes = deletes
         self._seconds = seconds
         self._clock = clock
         self._seen: dict[str, float] = {}
 
     async def run(self) -> None:
-        """For ever."""
+        """Look for ever."""
         while True:
             self.look()
             await asyncio.sleep(max(1.0, min(LOOK_SECONDS, self._seconds)))
 
     def look(self) -> None:
-        """Delete what is due now."""
+        """Delete the pods that are due."""
         if not self._seconds:
             return
-        over = [entry for entry in self._entries if entry.settled and not entry.deleted]
-        self._seen = {entry.pod: self._seen.get(entry.pod, self._clock()) for entry in over}
-        for entry in over:
-            if self._clock() - self._ended(entry) > self._seconds:
-                self._delete(entry)
+        over = [tracked for tracked in self._pod_store if tracked.settled and not tracked.deleted]
+        self._seen = {tracked.key: self._seen.get(tracked.key, self._clock()) for tracked in over}
+        for tracked in over:
+            if self._clock() - self._ended(tracked) > self._seconds:
+                self._delete(tracked)
 
-    def _ended(self, entry: Entry) -> float:
-        return max((record.finished for record in entry.records.values()), default=0) or self._seen[entry.pod]
+    def _ended(self, tracked: TrackedPod) -> float:
+        return max((record.finished for record in tracked.records.values()), default=0) or self._seen[tracked.key]
 
-    def _delete(self, entry: Entry) -> None:
-        entry.outlives_folder = True
+    def _delete(self, tracked: TrackedPod) -> None:
+        tracked.outlives_folder = True
         try:
-            self._deletes.accept(Delete(entry.pod, entry.name, 0))
+            self._deletes.accept(Delete(tracked.key, tracked.name, 0))
         except JournalError as error:
-            warn(f"the folder of a finished pod stays: {error}", pod=entry.name)
+            warning("cannot remove the folder of a finished pod", pod=tracked.name, reason=error)
         else:
-            event("the folder of a finished pod is removed, as KeepFinished says", pod=entry.name)
+            info("removing the folder of a finished pod (KeepFinished)", pod=tracked.name)

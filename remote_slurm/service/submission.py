@@ -1,8 +1,9 @@
-"""One pod's way to a job id, however often the answer is lost on it."""
+"""The submission of one pod, until it has a job id or is refused, also if replies of the site are lost."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,43 +12,43 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
 
-from remote_slurm.domain.images import pull_word
-from remote_slurm.domain.payload import Payload
-from remote_slurm.domain.slurm import Refusal, classify_refusal, shortened, slurm_words
-from remote_slurm.errors import (
-    AuthenticationRefused,
-    HostKeyRefused,
-    Rejected,
-    SiteError,
-    SubmissionRefused,
-    Superseded,
-)
-from remote_slurm.events import detail, event, warn
-from remote_slurm.remote.convoy import (
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.slurm.commands import shortened, slurm_words
+from remote_slurm.domain.slurm.refusals import Refusal
+from remote_slurm.domain.slurm.submit_outcome import (
     Attempted,
     Deleted,
     Pulling,
     SbatchFailed,
     Stored,
-    Submission,
+    SubmitOutcome,
     Submitted,
     Unpullable,
 )
-from remote_slurm.remote.site import Site
-from remote_slurm.service.entries import Entry
-from remote_slurm.service.returns import Returns
+from remote_slurm.errors import (
+    AuthenticationRefused,
+    HostKeyRefused,
+    InvalidRequest,
+    SiteError,
+    SubmissionRefused,
+    Superseded,
+)
+from remote_slurm.log import debug, info, warning
+from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.site.site import Site
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on, in seconds; tests shorten it.
+    """Times in seconds; tests shorten them.
 
-    `create`: how long a create that has nothing stored at the site may take; interLink gives up at 120.
-    `look`: how long a submission of unknown outcome is looked for, past twice Slurm's MessageTimeout (at most 100).
-    `refused_for_now`, `not_sent` and `pulling`: when to ask again, where Slurm refuses for now, cannot be reached from
-    the login node, or images are being pulled; earlier where the site answers again meanwhile.
+    `create`: how long a create may take until its files are stored at the site; interLink gives up at 120.
+    `look`: how long to search for a job of unknown outcome: longer than twice Slurm's MessageTimeout (at most 100).
+    `refused_for_now`, `not_sent` and `pulling`: the pause before the next attempt if Slurm refuses the job for now, if
+    the login node cannot reach Slurm, or while images are pulled. A site that answers again ends a pause.
     """
 
     create: float = 55
@@ -59,33 +60,39 @@ class Patience:
 
 @dataclass(slots=True)
 class Submitting:
-    """A submission under way; `answer` is set once create can answer: the job id, or empty when it follows.
+    """A submission under way. `answer` is set once create can answer: the job id, or an empty one if it follows later.
 
-    `note` is what who reads that Slurm refused the pod should know besides.
+    `note` is added to the message if Slurm refuses the pod. `task` submits it.
     """
 
-    entry: Entry
+    tracked: TrackedPod
     payload: Payload
     note: str = ""
+    task: asyncio.Task[None] | None = None
     answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def answered(self, job_id: str) -> None:
         if not self.answer.done():
             self.answer.set_result(job_id)
 
+    def cancel(self) -> None:
+        """End the task: nothing more is sent to the site."""
+        if self.task is not None:
+            self.task.cancel()
+
     def failed(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
-            self.answer.exception()  # after a restart there is no create that waits for it
+            self.answer.exception()  # mark it as read: after a restart, no create waits for it
 
 
 class Submitter:
-    """Carries submissions out against one site."""
+    """Carries out submissions at one site."""
 
     def __init__(
         self,
         site: Site,
-        returns: Returns,
+        returns: ReconnectSignal,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,158 +102,172 @@ class Submitter:
         self.patience = patience or Patience()
 
     async def submit(self, submitting: Submitting) -> None:
-        """Until the pod has a job or will have none; the outcome is in the entry and in the answer."""
-        entry = submitting.entry
+        """Return once the pod has a job or is refused. The outcome is in the tracked pod and in the answer."""
+        tracked = submitting.tracked
         try:
-            pause = self._returns.watch()
+            pause = self._returns.subscribe()
             while wait := await self._once(submitting):
                 submitting.answered("")
                 await pause.wait(wait)
-                pause = self._returns.watch()
+                pause = self._returns.subscribe()
         except Superseded as error:
-            # the newer sidecar goes on with it
-            entry.waiting = str(error)
-            submitting.failed(error)
-        except (Rejected, SubmissionRefused, SiteError) as error:
-            entry.fail(str(error))
+            # the newer sidecar continues the submission
+            tracked.payload_stored, tracked.waiting = True, str(error)
+            submitting.answered("")
+        except (InvalidRequest, SubmissionRefused, SiteError) as error:
+            tracked.fail(str(error))
+            if submitting.answer.done():  # otherwise the answer of create is logged
+                warning("pod failed", pod=tracked.name, reason=error)
             submitting.failed(error)
         else:
-            submitting.answered(entry.job_id)
+            submitting.answered(tracked.job_id)
 
     async def _once(self, submitting: Submitting) -> float:
-        """In how many seconds to ask again; 0: the matter is settled."""
-        entry = submitting.entry
-        outcome = await self._ask(entry, submitting.payload)
+        """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome."""
+        tracked = submitting.tracked
+        outcome = await self._ask(tracked, submitting.payload)
         while isinstance(outcome, Stored):
-            entry.stored = True
-            outcome = await self._ask(entry, submitting.payload)
+            tracked.payload_stored = True
+            outcome = await self._ask(tracked, submitting.payload)
         match outcome:
             case Submitted(job_id):
-                entry.has_job(job_id)
-                event("submitted", pod=entry.name, job=job_id)
+                tracked.has_job(job_id)
+                info("submitted", pod=tracked.name, job=job_id)
             case Deleted():
-                raise Rejected(f"pod {entry.name} was deleted before; a job is not started for it again")
-            case Attempted():
-                return await self._look(submitting, "the answer of sbatch was lost")
-            case SbatchFailed(message):
-                return await self._refused(submitting, slurm_words(message))
+                raise InvalidRequest(f"pod {tracked.name} was deleted before: create a pod with another UID")
+            case Attempted(words):
+                if words.strip():
+                    submitting.answered("")  # the status shows what sbatch printed
+                return await self._look(submitting, _no_id(words))
+            case SbatchFailed():
+                return await self._refused(submitting, outcome)
             case Pulling():
-                return self._pulling(entry, outcome)
-            case Unpullable(message):
-                await self._withdraw(entry, keep_folder=False)
-                raise SubmissionRefused(f"{pull_word(message)}: {message}")
+                return self._pulling(tracked, outcome)
+            case Unpullable(failure):
+                await self._drop(submitting)
+                raise SubmissionRefused(f"{failure.reason}: {failure.message}")
         return 0
 
-    def _pulling(self, entry: Entry, outcome: Pulling) -> float:
-        before = entry.waiting
-        entry.stored = True
+    def _pulling(self, tracked: TrackedPod, outcome: Pulling) -> float:
+        before = tracked.waiting
+        tracked.payload_stored = True
         if outcome.failure:
-            entry.waits(pull_word(outcome.failure), outcome.failure)
+            tracked.waits(outcome.failure.reason, outcome.failure.message)
         else:
-            entry.waits("ContainerCreating", f"image {outcome.image} is being pulled")
-        if entry.waiting != before:
-            event(entry.waiting, pod=entry.name)
+            tracked.waits("ContainerCreating", f"image {outcome.image} is being pulled")
+        if tracked.waiting != before:
+            info("the submission waits for images", pod=tracked.name, reason=tracked.waiting)
         return self.patience.pulling
 
-    async def _refused(self, submitting: Submitting, words: str) -> float:
-        entry = submitting.entry
-        refusal = classify_refusal(words)
-        words = shortened(words)
+    async def _refused(self, submitting: Submitting, failed: SbatchFailed) -> float:
+        tracked, refusal, words = submitting.tracked, failed.refusal, shortened(failed.words)
         if refusal is Refusal.UNKNOWN:
             return await self._look(submitting, words)
-        entry.stored = refusal is not Refusal.FOR_GOOD
-        await self._withdraw(entry, keep_folder=entry.stored)
+        tracked.payload_stored = refusal is not Refusal.FOR_GOOD
         if refusal is Refusal.FOR_GOOD:
+            await self._drop(submitting)
             note = f" ({submitting.note})" if submitting.note else ""
-            raise SubmissionRefused(f"Slurm refused the job of pod {entry.name}: {words}{note}")
+            raise SubmissionRefused(f"Slurm refused the job of pod {tracked.name}: {words}{note}")
+        await self._withdraw(tracked, keep_folder=True)
         refuses = "refuses the job for now" if refusal is Refusal.FOR_NOW else "cannot be reached"
-        entry.waits("Submitting", f"Slurm {refuses} and is asked again: {words}")
-        warn(entry.waiting, pod=entry.name)
+        tracked.waits("Submitting", f"Slurm {refuses} and is asked again: {words}")
+        warning("Slurm did not accept the job, retrying", pod=tracked.name, reason=tracked.waiting)
         return self.patience.refused_for_now if refusal is Refusal.FOR_NOW else self.patience.not_sent
 
-    async def _ask(self, entry: Entry, payload: Payload) -> Submission:
-        """Send the submission until an answer comes back: the remote script is safe to send again."""
-        return await self._answered(entry, partial(self._site.submit, entry.pod, payload))
+    async def _ask(self, tracked: TrackedPod, payload: Payload) -> SubmitOutcome:
+        """Send the submission until a reply arrives: the remote script is safe to send again."""
+        return await self._answered(tracked, partial(self._site.submit, tracked.key, payload))
 
-    async def _withdraw(self, entry: Entry, *, keep_folder: bool) -> None:
-        await self._answered(entry, partial(self._site.withdraw, entry.pod, keep_folder=keep_folder))
+    async def _drop(self, submitting: Submitting) -> None:
+        """Remove the folder of a pod that is refused for good, if this sidecar has sent it.
 
-    async def _answered(self, entry: Entry, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """What `ask` answers, however often it has to be called: it must be safe to call again.
+        Otherwise the refusal stays at the site until the pod is deleted: the sidecar that sent the pod may ask for it.
+        """
+        if submitting.payload:
+            with contextlib.suppress(Superseded):
+                await self._withdraw(submitting.tracked, keep_folder=False)
 
-        Once the pod's files are stored it is accepted, and may have a job: then a refused key is an outage like any
-        other, and no reason to report an end.
+    async def _withdraw(self, tracked: TrackedPod, *, keep_folder: bool) -> None:
+        await self._answered(tracked, partial(self._site.withdraw, tracked.key, keep_folder=keep_folder))
+
+    async def _answered(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of `ask`, which is repeated after outages: it must be safe to call again.
+
+        Once the pod's files are stored, the pod is accepted and may have a job. Then a refused key is an outage, too,
+        and does not fail the pod.
         """
         async for attempt in AsyncRetrying(
-            stop=stop_never if entry.stored else self._late(),
+            stop=stop_never if tracked.payload_stored else self._late(),
             wait=wait_random_exponential(multiplier=0.5, max=10),
-            retry=retry_if_exception(_is_an_outage if entry.stored else passes),
+            retry=retry_if_exception(_is_an_outage if tracked.payload_stored else passes),
             before_sleep=lambda _: self._site.observer.retried("submit"),
             reraise=True,
         ):
             with attempt:
-                return await self._noted(entry, ask)
+                return await self._noted(tracked, ask)
         raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
 
     def _late(self) -> Callable[[RetryCallState], bool]:
-        """Whether a create has no more time; by our clock, which tenacity's own delay would not go by."""
+        """Whether a create has no more time, by the clock of this process (tenacity's stop_after_delay has its own)."""
         until = self._clock() + self.patience.create
         return lambda _: self._clock() >= until
 
-    async def _noted(self, entry: Entry, ask: Callable[[], Awaitable[_T]]) -> _T:
+    async def _noted(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
             return await ask()
         except SiteError as error:
-            entry.waiting = str(error)
-            detail(f"the submission is sent again: {error}", pod=entry.name)
+            tracked.waiting = str(error)
+            debug("sending the submission again", pod=tracked.name, reason=error)
             raise
 
     async def _look(self, submitting: Submitting, why: str) -> float:
-        """sbatch was called and its answer is lost: find the job, or its no; sbatch is not called again before that."""
-        entry = submitting.entry
-        entry.stored = True
-        entry.waiting = f"the job is being looked for, since {why}"
-        warn(entry.waiting, pod=entry.name)
+        """Find the job or the refusal after the reply of sbatch was lost. sbatch is not called again before that."""
+        tracked = submitting.tracked
+        tracked.payload_stored = True
+        tracked.waiting = f"the job is being looked for, since {why}"
+        warning("the job is being looked for", pod=tracked.name, reason=why)
         deadline = self._clock() + self.patience.look
-        while not entry.job_id:  # the poller finds it too
-            outcome = await self._ask(entry, Payload())
+        while not tracked.job_id:  # the poller finds it too
+            outcome = await self._ask(tracked, Payload())
             if isinstance(outcome, Submitted):
-                entry.has_job(outcome.job_id)
+                tracked.has_job(outcome.job_id)
             elif isinstance(outcome, Deleted):
-                raise Rejected(f"pod {entry.name} was deleted")
-            elif isinstance(outcome, SbatchFailed) and _is_certain(outcome):
-                return await self._refused(submitting, slurm_words(outcome.message))
+                raise InvalidRequest(f"pod {tracked.name} was deleted")
+            elif isinstance(outcome, SbatchFailed) and outcome.refusal is not Refusal.UNKNOWN:
+                return await self._refused(submitting, outcome)
             elif self._clock() > deadline:
-                await self._give_up(entry, why)
+                await self._give_up(tracked, why)
             else:
                 await asyncio.sleep(1)
-        event("submitted", pod=entry.name, job=entry.job_id)
+        info("submitted", pod=tracked.name, job=tracked.job_id)
         return 0
 
-    async def _give_up(self, entry: Entry, why: str) -> None:
-        job_id = await self._answered(entry, partial(self._site.void, entry.pod))
+    async def _give_up(self, tracked: TrackedPod, why: str) -> None:
+        job_id = await self._answered(tracked, partial(self._site.abandon, tracked.key))
         if not job_id:
             raise SubmissionRefused(_never_shown(why))
-        entry.has_job(job_id)
+        tracked.has_job(job_id)
 
 
-def recall(entry: Entry) -> None:
-    """A submission that was given up before this sidecar started stays so."""
-    if not entry.failure:
-        entry.fail(_never_shown("its submission was given up"))
+def recall(tracked: TrackedPod) -> None:
+    """Fail a pod whose submission was given up before this sidecar started."""
+    if not tracked.failure:
+        tracked.fail(_never_shown("its submission was given up"))
 
 
 def _never_shown(why: str) -> str:
     return f"Slurm never showed a job for the pod: {why}"
 
 
-def _is_certain(failure: SbatchFailed) -> bool:
-    """Whether there is certainly no job."""
-    return classify_refusal(slurm_words(failure.message)) is not Refusal.UNKNOWN
+def _no_id(words: str) -> str:
+    """Why there is no job id, from what sbatch printed."""
+    if not words.strip():
+        return "the reply of sbatch was lost"
+    return f"sbatch printed no job id, but: {shortened(slurm_words(words))}"
 
 
 def passes(error: BaseException) -> bool:
-    """Whether asking again can help before a person has looked."""
+    """Whether asking again can help without a correction by a person."""
     return _is_an_outage(error) and not isinstance(error, HostKeyRefused | AuthenticationRefused)
 
 

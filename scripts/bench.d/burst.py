@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from figures import Measured
 from place import Place, held_pod, place
-from pods import Json
+
+from tests.pods import Json
 
 PODS = 1000
 RTT_MS = 50

@@ -12,8 +12,9 @@ from pathlib import Path
 import paramiko
 from figures import Measured, median_ms, seconds
 from place import Place, place
-from pods import Json, pod, request, sh
 from rivals import rivals
+
+from tests.pods import Json, pod, request, sh
 
 RTT_MS = 100
 ROUNDS = 15

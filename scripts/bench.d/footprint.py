@@ -7,7 +7,8 @@ import time
 
 from figures import Measured
 from place import Place, place
-from pods import pod, request, sh
+
+from tests.pods import pod, request, sh
 
 RTT_MS = 50
 POLL_SECONDS = 10

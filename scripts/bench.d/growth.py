@@ -16,12 +16,12 @@ import aiohttp
 from burst import create_all
 from figures import Curve, Measured, quantile
 from place import Place, Serving, held_pod, place
-from pods import Json
 
 from remote_slurm.config import Config, load_config
-from remote_slurm.remote.connection import Connection
-from remote_slurm.remote.session import Sessions
-from remote_slurm.remote.site import Site
+from remote_slurm.site.remote_site import RemoteSite
+from remote_slurm.ssh.connection import Connection
+from remote_slurm.ssh.sessions import Sessions
+from tests.pods import Json
 
 STEPS = (1, 10, 100, 1000, 10_000)
 RTT_MS = 50
@@ -142,7 +142,7 @@ async def _poll(config: Config) -> tuple[float, int]:
     """Median seconds of squeue and records side by side, and the bytes that came for them."""
     connection = Connection(config.ssh)
     sessions = Sessions(connection)
-    site = Site(sessions, config)
+    site = RemoteSite(sessions, config)
     try:
         await sessions.warm()
         await asyncio.sleep(1)

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from figures import Measured, median_ms, seconds
 from place import Place, Serving, place
-from pods import Json, key, pod, request, sh
-from sidecar import log_request
+
+from tests.pods import Json, key, pod, request, sh
+from tests.sidecar import log_request
 
 RTT_MS = 50
 LINES = 40

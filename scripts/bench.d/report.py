@@ -16,28 +16,27 @@ PLOTS = DOCS / "benchmarks"
 _HEAD = """\
 # Benchmarks
 
-What `scripts/bench` measured at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine:
+`scripts/bench` measured these values at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine:
 {machine}.
-Written by it; run it to see the figures of your own machine. Figures of one part come from one run, and ratios are
-between things that took turns within it. The site has one half of the machine's processors, and the sidecar, all
-clients and the line between them the other half. The test suite asserts none of these times.
+Run `scripts/bench` to measure your own machine. The values of a section are from one run, and ratios compare
+alternating measurements. The site uses one half of the processors; the sidecar, all clients and the network between
+them use the other half. The test suite asserts none of these times.
 
 """
 
 _TAIL = """\
-## What this cannot show
+## Limits of these measurements
 
-- **The wire is a proxy** that holds bytes back for half a round trip. It has no TCP slow start over the distance, no
-  loss, no jitter and no bandwidth of its own: what travels in the first moments of a connection, or more than fits into
-  TCP's window at once, takes more round trips on a real path. A warm connection that has carried more than the pod is
-  nearer to the proxy.
-- **Slurm is alone here**: no other users, no fair-share, no thousand nodes, slurmctld on the login node and its state
-  on a local disk. A busy one is played by a slower sbatch.
-- **The file system is local.** On NFS or Lustre each file costs more, and a record or a log line may be seen late.
-- **Everything shares one machine's memory and disk**, and its processors with whatever else runs there. Times are
-  medians where not said otherwise; absolute ones say more about the machine than the ratios do. A promise of
-  milliseconds that is missed under a load of several times the processors says nothing of an idle machine: what stands
-  beside it, an empty answer or the quickest of all rounds, says how much of it is the machine's.
+- **The network is a proxy** that delays bytes by half a round trip. It has no TCP slow start, loss, jitter or limited
+  bandwidth. On a real path, the first data of a connection, or more data than TCP's window, takes more round trips. A
+  connection that has transferred more than the pod is closer to the proxy.
+- **Slurm has no other users**: no fair share, no thousand nodes. slurmctld runs on the login node, and its state is
+  on a local disk. A slower sbatch simulates a busy Slurm.
+- **The file system is local.** On NFS or Lustre, each file takes longer, and a record or a log line may appear later.
+- **Everything shares the memory and disks of one machine**, and its processors with other programs. Times are medians
+  unless stated otherwise. Ratios are more meaningful than absolute times. Under a load of several times the
+  processors, a missed target of milliseconds says little about an idle machine; compare it with the empty reply or
+  the quickest round in the same table.
 """
 
 
@@ -64,11 +63,11 @@ def _machine() -> str:
 
 def _section(measured: Measured) -> str:
     plots = "".join(f"![{curve.title}](benchmarks/{_plot(curve)})\n" for curve in measured.curves)
-    load = "" if measured.load is None else f" Before it began, what else ran had made a load of {measured.load:.1f}."
-    load += f" Everything measured had priority over that (nice {measured.nice})." if measured.nice else ""
+    load = "" if measured.load is None else f" The load of other programs before it was {measured.load:.1f}."
+    load += f" The measured programs had priority over them (nice {measured.nice})." if measured.nice else ""
     return (
         f"## {measured.title}\n\n{measured.about} Taken {measured.taken}.{load}\n\n"
-        "| What | Measured | Promised | |\n|---|---|---|---|\n"
+        "| What | Measured | Target | |\n|---|---|---|---|\n"
         + "".join(_row(figure) for figure in measured.figures)
         + (f"\n{plots}" if plots else "")
         + "\n"
@@ -76,7 +75,7 @@ def _section(measured: Measured) -> str:
 
 
 def _row(figure: Figure) -> str:
-    verdict = {True: "kept", False: "**missed**", None: ""}[figure.met]
+    verdict = {True: "met", False: "**missed**", None: ""}[figure.met]
     return f"| {figure.what} | {figure.measured} | {figure.target} | {verdict} |\n"
 
 

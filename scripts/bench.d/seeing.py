@@ -8,7 +8,8 @@ import time
 
 from figures import Measured
 from place import Place, Serving, held_pod, place
-from pods import Json, pod, request, sh
+
+from tests.pods import Json, pod, request, sh
 
 RTT_MS = 50
 POLL_SECONDS = 5

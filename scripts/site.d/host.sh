@@ -9,7 +9,7 @@ need_root() {
 
 # Settings of the kernel, which the site shares with the machine, and which it is not its business to change.
 check_user_namespaces() {
-    [[ $SUITE = trixie ]] || return 0
+    [[ $SUITE != bookworm ]] || return 0
     advise kernel/apparmor_restrict_unprivileged_userns 1 0
     advise kernel/unprivileged_userns_clone 0 1
     advise user/max_user_namespaces 0 10000

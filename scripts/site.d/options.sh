@@ -32,7 +32,7 @@ set_option() {
     local command=$1 value=$3
     case $2 in
     --name) check "$2" "$value" '^[a-z][a-z0-9-]{0,29}$' 'lower-case letters, digits and -' && NAME=$value ;;
-    --suite) allow "$command" "$2" up && check "$2" "$value" '^(trixie|bookworm)$' 'trixie or bookworm' && SUITE=$value ;;
+    --suite) allow "$command" "$2" up && check "$2" "$value" '^(trixie|bookworm|sid)$' 'trixie, bookworm or sid' && SUITE=$value ;;
     --rtt) allow "$command" "$2" up && check_number "$2" "$value" 'milliseconds' && RTT=$value ;;
     --sbatch-latency) allow "$command" "$2" up && check_number "$2" "$value" 'milliseconds' && SBATCH_LATENCY=$value ;;
     --min-job-age) allow "$command" "$2" up && check_number "$2" "$value" 'seconds' && MIN_JOB_AGE=$value ;;

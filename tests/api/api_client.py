@@ -2,7 +2,8 @@
 
 import asyncio
 import base64
-import ssl
+import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ class Api:
     url: str
     pods: Pods
     watch_url: str = ""
+    app: Any = None
 
     @property
     def watched(self) -> "Api":
@@ -46,13 +48,22 @@ class Api:
         headers = {"Content-Type": "application/json", **headers}
         async with (
             aiohttp.ClientSession(self.url) as session,
-            session.request(method, path, data=body, headers=headers) as response,
+            session.request(method, path, data=io.BytesIO(body), headers=headers) as response,
         ):
             return Reply(response.status, await response.text(), dict(response.headers))
 
-    async def ask(
-        self, method: str, path: str, *, tls: ssl.SSLContext | None = None, json: Any = None, **headers: str
-    ) -> Reply:
+    async def raw(self, request: bytes) -> Reply:
+        """What comes back for these bytes until the server closes the connection, or has said all of one answer."""
+        parts = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+        text = await reader.readexactly(int(length[1]) if length else 0)
+        writer.close()
+        return Reply(int(head.split()[1]), text.decode())
+
+    async def ask(self, method: str, path: str, *, tls: Any = None, json: Any = None, **headers: str) -> Reply:
         parts = urlsplit(self.url)
         unix = aiohttp.UnixConnector(parts.path) if parts.scheme == "unix" else None
         base = "http://localhost" if unix else self.url

@@ -41,7 +41,8 @@ class Authority:
 
     def pair(self, name: str, days: float = 1, passphrase: bytes = b"") -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        pair = Pair(self.folder / f"{name}-{next(_numbers)}.crt", self.folder / f"{name}-{next(_numbers)}.key")
+        file = f"{name.replace('/', '')}-{next(_numbers)}"
+        pair = Pair(self.folder / f"{file}.crt", self.folder / f"{file}.key")
         pair.cert.write_bytes(_pem(self._sign(name, key, days=days)))
         secret = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret))
@@ -54,11 +55,26 @@ class Authority:
             context.load_cert_chain(shown.cert, shown.key)
         return context
 
+    def crl(self, *revoked: Pair, days: float = 1) -> bytes:
+        """The authority's list of revoked certificates, in PEM."""
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
+            .last_update(now - 2 * DAY)
+            .next_update(now + days * DAY)
+        )
+        for pair in revoked:
+            serial = _serial(pair)
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - DAY).build()
+            builder = builder.add_revoked_certificate(entry)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def _sign(
         self, name: str, key: ec.EllipticCurvePrivateKey, *, days: float = 1, authority: bool = False
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        subject = x509.Name.from_rfc4514_string(name if "=" in name else f"CN={name}")
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
         return (
@@ -77,3 +93,25 @@ class Authority:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _serial(pair: Pair) -> int:
+    return x509.load_pem_x509_certificate(pair.cert.read_bytes()).serial_number
+
+
+def certificate_of(subject: str, dns: str, uri: str) -> bytes:
+    """A certificate of a day with these names and an address in example.org, in DER."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name.from_rfc4514_string(subject)
+    names = [x509.DNSName(dns), x509.UniformResourceIdentifier(uri), x509.RFC822Name("me@example.org")]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + DAY)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)

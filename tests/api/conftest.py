@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 import yaml
-from api_client import Api
-from fake_site import FakeSite
 
 from remote_slurm.api.app import build_app, build_watch_app, serving, serving_watchers
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
 from remote_slurm.config import load_config
-from remote_slurm.events import Recent
+from remote_slurm.log import Recent
 from remote_slurm.service.accounts import Accounts
+from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.journal import Journal
-from remote_slurm.service.pods import Pods
+from remote_slurm.service.pods import Pods, Shared
+from tests.api.api_client import Api
+from tests.fake_site import FakeSite, instant_site
 
 Serve = Callable[..., Any]
 
@@ -33,17 +34,19 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             path.write_text(yaml.safe_dump({"SSH": ssh, "SidecarPort": 0, "StateFolder": str(tmp_path), **keys}))
             config = load_config(path, {"HOME": "/home/me"})
             metrics = Metrics()
-            site = site or FakeSite()
+            site = site or instant_site()
             site.observer = metrics
-            pods = Pods(site, config, Journal(config.state_folder))  # type: ignore[arg-type]
+            audit = AuditLog(config.audit_log)
+            pods = Pods(site, config, Journal(config.state_folder), shared=Shared(audit=audit))
+            stack.callback(audit.close)
             accounts = Accounts({"": pods}, config)
-            metrics.read(accounts, config.tls)
+            metrics.read(accounts, config.tls, audit)
             stack.push_async_callback(pods.stop)
             watching = Watching(recent or Recent(), metrics)
-            app = build_app(accounts, config, watching)
-            api = Api(await stack.enter_async_context(serving(app, config)), pods)
+            app = build_app(accounts, config, watching, audit)
+            api = Api(await stack.enter_async_context(serving(app, config)), pods, app=app)
             if config.watch.port is not None:
-                watch_app = build_watch_app(accounts, config.watch, watching)
+                watch_app = build_watch_app(accounts, config, watching, audit)
                 api.watch_url = await stack.enter_async_context(serving_watchers(watch_app, config.watch))
             return api
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_client import Api, basic, bearer
 
 from remote_slurm.api.authentication import BadTokenFile, Tokens
+from tests.api.api_client import Api, basic, bearer
 
 Serve = Callable[..., Any]
 
@@ -95,7 +95,7 @@ def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_token_file_that_everybody_may_write_to(token_file: Path) -> None:
     token_file.chmod(0o666)
-    with pytest.raises(BadTokenFile, match=r"everybody may write to TokenFile .*: take that away with chmod o-w"):
+    with pytest.raises(BadTokenFile, match=r"TokenFile .* is not used: every account can write to .*: chmod go-w "):
         Tokens(token_file)
 
 

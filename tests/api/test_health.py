@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_client import Api, until
-from fake_site import FakeSite
 
-from remote_slurm.errors import Unreachable
-from remote_slurm.service.entries import Entries
-from remote_slurm.service.poller import LONGEST_ROUND_SECONDS, Poller
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.poller import LONGEST_POLL_SECONDS, Poller
+from tests.api.api_client import Api, until
+from tests.fake_site import FakeSite, instant_site
 
 Serve = Callable[..., Any]
 
@@ -24,24 +23,24 @@ async def test_it_is_ready_once_the_sites_pods_are_known(serve: Serve) -> None:
 
 
 async def test_a_site_that_cannot_be_reached_leaves_it_healthy_and_ready(serve: Serve) -> None:
-    site = FakeSite()
+    site = instant_site()
     api: Api = await serve(site, PollInterval=1)
     await api.looked()
-    site.error = Unreachable("no route to the site")
+    site.down = True
     await until(lambda: api.pods.poller.error)
     assert [(await api.get(path)).status for path in ("/healthz", "/readyz")] == [200, 200]
 
 
 async def test_a_site_that_was_never_reached_leaves_it_healthy_and_not_ready(serve: Serve) -> None:
-    api: Api = await serve(FakeSite(error=Unreachable("no route to the site")))
+    api: Api = await serve(FakeSite(down=True))
     api.pods.start()
     assert [(await api.get(path)).status for path in ("/healthz", "/readyz")] == [200, 503]
 
 
 async def test_it_is_not_healthy_when_looks_stay_away() -> None:
     now = [1000.0]
-    poller = Poller(FakeSite(), Entries(), 10, clock=lambda: now[0])  # type: ignore[arg-type]
-    now[0] += 10 + LONGEST_ROUND_SECONDS
+    poller = Poller(instant_site(), PodStore(), 10, clock=lambda: now[0])
+    now[0] += 10 + LONGEST_POLL_SECONDS
     assert poller.overdue == 0
     now[0] += 7
     assert poller.overdue == 7
@@ -51,8 +50,8 @@ async def test_it_is_not_healthy_when_looks_stay_away() -> None:
 
 async def test_a_look_that_fails_is_a_look() -> None:
     now = [1000.0]
-    site = FakeSite(error=Unreachable("no route to the site"))
-    poller = Poller(site, Entries(), 10, clock=lambda: now[0])  # type: ignore[arg-type]
+    site = FakeSite(down=True)
+    poller = Poller(site, PodStore(), 10, clock=lambda: now[0])
     now[0] += 1000
     await poller.poll()
     assert (poller.overdue, poller.error) == (0, "no route to the site")

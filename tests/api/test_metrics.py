@@ -3,29 +3,31 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from api_client import Api, bearer, until
-from certificates import Authority
-from fake_site import FakeSite
-from pods import payload
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import Config
-from remote_slurm.domain.payload import Payload
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.errors import OutcomeUnknown, RemoteFailed, Unreachable
-from remote_slurm.remote.convoy import SbatchFailed
-from remote_slurm.remote.observer import Observers
-from remote_slurm.remote.session import Result
-from remote_slurm.remote.site import Site
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.submit_outcome import SbatchFailed
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS
+from remote_slurm.site.remote_site import RemoteSite, Shells
+from remote_slurm.ssh.observer import Observers
+from remote_slurm.ssh.sessions import Line, Result
+from tests.api.api_client import Api, bearer, until
+from tests.api.certificates import Authority
+from tests.fake_site import SlurmJob, instant_site
+from tests.pods import payload
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "monitoring"
@@ -54,8 +56,8 @@ async def read(api: Api) -> Figures:
 
 
 async def test_pods_by_state_and_how_the_site_stands(serve: Serve) -> None:
-    jobs = [Job("7", JobState.RUNNING, pod="ns-1"), Job("8", JobState.PENDING, "Priority", pod="ns-2")]
-    api: Api = await serve(FakeSite(jobs=jobs, known={"ns-1": "7", "ns-2": "8"}))
+    jobs = [SlurmJob("7", "ns-1", JobState.RUNNING), SlurmJob("8", "ns-2", reason="Priority")]
+    api: Api = await serve(instant_site(*jobs))
     await api.looked()
     found = await read(api)
     assert {state: of(found, "pods", state=state) for state in ("RUNNING", "PENDING")} == {"RUNNING": 1, "PENDING": 1}
@@ -71,18 +73,20 @@ async def test_pods_by_state_and_how_the_site_stands(serve: Serve) -> None:
     assert (of(found, "last_poll_age_seconds") or 0) < 60
 
 
-async def test_a_job_that_kubernetes_does_not_ask_for_while_it_asks_for_others_is_an_orphan(serve: Serve) -> None:
-    jobs = [Job(str(number), JobState.RUNNING, pod=f"ns-{number}") for number in (7, 8)]
-    api: Api = await serve(FakeSite(jobs=jobs, known={job.pod: job.id for job in jobs}))
+async def test_a_job_whose_pod_is_not_asked_for_is_an_orphan(serve: Serve) -> None:
+    jobs = [SlurmJob(str(number), f"ns-{number}", JobState.RUNNING) for number in (7, 8)]
+    api: Api = await serve(instant_site(*jobs))
     await api.looked()
     assert of(await read(api), "orphans") == 0
-    api.pods.unasked._now += SUSPICIOUS_SECONDS + 1
-    api.pods.unasked.asked(["ns-7"])
+    every_20_s = count(time.monotonic(), 20)
+    api.pods.orphans._clock = lambda: next(every_20_s)
+    for _ in range(int(SUSPICIOUS_SECONDS // 20) + 2):
+        api.pods.orphans.asked(["ns-7"])
     assert of(await read(api), "orphans") == 1
 
 
 async def test_creates_polls_and_what_was_refused(serve: Serve) -> None:
-    site = FakeSite()
+    site = instant_site()
     api: Api = await serve(site)
     await api.looked()
     assert (await api.ask("POST", "/create", json=payload("create-hello.json"))).status == 200
@@ -96,18 +100,18 @@ async def test_creates_polls_and_what_was_refused(serve: Serve) -> None:
 
 
 async def test_a_submission_that_is_sent_again_is_a_retry(serve: Serve) -> None:
-    site = FakeSite()
+    site = instant_site()
     api: Api = await serve(site)
     await api.looked()
-    site.error = Unreachable("no route to the site")
+    site.down = True
     create = asyncio.create_task(api.ask("POST", "/create", json=payload("create-hello.json")))
-    await until(lambda: site.asked.count("submit") == 2)
-    site.error = None
+    await until(lambda: site.asked["submit"] == 2)
+    site.down = False
     assert (await create).status == 200
     assert (of(await read(api), "retries_total", what="submit") or 0) >= 1
 
 
-class Shells:
+class ScriptedShells(Shells):
     """Answers of a site, one after another."""
 
     def __init__(self, *answers: str | Exception) -> None:
@@ -126,16 +130,23 @@ class Shells:
             heard(answer.encode())
         return Result(0, answer.encode())
 
+    @property
+    def line(self) -> Line:
+        raise NotImplementedError
+
+    def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]:
+        raise NotImplementedError
+
 
 async def test_operations_at_the_site_and_what_slurm_says() -> None:
     metrics = Metrics()
     ssh = {"HostName": "login", "User": "me", "IdentityFile": "/key"}
-    shells = Shells(
+    shells = ScriptedShells(
         ">root /r\n>queue 1 0\nslurm_load_jobs error",
         ">root /r\n>said ns-1 no such partition\n>failed ns-1\n",
         OutcomeUnknown("late"),
     )
-    site = Site(shells, Config.model_validate({"SSH": ssh}), Observers([metrics]))  # type: ignore[arg-type]
+    site = RemoteSite(shells, Config.model_validate({"SSH": ssh}), Observers([metrics]))
     with pytest.raises(RemoteFailed):
         await site.queue()
     assert isinstance(await site.submit("ns-1", Payload("ns-1", b"x")), SbatchFailed)
@@ -165,7 +176,7 @@ async def known(serve: Serve, tmp_path: Path) -> dict[str, set[str]]:
     """Every metric of ours, with its labels."""
     authority = Authority(tmp_path)
     pair = authority.pair("sidecar")
-    site = FakeSite(jobs=[Job("7", JobState.RUNNING, pod="ns-1")], known={"ns-1": "7"})
+    site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING))
     api: Api = await serve(site, TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})
     await api.looked()
     metrics = site.observer

@@ -8,11 +8,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_client import Api
-from certificates import Authority, Pair
 
 from remote_slurm.api.tls import CannotEncrypt, Certificates
 from remote_slurm.config import TLS
+from tests.api.api_client import Api
+from tests.api.certificates import Authority, Pair
 
 Serve = Callable[..., Any]
 
@@ -52,7 +52,10 @@ async def test_half_a_renewal_leaves_the_certificate_from_before(
     api: Api = await serve(TLS=keys(pair))
     pair.cert.write_bytes(next_one.cert.read_bytes())
     assert (await api.get("/status", json=[], tls=authority.trusting())).status == 200
-    assert f"the certificate from before stays: TLS.KeyFile {pair.key} is not the key of" in caplog.text
+    assert (
+        f"cannot load the new certificate, keeping the previous one: TLS.KeyFile {pair.key} is not the key of"
+        in caplog.text
+    )
     pair.key.write_bytes(next_one.key.read_bytes())
     assert (await api.get("/status", json=[], tls=authority.trusting())).status == 200
     assert "the certificate was renewed" in caplog.text

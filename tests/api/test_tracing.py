@@ -11,12 +11,12 @@ import grpc
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from certificates import Authority
-from collector import collecting
 
 from remote_slurm.api.tracing import CannotTrace, Tracing
 from remote_slurm.config import Config
 from remote_slurm.errors import OutcomeUnknown
+from tests.api.certificates import Authority
+from tests.collector import collecting
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -53,7 +53,7 @@ async def traced(tracing: Tracing) -> AsyncIterator[TestClient[Any, Any]]:
     await tracing.close()
 
 
-async def test_a_request_goes_on_with_interlinks_trace_and_each_operation_is_within_it() -> None:
+async def test_a_request_continues_interlinks_trace_with_its_operations() -> None:
     with collecting() as collector:
         tracing = Tracing(config(TELEMETRY_ENDPOINT=f"127.0.0.1:{collector.port}", TELEMETRY_UNIQUE_ID="site-a"))
         async with traced(tracing) as client:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_client import Api, Reply, basic, bearer, until
-from fake_site import FakeSite
 
 from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.errors import Unreachable
-from remote_slurm.events import Recent
-from remote_slurm.service.lookout import MOST_PODS
+from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.log import Recent
+from remote_slurm.service.dashboard import MOST_PODS
+from remote_slurm.site.operations.list import Listed
+from tests.api.api_client import Api, Reply, basic, bearer, until
+from tests.fake_site import FakeSite, SlurmJob, instant_site
 
 Serve = Callable[..., Any]
 TOKEN = "0123456789abcdef"
@@ -39,34 +39,38 @@ async def test_how_the_site_stands(serve: Serve) -> None:
 
 
 async def test_a_site_that_cannot_be_reached_is_told_and_not_asked(serve: Serve) -> None:
-    site = FakeSite(error=Unreachable("no route to the site"))
+    site = FakeSite(down=True)
     api: Api = await serve(site)
     api.pods.start()
     await until(lambda: "no route" in api.pods.poller.error)
     told = await state(api)
     assert (told["site"]["reachable"], told["site"]["error"]) == (False, "no route to the site")
     assert (told["site"]["lastPollSeconds"], told["partitions"], told["pods"]) == (None, None, [])
-    assert site.asked == []
+    assert not site.asked["partitions"] + site.asked["list"]
 
 
 async def test_partitions_are_asked_for_while_somebody_looks_and_seldom(serve: Serve) -> None:
-    site = FakeSite()
+    site = instant_site()
     api: Api = await serve(site)
     await api.looked()
-    assert site.asked == []
+    assert site.asked["partitions"] == 0
     for _ in range(5):
         (partition,) = (await state(api))["partitions"]
-    assert site.asked == ["partitions"]
+    assert (site.asked["partitions"], site.asked["list"]) == (1, 0)
     assert [partition[key] for key in ("name", "default", "up", "cpus", "free")] == ["main", True, True, 8, 3]
 
 
+def job(state: JobState, reason: str = "None") -> SlurmJob:
+    return SlurmJob("7", "ns-1", state, reason)
+
+
 PHASES = [
-    (Job("7", JobState.PENDING, "Priority", "ns-1"), [], "waiting", "Priority: jobs of higher priority come first"),
-    (Job("7", JobState.RUNNING, "None", "ns-1"), [], "running", ""),
-    (Job("7", JobState.COMPLETED, "None", "ns-1"), [ended("ns-1", 0)], "succeeded", ""),
-    (Job("7", JobState.FAILED, "NonZeroExitCode", "ns-1"), [ended("ns-1", 3)], "failed", "c ended with exit code 3"),
+    (job(JobState.PENDING, "Priority"), [], "waiting", "Priority: jobs of higher priority come first"),
+    (job(JobState.RUNNING), [], "running", ""),
+    (job(JobState.COMPLETED), [ended("ns-1", 0)], "succeeded", ""),
+    (job(JobState.FAILED, "NonZeroExitCode"), [ended("ns-1", 3)], "failed", "c ended with exit code 3"),
     (
-        Job("7", JobState.TIMEOUT, "TimeLimit", "ns-1"),
+        job(JobState.TIMEOUT, "TimeLimit"),
         [ended("ns-1", 143, message="the job was told to stop")],
         "failed",
         "TimeLimit; c ended with exit code 143: the job was told to stop",
@@ -74,25 +78,28 @@ PHASES = [
 ]
 
 
-@pytest.mark.parametrize(("job", "records", "phase", "reason"), PHASES, ids=[each[0].state.value for each in PHASES])
-async def test_a_pod_and_how_it_stands(serve: Serve, job: Job, records: list[Record], phase: str, reason: str) -> None:
-    api: Api = await serve(FakeSite(jobs=[job], known={"ns-1": "7"}, fresh=records))
-    entry = api.pods._entries.add("ns-1", "ns/one")
-    entry.expected = frozenset({"c"})
+@pytest.mark.parametrize(("listed", "records", "phase", "reason"), PHASES, ids=[each[0].state.value for each in PHASES])
+async def test_a_pod_and_how_it_stands(
+    serve: Serve, listed: SlurmJob, records: list[Record], phase: str, reason: str
+) -> None:
+    site = instant_site()
+    site.account.add(listed, *records)
+    api: Api = await serve(site)
+    tracked = api.pods.pod_store.add("ns-1", "ns/one")
+    tracked.container_names = ("c",)
     await api.looked()
     told = await state(api)
     (row,) = told["pods"]
     assert [row[key] for key in ("name", "jobId", "state", "phase", "reason")] == [
-        "ns/one", "7", job.state.value, phase, reason
+        "ns/one", "7", listed.state.value, phase, reason
     ]  # fmt: skip
     assert told["counts"] == {phase: 1}
     assert row["ageSeconds"] < 60
 
 
 async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(serve: Serve) -> None:
-    listed = [">root /r", ">name ./ns-1 ns/one", ">init ./ns-1 prepare", ">container ./ns-1 c", ">submitted ./ns-1 400"]
-    site = FakeSite(jobs=[Job("7", JobState.RUNNING, pod="ns-1")], known={"ns-1": "7"})
-    site.listed = "\n".join([*listed, ">listed 1000", ""])
+    site = instant_site(job(JobState.RUNNING))
+    site.account.listed["ns-1"] = Listed("ns-1", "ns/one", 30, ("prepare",), ("c",), "7", 600, ())
     api: Api = await serve(site)
     await api.looked()
     for _ in range(3):
@@ -100,13 +107,13 @@ async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(s
     assert row["name"] == "ns/one"
     assert [each["name"] for each in row["containers"]] == ["prepare", "c"]
     assert 600 <= row["ageSeconds"] < 660
-    assert sorted(site.asked) == ["list", "partitions"]
+    assert (site.asked["partitions"], site.asked["list"]) == (1, 1)
 
 
 async def test_of_very_many_pods_the_most_urgent_are_told(serve: Serve) -> None:
-    jobs = [Job(str(number), JobState.COMPLETED, pod=f"ns-{number}") for number in range(1, MOST_PODS + 10)]
-    jobs[-1] = Job("9999", JobState.RUNNING, pod=jobs[-1].pod)
-    api: Api = await serve(FakeSite(jobs=jobs, known={job.pod: job.id for job in jobs}))
+    jobs = [SlurmJob(str(number), f"ns-{number}", JobState.COMPLETED) for number in range(1, MOST_PODS + 10)]
+    jobs[-1] = SlurmJob("9999", jobs[-1].pod, JobState.RUNNING)
+    api: Api = await serve(instant_site(*jobs))
     await api.looked()
     told = await state(api)
     assert len(told["pods"]) == MOST_PODS
@@ -134,14 +141,14 @@ async def test_what_failed_lately(serve: Serve) -> None:
     "query", ["", "?pod=ns-1", "?pod=../x&container=c", "?pod=ns-1&container=../../x", "?pod=ns-2&container=c"]
 )
 async def test_no_other_logs_than_those_of_its_pods(serve: Serve, query: str) -> None:
-    api: Api = await serve(FakeSite(jobs=[Job("7", JobState.RUNNING, pod="ns-1")], known={"ns-1": "7"}))
-    api.pods._entries.add("ns-1", "ns/one").expected = frozenset({"c"})
+    api: Api = await serve(instant_site(job(JobState.RUNNING)))
+    api.pods.pod_store.add("ns-1", "ns/one").container_names = ("c",)
     await api.looked()
     assert (await api.get(f"/ui/log{query}")).status == 400
 
 
 @pytest.mark.parametrize("path", ["/ui", "/ui/page.css", "/ui/page.js", "/ui/state"])
-async def test_a_browser_shows_the_token_as_a_password_and_loads_nothing_from_elsewhere(
+async def test_a_browser_sends_the_token_as_a_password_and_loads_no_other_host(
     serve: Serve, tmp_path: Path, path: str
 ) -> None:
     token = tmp_path / "token"
@@ -177,9 +184,11 @@ async def test_a_page_cannot_change_anything(serve: Serve) -> None:
             assert (await api.ask(method, path)).status == 405
 
 
-async def test_containers_are_known_by_their_records_where_the_script_does_not_name_them(serve: Serve) -> None:
+async def test_containers_of_a_packed_script_are_known_by_their_records(serve: Serve) -> None:
     """Where nodes see nothing of the login node, what comes after a pod's own shell travels packed."""
-    site = FakeSite(known={"ns-1": "7"}, fresh=[ended("ns-1", 0)], listed=">root /r\n>name ./ns-1 ns/p\n>listed 1000\n")
+    site = instant_site()
+    site.account.add(job(JobState.COMPLETED), ended("ns-1", 0))
+    site.account.listed["ns-1"] = Listed("ns-1", "ns/p", 30, (), (), "7", 0, ())
     api: Api = await serve(site)
     await api.looked()
     (row,) = (await state(api))["pods"]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_client import Api, basic, bearer
-from certificates import Authority
 
 from remote_slurm.api.authentication import BadTokenFile
 from remote_slurm.api.tls import CannotEncrypt
+from tests.api.api_client import Api, basic, bearer
+from tests.api.certificates import Authority
 
 Serve = Callable[..., Any]
 TOKEN = "0123456789abcdef"

@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 from urllib.parse import urlsplit
 
-import pods as kubernetes
 import pytest
-from api_client import Api
-from effort import SOAK
-from wrong_shapes import WRONG, places, replaced
+
+from tests import pods as kubernetes
+from tests.api.api_client import Api
+from tests.effort import SOAK
+from tests.wrong_shapes import WRONG, places, replaced
 
 STEP = 1 if SOAK else 3
 
@@ -91,8 +92,8 @@ async def test_an_empty_body_is_called_so(serve: Any) -> None:
 async def test_another_encoding_than_the_header_says(serve: Any) -> None:
     api: Api = await serve()
     reply = await api.send("POST", "/create", b"{}", **{"Content-Encoding": "gzip"})
-    sentence = "the body of POST /create cannot be read: it is no gzip, though Content-Encoding says so"
-    assert (reply.status, reply.text) == (400, sentence)
+    sentence = "POST /create: send the body without a Content-Encoding"
+    assert (reply.status, reply.text) == (415, sentence)
 
 
 async def test_a_body_whose_chunks_are_none(serve: Any) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from program import PodFile, Program, ProgramAt
-from sites import Site
+
+from tests.cli.program import PodFile, Program, ProgramAt
+from tests.sites import Site
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from sidecar import ENVIRONMENT, PATIENCE, PROGRAM
+
+from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 
 Done = subprocess.CompletedProcess[str]
 

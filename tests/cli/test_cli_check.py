@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, ProgramAt
-from sites import Site
 
 from remote_slurm.service.check import CONFIGURATION, SITE, WAY
 from remote_slurm.service.check_job import JOB, NODE
+from tests.cli.program import PodFile, Program, ProgramAt
+from tests.sites import Site
 
 LINKS = [CONFIGURATION, *WAY, *SITE]
 
@@ -112,9 +112,12 @@ def test_a_port_where_something_else_listens(program_at: ProgramAt, site: Site) 
         assert "says nothing within 1 s" in broken(program_at(site), "address", *options)["message"]
 
 
-def test_a_host_key_that_is_not_known(program_at: ProgramAt, site: Site) -> None:
-    found = broken(program_at(site), "host key", "--set", "SSH.UserKnownHostsFile=/dev/null")
+def test_a_host_key_that_is_not_known(program_at: ProgramAt, site: Site, tmp_path: Path) -> None:
+    """The name of the file may look like the end of a sentence."""
+    file = tmp_path / "known. Hosts: mine"
+    found = broken(program_at(site), "host key", "--set", f"SSH.UserKnownHostsFile='{file}'")
     assert "SHA256:" in found["message"]
+    assert found["message"].endswith(f"{file} does not exist")
     assert f"ssh-keyscan -p {site.port}" in found["remedy"]
 
 
@@ -146,8 +149,8 @@ def test_a_key_that_the_site_does_not_know(program_at: ProgramAt, site: Site, an
 
 
 def test_a_key_that_is_not_there(program_at: ProgramAt, site: Site) -> None:
-    found = broken(program_at(site), "login", "--set", "SSH.IdentityFile=/nonexistent/key")
-    assert found["message"] == "IdentityFile /nonexistent/key cannot be read (No such file or directory)"
+    found = broken(program_at(site), "login", "--set", "SSH.IdentityFile='/nonexistent/a: key'")
+    assert found["message"] == "IdentityFile /nonexistent/a: key cannot be read (No such file or directory)"
 
 
 def test_a_file_that_is_wrong_has_its_own_remedy(program_at: ProgramAt, site: Site, another_key: Path) -> None:
@@ -161,6 +164,51 @@ def test_a_command_of_slurm_that_is_not_there(program_at: ProgramAt, site: Site)
     found = broken(program_at(site), "Slurm", "--set", "SqueuePath=/opt/slurm/bin/squeue")
     assert found["message"] == "/opt/slurm/bin/squeue cannot be found at the site"
     assert "set SqueuePath to what `command -v squeue` prints" in found["remedy"]
+
+
+def test_a_command_whose_name_is_wrong(program_at: ProgramAt, site: Site) -> None:
+    found = broken(program_at(site), "Slurm", "--set", "SqueuePath=/usr/bin/squeueue")
+    assert "set SqueuePath to what `command -v squeue` prints" in found["remedy"]
+
+
+def test_a_notice_before_the_version(program_at: ProgramAt, site: Site) -> None:
+    text = '#!/bin/sh\\necho Notice: new since release 1.2; sbatch "$@"\\necho See you at version 1.3\\n'
+    site.exec(f"printf '{text}' >/tmp/noticing; chmod 755 /tmp/noticing")
+    found = findings(program_at(site), "--set", "SbatchPath=/tmp/noticing")
+    assert found["Slurm"]["ok"]
+    assert found["Slurm"]["message"].startswith("Slurm 24.11.")
+
+
+@pytest.mark.parametrize("full", ["before", "afterwards"])
+def test_a_file_system_that_is_full(program_at: ProgramAt, site: Site, full: str) -> None:
+    place = f"/srv/full-{full}"
+    site.exec(f"mkdir -p {place} && mount -t tmpfs -o size=64k,mode=1777 tmpfs {place}")
+    try:
+        if full == "afterwards":
+            assert findings(program_at(site), "--set", f"DataRootFolder={place}/jobs")["DataRootFolder"]["ok"]
+        site.exec(f"dd if=/dev/zero of={place}/fill bs=4k 2>/dev/null || :")
+        found = broken(program_at(site), "DataRootFolder", "--set", f"DataRootFolder={place}/jobs")
+    finally:
+        site.exec(f"umount {place}")
+    assert "full" in found["message"] or "No space left" in found["message"]
+    assert found["remedy"].startswith("remove files there")
+
+
+DENIED = "echo 'slurm_load_partitions: Access/permission denied' >&2"
+
+
+def test_nodes_that_slurm_hides(program_at: ProgramAt, site: Site, pod_file: PodFile) -> None:
+    """PrivateData=nodes,partitions: sinfo fails, squeue complains and lists the account's jobs, and pods run."""
+    site.write("/tmp/hidden/sinfo", f"#!/bin/sh\n{DENIED}\nexit 1\n", "755")
+    site.write("/tmp/hidden/squeue", f'#!/bin/sh\n{DENIED}\n[ -n "$4" ] || exit 0\nexec squeue "$@"\n', "755")
+    program = program_at(site, SinfoPath="/tmp/hidden/sinfo", SqueuePath="/tmp/hidden/squeue")
+    slurm = findings(program)["Slurm"]
+    assert slurm["ok"]
+    assert "squeue answers, with 0 jobs of this account" in slurm["message"]
+    assert "sinfo failed with exit code 1: slurm_load_partitions: Access/permission denied" in slurm["message"]
+    assert "set Resources" in slurm["remedy"]
+    done = program("run", pod_file("echo ran"))
+    assert (done.returncode, done.stdout) == (0, "ran\n")
 
 
 def test_a_slurm_that_does_not_answer(program_at: ProgramAt, site: Site) -> None:
@@ -197,8 +245,21 @@ def test_a_login_node_that_is_to_pull_images_needs_the_runtime(program_at: Progr
     assert "set SingularityPath to its full path there" in found["remedy"]
 
 
-def test_a_node_without_the_runtime(program_at: ProgramAt, site: Site) -> None:
-    found = findings(program_at(site), "--job", "--set", "SingularityPath=/opt/apptainer")
+# As site wrappers do that add an account to the script
+COPYING_SBATCH = """\
+#!/bin/bash
+cp "${@: -1}" "/tmp/copy-$$"
+exec sbatch "${@:1:$#-1}" "/tmp/copy-$$"
+"""
+
+
+def test_a_node_without_the_runtime_and_an_sbatch_that_copies(program_at: ProgramAt, site: Site) -> None:
+    site.write("/tmp/copying-sbatch", COPYING_SBATCH, "755")
+    options = ("--set", "SingularityPath=/opt/apptainer", "--set", "SbatchPath=/tmp/copying-sbatch")
+    found = findings(program_at(site), "--job", *options)
+    assert found[JOB]["ok"]
+    assert "the site's sbatch submits a copy of the script" in found[JOB]["message"]
+    assert "set SbatchPath to Slurm's own sbatch" in found[JOB]["remedy"]
     assert found[NODE[0]]["ok"]
     assert found[NODE[1]]["ok"] is False
     assert "CommandPrefix" in found[NODE[1]]["remedy"]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from certificates import Authority
-from program import Program, ProgramAt
-from serving import wait_until
-from sites import Site
+
+from tests.api.certificates import Authority
+from tests.cli.program import Program, ProgramAt
+from tests.serving import wait_until
+from tests.sites import Site
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.cli.documents import Documents, read_documents
-from remote_slurm.errors import Rejected
+from remote_slurm.errors import InvalidRequest
 
 POD = "kind: Pod\nmetadata: {name: a}\nspec: {}\n"
 
@@ -60,18 +60,18 @@ def test_a_time_stays_a_text(tmp_path: Path) -> None:
     ],
 )
 def test_anything_else_is_refused_in_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(Rejected, match=r"pod\.yaml") as refused:
+    with pytest.raises(InvalidRequest, match=r"pod\.yaml") as refused:
         read(tmp_path, text)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(Rejected, match=r"absent\.yaml cannot be read: No such file or directory"):
+    with pytest.raises(InvalidRequest, match=r"absent\.yaml cannot be read: No such file or directory"):
         read_documents(tmp_path / "absent.yaml")
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(Rejected, match="is not UTF-8 text"):
+    with pytest.raises(InvalidRequest, match="is not UTF-8 text"):
         read_documents(tmp_path / "image")

@@ -6,7 +6,9 @@ import pytest
 
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.environment import Sources, environment
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod import environment as at_sidecar
+from remote_slurm.domain.pod.model import Container, Pod
+from remote_slurm.errors import InvalidRequest
 
 POD = {
     "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"app": "x"}, "annotations": {"a/b": "y"}},
@@ -24,7 +26,9 @@ SOURCES = Sources(
 
 
 def resolved(**container: Any) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in environment({"name": "c", **container}, SOURCES)}
+    """The variables that the sidecar makes of those that are sent."""
+    sent = {"name": "c", "env": environment({"name": "c", **container}, SOURCES)}
+    return at_sidecar.environment(Container.model_validate(sent), Pod.model_validate(POD))
 
 
 def value_of(value_from: Json) -> str | None:
@@ -65,7 +69,7 @@ def test_value_from(value_from: Json, value: str | None) -> None:
     ],
 )
 def test_a_value_that_is_not_to_be_had(value_from: Json, sentence: str) -> None:
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         value_of(value_from)
     assert sentence in str(refused.value)
 
@@ -83,7 +87,7 @@ def test_env_from_in_order_and_env_last() -> None:
 
 def test_env_from_something_that_is_not_there() -> None:
     assert resolved(envFrom=[{"configMapRef": {"name": "absent", "optional": True}}]) == {}
-    with pytest.raises(Rejected, match="container 'c' needs ConfigMap 'absent'"):
+    with pytest.raises(InvalidRequest, match="container 'c' needs ConfigMap 'absent'"):
         resolved(envFrom=[{"configMapRef": {"name": "absent"}}])
 
 
@@ -92,6 +96,7 @@ def test_env_from_something_that_is_not_there() -> None:
     [
         ("$(A)/bin", "1/bin"),
         ("$$(A)", "$(A)"),
+        ("$$$(A)/$$$$(A)/$$(NO)/$$", "$1/$$(A)/$(NO)/$"),
         ("$(LATER)", "$(LATER)"),
         ("$A ${A} `id` $", "$A ${A} `id` $"),
         ("", ""),
@@ -100,3 +105,10 @@ def test_env_from_something_that_is_not_there() -> None:
 def test_references_to_variables_that_were_named_before(text: str, value: str | None) -> None:
     env = [{"name": "A", "value": "1"}, {"name": "V", "value": text}, {"name": "LATER", "value": "2"}]
     assert resolved(env=env)["V"] == value
+
+
+def test_a_reference_in_a_config_map_stays_as_it_is() -> None:
+    maps = ({"metadata": {"name": "m"}, "data": {"A": "a", "B": "$(A) $$(A)"}},)
+    sent = environment({"name": "c", "envFrom": [{"configMapRef": {"name": "m"}}]}, Sources("f.yaml", POD, maps, ()))
+    container = Container.model_validate({"name": "c", "env": sent})
+    assert at_sidecar.environment(container, Pod.model_validate(POD)) == {"A": "a", "B": "$(A) $$(A)"}

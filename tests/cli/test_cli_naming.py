@@ -7,7 +7,7 @@ import pytest
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.naming import as_kubernetes, named_in, the_pod
 from remote_slurm.cli.status import duration, table
-from remote_slurm.errors import Rejected
+from remote_slurm.errors import InvalidRequest
 
 UID = "6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
 
@@ -30,14 +30,14 @@ def test_a_uid_is_exact_where_a_name_is_not() -> None:
 
 def test_a_name_that_two_pods_have() -> None:
     with pytest.raises(
-        Rejected, match="'twice' is the name of 2 pods: say which one, by its folder: team-a-1, team-a-2"
+        InvalidRequest, match="'twice' is the name of 2 pods: say which one, by its folder: team-a-1, team-a-2"
     ):
         the_pod(SITE, "twice")
 
 
 @pytest.mark.parametrize("named", ["", "hell", "default", "other/hello"])
 def test_no_such_pod(named: str) -> None:
-    with pytest.raises(Rejected, match=f"there is no pod '{named}' at me@hpc"):
+    with pytest.raises(InvalidRequest, match=f"there is no pod '{named}' at me@hpc"):
         the_pod(SITE, named)
 
 

@@ -4,9 +4,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sidecar import ENVIRONMENT
 
-pytestmark = pytest.mark.xdist_group("quickstart")  # its site has one name
+from tests.sidecar import ENVIRONMENT
+
+# its site has one name, and is made from the tree of the other sites
+pytestmark = [pytest.mark.xdist_group("quickstart"), pytest.mark.usefixtures("site")]
 
 QUICKSTART = Path(__file__).parents[2] / "scripts" / "quickstart"
 STATE = Path("/run/remote-slurm/quickstart")

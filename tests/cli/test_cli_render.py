@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import EXAMPLES, Done, Program
+
+from tests.cli.program import EXAMPLES, Done, Program
 
 CONFIG = EXAMPLES / "config" / "quickstart.yaml"
 HIDDEN = "not-a-real-token"
@@ -20,7 +21,7 @@ def rendered(program: Program) -> Done:
 
 def test_the_script_and_the_files(rendered: Done) -> None:
     assert rendered.returncode == 0
-    assert rendered.stdout.startswith("#!/bin/bash\n# Pod default/settings as a Slurm job")
+    assert rendered.stdout.startswith("#!/bin/bash -p\n# Pod default/settings as a Slurm job")
     assert "#SBATCH --time=5\n" in rendered.stdout
     files = [line.split() for line in rendered.stdout.partition("# The files of the folder")[2].splitlines()[2:]]
     assert ["0400", str(len(HIDDEN)), "secret/volumes/credentials/token"] in files
@@ -35,7 +36,7 @@ def test_no_secret_is_shown(rendered: Done) -> None:
 def test_json(program: Program) -> None:
     done = program("render", "--config", CONFIG, EXAMPLES / "settings-pod.yaml", "--output", "json")
     job = json.loads(done.stdout)
-    assert job["script"].startswith("#!/bin/bash\n")
+    assert job["script"].startswith("#!/bin/bash -p\n")
     assert {"path": "secret/volumes/credentials/token", "mode": "0400", "size": len(HIDDEN)} in job["files"]
     assert job["warnings"] == []
     assert HIDDEN not in done.stdout
@@ -45,7 +46,7 @@ def test_json(program: Program) -> None:
 def test_the_job_of_each_example_is_clean_shell(program: Program, example: Path) -> None:
     done = program("render", "--config", CONFIG, example, "--output", "json")
     script = json.loads(done.stdout)["script"]
-    # what a container is told in quotes is its own affair, and runner.sh reads variables that this script sets
+    # words in quotes are the container's, and runner.sh shares variables with this script
     checked = subprocess.run(
         [SHELLCHECK, "--exclude=SC2016,SC2034", "-"], input=script, capture_output=True, text=True, check=False
     )
@@ -54,7 +55,7 @@ def test_the_job_of_each_example_is_clean_shell(program: Program, example: Path)
 
 def test_a_pod_from_standard_input_and_what_it_is_warned_of(program: Program) -> None:
     pod = {"kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}
-    done = program("render", "--config", CONFIG, "-", stdin=json.dumps(pod))
+    done = program("render", "--config", CONFIG, "--set", "DefaultMemory=1M", "-", stdin=json.dumps(pod))
     assert done.returncode == 0
     assert "warning: no memory limit is given" in done.stderr
 

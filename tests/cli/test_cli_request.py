@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from pods import payload
 
 from remote_slurm.cli.documents import Documents, Json, read_documents
 from remote_slurm.cli.request import create_request, parsed
-from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.errors import InvalidRequest
+from tests.pods import payload
 
 
 def written(folder: Path, *documents: Any) -> Documents:
@@ -82,7 +82,7 @@ def _pod_with(volume: Json) -> Json:
     ],
 )
 def test_what_a_volume_needs_must_be_in_the_file(tmp_path: Path, volume: Json, missing: str) -> None:
-    with pytest.raises(Rejected, match=f"volume 'v' needs {missing}, which .*pod.yaml does not hold"):
+    with pytest.raises(InvalidRequest, match=f"volume 'v' needs {missing}, which .*pod.yaml does not hold"):
         create_request(written(tmp_path, _pod_with(volume)))
 
 
@@ -95,7 +95,7 @@ def test_what_is_optional_may_be_missing(tmp_path: Path) -> None:
 
 def test_another_namespace_is_another_config_map(tmp_path: Path) -> None:
     foreign = {"kind": "ConfigMap", "metadata": {"name": "m", "namespace": "elsewhere"}}
-    with pytest.raises(Rejected, match="needs ConfigMap 'm'"):
+    with pytest.raises(InvalidRequest, match="needs ConfigMap 'm'"):
         create_request(written(tmp_path, _pod_with({"name": "v", "configMap": {"name": "m"}}), foreign))
 
 
@@ -122,6 +122,6 @@ def test_a_container_gets_only_what_it_mounts(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_pod_that_is_none_is_refused_in_a_sentence_about_the_file(pod: Any, sentence: str) -> None:
     documents = Documents("f.yaml", pod)
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         parsed(create_request(documents), documents.source)
     assert str(refused.value).startswith(sentence)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import EXAMPLES, PodFile, Program, ProgramAt
-from sidecar import PATIENCE
-from sites import Site
+
+from tests.cli.program import EXAMPLES, PodFile, Program, ProgramAt
+from tests.sidecar import PATIENCE
+from tests.sites import Site
 
 
 def left(site: Site, program: Program) -> None:
@@ -198,9 +199,13 @@ def test_a_log_is_followed_by_way_of_the_configured_sidecar(
     """Without --url: it is found where the configuration says that it listens."""
     program = program_at(site, Socket=f"unix://{tmp_path}/socket", VerboseLogging=True)
     running = sidecar(program.config)
-    process = program.start("run", "--url", running.url, pod_file("for i in 1 2 3 4 5; do echo $i; sleep 1; done"))
+    process = program.start(
+        "run", "--keep", "--url", running.url, pod_file("for i in 1 2 3 4 5; do echo $i; sleep 1; done")
+    )
     assert process.stdout.readline() == "1\n"
     done = program("logs", "-f", "pod")
     assert done.stdout == "1\n2\n3\n4\n5\n"
     assert "listening" not in done.stderr
-    assert process.communicate(timeout=PATIENCE)[0] == "2\n3\n4\n5\n"
+    assert process.stdout.read() == "2\n3\n4\n5\n"  # `communicate` would pass over what is buffered
+    assert process.wait(PATIENCE) == 0
+    assert program("delete", "pod").returncode == 0

@@ -5,9 +5,10 @@ import pty
 import subprocess
 
 import pytest
-from program import PodFile, ProgramAt
-from sidecar import ENVIRONMENT, PROGRAM
-from sites import Site
+
+from tests.cli.program import PodFile, ProgramAt
+from tests.sidecar import ENVIRONMENT, PROGRAM
+from tests.sites import Site
 
 WAITING = "has not started yet"
 COLOUR = "\033[32m"

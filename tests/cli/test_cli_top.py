@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from program import PodFile, ProgramAt
-from sidecar import ENVIRONMENT, PATIENCE, PROGRAM
-from sites import Site
 
-from remote_slurm.cli.frame import Chosen, Frame, Size
+from remote_slurm.cli.top_view import Chosen, Frame, Size
+from tests.cli.program import PodFile, ProgramAt
+from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
+from tests.sites import Site
 
 SITE = {
     "address": "me@login:22/jobs",

@@ -1,9 +1,9 @@
 """What the command line says before it does anything: help with examples, and a sentence for bad input."""
 
 import pytest
-from program import Program
 
 from remote_slurm.cli.main import COMMANDS
+from tests.cli.program import Program
 
 
 def test_help_has_the_commands_and_examples(program: Program) -> None:

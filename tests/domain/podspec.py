@@ -3,10 +3,11 @@
 from typing import Any
 
 from remote_slurm.config import Config
-from remote_slurm.domain.plan import JobPlan, plan_job
-from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.domain.plan.job_plan import JobPlan, plan_job
+from remote_slurm.domain.pod.model import CreateRequest
 
 UID = "6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
+ALL_ANNOTATIONS = {"AllowedAnnotations": ["*"]}
 _COMPLETE = {"SSH": {"HostName": "login.example.org", "User": "hpcuser", "IdentityFile": "/keys/id"}}
 
 
@@ -32,7 +33,7 @@ def request(body: dict[str, Any], **data: Any) -> CreateRequest:
 
 
 def plan(body: dict[str, Any], *, settings: dict[str, Any] | None = None, **data: Any) -> JobPlan:
-    return plan_job(request(body, **data), config(**(settings or {})))
+    return plan_job(request(body, **data), config(**({"Policy": ALL_ANNOTATIONS} | (settings or {}))))
 
 
 def flag_lines(body: dict[str, Any], **settings: Any) -> list[str]:

@@ -1,12 +1,15 @@
 """Annotations as a pod's owner and the Virtual Kubelet write them, and what each one is read as."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from podspec import pod, request
 
-from remote_slurm.domain.annotations import Annotations, flags_note, read_annotations
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.plan.annotation_mounts import AnnotationMount
+from remote_slurm.domain.pod.annotations import Annotations, flags_note, read_annotations
+from remote_slurm.domain.runtimes.registry import RUNTIMES
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import pod, request
 
 OURS, OLD, VK = "slurm-job.vk.io/", "slurm-job.knoc.io/", "interlink.eu/"
 
@@ -16,12 +19,24 @@ def read(**given: str) -> Annotations:
     return annotations({OURS + name.replace("_", "-"): value for name, value in given.items()})
 
 
+def bind(source: str, target: str) -> AnnotationMount:
+    return AnnotationMount("singularity-mounts", source, target, read_only=False)
+
+
+def fstab(source: str, target: str) -> AnnotationMount:
+    return AnnotationMount("enroot-mounts", source, target, read_only=True)
+
+
+A_LIST = (bind("/a", "/b"), replace(bind("/c", "/d"), read_only=True), bind("/e", "/e"))
+
+
 def annotations(given: dict[str, str]) -> Annotations:
-    return read_annotations(request(pod(annotations=given)).pod)
+    return read_annotations(request(pod(annotations=given)).pod, RUNTIMES.annotations)
 
 
 def test_none_is_nothing() -> None:
-    assert annotations({}) == Annotations()
+    none: dict[str, Any] = {"singularity": (), "enroot": ()}
+    assert annotations({}) == Annotations(mounts=none, options=none)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +48,17 @@ def test_none_is_nothing() -> None:
         ("no-clean-workdir", "true", "keep_workdir", True),
         ("no-clean-workdir", "false", "keep_workdir", False),
         ("mpi-flags", "true", "mpi_flags", ()),
-        ("mpi-flags", "--bind-to core -x 'A=b c'", "mpi_flags", ("--bind-to", "core", "-x", "A=b c")),
+        ("mpi-flags", "--bind-to core -np '4'", "mpi_flags", ("--bind-to", "core", "-np", "4")),
         ("mpi-flags", "false", "mpi_flags", None),
         ("mpi-flags", " ", "mpi_flags", None),
         ("image-root", "/images/", "image_root", "/images/"),
         ("singularity-commands", "nice -n 5 ", "commands", "nice -n 5"),
-        ("singularity-mounts", "--bind /a:/b", "mounts", ("--bind", "/a:/b")),
-        ("singularity-mounts", "/a:/b /c", "mounts", ("--bind", "/a:/b", "--bind", "/c")),
-        ("singularity-options", "--nv --home '/x y'", "options", ("--nv", "--home", "/x y")),
+        ("singularity-mounts", "--bind /a:/b", "mounts singularity", (bind("/a", "/b"),)),
+        ("singularity-mounts", "-B /a:/b,/c:/d:ro --bind=/e", "mounts singularity", A_LIST),
+        ("singularity-mounts", "/a:/b /c", "mounts singularity", (bind("/a", "/b"), bind("/c", "/c"))),
+        ("enroot-mounts", "--mount /a:/b:none:x-create=auto,bind,ro", "mounts enroot", (fstab("/a", "/b"),)),
+        ("enroot-mounts", "/a:/b:ro", "mounts enroot", (fstab("/a", "/b"),)),
+        ("singularity-options", "--nv --home '/x y'", "options singularity", ("--nv", "--home", "/x y")),
     ],
 )
 @pytest.mark.parametrize("prefix", [OURS, OLD])
@@ -48,7 +66,9 @@ def test_what_each_one_is_read_as_under_either_prefix(
     prefix: str, name: str, text: str, attribute: str, value: Any
 ) -> None:
     found = annotations({prefix + name: text})
-    assert getattr(found, attribute) == value
+    attribute, _, runtime = attribute.partition(" ")
+    given = getattr(found, attribute)
+    assert (given[runtime] if runtime else given) == value
     assert found.warnings == ()
 
 
@@ -88,14 +108,14 @@ def test_the_pods_address(address: str) -> None:
         ({VK + "pod-ip": "10.0.0.1; id"}, "interlink.eu/pod-ip is '10.0.0.1; id', which is not an address"),
         ({OURS + "job-workdir": "relative"}, "it must be an absolute path"),
         ({OURS + "job-workdir": "/a/../b"}, "without '..'"),
-        ({OURS + "mpi-flags": "-n 2 -- id"}, "must be flags of mpiexec only, without '--'"),
+        ({OURS + "mpi-flags": "-n 2 -- id"}, "mpi-flags has '--', which is no option"),
         ({OURS + "mpi-flags": "'"}, "mpi-flags has an unfinished quotation"),
         ({OURS + "singularity-options": '"'}, "singularity-options has an unfinished quotation"),
         ({OURS + "flags": "--array=1-3"}, "--array cannot be used here: one pod is one job"),
     ],
 )
 def test_what_cannot_be_carried_out_is_refused_with_a_sentence(given: dict[str, str], words: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         annotations(given)
     assert words in str(caught.value)
 
@@ -133,5 +153,68 @@ def test_what_is_not_meant_for_us_is_not_told(given: dict[str, str]) -> None:
         ({}, "the annotation slurm-job.vk.io/flags of a pod holds options of sbatch, and this one has none"),
     ],
 )
-def test_who_reads_that_slurm_refused_a_pod_learns_where_its_options_stand(given: dict[str, str], said: str) -> None:
+def test_a_refusal_names_the_fields_that_the_options_come_from(given: dict[str, str], said: str) -> None:
     assert flags_note(request(pod(annotations=given)).pod) == said
+
+
+MPI_REFUSED = [
+    '-np 1 /bin/sh -c "id >/x" :', "-np 1 : -np 1 id", ":", "id", "-x LD_PRELOAD=/x", "-x A", "-env A b", "-genv A b",
+    "-genvall", "--app /x", "-configfile /x", "-f /x", "-hostfile /x", "--hostfile /x", "-machinefile /x", "-hosts a",
+    "--host a", "-H a", "-wdir /x", "--wd /x", "-path /x", "--prefix /x", "-launcher ssh", "-launcher-exec /x",
+    "-bootstrap-exec /x", "--mca plm_rsh_agent /x", "--mca btl /x", "-mca mca_base_component_path /x", "--mca btl",
+    "--tune /x", "-am /x", "--map-by rankfile:file=x", "--map-by /x", "-np 1;id", "-np id", "-np", "--rankfile x",
+    "-outfile-pattern x", "--output-filename x", "--debugger x", "--stdin all", "-iface /x", "--np=2", "-", "---np 1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MPI_REFUSED)
+def test_mpi_flags_name_no_program_no_file_no_host_and_no_variable(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"annotation slurm-job.vk.io/mpi-flags"):
+        read(mpi_flags=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-prepend-rank", "--bind-to core --map-by ppr:2:socket:pe=4 --report-bindings", "-ppn 4 -l",
+        "--mca btl ^openib --mca pml ucx -mca btl_tcp_if_include ib0,10.0.0.1", "-N 2 --oversubscribe",
+        "-np 4 -iface ib0",
+    ],
+)  # fmt: skip
+def test_mpi_flags_that_say_how_many_ranks_run_where(text: str) -> None:
+    assert read(mpi_flags=text).mpi_flags == tuple(text.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("singularity-mounts", "--bind /home/hpcuser:/mnt /srv/images/other.sif sh -c id"),
+        ("singularity-mounts", "--bind /a --env LD_PRELOAD=/x"),
+        ("singularity-mounts", "--bind"), ("singularity-mounts", "--writable /a"), ("singularity-mounts", "data:/a"),
+        ("singularity-mounts", "/a:b"), ("singularity-mounts", "/a:/b:rw,image-src=/x"),
+        ("singularity-mounts", "--mount type=bind,src=/a,dst=/b"), ("singularity-mounts", "~/x:/b"),
+        ("enroot-mounts", "tmpfs:/x:tmpfs:size=1G"), ("enroot-mounts", "/a:/b:ext4"), ("enroot-mounts", "--rc /x"),
+    ],
+)  # fmt: skip
+def test_mounts_hold_nothing_but_mounts(name: str, text: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"annotation slurm-job.vk.io/{name}"):
+        annotations({OURS + name: text})
+
+
+ASKED = "the pod's resources ask for 500 CPUs and 1024 MiB of memory"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ASKED),
+        (
+            {OURS + "flags": "-t 5"},
+            ASKED + "; the pod's annotation slurm-job.vk.io/flags says -t 5",
+        ),
+    ],
+)
+def test_who_reads_that_slurm_refused_500_cpus_learns_who_asked_for_them(given: dict[str, str], said: str) -> None:
+    made = pod(annotations=given)
+    made["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "500", "memory": "1Gi"}}
+    assert flags_note(request(made).pod) == said

@@ -1,6 +1,6 @@
 """Ten thousand pods are asked for every few seconds: what none of them says is one value for all of them."""
 
-from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.pod.model import parse_pod
 
 BODY = {"metadata": {"name": "a", "uid": "1"}, "spec": {"containers": [{"name": "c"}]}}
 

@@ -1,15 +1,18 @@
 """A container's variables: which it gets, and in which file each of them travels."""
 
+import hashlib
 import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from podspec import container, pod, request
 
-from remote_slurm.domain.environment import environment, odd_entries, shell_lines
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.plan.job_values import fill_calls
+from remote_slurm.domain.pod.environment import carried_entries, environment, own_entries, shell_lines
+from remote_slurm.domain.shell import quote_escaped
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import container, pod, request
 
 Json = dict[str, Any]
 
@@ -61,6 +64,32 @@ def test_what_the_virtual_kubelet_has_left(source: Json, value: str) -> None:
     assert variables([source], annotations, resources=limits) == {"POD_IP": "10.7.0.2", "V": value}
 
 
+@pytest.mark.parametrize(
+    ("source", "limits", "asked"),
+    [
+        (field("status.podIP"), {}, "address-1-1"),
+        (field("status.hostIP"), {}, "address-1-1"),
+        (field("spec.nodeName"), {}, "node-1-1"),
+        (value_from(resourceFieldRef={"resource": "limits.cpu"}), {}, "cpu-1-1"),
+        (value_from(resourceFieldRef={"resource": "limits.cpu", "divisor": "1m"}), {}, "cpu-1000-1"),
+        (value_from(resourceFieldRef={"resource": "limits.memory", "divisor": "1Mi"}), {}, "memory-1-1048576"),
+        (value_from(resourceFieldRef={"resource": "limits.memory"}), {"memory": "0"}, "memory-1-1"),
+        (value_from(resourceFieldRef={"resource": "limits.ephemeral-storage"}), {"memory": "0"}, "storage-1-1"),
+    ],
+)
+def test_the_job_fills_in_what_only_the_job_knows(source: Json, limits: Json, asked: str) -> None:
+    parsed = request(pod(container(env=[source], resources={"limits": limits}), nodeName="")).pod
+    value = environment(parsed.spec.containers[0], parsed)["V"]
+    digest = hashlib.sha256(parsed.metadata.uid.encode()).hexdigest()[:12]
+    assert value == f"remote-slurm-{digest}-{asked}."
+    file = ("secret/env/main", f"a {value} b".encode())
+    assert [*fill_calls(parsed, [file, ("secret/other", b"x"), ("volumes/v/a", value.encode()), ("secret", None)])] == [
+        ("job_value", value, *asked.split("-")),
+        ("fill_in", "secret/env/main"),
+    ]
+    assert not [*fill_calls(parsed, [("secret/other", b"x")])]
+
+
 def test_an_optional_key_that_did_not_come_leaves_the_variable_out() -> None:
     assert variables([value_from(secretKeyRef={"name": "s", "key": "k", "optional": True})]) == {}
 
@@ -75,16 +104,16 @@ def test_an_optional_key_that_did_not_come_leaves_the_variable_out() -> None:
             value_from(secretKeyRef={"name": "s", "key": "k"}),
             "the value of environment variable 'V' of container 'main'",
         ),
-        (field("status.hostIP"), "needs the field 'status.hostIP', which a Slurm job cannot know"),
+        (field("status.qosClass"), "needs the field 'status.qosClass', which a Slurm job cannot know"),
         (
-            value_from(resourceFieldRef={"resource": "limits.cpu"}),
-            "needs limits.cpu of container 'main', which has none",
+            value_from(resourceFieldRef={"resource": "limits.hugepages-2Mi"}),
+            "needs limits.hugepages-2Mi of container 'main', which has none",
         ),
         (value_from(resourceFieldRef={"resource": "limits.cpu", "containerName": "x"}), "container 'x'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_sentence(item: Json, words: str) -> None:
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         variables([item])
     assert words in str(refused.value)
 
@@ -93,7 +122,9 @@ def test_what_cannot_be_is_refused_with_a_sentence(item: Json, words: str) -> No
 def test_names_that_no_shell_holds_travel_apart(name: str) -> None:
     values = {name: "x", "PLAIN": "y"}
     assert shell_lines(values) == b"PLAIN=y\n"
-    assert odd_entries(values) == f"{name}=x\0".encode()
+    of_the_shell = name in ("UID", "HOME", "IFS", "_")
+    assert carried_entries(values) == (b"" if of_the_shell else f"{name}=x\0".encode())
+    assert own_entries(values) == ((f"{name}=x",) if of_the_shell else ())
 
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
@@ -108,3 +139,16 @@ def test_a_shell_reads_every_value_back_byte_for_byte(values: dict[str, str]) ->
     )
     found = dict(entry.split("=", 1) for entry in shown.stdout.decode().split("\0") if entry)
     assert {name: found.get(name) for name in values} == values
+
+
+@settings(max_examples=40, deadline=None)  # each starts a shell
+@given(_TEXT)
+@example("one\r\ntwo\u0080")
+@example("it's\\\n\x7f\U0001f4a9")
+def test_escaped_words_are_read_back_byte_for_byte(value: str) -> None:
+    script = f"printf %s {quote_escaped(value)}"
+    assert "\r" not in script
+    shown = subprocess.run(
+        ["bash", "-s"], input=script.encode(), env={"LC_ALL": "C.UTF-8"}, capture_output=True, check=True
+    )
+    assert shown.stdout.decode() == value

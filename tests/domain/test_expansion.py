@@ -2,7 +2,7 @@
 
 import pytest
 
-from remote_slurm.domain.expansion import expand, references_only, unknown_names
+from remote_slurm.domain.pod.expansion import expand, references_only, unknown_names
 
 KNOWN = {"VAR_A": "A", "VAR_B": "B", "VAR_C": "C", "VAR_REF": "$(VAR_A)", "VAR_EMPTY": ""}
 

@@ -1,10 +1,11 @@
 """sbatch's flags: every form that sbatch reads, none that would break the pod, and lines that sbatch reads back."""
 
 import pytest
-from podspec import container, flag_lines, pod
 
-from remote_slurm.domain.flags import Flag, merge_flags, parse_flags
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.slurm.flags import Flag, merge_flags, parse_flags
+from remote_slurm.domain.slurm.sbatch_options import SBATCH_OPTIONS, why_not_for_pods
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import container, flag_lines, pod
 
 WHERE = "the flags of pod default/hello"
 
@@ -50,15 +51,17 @@ FORBIDDEN = [
     "-e /tmp/x", "--error=/tmp/x", "--err x",
     "--clusters=other", "-M other", "-Mother", "--cluster x", "--uid=0", "--ui 0", "--gid=0", "--gi 0", "--parsable",
     "--parsabl", "--pars", "--test-only", "--test", "--help", "-h", "--hel", "--usage", "--usag", "--version", "-V",
-    "--vers",
+    "--vers", "--autocomplete=x", "--auto x", "--external", "--exter", "--cluster=x",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", FORBIDDEN)
 def test_flags_that_would_break_the_pod_and_their_abbreviations(text: str) -> None:
-    with pytest.raises(Rejected, match=rf"^{WHERE}: --[a-z-]+ (cannot be used here: |needs a value|takes no value)"):
+    with pytest.raises(
+        InvalidRequest, match=rf"^{WHERE}: --[a-z-]+ (cannot be used here: |needs a value|takes no value)"
+    ):
         parse_flags(text, WHERE)
-    with pytest.raises(Rejected):
+    with pytest.raises(InvalidRequest):
         parse_flags(f"-t 10 {text}", WHERE)
 
 
@@ -81,7 +84,7 @@ def test_flags_that_would_break_the_pod_and_their_abbreviations(text: str) -> No
     ],
 )
 def test_the_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         parse_flags(text, WHERE)
     assert str(caught.value) == f"{WHERE}: {sentence}"
 
@@ -91,19 +94,19 @@ def test_the_sentence(text: str, sentence: str) -> None:
     ["'--a b=1'", "--A=1", "--a_b=1", "'--a;b=1'", "'--$(id)=1'", "'--a\nb=1'", "--=1", "---p=1", "--ä=1", "--5=1"],
 )
 def test_what_is_no_name_of_a_flag(text: str) -> None:
-    with pytest.raises(Rejected, match="is not the name of an sbatch flag"):
+    with pytest.raises(InvalidRequest, match="is not the name of an sbatch flag"):
         parse_flags(text, WHERE)
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\tb", "a\0b", "\x1b[0m", "a\u2028b", "a\x85b", "x" * 4001])
 def test_values_that_no_sbatch_line_can_hold(value: str) -> None:
-    with pytest.raises(Rejected, match="the value of --comment must be one printable line"):
+    with pytest.raises(InvalidRequest, match="the value of --comment must be one printable line"):
         parse_flags(f"--comment='{value}'", WHERE)
 
 
 @pytest.mark.parametrize("text", ["--comment='a", '--comment="a', "--comment=a\\"])
 def test_an_unfinished_quotation(text: str) -> None:
-    with pytest.raises(Rejected, match="has an unfinished quotation"):
+    with pytest.raises(InvalidRequest, match="has an unfinished quotation"):
         parse_flags(text, WHERE)
 
 
@@ -179,7 +182,7 @@ def test_a_later_flag_wins_by_name_and_group(sources: list[str], merged: str) ->
 
 # --- pods -------------------------------------------------------------------------------------------------------------
 
-DEFAULTS = ["--job-name=hello", "--no-requeue", "--cpus-per-task=1", "--mem=1M"]
+DEFAULTS = ["--job-name=hello", "--no-requeue", "--cpus-per-task=1"]
 
 
 def annotated(flags: str, prefix: str = "slurm-job.vk.io", **resources: str) -> list[str]:
@@ -187,10 +190,21 @@ def annotated(flags: str, prefix: str = "slurm-job.vk.io", **resources: str) -> 
     return flag_lines(pod(limits, annotations={f"{prefix}/flags": flags}))
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, {"DefaultMemory": "1Gi"}, {"ResourceFlags": {"memory": "--mem-per-cpu={mib}M"}}]
+)
+@pytest.mark.parametrize("limits", [{}, {"memory": "100Mi"}])
+def test_a_forced_mem_0_requests_all_memory_of_a_node(settings: dict[str, object], limits: dict[str, str]) -> None:
+    body = pod(container(resources={"limits": limits}))
+    lines = flag_lines(body, Policy={"ForcedFlags": ["--mem=0"]}, **settings)
+    assert [line for line in lines if line.startswith("--mem")] == ["--mem=0"]
+
+
 def test_the_defaults() -> None:
     assert flag_lines(pod()) == DEFAULTS
     assert flag_lines(pod(), DefaultCPU="4", DefaultMemory="2Gi") == [*DEFAULTS[:2], "--cpus-per-task=4", "--mem=2048M"]
-    assert flag_lines(pod(), DefaultMemory="none") == DEFAULTS[:3]
+    assert flag_lines(pod(), DefaultMemory="1M") == [*DEFAULTS, "--mem=1M"]
+    assert flag_lines(pod(), DefaultMemory="none") == DEFAULTS
 
 
 def test_the_first_example_of_the_reference_plugins_readme() -> None:
@@ -213,7 +227,7 @@ def test_the_newer_prefix_wins_over_the_older_one() -> None:
     assert "--time=1" in flag_lines(pod(annotations={**both, "slurm-job.vk.io/flags": ""}))
 
 
-def test_the_pods_resources_win_over_its_flags_and_those_over_the_defaults() -> None:
+def test_resources_override_flags_which_override_defaults() -> None:
     assert "--cpus-per-task=8" in annotated("-c 8")
     assert "--cpus-per-task=2" in annotated("-c 8", cpu="2")
     assert "--mem-per-cpu=500" in annotated("--mem-per-cpu=500")
@@ -230,3 +244,49 @@ def test_a_job_is_requeued_only_where_the_flags_ask_for_it() -> None:
     lines = annotated("--requeue")
     assert "--requeue" in lines
     assert "--no-requeue" not in lines
+
+
+# Every name that sbatch takes in one of Slurm 20.11 to 26.05, those that its help does not show included
+NAMES_IN_SLURM = """
+    account acctg-freq array autocomplete batch bb bbf begin chdir cluster cluster-constraint clusters comment
+    consolidate-segments constraint container container-id container-type context contiguous core-spec
+    cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency distribution error
+    exclude exclusive export export-file external extra extra-node-info get-user-env gid gpu-bind gpu-freq gpus
+    gpus-per-node gpus-per-socket gpus-per-task gres gres-flags help hint hold ignore-pbs input job-name
+    kill-on-invalid-dep licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mem-update
+    mincpus network nice no-kill no-requeue nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu
+    ntasks-per-node ntasks-per-socket ntasks-per-tres oom-kill-step open-mode output overcommit oversubscribe
+    parsable partition power prefer priority profile propagate qos quiet reboot requeue reservation resources
+    resv-ports segment signal sockets-per-node spread-job spread-segments stepmgr switches tasks-per-node
+    test-only thread-spec threads-per-core time time-min tmp tres-bind tres-per-task uid usage use-min-nodes
+    verbose version wait wait-all-nodes wckey wrap
+"""
+
+
+def test_every_option_of_every_slurm_has_a_class() -> None:
+    names, of_older_ones = {*NAMES_IN_SLURM.split()}, {"disable-stdout-job-summary", "immediate"}
+    assert {*SBATCH_OPTIONS} == names | of_older_ones
+
+
+def test_an_option_that_pods_cannot_set_has_a_reason() -> None:
+    refused = {name for name in SBATCH_OPTIONS if why_not_for_pods(name)}
+    assert refused >= {"export", "export-file", "get-user-env", "container", "nodefile", "bb", "bbf", "uid", "clusters"}
+    assert refused.isdisjoint({"account", "partition", "qos", "time", "mem", "gres", "chdir", "comment", "signal"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"memory": "none"}, ["--cpus-per-task=2"]),
+        ({"memory": "--mem-per-cpu={mib}M"}, ["--cpus-per-task=2", "--mem-per-cpu=3072M"]),
+        ({"memory": "--tmp={count}", "cpu": "--ntasks={count}"}, ["--ntasks=2", "--tmp=3221225472"]),
+        ({"cpu": "none", "memory": "none"}, []),
+    ],
+)
+@pytest.mark.parametrize("says", [{"cpu": "2", "memory": "3Gi"}, {}], ids=["of the pod", "of the defaults"])
+def test_resource_flags_name_the_options_of_cpu_and_memory(
+    says: dict[str, str], flags: dict[str, str], expected: list[str]
+) -> None:
+    settings = {"ResourceFlags": flags, "DefaultCPU": "2", "DefaultMemory": "3Gi"}
+    lines = flag_lines(pod(container(resources={"limits": says})), **settings)
+    assert [line for line in lines if not line.startswith(("--job-name", "--no-requeue"))] == expected

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from podspec import container, flag_lines, plan, pod
 
-from remote_slurm.errors import Rejected
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import container, flag_lines, plan, pod
 
 FLAVOR = "slurm-job.vk.io/flavor"
 FLAGS = "slurm-job.vk.io/flags"
@@ -51,9 +51,9 @@ def test_without_a_default_a_pod_gets_none() -> None:
 
 
 def test_a_name_that_no_flavor_has_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(Rejected, match=r"asks for the flavor 'gqu', .* the nearest one is 'gpu'"):
+    with pytest.raises(InvalidRequest, match=r"asks for the flavor 'gqu', .* the nearest one is 'gpu'"):
         lines(pod(annotations={FLAVOR: "gqu"}))
-    with pytest.raises(Rejected, match="Flavors in the sidecar's configuration has none"):
+    with pytest.raises(InvalidRequest, match="Flavors in the sidecar's configuration has none"):
         plan(pod(annotations={FLAVOR: "gpu"}))
 
 

@@ -3,17 +3,17 @@
 import re
 from typing import Any
 
-from effort import effort
 from hypothesis import given
 from hypothesis import strategies as st
-from podspec import container, plan, pod
-from wrong_shapes import ANY_JSON, places, replaced
 
 from remote_slurm.api.logs import parse_log_request
-from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
-from remote_slurm.domain.script import job_files, render_job
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.plan.script import job_files, render_job
+from remote_slurm.domain.pod.model import CreateRequest, parse_pod, parse_pods
+from remote_slurm.errors import InvalidRequest
 from remote_slurm.job import SCRIPTS
+from tests.domain.podspec import container, plan, pod
+from tests.effort import effort
+from tests.wrong_shapes import ANY_JSON, places, replaced
 
 COMMANDS = ["$(touch pwned)", "`touch pwned`", "'; touch pwned; '", '"; touch pwned; "', "a\ntouch pwned"]
 HOSTILE = st.sampled_from([*COMMANDS, "\\", "*", "--", "ü\u2028"])
@@ -30,10 +30,10 @@ def planned(body: Any) -> None:
     try:
         made = plan(body, settings={"ContainerRuntime": "none"})
         job_files(made, SCRIPTS)
-    except Rejected as refusal:
+    except InvalidRequest as refusal:
         assert len(str(refusal)) > 10  # noqa: PT017 - it may as well be planned
         return
-    head, _, _ = render_job(made).partition('\ncd "$SLURM_SUBMIT_DIR"')
+    head, _, _ = render_job(made, SCRIPTS).partition("\n# This shell starts again")
     for line in head.splitlines()[1:]:
         assert not line or line.startswith("#"), line
 
@@ -50,8 +50,8 @@ def test_flags_are_lines_of_their_own_or_refused(flags: str) -> None:
     body = pod(annotations={"slurm-job.vk.io/flags": flags})
     planned(body)
     try:
-        script = render_job(plan(body, settings={"ContainerRuntime": "none"}))
-    except Rejected:
+        script = render_job(plan(body, settings={"ContainerRuntime": "none"}), SCRIPTS)
+    except InvalidRequest:
         return
     assert all(re.match(r"#SBATCH --[a-z]", line) for line in script.splitlines() if line.startswith("#SBATCH"))
 
@@ -62,5 +62,5 @@ def test_any_json_is_read_or_refused(body: Any) -> None:
     for parse in (CreateRequest.parse, parse_pods, lambda each: parse_pod(each, "delete"), parse_log_request):
         try:
             parse(body)  # type: ignore[operator]
-        except Rejected as refusal:
+        except InvalidRequest as refusal:
             assert len(str(refusal)) > 10  # noqa: PT017 - it may as well be read

@@ -3,37 +3,44 @@
 from collections.abc import Callable
 
 import pytest
-from effort import effort
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_slurm.domain.records import Record, parse_records
-from remote_slurm.domain.slurm import (
+from remote_slurm.domain.slurm.commands import (
     Job,
     JobState,
-    classify_refusal,
     parse_accounting,
+    parse_job,
     parse_nodes,
-    parse_queue,
     slurm_words,
 )
-from remote_slurm.remote.answer import Answer
+from remote_slurm.domain.slurm.refusals import classify_refusal
+from remote_slurm.site.reply import Reply
+from tests.effort import effort
 
 ROOT = "/scratch/hpcuser/interlink"
 QUEUE = (
-    f"101|RUNNING|None|1795478290|n1|{ROOT}/ns-1/job.sh\n"
-    f"102|PENDING|Resources|N/A|n/a|{ROOT}/ns-2/job.sh\n"
-    f"103|CANCELLED|None|1795478291|n1|{ROOT}/ns-3/job.sh\n"
-    "104|COMPLETED|None|1795478291|n1|/home/hpcuser/ns-4/job.sh\n"
-    f"105|REQUEUE_HOLD|launch failed requeued held|N/A|n/a|{ROOT}/ns-5/job.sh\n"
+    f"101|RUNNING|None|1795478290|n1|1795470000|{ROOT}/ns-1/job.sh\n"
+    f"102|PENDING|Resources|N/A|n/a|1795470000|{ROOT}/ns-2/job.sh\n"
+    f"103|CANCELLED|None|1795478291|n1|1795470000|{ROOT}/ns-3/job.sh\n"
+    "104|COMPLETED|None|1795478291|n1|1795470000|/home/hpcuser/ns-4/job.sh\n"
+    f"105|REQUEUE_HOLD|launch failed requeued held|N/A|n/a|1795470000|{ROOT}/ns-5/job.sh\n"
 )
-ACCOUNTING = "101|COMPLETED\n102|CANCELLED by 1000\n103|OUT_OF_MEMORY\n104|RUNNING\n"
+ACCOUNTING = "".join(
+    f"{number}|{state}|0:0|1795470000|sbatch {ROOT}/ns-1/job.sh\n"
+    for number, state in ((101, "COMPLETED"), (102, "CANCELLED by 1000"), (103, "OUT_OF_MEMORY"), (104, "RUNNING"))
+)
 RECORDS = (
     "v1 ns-1 main terminated 1795478290 1795478299 137 9 run=1 the job was told to stop\n"
     "v1 ns-2 main running 1795478290 0 0 0\n"
 )
 NODES = "n1|64|512000|idle|gpu:a100:4(S:0-1)\nn2|64|512000|down*|(null)\n"
 BANNERS = ["", "Welcome to the cluster!\n", "5", "\x1b[1mTuesday | \x1b[0m\n", "|||||\n", "\x00\r\n", ">queue 0\n"]
+
+
+def parse_queue(text: str) -> list[Job]:
+    return [job for line in text.split("\n") if (job := parse_job(line, (ROOT,))) and job.pod]
 
 
 def said(state: JobState, whole: JobState) -> bool:
@@ -47,14 +54,14 @@ def same_or_less(found: list[Job], whole: list[Job]) -> bool:
 
 @pytest.mark.parametrize("banner", BANNERS)
 def test_a_queue_that_is_cut_off_anywhere(banner: str) -> None:
-    whole = parse_queue(QUEUE, ROOT)
+    whole = parse_queue(QUEUE)
     assert [job.pod for job in whole] == ["ns-1", "ns-2", "ns-3", "ns-5"]
     for end in range(len(QUEUE) + 1):
-        found = parse_queue(f"{QUEUE[:end]}{banner}", ROOT)
+        found = parse_queue(f"{QUEUE[:end]}{banner}")
         assert same_or_less(found, whole)
         assert {job.pod for job in found} <= {job.pod for job in whole}
     for begin in range(len(QUEUE) + 1):
-        found = parse_queue(f"{banner}{QUEUE[begin:]}", ROOT)
+        found = parse_queue(f"{banner}{QUEUE[begin:]}")
         assert {(job.pod, job.state) for job in found} <= {
             (job.pod, state) for job in whole for state in (job.state, JobState.UNKNOWN)
         }
@@ -84,7 +91,7 @@ def test_nodes_that_are_cut_off_anywhere() -> None:
 
 
 PARSERS: list[Callable[[str], object]] = [
-    lambda text: parse_queue(text, ROOT),
+    parse_queue,
     parse_accounting,
     parse_records,
     parse_nodes,
@@ -101,7 +108,7 @@ def test_noise_breaks_no_parser_and_makes_no_pod(before: str, text: str, end: in
     noisy = before + text[:end] + after
     for parse in PARSERS:
         parse(noisy)
-    assert {job.pod for job in parse_queue(noisy, ROOT)} <= {"ns-1", "ns-2", "ns-3", "ns-5"}
+    assert {job.pod for job in parse_queue(noisy)} <= {"ns-1", "ns-2", "ns-3", "ns-5"}
     record: Record
     for record in parse_records(noisy):
         assert record.exit_code < 1000
@@ -118,6 +125,6 @@ def test_an_unknown_word_is_no_end(word: str) -> None:
 @effort(100)
 def test_an_answer_is_its_marked_lines_and_nothing_else(noise: str) -> None:
     unmarked = noise.replace(">", " ")
-    answer = Answer.parse("queue", f">root /r\n{unmarked}\n>queue 0 1795478290\n")
+    answer = Reply.parse("queue", f">root /r\n{unmarked}\n>queue 0 1795478290\n")
     assert answer.require("queue") == "0 1795478290"
     assert answer.messages.strip("\n") == unmarked.strip("\n")

@@ -1,6 +1,6 @@
 """sinfo's summary of partitions."""
 
-from remote_slurm.domain.partitions import Partition, parse_partitions, partitions_command
+from remote_slurm.domain.slurm.partitions import Partition, parse_partitions, partitions_command
 
 # Slurm 24.11; the last two are of nodes that differ, as sinfo prints them one line each
 PRINTED = """\

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from podspec import UID, container, pod
 
-from remote_slurm.domain.pod import CreateRequest, parse_pod, parse_pods
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.model import CreateRequest, parse_pod, parse_pods
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import UID, container, pod
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 
@@ -73,7 +73,7 @@ def test_the_grace_period_is_the_deletes_where_it_has_one(
     assert parse_pod(body, "delete").grace_period_seconds == seconds
 
 
-@pytest.mark.parametrize("uid", [UID, "a", "A.b-9", "x" * 253])
+@pytest.mark.parametrize("uid", [UID, "a", "A.b9", "x" * 128])
 def test_names_that_may_be_a_part_of_a_path(uid: str) -> None:
     body = pod()
     body["metadata"]["uid"] = uid
@@ -100,7 +100,7 @@ def test_names_that_may_not(where: str, name: object) -> None:
     }
     place, key = named[where]
     place[key] = name
-    with pytest.raises(Rejected, match="must be letters, digits"):
+    with pytest.raises(InvalidRequest, match="must be letters, digits"):
         parse_pod(body, "status")
 
 
@@ -124,14 +124,14 @@ WRONG_BODIES = {
 @pytest.mark.parametrize("body", WRONG_BODIES.values(), ids=WRONG_BODIES)
 def test_a_wrong_body_is_refused_in_a_sentence(body: object) -> None:
     with pytest.raises(
-        Rejected, match=r"^(the body of create cannot be read: |create takes one pod|pod default/p has)"
+        InvalidRequest, match=r"^(the body of create cannot be read: |create takes one pod|pod default/p has)"
     ):
         CreateRequest.parse(body)
 
 
 def test_the_sentence_names_the_field_and_keeps_the_value_to_itself() -> None:
     body = pod(container(env=[{"name": "TOKEN", "value": {"secret": "s3cr3t"}}]))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         CreateRequest.parse({"pod": body})
     assert str(caught.value) == (
         "the body of create cannot be read: pod.spec.containers.0.env.0.value must be a string"
@@ -141,8 +141,62 @@ def test_the_sentence_names_the_field_and_keeps_the_value_to_itself() -> None:
 
 def test_the_sentence_says_how_much_more_is_wrong() -> None:
     body = pod(container(env=[{"name": 1}, {"name": 2}]))
-    with pytest.raises(Rejected, match=r"and 1 more"):
+    with pytest.raises(InvalidRequest, match=r"and 1 more"):
         parse_pod(body, "delete")
+
+
+def pod_with(field: str, value: object) -> dict[str, Any]:
+    """A pod with `value` in each place where Kubernetes has a field of this kind."""
+    source = {"name": "v", "configMap": {"name": "c", field: value, "items": [{"key": "k", "path": "k", field: value}]}}
+    probe = {"tcpSocket": {"port": 80}, field: value}
+    main = container(
+        securityContext={field: value},
+        ports=[{field: value}] if field == "containerPort" else [],
+        resources={"limits": {field: value}},
+        volumeMounts=[{"name": "v", "mountPath": "/v", field: value}],
+        livenessProbe=probe,
+        restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In", "values": [value]}}]
+        if field == "values"
+        else [],
+    )
+    spec = {"volumes": [source], "securityContext": {field: value}, field: value}
+    if field not in ("cpu", "memory"):
+        main["resources"] = {}
+    return pod(main, **spec)
+
+
+WHOLE, QUANTITY, LOGICAL = (
+    "must be a whole number",
+    "must be a quantity such as 2, 500m or 100Mi",
+    "must be true or false",
+)
+
+
+@pytest.mark.parametrize(("field", "value", "words"), [
+    ("cpu", True, QUANTITY),
+    ("memory", [], QUANTITY),
+    ("runAsUser", True, WHOLE),
+    ("runAsGroup", "1000", WHOLE),
+    ("fsGroup", 1000.0, WHOLE),
+    ("runAsUser", -1, "must be at least 0"),
+    ("fsGroup", 10**30, "must be at most 2147483647"),
+    ("defaultMode", -1, "must be at least 0"),
+    ("mode", -1, "must be at least 0"),
+    ("mode", 0o1777, "must be at most 511"),
+    ("mode", "0644", WHOLE),
+    ("optional", 1, LOGICAL),
+    ("readOnly", "yes", LOGICAL),
+    ("containerPort", 0, "must be at least 1"),
+    ("containerPort", True, WHOLE),
+    ("values", 256, "must be at most 255"),
+    ("periodSeconds", True, WHOLE),
+    ("periodSeconds", 1.0, WHOLE),
+    ("activeDeadlineSeconds", True, WHOLE),
+    ("terminationGracePeriodSeconds", False, WHOLE),
+])  # fmt: skip
+def test_numbers_and_booleans_are_what_kubernetes_takes_for_them(field: str, value: object, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"\.{field}(\.0)? {words}( \(and|$)"):
+        CreateRequest.parse({"pod": pod_with(field, value)})
 
 
 @pytest.mark.parametrize(("body", "pods"), [(None, 0), ([], 0), ([pod()], 1), ([pod(), pod()], 2)])
@@ -152,7 +206,7 @@ def test_status_takes_a_list(body: object, pods: int) -> None:
 
 @pytest.mark.parametrize("body", [{}, pod(), "x", 5])
 def test_status_takes_nothing_else(body: object) -> None:
-    with pytest.raises(Rejected, match="status takes a list of pods"):
+    with pytest.raises(InvalidRequest, match="status takes a list of pods"):
         parse_pods(body)
 
 

@@ -4,12 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from podspec import container, pod
 
-from remote_slurm.domain.pod import parse_pod
-from remote_slurm.domain.quantity import MIB, quantity, whole
-from remote_slurm.domain.resources import PodResources, pod_resources
-from remote_slurm.errors import Rejected
+from remote_slurm.domain.pod.model import parse_pod
+from remote_slurm.domain.pod.quantity import MIB, quantity, whole
+from remote_slurm.domain.pod.resources import PodResources, pod_resources
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import container, pod
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,27 @@ def test_a_quantity_is_a_whole_number_rounded_up(text: str | float, number: int)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "abc", "1X", "0x10", "1e", "Mi", "1 Mi", "-1", "-500m", "NaN", "inf", "1e999999999", "9e99Ei", "$(id)"]
+    "text",
+    [
+        "",
+        "abc",
+        "1X",
+        "0x10",
+        "1e",
+        "Mi",
+        "1 Mi",
+        "-1",
+        "-500m",
+        "NaN",
+        "inf",
+        "1e999999999",
+        "9e99Ei",
+        "$(id)",
+        "1e-2147483647",
+    ],
 )
 def test_what_is_no_quantity_is_refused_by_name(text: str) -> None:
-    with pytest.raises(Rejected, match=r"^memory of container 'c' is '"):
+    with pytest.raises(InvalidRequest, match=r"^memory of container 'c' is '"):
         quantity(text, "memory of container 'c'")
 
 
@@ -64,7 +81,12 @@ CASES = [
     ("init containers are not added", needs(limits(cpu="3"), init=(limits(cpu="2"), limits(cpu="2"))),
      PodResources(3, None)),
     ("only an init container says something", needs({}, init=(limits(memory="7Mi"),)), PodResources(None, 7)),
-    ("no CPU is one CPU", needs(limits(cpu="0")), PodResources(1, None)),
+    ("a limit of 0 is none", needs(limits(cpu="0", memory="0")), PodResources(None, None)),
+    ("a request of 0 is none", needs(requests(cpu=0, memory="0Mi")), PodResources(None, None)),
+    ("beside a limit of 0 the request counts", needs({"limits": {"memory": "0"}, "requests": {"memory": "5Mi"}}),
+     PodResources(None, 5)),
+    ("a limit of 0 adds nothing", needs(limits(memory="0"), limits(memory="5Mi")), PodResources(None, 5)),
+    ("an init container without a limit", needs({}, init=(limits(memory="0", cpu="0"),)), PodResources(None, None)),
     ("a GPU", needs(limits(**{"nvidia.com/gpu": "1"})), PodResources(None, None, (("nvidia.com/gpu", Decimal(1)),))),
     ("GPUs of several containers", needs(limits(**{"amd.com/gpu": 2}), limits(**{"amd.com/gpu": "1"})),
      PodResources(None, None, (("amd.com/gpu", Decimal(3)),))),
@@ -82,12 +104,12 @@ def test_what_a_pod_needs(needed: PodResources, expected: PodResources) -> None:
 @pytest.mark.parametrize("kind", ["limits", "requests"])
 @pytest.mark.parametrize("name", ["hugepages-2Mi", "example.com/fpga", "intel.com/gpu", "cpus"])
 def test_a_resource_without_a_counterpart_is_refused(kind: str, name: str) -> None:
-    with pytest.raises(Rejected, match=rf"container 'c0' of pod default/hello asks for '{name}'"):
+    with pytest.raises(InvalidRequest, match=rf"container 'c0' of pod default/hello asks for '{name}'"):
         needs({kind: {name: "1"}})
 
 
 def test_an_init_container_is_looked_at_too() -> None:
-    with pytest.raises(Rejected, match="container 'i0'"):
+    with pytest.raises(InvalidRequest, match="container 'i0'"):
         needs({}, init=(limits(**{"example.com/fpga": 1}),))
-    with pytest.raises(Rejected, match="cpu of container 'i0' is 'x'"):
+    with pytest.raises(InvalidRequest, match="cpu of container 'i0' is 'x'"):
         needs({}, init=(limits(cpu="x"),))

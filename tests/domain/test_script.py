@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from podspec import config, container, plan, pod
 
 from remote_slurm import __version__
-from remote_slurm.domain.plan import plan_job
-from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.domain.script import job_files, render_containers, render_job
+from remote_slurm.domain.plan.job_plan import plan_job
+from remote_slurm.domain.plan.script import job_files, render_containers, render_job
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.job import SCRIPTS
+from tests.domain.podspec import ALL_ANNOTATIONS, config, container, plan, pod
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = 'it\'s $HOME `id` "quoted"\n\\ end'
@@ -46,7 +47,7 @@ ANNOTATED = pod(
     annotations={
         "slurm-job.vk.io/flags": "--ntasks=4 --nodes=2 -t 60",
         "slurm-job.vk.io/pre-exec": "module load mpi\n",
-        "slurm-job.vk.io/mpi-flags": "--bind-to core -genv NAME 'a b'",
+        "slurm-job.vk.io/mpi-flags": "--bind-to core --mca btl ^openib",
         "slurm-job.vk.io/singularity-commands": "nice -n 5",
         "slurm-job.knoc.io/singularity-options": "--nv --home '/home/it s'",
         "slurm-job.vk.io/singularity-mounts": "--bind /opt:/opt",
@@ -84,9 +85,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def rendered(case: str) -> str:
     body, settings = CASES[case]
     planned = plan(body, settings=settings)
-    texts = [render_job(planned)]
+    texts = [render_job(planned, SCRIPTS)]
     if planned.annotations.pre_exec:
-        texts.append(render_containers(planned))
+        texts.append(render_containers(planned, SCRIPTS))
     return "\n# --- containers.sh\n".join(texts).replace(f"remote-slurm {__version__}", "remote-slurm")
 
 
@@ -110,7 +111,7 @@ def test_the_scripts_are_these(case: str) -> None:
 )  # fmt: skip
 def test_podman_is_told_to_pass_on_which_gpus_are_the_jobs(runtime: str, vendor: str, words: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
-    text = render_job(plan(body, settings={"ContainerRuntime": runtime}))
+    text = render_job(plan(body, settings={"ContainerRuntime": runtime}), SCRIPTS).partition("for part in runner")[2]
     assert text.count(f" {words}") == 1
     assert text.count("_VISIBLE_DEVICES") == 1
 
@@ -118,13 +119,13 @@ def test_podman_is_told_to_pass_on_which_gpus_are_the_jobs(runtime: str, vendor:
 @pytest.mark.parametrize("vendor", ["nvidia.com", "amd.com"])
 def test_enroot_is_told_which_gpus_are_the_jobs(vendor: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
-    text = render_job(plan(body, settings={"ContainerRuntime": "enroot"}))
+    text = render_job(plan(body, settings={"ContainerRuntime": "enroot"}), SCRIPTS)
     assert text.count('"${gpu_words[@]}"') == 1
     assert text.index("\ngpus\n") < text.index("gpu_words")
 
 
 def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
-    text = render_job(plan(pod(container("a", resources={"limits": {"amd.com/gpu": 1}}), container("b"))))
+    text = render_job(plan(pod(container("a", resources={"limits": {"amd.com/gpu": 1}}), container("b"))), SCRIPTS)
     assert text.count("--rocm") == 1
     assert "--nv" not in text
     assert "#SBATCH --gres=gpu:1\n" in text
@@ -133,24 +134,24 @@ def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
 @pytest.mark.parametrize(
     ("case", "names"),
     [
-        ("plain", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
-        ("apart", ["job.sh", "runner.sh", "pull.sh", "apart.sh", "runtime.sh", "images"]),
-        ("enroot", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
-        ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"]),
+        ("plain", ["job.sh", "pull.sh", "runtime.sh", "images"]),
+        ("apart", ["job.sh", "no_shared_fs.sh", "pull.sh", "runtime.sh", "images"]),
+        ("enroot", ["job.sh", "mounts.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
+        ("annotated", ["job.sh", "containers.sh", "rank.sh"]),
     ],
 )
 def test_what_travels_with_them(case: str, names: list[str]) -> None:
     body, settings = CASES[case]
-    scripts = {"runner.sh": b"r", "rank.sh": b"m", "pull.sh": b"p", "apart.sh": b"a"}
-    files = job_files(plan(body, settings=settings), scripts)
-    assert [file.path for file in files if "/" not in file.path] == names
+    files = job_files(plan(body, settings=settings), SCRIPTS)
+    parts = rendered(case).partition("for part in ")[2].partition(";")[0].split()
+    assert {file.path for file in files if "/" not in file.path} == {*names, *(f"{part}.sh" for part in parts)}
 
 
 def test_a_script_in_the_request_takes_the_place_of_all_containers() -> None:
     volumes = {"PersistentVolumeClaims": {"*": "/claims/{claim}"}}
     asked = CreateRequest.parse({"pod": VOLUMES, "container": [], "jobScript": "#!/bin/sh\nexit 3\n"})
-    planned = plan_job(asked, config(**volumes))
-    text = render_job(planned)
+    planned = plan_job(asked, config(Policy=ALL_ANNOTATIONS, **volumes))
+    text = render_job(planned, SCRIPTS)
     assert "apptainer" not in text
     assert "singularity" not in text
     assert "init_container first \\\n    true\n" in text

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from podspec import UID, container, pod
-from vk import setbacks
 
-from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import pod_status, reported_names
-from remote_slurm.domain.view import PodView
+from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.status.pod_status import pod_status, reported_names
+from remote_slurm.domain.status.view import PodView
+from tests.domain.podspec import UID, container, pod
+from tests.vk import setbacks
 
 LOCAL = {
     "interlink.eu/disable-offload-containers": "local, other",
@@ -38,6 +38,10 @@ def ended(name: str, exit_code: int = 0, message: str = "") -> Record:
     return record(name, ContainerPhase.TERMINATED, exit_code, message=message)
 
 
+def never(name: str) -> Record:
+    return replace(ended(name, 1, "not started: no image"), started=0)
+
+
 def waits(name: str, reason: str, last: LastRun | None = None) -> Record:
     return record(name, ContainerPhase.WAITING, reason=reason, last=last)
 
@@ -54,12 +58,12 @@ def states(told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_they_are_waited_for_by_nobody() -> None:
-    assert reported_names(POD) == {"a", "b"}
+    assert reported_names(POD) == ("a", "b")
 
 
 @pytest.mark.parametrize(
     "records",
-    [(), (waits("a", "ErrImagePull"),), (ended("a", 1, "not started: no image"),), (waits("a", "ContainerCreating"),)],
+    [(), (waits("a", "ErrImagePull"),), (never("a"),), (waits("a", "ContainerCreating"),)],
 )
 def test_they_wait_until_a_container_at_the_site_has_begun(records: tuple[Record, ...]) -> None:
     local, init = states(status(*records))
@@ -72,7 +76,7 @@ def test_they_wait_until_a_container_at_the_site_has_begun(records: tuple[Record
         (running("a"),),
         (ended("a", 3),),
         (ended("a"), running("b")),
-        (ended("a", 1, "not started: no image"), running("b")),
+        (never("a"), running("b")),
         (waits("a", "CrashLoopBackOff", LastRun(1, 2, 3, 0)), ended("b")),
         (waits("a", "NotReady"),),
         (waits("a", "CrashLoopBackOff", LastRun(1, 2, 3, 0)),),

@@ -1,13 +1,15 @@
 """How long the messages are with which containers end: 12 KiB for a pod, as on a kubelet."""
 
-import pytest
-from podspec import container, pod
+from typing import Any
 
-from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.domain.records import ContainerPhase, LastRun, Record
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import pod_status
-from remote_slurm.domain.view import PodView
+import pytest
+
+from remote_slurm.domain.pod.model import CreateRequest, parse_pod
+from remote_slurm.domain.records import ContainerPhase, LastRun, Reason, Record
+from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.status.pod_status import pod_status
+from remote_slurm.domain.status.view import PodView
+from tests.domain.podspec import container, pod
 
 
 def messages(record: Record, *, init: int = 0, main: int = 1, job: Job | None = None) -> list[str]:
@@ -15,7 +17,8 @@ def messages(record: Record, *, init: int = 0, main: int = 1, job: Job | None = 
     inits, mains = (
         [container(f"{kind}{number}") for number in range(count)] for kind, count in (("i", init), ("m", main))
     )
-    parsed = CreateRequest.parse({"pod": pod(*mains, initContainers=inits), "container": []}).pod
+    body = pod(*mains, initContainers=inits, annotations={"slurm-job.vk.io/flags": "--mem=1G"})
+    parsed = CreateRequest.parse({"pod": body, "container": []}).pod
     records = {each["name"]: record for each in (*inits, *mains)}
     status = pod_status(parsed, PodView(job, records, settled=True))
     states = [
@@ -26,11 +29,10 @@ def messages(record: Record, *, init: int = 0, main: int = 1, job: Job | None = 
     return [state["terminated"]["message"] for state in states if state]
 
 
-def ended(message: str, *, last: str = "", signal: int = 0) -> Record:
+def ended(message: str, *, last: str = "", signal: int = 0, reason: str = Reason.ERROR) -> Record:
     run = LastRun(1, 2, 3, 0, last) if last else None
-    return Record(
-        "p", "c", ContainerPhase.TERMINATED, 1, 2, 128 + signal if signal else 3, signal, message, number=1, last=run
-    )
+    code, reason = (128 + signal, "") if signal else (3, reason)
+    return Record("p", "c", ContainerPhase.TERMINATED, 1, 2, code, signal, message, number=1, reason=reason, last=run)
 
 
 @pytest.mark.parametrize(
@@ -54,5 +56,53 @@ def test_why_the_job_ended_stays() -> None:
     assert messages(ended("x" * 4096, signal=9), main=12, job=killed) == ["x" * (1024 - len(reason)) + reason] * 12
 
 
-def test_what_only_looks_like_a_reason_and_is_too_long_for_one_is_cut() -> None:
-    assert messages(ended("x; " + "y" * 4000), main=12) == ["x; " + "y" * 1021] * 12
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, False),
+        ({"resources": {"limits": {"memory": "0"}}}, False),
+        ({"resources": {"limits": {"cpu": "1"}}}, False),
+        ({"resources": {"limits": {"memory": "1Gi"}}}, True),
+        ({"resources": {"requests": {"memory": 1000000}}}, True),
+    ],
+)
+def test_a_pod_that_names_no_memory_is_told_what_to_set(fields: dict[str, Any], names: bool) -> None:  # noqa: FBT001
+    killed = Job("7", JobState.OUT_OF_MEMORY)
+    advice = (
+        ": the pod names no memory, so the default of the sidecar or of the partition applied; "
+        "set resources.limits.memory"
+    )
+    reason = "the job ran out of memory (job 7)" + ("" if names else advice)
+    body = parse_pod(pod(container("c", **fields)), "status")
+    for records, said in (({"c": ended("x" * 5000, signal=9)}, "x; "), ({"c": ended("", signal=9)}, ""), ({}, "")):
+        status = pod_status(body, PodView(killed, records, settled=True))
+        message = status["containers"][0]["state"]["terminated"]["message"]
+        without_record = " before any container started: its log may say more" if names and not records else ""
+        assert message.endswith(said + reason + without_record)
+        assert len(message) <= 12 * 1024
+
+
+@pytest.mark.parametrize(("node", "hinted"), [("n1", True), ("", False)])
+def test_a_job_that_was_cancelled_on_its_node_may_have_a_failed_prolog(node: str, *, hinted: bool) -> None:
+    """squeue and sacct give no reason, only the log of slurmd: "not able to requeue it, cancelling job"."""
+    view = PodView(Job("7", JobState.CANCELLED, "None", node=node), {}, settled=True)
+    status = pod_status(parse_pod(pod(container("c")), "status"), view)
+    told = status["containers"][0]["state"]["terminated"]["message"]
+    assert told.startswith("the job was cancelled (job 7) before any container started")
+    assert ("if the prolog of node n1 fails" in told) is hinted
+
+
+def test_the_flags_annotation_names_memory_as_well() -> None:
+    body = parse_pod(pod(container("c"), annotations={"slurm-job.vk.io/flags": "--mem-per-cpu=1G"}), "status")
+    status = pod_status(body, PodView(Job("7", JobState.OUT_OF_MEMORY), {}, settled=True))
+    assert "names no memory" not in status["containers"][0]["state"]["terminated"]["message"]
+
+
+def test_what_the_runner_says_behind_a_long_message_stays() -> None:
+    said = ended("x" * 4096 + "; volume v holds too much", reason="Evicted")
+    assert all(told.endswith("; volume v holds too much") for told in messages(said, main=12))
+    assert {len(told) for told in messages(said, main=12)} == {1024}
+
+
+def test_what_only_looks_like_a_reason_is_cut() -> None:
+    assert messages(ended("x" * 4000 + "; mine"), main=12) == ["x" * 1024] * 12

@@ -1,18 +1,20 @@
 """Jobs that are told to stop, killed, or run again: what is an end, and what is none yet."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from podspec import UID, container, pod
 
-from remote_slurm.domain.pod import parse_pod
-from remote_slurm.domain.records import STOPPED, ContainerPhase, Record, parse_records
-from remote_slurm.domain.slurm import Job, JobState, Phase
-from remote_slurm.domain.status import pod_status, reported_names
-from remote_slurm.domain.view import PodView
+from remote_slurm.domain.pod.model import parse_pod
+from remote_slurm.domain.records import ContainerPhase, Reason, Record, parse_records
+from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.status.pod_status import pod_status, reported_names
+from remote_slurm.domain.status.view import PodView
+from tests.domain.podspec import UID, container, pod
 
 POD = parse_pod(pod(container("a"), container("b"), initContainers=[container("init")]), "status")
 KEY = f"default-{UID}"
+STOPPED = "the job was told to stop"
 
 
 def running(name: str, **fields: Any) -> Record:
@@ -21,6 +23,10 @@ def running(name: str, **fields: Any) -> Record:
 
 def ended(name: str, exit_code: int = 0, message: str = "", *, signal: int = 0, **fields: Any) -> Record:
     return Record(KEY, name, ContainerPhase.TERMINATED, 100, 200, exit_code, signal, message, **fields)
+
+
+def stopped(name: str, message: str = STOPPED, **fields: Any) -> Record:
+    return ended(name, 143, message, reason=Reason.JOB_STOPPED, **fields)
 
 
 def states(view: PodView) -> dict[str, dict[str, Any]]:
@@ -33,19 +39,18 @@ def view(state: JobState, *records: Record, **fields: Any) -> PodView:
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if state.phase is not Phase.ENDED])
-@pytest.mark.parametrize(
-    "stopped", [ended("a", 143, STOPPED, signal=15), ended("a", 143, STOPPED), ended("a", 137, signal=9)]
-)
-def test_a_container_that_was_stopped_or_killed_runs_until_slurm_has_said_why(state: JobState, stopped: Record) -> None:
-    assert states(view(state, ended("init"), stopped))["a"] == {"running": {"startedAt": "1970-01-01T00:01:40Z"}}
+@pytest.mark.parametrize("record", [stopped("a", signal=15), stopped("a", "any"), ended("a", 137, signal=9)])
+def test_a_killed_container_runs_until_slurm_gives_the_reason(state: JobState, record: Record) -> None:
+    assert states(view(state, ended("init"), record))["a"] == {"running": {"startedAt": "1970-01-01T00:01:40Z"}}
 
 
-def test_a_container_that_was_not_started_since_the_job_was_told_to_stop_waits_until_slurm_has_said_why() -> None:
-    records = (ended("init", 143, STOPPED), ended("a", 1, f"not started: {STOPPED}"))
+def test_an_unstarted_container_waits_until_slurm_gives_the_reason() -> None:
+    never = replace(stopped("a", f"not started: {STOPPED}"), started=0, exit_code=1)
+    records = (stopped("init"), never)
     before = states(view(JobState.COMPLETING, *records))
     assert [next(iter(state)) for state in before.values()] == ["running", "waiting", "waiting"]
     after = states(view(JobState.CANCELLED, *records, settled=True))
-    assert after["a"]["terminated"]["message"] == "not started: the job was cancelled (job 7)"
+    assert after["a"]["terminated"]["message"] == f"not started: {STOPPED}: the job was cancelled (job 7)"
     assert after["b"]["terminated"]["exitCode"] == 137
 
 
@@ -59,14 +64,14 @@ def test_a_container_that_was_not_started_since_the_job_was_told_to_stop_waits_u
         (JobState.NODE_FAIL, "a node of the job failed"),
         (JobState.OUT_OF_MEMORY, "the job ran out of memory"),
         (JobState.PREEMPTED, "the job was preempted by another one"),
-        (JobState.REVOKED, "the job was revoked by its cluster"),
         (JobState.TIMEOUT, "the job reached its time limit"),
     ],
 )
-@pytest.mark.parametrize("record", [ended("a", 143, STOPPED, signal=15), ended("a", 137, signal=9)])
+@pytest.mark.parametrize("record", [stopped("a", signal=15), ended("a", 137, signal=9)])
 def test_then_its_message_says_why(state: JobState, words: str, record: Record) -> None:
     told = states(view(state, record, settled=True))["a"]["terminated"]
-    assert told["message"] == f"{words} (job 7)"
+    before = f"{STOPPED}: " if record.message else ""
+    assert told["message"].startswith(f"{before}{words} (job 7)")
     assert told["exitCode"] == record.exit_code
     without_record = states(view(state, settled=True))["a"]["terminated"]
     assert without_record["exitCode"] == 137
@@ -74,7 +79,7 @@ def test_then_its_message_says_why(state: JobState, words: str, record: Record) 
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if state.phase is Phase.ENDED])
-def test_only_a_completed_job_can_stand_for_the_success_of_a_container_without_a_record(state: JobState) -> None:
+def test_only_a_completed_job_implies_success_without_a_record(state: JobState) -> None:
     exit_code = states(view(state, settled=True))["a"]["terminated"]["exitCode"]
     assert (exit_code == 0) is (state is JobState.COMPLETED)
 
@@ -85,8 +90,10 @@ def test_only_a_completed_job_can_stand_for_the_success_of_a_container_without_a
     [
         ended("a"),
         ended("a", 3),
-        ended("a", 1, "not started: hostPath /x is not there"),
-        ended("a", 137, "a runner of earlier says why", signal=9),
+        ended("a", 1, "not started: hostPath /x is not there", reason=Reason.NOT_STARTED),
+        ended("a", 137, "the runner says why", signal=9, reason="Unhealthy"),
+        ended("a", 1, "not started: db", reason=Reason.ERROR),
+        ended("a", 1, "oh: the job was told to stop", reason=Reason.ERROR),
     ],
 )
 def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: JobState, record: Record) -> None:
@@ -108,9 +115,7 @@ def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: Jo
         (Job("7", JobState.UNKNOWN), 137, "the job was not found again"),
     ],
 )  # fmt: skip
-def test_a_container_whose_end_was_not_recorded_has_what_the_accounting_tells(
-    job: Job, code: int, message: str
-) -> None:
+def test_an_unrecorded_end_is_taken_from_accounting(job: Job, code: int, message: str) -> None:
     told = states(PodView(job, {"a": ended("a", 2)}, settled=True))
     assert told["a"]["terminated"]["exitCode"] == 2
     assert told["b"]["terminated"]["exitCode"] == code
@@ -118,9 +123,9 @@ def test_a_container_whose_end_was_not_recorded_has_what_the_accounting_tells(
 
 
 @pytest.mark.parametrize("settled", [False, True])
-def test_why_there_will_be_no_job_is_the_end_of_all_that_have_not_ended_yet(*, settled: bool) -> None:
+def test_a_failed_submission_ends_all_containers_that_still_run(*, settled: bool) -> None:
     """Nothing more is waited for, and who ran then was killed."""
-    records = (ended("init", 143, STOPPED, signal=15), running("a"))
+    records = (stopped("init", signal=15), running("a"))
     told = states(PodView(None, {each.container: each for each in records}, settled, failure="refused"))
     ends = {name: (state["terminated"]["exitCode"], state["terminated"]["message"]) for name, state in told.items()}
     assert ends == {"init": (143, STOPPED), "a": (137, "refused"), "b": (1, "refused")}
@@ -140,7 +145,7 @@ UNKNOWN = Job("7", JobState.UNKNOWN)
         (PodView(UNKNOWN, {"a": running("a")}), True),
     ],
 )
-def test_of_a_job_that_only_the_virtual_kubelet_remembers_nothing_is_told_yet(view: PodView, *, known: bool) -> None:
+def test_a_job_known_only_to_the_virtual_kubelet_is_not_reported(view: PodView, *, known: bool) -> None:
     assert view.is_known is known
 
 
@@ -156,7 +161,7 @@ def test_an_end_tells_its_times_and_its_signal_as_far_as_there_are_any() -> None
     }
 
 
-def test_a_job_that_waits_again_has_waiting_containers_and_counts_its_runs() -> None:
+def test_a_requeued_job_has_waiting_containers_and_counts_its_runs() -> None:
     status = pod_status(POD, PodView(Job("7", JobState.PENDING, "BeginTime", start=300), runs=2))
     for each in (*status["initContainers"], *status["containers"]):
         assert each["restartCount"] == 2
@@ -166,15 +171,15 @@ def test_a_job_that_waits_again_has_waiting_containers_and_counts_its_runs() -> 
 
 
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.RUNNING])
-def test_its_restarts_are_counted_on_and_it_tells_how_the_run_before_ended(state: JobState) -> None:
+def test_a_requeued_job_keeps_counting_restarts_and_has_a_last_state(state: JobState) -> None:
     """The next run's own records say the same, but where nodes share no file system: there it begins with nothing."""
-    before = {"a": ended("a", 143, f"bye; {STOPPED}", signal=15, restarts=2), "b": running("b"), "init": ended("init")}
+    before = {"a": stopped("a", f"bye; {STOPPED}", signal=15, restarts=2), "b": running("b"), "init": ended("init")}
     now = {"a": running("a", run=1)} if state is JobState.RUNNING else {}
-    status = pod_status(POD, PodView(Job("7", state), now, runs=1, before=before))
+    status = pod_status(POD, PodView(Job("7", state), now, runs=1, previous_records=before))
     a, b = status["containers"]
     assert [a["restartCount"], b["restartCount"]] == [3, 1]
     assert a["lastState"]["terminated"] == {
-        "exitCode": 143, "reason": "Error", "signal": 15, "message": "bye; Slurm has requeued the job",
+        "exitCode": 143, "reason": "Error", "signal": 15, "message": f"bye; {STOPPED}: Slurm has requeued the job",
         "startedAt": "1970-01-01T00:01:40Z", "finishedAt": "1970-01-01T00:03:20Z",
     }  # fmt: skip
     assert b["lastState"]["terminated"] == {
@@ -189,9 +194,9 @@ def test_its_restarts_are_counted_on_and_it_tells_how_the_run_before_ended(state
     [
         ("v1 ns-1 c running 1 0 0 0 run=3", Record("ns-1", "c", ContainerPhase.RUNNING, 1, 0, 0, 0, run=3)),
         (f"v1 ns-1 c terminated 1 2 1 0 run=12 {STOPPED}",
-         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 1, 0, STOPPED, 12)),
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 1, 0, STOPPED, 12, reason="JobStopped")),
         ("v1 ns-1 c terminated 1 2 1 0 no run=3",
-         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 1, 0, "no run=3")),
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 1, 0, "no run=3", reason="Error")),
     ],
 )  # fmt: skip
 def test_a_record_says_which_run_it_is_of(line: str, record: Record) -> None:
@@ -199,4 +204,4 @@ def test_a_record_says_which_run_it_is_of(line: str, record: Record) -> None:
 
 
 def test_the_names_that_a_status_has() -> None:
-    assert reported_names(POD) == {"init", "a", "b"}
+    assert reported_names(POD) == ("init", "a", "b")

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from podspec import UID, container, pod
 
-from remote_slurm.domain.pod import parse_pod
-from remote_slurm.domain.records import STOPPED, ContainerPhase, LastRun, Record, parse_records
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import pod_status
-from remote_slurm.domain.view import PodView
-from remote_slurm.service.entries import Entry
+from remote_slurm.domain.pod.model import parse_pod
+from remote_slurm.domain.records import ContainerPhase, LastRun, Reason, Record, parse_records
+from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.status.pod_status import pod_status
+from remote_slurm.domain.status.view import PodView
+from remote_slurm.service.pod_store import TrackedPod
+from tests.domain.podspec import UID, container, pod
 
 POD = parse_pod(pod(container("c")), "status")
 KEY = f"default-{UID}"
@@ -40,20 +40,21 @@ def status(told: Record, state: JobState = JobState.RUNNING, **view: Any) -> dic
                 reason="CrashLoopBackOff", last=LastRun(100, 110, 3, 0))),
         ("v1 ns-1 c terminated 120 130 0 0 run=1 record=9 restarts=2 last=100,110,137,9 a\\\\b\\nc\td\\te",
          Record("ns-1", "c", ContainerPhase.TERMINATED, 120, 130, 0, 0, "a\\b\nc", run=1, number=9, restarts=2,
-                last=LastRun(100, 110, 137, 9, "d\te"))),
+                reason="Completed", last=LastRun(100, 110, 137, 9, "d\te"))),
         ("v1 ns-1 c terminated 1 2 3 0 record=1 restarts=0 record=9 restarts=9\t",
-         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "record=9 restarts=9", number=1)),
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "record=9 restarts=9", number=1,
+                reason="Error")),
         ("v1 ns-1 c terminated 1 2 3 0 of an earlier runner: a\\nb",
-         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\\nb")),
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\\nb", reason="Error")),
         ("v1 ns-1 c terminated 1 2 3 0 of an earlier runner: a\tb",
-         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\tb")),
+         Record("ns-1", "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, "of an earlier runner: a\tb", reason="Error")),
     ],
 )  # fmt: skip
 def test_a_record_of_a_container_that_runs_more_than_once(line: str, expected: Record) -> None:
     assert parse_records(f"{line}\n") == [expected]
 
 
-def test_who_waits_for_a_native_sidecar_says_so_since_no_status_shows_that() -> None:
+def test_a_container_that_waits_for_a_native_sidecar_names_it() -> None:
     side = parse_pod(pod(container("c"), initContainers=[container("s", restartPolicy="Always")]), "status")
     backs_off = Record(KEY, "s", ContainerPhase.WAITING, 1, 0, 0, 0, "back-off 20s", reason="CrashLoopBackOff")
     for told, behind in ((backs_off, "; sidecar s comes first: back-off 20s"), (record(ContainerPhase.RUNNING), "")):
@@ -73,7 +74,7 @@ def test_who_waits_for_a_native_sidecar_says_so_since_no_status_shows_that() -> 
         {"s": "waits", "i": "ended", "t": "runs"},
     ],
 )
-def test_it_is_not_a_sidecar_that_others_wait_for_once_what_follows_has_begun(begun: dict[str, str]) -> None:
+def test_no_container_waits_for_a_sidecar_once_the_next_has_started(begun: dict[str, str]) -> None:
     """It may fail again, and wait for its next start, while an init container runs or another sidecar starts."""
     init = [container("s", restartPolicy="Always"), container("i"), container("t", restartPolicy="Always")]
     phases = {"waits": ContainerPhase.WAITING, "runs": ContainerPhase.RUNNING, "ended": ContainerPhase.TERMINATED}
@@ -83,7 +84,7 @@ def test_it_is_not_a_sidecar_that_others_wait_for_once_what_follows_has_begun(be
     assert told["state"]["waiting"]["message"] == "job 7 runs; this container has not started yet"
 
 
-def test_a_container_that_waits_for_its_own_next_start_does_not_wait_for_a_sidecar() -> None:
+def test_a_container_in_back_off_does_not_wait_for_a_sidecar() -> None:
     body = parse_pod(pod(container("c"), initContainers=[container("s", restartPolicy="Always")]), "status")
     backs_off = Record(KEY, "s", ContainerPhase.WAITING, 1, 0, 0, 0, "back-off 20s", reason="CrashLoopBackOff")
     own = record(ContainerPhase.WAITING, reason="CrashLoopBackOff", message="back-off 10s")
@@ -94,7 +95,7 @@ def test_a_container_that_waits_for_its_own_next_start_does_not_wait_for_a_sidec
 def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> None:
     waits = record(ContainerPhase.WAITING, number=4, reason="NotReady")
     for order in ((waits, record(ContainerPhase.RUNNING)), (record(ContainerPhase.RUNNING), waits)):
-        entry = Entry(KEY)
+        entry = TrackedPod(KEY)
         for each in order:
             entry.take(each)
         assert entry.records["c"].phase is ContainerPhase.RUNNING
@@ -135,11 +136,11 @@ def killed(**fields: Any) -> Record:
     return record(ContainerPhase.TERMINATED, exit_code=137, signal=9, finished=130, **fields)
 
 
-def test_a_killed_container_waits_for_slurms_reason_whatever_it_said_itself() -> None:
+def test_a_message_of_a_killed_container_does_not_replace_slurms() -> None:
     said = killed(message="its last words")
     assert "running" in status(said)["state"]
     ended = status(said, JobState.OUT_OF_MEMORY, settled=True)["state"]["terminated"]
-    assert ended["message"] == "its last words; the job ran out of memory (job 7)"
+    assert ended["message"].startswith("its last words; the job ran out of memory (job 7)")
 
 
 def test_whom_a_probe_has_killed_is_not_slurms() -> None:
@@ -150,7 +151,7 @@ def test_whom_a_probe_has_killed_is_not_slurms() -> None:
 
 
 def test_who_was_stopped_says_its_own_words_and_slurms_reason() -> None:
-    stopped = killed(message=f"last words; {STOPPED}")
+    stopped = killed(message="last words; the job was told to stop", reason=Reason.JOB_STOPPED)
     assert "running" in status(stopped)["state"]
     ended = status(stopped, JobState.TIMEOUT, settled=True)["state"]["terminated"]
-    assert ended["message"] == "last words; the job reached its time limit (job 7)"
+    assert ended["message"] == "last words; the job was told to stop: the job reached its time limit (job 7)"

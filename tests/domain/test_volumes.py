@@ -3,17 +3,22 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from podspec import config, container, pod, request
 
-from remote_slurm.domain.claims import claims_of_unknown_class
-from remote_slurm.domain.pod import CreateRequest
-from remote_slurm.domain.projections import File
-from remote_slurm.domain.volumes import Mount, Volumes, plan_volumes
-from remote_slurm.errors import Rejected
+from remote_slurm.config import VolumeConfig
+from remote_slurm.domain.plan.mounts import CheckedSource, Mount
+from remote_slurm.domain.plan.node_local_files import file_transfer
+from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.plan.pvc import claims_of_unknown_class
+from remote_slurm.domain.plan.volumes import Volumes, plan_volumes
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.domain.shell import Hidden
+from remote_slurm.errors import InvalidRequest
+from tests.domain.podspec import config, container, pod, request
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 
@@ -47,11 +52,16 @@ def volumes(
     a_pod = pod(mounting, volumes=[{"name": "v", **source}])
     a_pod["metadata"]["labels"] = {"app": "x", "tier": 'a "b"'}
     asked = request(a_pod, **data).model_copy(update={"storage_classes": classes or {}})
-    return plan_volumes(asked, config(ExportPodData=export, **(settings or {})))
+    return volumes_of(asked, ExportPodData=export, **(settings or {}))
+
+
+def volumes_of(asked: CreateRequest, **keys: Any) -> Volumes:
+    settings = config(**keys)
+    return plan_volumes(asked, VolumeConfig.of(settings), file_transfer(settings))
 
 
 def files(found: Volumes) -> dict[str, tuple[bytes | None, int]]:
-    return {file.path: (file.content, file.mode) for file in found.files}
+    return {file.path: (file.content, file.mode) for file in found.part.files}
 
 
 def first_mount(found: Volumes, known: dict[str, str] | None = None, **mount: Any) -> Mount:
@@ -97,14 +107,6 @@ def test_a_mode_of_zero_is_a_mode() -> None:
     assert files(volumes({"configMap": {"name": "settings", "items": items}}, **CONFIG))["volumes/v/a"][1] == 0
 
 
-@pytest.mark.parametrize("mode", [0o100644, 0o4755, 0o7777])
-@pytest.mark.parametrize("kind", ["configMap", "secret", "projected"])
-def test_a_mode_has_permission_bits_only(kind: str, mode: int) -> None:
-    source = {"name": "settings", "secretName": "creds", "defaultMode": mode}
-    found = files(volumes({kind: source}, **CONFIG, **SECRET, **PROJECTED))
-    assert {each for content, each in found.values() if content is not None} == {mode & 0o777}
-
-
 @pytest.mark.parametrize(
     ("source", "folder"),
     [
@@ -130,24 +132,24 @@ def test_what_is_optional_may_be_missing(source: dict[str, Any], folder: str) ->
     ],
 )
 def test_what_is_needed_may_not(source: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         volumes(source, **CONFIG, **SECRET)
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "..", "/etc/passwd", "", ".", "a\0b"])
 def test_no_file_leaves_its_volume(path: str) -> None:
-    with pytest.raises(Rejected, match="must stay below its volume"):
+    with pytest.raises(InvalidRequest, match="must stay below its volume"):
         volumes({"configMap": {"name": "settings", "items": [{"key": "a", "path": path}]}}, **CONFIG)
-    with pytest.raises(Rejected, match="must stay below its volume"):
+    with pytest.raises(InvalidRequest, match="must stay below its volume"):
         volumes({"projected": {}}, projectedvolumemaps=[{"metadata": {"name": "v"}, "data": {path: "x"}}])
-    with pytest.raises(Rejected, match="must stay below its volume"):
+    with pytest.raises(InvalidRequest, match="must stay below its volume"):
         volumes({"secret": {"secretName": "s"}}, secrets=[{"metadata": {"name": "s"}, "stringData": {path: "x"}}])
 
 
 @pytest.mark.parametrize("data", ["%%%", "YQ", "YQ==YQ==", "ä"])
 def test_what_is_not_base64_is_refused_without_showing_it(data: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         volumes({"secret": {"secretName": "s"}}, secrets=[{"metadata": {"name": "s"}, "data": {"k": data}}])
     assert str(caught.value).startswith("the data of Secret 's' is not base64")
     assert data not in str(caught.value)
@@ -155,7 +157,9 @@ def test_what_is_not_base64_is_refused_without_showing_it(data: str) -> None:
 
 def test_export_pod_data_false_keeps_them_in_kubernetes() -> None:
     for source in ({"configMap": {"name": "settings"}}, {"secret": {"secretName": "creds", "optional": True}}):
-        with pytest.raises(Rejected, match=r"volume 'v' needs .* ExportPodData is false: it may not leave Kubernetes"):
+        with pytest.raises(
+            InvalidRequest, match=r"volume 'v' needs .* ExportPodData is false: it may not leave Kubernetes"
+        ):
             volumes(source, export=False, **CONFIG, **SECRET)
 
 
@@ -173,7 +177,7 @@ def test_a_projected_volume_arrives_under_the_volumes_name() -> None:
         "secret/volumes/v/token": (b"abc", 0o440),
         "secret/volumes/v/deep/ca.crt": (b"line\nline\n", 0o440),
     }
-    assert found.warnings == ()
+    assert found.part.warnings == ()
     assert first_mount(found).read_only
 
 
@@ -187,7 +191,7 @@ def test_a_projected_volume_arrives_under_the_volumes_name() -> None:
 def test_a_projected_volume_without_data_stays_empty_and_says_so(export: bool, data: dict[str, Any], why: str) -> None:  # noqa: FBT001
     found = volumes({"projected": {}}, export=export, **data)
     assert files(found) == {"secret/volumes/v": (None, 0o700)}
-    assert found.warnings == (f"projected volume 'v' stays empty, since {why}",)
+    assert found.part.warnings == (f"projected volume 'v' stays empty, since {why}",)
 
 
 @pytest.mark.parametrize(
@@ -209,35 +213,38 @@ def test_an_empty_dir_can_be_written(source: dict[str, Any], calls: tuple[Any, .
     found = volumes(source)
     on_disk = ("memory_volume", "v") not in calls
     assert files(found) == ({"volumes/v": (None, 0o700)} if on_disk else {})
-    assert found.calls == calls
-    assert first_mount(found) == Mount("volumes/v", "/v", read_only=False)
+    assert found.part.calls == calls
+    # a link leads to the node's memory, where other containers may write
+    checked = None if on_disk else CheckedSource("volumes/v", "", "", ())
+    assert first_mount(found) == Mount("volumes/v", "/v", read_only=False, checked=checked)
 
 
 def test_an_empty_dir_of_another_medium_lies_on_disk_and_says_so() -> None:
-    assert volumes({"emptyDir": {"medium": "HugePages"}}).warnings == (
+    assert volumes({"emptyDir": {"medium": "HugePages"}}).part.warnings == (
         "emptyDir volume 'v' lies on disk: medium HugePages is unknown",
     )
 
 
 def test_a_size_limit_is_a_quantity() -> None:
-    with pytest.raises(Rejected, match="the sizeLimit of volume 'v' is 'much'"):
+    with pytest.raises(InvalidRequest, match="the sizeLimit of volume 'v' is 'much'"):
         volumes({"emptyDir": {"sizeLimit": "much"}})
 
 
 def test_a_host_path_is_checked_on_the_node() -> None:
     found = volumes({"hostPath": {"path": "/data/foo", "type": "DirectoryOrCreate"}})
-    assert found.calls == (("host_path", "DirectoryOrCreate", "/data/foo"),)
+    assert found.part.calls == (("host_path", "DirectoryOrCreate", "/data/foo"),)
     assert files(found) == {}
     assert first_mount(found, readOnly=True) == Mount("/data/foo", "/v", read_only=True)
-    assert first_mount(found, subPath="a/b") == Mount("/data/foo/a/b", "/v", read_only=False)
-    assert volumes({"hostPath": {"path": "/d", "type": None}}).calls == (("host_path", "", "/d"),)
+    checked = CheckedSource("/data/foo", "a/b", "a/b", ())
+    assert first_mount(found, subPath="a/b") == Mount("/data/foo/a/b", "/v", read_only=False, checked=checked)
+    assert volumes({"hostPath": {"path": "/d", "type": None}}).part.calls == (("host_path", "", "/d"),)
     assert first_mount(volumes({"hostPath": {"path": "/"}}), subPath="a").source == "/a"
 
 
 @pytest.mark.parametrize("kind", ["Directory", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice"])
 def test_a_host_path_has_one_of_kubernetes_types(kind: str) -> None:
-    assert volumes({"hostPath": {"path": "/d", "type": kind}}).calls == (("host_path", kind, "/d"),)
-    with pytest.raises(Rejected, match=f"hostPath volume 'v' has the type '{kind.lower()}'"):
+    assert volumes({"hostPath": {"path": "/d", "type": kind}}).part.calls == (("host_path", kind, "/d"),)
+    with pytest.raises(InvalidRequest, match=f"hostPath volume 'v' has the type '{kind.lower()}'"):
         volumes({"hostPath": {"path": "/d", "type": kind.lower()}})
 
 
@@ -248,12 +255,21 @@ ALLOWED = {"AllowedHostPaths": ["/scratch/shared", "/data/"]}
 def test_a_host_path_in_an_allowed_folder(path: str) -> None:
     found = volumes({"hostPath": {"path": path}}, settings=ALLOWED)
     plain = path.replace("//", "/").rstrip("/")
-    assert found.calls == (("host_path", "", plain, "/scratch/shared", "/data"),), "links are followed on the node"
+    assert found.part.calls == (("host_path", "", plain, "/scratch/shared", "/data"),), "links are followed on the node"
+    allowed = ("/scratch/shared", "/data")
+    assert first_mount(found).checked == CheckedSource(plain, "", "", allowed)
+
+
+def test_an_allowed_folder_inside_another_one_adds_nothing() -> None:
+    """A container that mounts the outer one could replace it by a link."""
+    nested = {"AllowedHostPaths": ["/data/inner", "/data", "/data2"]}
+    found = volumes({"hostPath": {"path": "/data/inner/x"}}, settings=nested)
+    assert found.part.calls == (("host_path", "", "/data/inner/x", "/data", "/data2"),)
 
 
 @pytest.mark.parametrize("path", ["/scratch/shared2", "/scratch", "/", "/home/x/.ssh", "/database"])
 def test_a_host_path_in_another_folder_is_refused_with_the_keys_name(path: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         volumes({"hostPath": {"path": path}}, settings=ALLOWED)
     assert str(caught.value) == (
         f"hostPath volume 'v' has the path '{path}', and AllowedHostPaths allows only what is in /scratch/shared, /data"
@@ -289,15 +305,16 @@ CLAIMS = {
 )
 def test_a_claim_is_a_folder_that_the_configuration_names(claim: str, path: str, calls: tuple[Any, ...]) -> None:
     found = volumes({"persistentVolumeClaim": {"claimName": claim}}, settings=CLAIMS)
-    assert found.calls == calls
+    assert found.part.calls == calls
     assert first_mount(found) == Mount(path, "/v", read_only=False)
-    assert first_mount(found, subPath="sub") == Mount(f"{path}/sub", "/v", read_only=False)
+    checked = CheckedSource(path, "sub", "sub", ())
+    assert first_mount(found, subPath="sub") == Mount(f"{path}/sub", "/v", read_only=False, checked=checked)
     read_only = volumes({"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}, settings=CLAIMS)
     assert first_mount(read_only).read_only
 
 
 def test_a_claim_without_a_path_is_refused_with_the_keys_name() -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         volumes({"persistentVolumeClaim": {"claimName": "c"}})
     assert str(caught.value) == ("PersistentVolumeClaims names no path at the site for the claim 'default/c'")
 
@@ -324,7 +341,7 @@ OTHERS = {**BY_CLASS, "PersistentVolumeClaims": {**BY_CLASS["PersistentVolumeCla
         ("none", OTHERS, "/others"),
     ],
 )
-def test_a_claims_name_comes_before_its_storage_class_and_that_before_all_others(
+def test_the_name_of_a_claim_takes_precedence_over_its_storage_class(
     claim: str, settings: dict[str, Any], path: str
 ) -> None:
     classes = {"own": "fast", "slow": "tape", "none": ""}
@@ -341,10 +358,10 @@ def test_a_claims_name_comes_before_its_storage_class_and_that_before_all_others
         (OTHERS, {}, "the claim 'default/c' has a storage class that is not known here"),
     ],
 )
-def test_a_claim_whose_storage_class_has_no_path_or_is_not_known_is_refused(
+def test_a_claim_of_an_unknown_storage_class_is_refused(
     settings: dict[str, Any], classes: dict[str, str], sentence: str
 ) -> None:
-    with pytest.raises(Rejected, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         volumes({"persistentVolumeClaim": {"claimName": "c"}}, settings=settings, classes=classes)
 
 
@@ -363,41 +380,41 @@ def test_a_storage_class_is_asked_for_only_where_a_path_depends_on_it(
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "$(id)"])
 def test_a_claims_name_is_one_part_of_a_path(name: str) -> None:
-    with pytest.raises(Rejected, match="claimName"):
+    with pytest.raises(InvalidRequest, match="claimName"):
         volumes({"persistentVolumeClaim": {"claimName": name}}, settings=CLAIMS)
 
 
 @pytest.mark.parametrize("path", ["data", "./data", "/data/../etc", "", "../.."])
 def test_a_host_path_is_absolute(path: str) -> None:
-    with pytest.raises(Rejected, match="hostPath volume 'v' has the path"):
+    with pytest.raises(InvalidRequest, match="hostPath volume 'v' has the path"):
         volumes({"hostPath": {"path": path}})
 
 
 @pytest.mark.parametrize("kind", ["nfs", "csi", "image", "ephemeral", "iscsi", "aKindOfNextYear"])
 def test_another_kind_is_refused_by_name(kind: str) -> None:
-    with pytest.raises(Rejected, match=f"volume 'v' is of the kind '{kind}', which cannot be given to a Slurm job: "):
+    with pytest.raises(
+        InvalidRequest, match=f"volume 'v' is of the kind '{kind}', which cannot be given to a Slurm job: "
+    ):
         volumes({kind: {"server": "s"}})
 
 
-def test_another_kind_is_left_out_where_the_configuration_says_so_and_costs_no_other_mount() -> None:
+def test_leave_out_drops_unsupported_volumes_and_no_other_mount() -> None:
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("v", "w", "v")]
     body = pod(container(volumeMounts=mounts), volumes=[{"name": "v", "nfs": {}}, {"name": "w", "emptyDir": {}}])
-    found = plan_volumes(request(body), config(UnsupportedVolumes="leave-out"))
+    found = volumes_of(request(body), UnsupportedVolumes="leave-out")
     first = request(body).pod.spec.containers[0]
     why = "volume 'v' is of the kind 'nfs', which cannot be given to a Slurm job"
     sentence = f"{why}: it is left out, as UnsupportedVolumes says"
     assert found.mounts(first, {}) == [Mount("volumes/w", "/w", read_only=False)]
-    assert (found.warnings, found.lacks(first)) == ((sentence,), [("lacks", sentence)])
+    assert (found.part.warnings, found.lacks(first)) == ((sentence,), [("lacks", sentence)])
     unknown = pod(container(volumeMounts=[{"name": "x", "mountPath": "/x"}]))
-    with pytest.raises(Rejected, match="names a volume that the pod does not have"):
-        plan_volumes(request(unknown), config(UnsupportedVolumes="leave-out")).mounts(
-            request(unknown).pod.spec.containers[0], {}
-        )
+    with pytest.raises(InvalidRequest, match="names a volume that the pod does not have"):
+        volumes_of(request(unknown), UnsupportedVolumes="leave-out").mounts(request(unknown).pod.spec.containers[0], {})
 
 
 def test_a_volume_that_nothing_mounts_costs_nothing() -> None:
     body = pod(volumes=[{"name": "v", "nfs": {}}, {"name": "w", "configMap": {"name": "absent"}}])
-    assert plan_volumes(request(body), config()) == Volumes()
+    assert volumes_of(request(body)) == Volumes()
 
 
 # --- mounts -----------------------------------------------------------------------------------------------------------
@@ -411,12 +428,18 @@ def test_a_volume_that_nothing_mounts_costs_nothing() -> None:
         ({"subPath": "a"}, Mount("volumes/v/a", "/v", read_only=False)),
         ({"subPath": "a//b/./c"}, Mount("volumes/v/a/b/c", "/v", read_only=False)),
         ({"subPath": ""}, Mount("volumes/v", "/v", read_only=False)),
+        ({"subPath": "."}, Mount("volumes/v", "/v", read_only=False)),
+        ({"subPath": "././"}, Mount("volumes/v", "/v", read_only=False)),
+        ({"subPathExpr": "."}, Mount("volumes/v", "/v", read_only=False)),
         ({"subPath": "..data"}, Mount("volumes/v/..data", "/v", read_only=False)),
         ({"mountPath": "/with blank/it's"}, Mount("volumes/v", "/with blank/it's", read_only=False)),
     ],
 )
 def test_a_mount(mount: dict[str, Any], expected: Mount) -> None:
-    assert first_mount(volumes({"emptyDir": {}}), **mount) == expected
+    checked = (
+        CheckedSource("volumes/v", sub, mount["subPath"], ()) if (sub := expected.source[len("volumes/v/") :]) else None
+    )
+    assert first_mount(volumes({"emptyDir": {}}), **mount) == replace(expected, checked=checked)
 
 
 @pytest.mark.parametrize(
@@ -434,7 +457,7 @@ def test_a_mount(mount: dict[str, Any], expected: Mount) -> None:
     ],
 )
 def test_a_mount_that_is_refused(mount: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(Rejected, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         first_mount(volumes({"emptyDir": {}}), **mount)
 
 
@@ -465,7 +488,7 @@ def test_a_sub_path_with_variables(expression: str, source: str) -> None:
     ],
 )
 def test_a_sub_path_with_variables_that_is_refused(mount: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(Rejected, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         first_mount(volumes({"emptyDir": {}}), KNOWN, **mount)
 
 
@@ -476,16 +499,18 @@ def test_a_sub_path_is_made_where_it_does_not_travel_with_the_pod() -> None:
 
     empty, settings = volumes({"emptyDir": {}}), volumes({"configMap": {"name": "settings"}}, **CONFIG)
     assert calls(empty) == []
-    assert calls(empty, subPath="a/b") == [("sub_path", "volumes/v", "a/b")]
-    assert calls(empty, subPathExpr="$(POD_NAME)") == [("sub_path", "volumes/v", "hello")]
+    assert calls(empty, subPath="a/b") == [("sub_path", "volumes/v", "a/b", "a/b")]
+    assert calls(empty, subPathExpr="$(POD_NAME)") == [("sub_path", "volumes/v", Hidden("hello"), "$(POD_NAME)")]
     assert calls(settings, subPath="a") == []
-    assert calls(settings, subPath="absent") == [("sub_path", "volumes/v", "absent")], "a folder, as kubelet makes it"
+    assert calls(settings, subPath="absent") == [("sub_path", "volumes/v", "absent", "absent")], (
+        "a folder, as kubelet makes it"
+    )
 
 
 def test_interlinks_payload_with_one_of_each() -> None:
     body = CreateRequest.parse(json.loads((PAYLOADS / "create-volumes.json").read_text()))
-    found = plan_volumes(body, config())
-    assert [file for file in found.files if file.path.startswith("volumes/config/")] == [
+    found = volumes_of(body)
+    assert [file for file in found.part.files if file.path.startswith("volumes/config/")] == [
         File("volumes/config/greeting.txt", b"hello from a ConfigMap\nsecond line\n", 0o444)
     ]
     assert {path: mode for path, (content, mode) in files(found).items() if content is None} == {
@@ -494,11 +519,11 @@ def test_interlinks_payload_with_one_of_each() -> None:
         "volumes/work": 0o700,
         "secret/volumes/kube-api-access-x7r2q": 0o700,
     }
-    assert found.calls == (("size_limit", "work", "52428800"), ("host_path", "DirectoryOrCreate", "/tmp/scratch"))
+    assert found.part.calls == (("size_limit", "work", "52428800"), ("host_path", "DirectoryOrCreate", "/tmp/scratch"))
     assert found.mounts(body.pod.spec.containers[1], {}) == [
         Mount("volumes/config/greeting.txt", "/etc/app/greeting.txt", read_only=True)
     ]
-    assert found.warnings == ()
+    assert found.part.warnings == ()
 
 
 # --- the downward API, and the parts of projected volumes ------------------------------------------------------------
@@ -539,15 +564,15 @@ def test_what_the_virtual_kubelet_has_filled_in_counts(kind: str) -> None:
     assert {path: each for path, each in found.items() if not path.endswith("other")} == expected
 
 
-@pytest.mark.parametrize("field", ["status.hostIP", "status.podIP", "spec.x", "metadata.labels[app]", "metadata"])
+@pytest.mark.parametrize("field", ["status.qosClass", "spec.x", "metadata.labels[app]", "metadata"])
 def test_a_field_that_a_job_cannot_know_is_refused_by_name(field: str) -> None:
     items = [{"path": "f", "fieldRef": {"fieldPath": field}}]
     for source in ({"downwardAPI": {"items": items}}, {"projected": {"sources": [{"downwardAPI": {"items": items}}]}}):
-        with pytest.raises(Rejected, match=rf"volume 'v' needs the field '{re.escape(field)}'"):
+        with pytest.raises(InvalidRequest, match=rf"volume 'v' needs the field '{re.escape(field)}'"):
             volumes(source)
 
 
-def test_a_projected_volumes_items_have_modes_and_what_is_missing_is_named() -> None:
+def test_items_of_a_projected_volume_have_modes_and_missing_ones_warn() -> None:
     sources = [
         {"serviceAccountToken": {"path": "token"}},
         {"configMap": {"name": "settings", "items": [{"key": "a", "path": "x/a", "mode": 0o400}]}},
@@ -565,7 +590,7 @@ def test_a_projected_volumes_items_have_modes_and_what_is_missing_is_named() -> 
         "secret/volumes/v/token": (b"abc", 0o644),
         "secret/volumes/v/secret": (b"t0p", 0o440),
     }
-    assert found.warnings == (
+    assert found.part.warnings == (
         "projected volume 'v' lacks 'gone' of ConfigMap 'other', which did not come with the pod",
         "projected volume 'v' lacks Secret 'absent', which did not come with the pod",
     )

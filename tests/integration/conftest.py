@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import FaultProxy
-from pods import Json, pod, request, sh
-from serving import Serve, Serving
-from shared_folder import execute, with_folder
-from sidecar import Sidecar
-from sites import Site
-from vk import Watched
+
+from tests.faults import FaultProxy
+from tests.pods import Json, pod, request, sh
+from tests.runtimes import Shared, settings
+from tests.serving import Serve, Serving
+from tests.shared_folder import execute, with_folder
+from tests.shared_sidecars import SharedSidecars
+from tests.sidecar import Sidecar
+from tests.sites import Site
+from tests.vk import Watched
 
 # Longer than the sites' KillWait
 PRE_STOP_SECONDS = 15
@@ -30,26 +33,22 @@ def serve(sidecar: Callable[..., Sidecar], tmp_path: Path) -> Serve:
 
 
 @pytest.fixture(scope="session")
-def _sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Site], Serving]]:
-    running: dict[str, Serving] = {}
-
+def _sharing(shared_sidecars: SharedSidecars) -> Callable[[Site], Serving]:
     def get(site: Site) -> Serving:
-        if site.suite not in running:
-            config = site.config(tmp_path_factory.mktemp("shared"))
-            served = running[site.suite] = Serving(site, config, Sidecar(config))
-            served.overdue = served.vk.create(request(pod(sh("c", "sleep 600"), flags="-t 1")))
-            hook = {"exec": {"command": ["/bin/sh", "-c", f"sleep {PRE_STOP_SECONDS}"]}}
-            script = 'trap "echo goodbye; exit 3" TERM; while :; do sleep 1; done'
-            hooked = sh("c", script, lifecycle={"preStop": hook})
-            served.past_deadline = served.vk.create(request(pod(hooked, activeDeadlineSeconds=60)))
-            served.near_limit = served.vk.create(request(told_of_its_time_limit()))
-        return running[site.suite]
+        return shared_sidecars.get(site.suite, site, create=_early)
 
-    yield get
-    for each in running.values():
-        assert each.sidecar.stop() == 0
-        assert "Traceback" not in each.sidecar.log
-        assert "unexpected" not in each.sidecar.log
+    return get
+
+
+def _early(served: Serving) -> dict[str, Watched]:
+    hook = {"exec": {"command": ["/bin/sh", "-c", f"sleep {PRE_STOP_SECONDS}"]}}
+    hooked = sh("c", 'trap "echo goodbye; exit 3" TERM; while :; do sleep 1; done', lifecycle={"preStop": hook})
+    pods = {
+        "overdue": pod(sh("c", "sleep 600"), flags="-t 1"),
+        "past_deadline": pod(hooked, activeDeadlineSeconds=60),
+        "near_limit": told_of_its_time_limit(),
+    }
+    return {name: served.vk.create(request(each)) for name, each in pods.items()}
 
 
 def told_of_its_time_limit() -> Json:
@@ -101,3 +100,13 @@ def through(serve: Serve, tmp_path: Path) -> Iterator[Through]:
             return proxy, serve(site, SSH=keys, **overrides)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def shared(site: Site, shared_sidecars: SharedSidecars) -> Shared:
+    """One sidecar for each runtime, so that pods can run side by side."""
+
+    def get(runtime: str) -> Serving:
+        return shared_sidecars.get(runtime, site, keys=lambda folder: settings(site, runtime, folder))
+
+    return get

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from serving import Serve, Serving
-from sites import Site
-from vk import Watched, of
+
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serve, Serving
+from tests.sites import Site
+from tests.vk import Watched, of
 
 pytestmark = pytest.mark.xdist_group("annotations")  # its pods run once, side by side
 
@@ -86,7 +87,7 @@ def pods() -> dict[str, Json]:
             annotations={OURS + "job-workdir": "/tmp/work folder"},
             volumes=[{"name": "data", "emptyDir": {}}],
         ),
-        "late": pod(sh("c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"), activeDeadlineSeconds=3),
+        "late": pod(sh("c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"), activeDeadlineSeconds=10),
     }
     scripted = pod(sh("main", "echo no"), sh("other", "echo no"), initContainers=[sh("i", "exit 1")])
     requests = {name: request(body) for name, body in bodies.items()}

@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pods import Json, key, pod, request, sh
-from serving import Serving, wait_until
-from sites import Site
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serving, wait_until
+from tests.sites import Site
 
 PODS = 40
 

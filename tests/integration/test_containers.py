@@ -3,29 +3,23 @@
 from typing import Any
 
 import pytest
-from hostile import HOSTILE
-from pods import literal, pod, request, sh
-from serving import Serving, wait_until
-from shared_folder import TOLD, go_on, with_folder
-from sleepers import any_seconds, sleeping
+
+from tests.hostile import HOSTILE
+from tests.pods import literal, pod, request, sh
+from tests.serving import Serving, wait_until
+from tests.shared_folder import TOLD, go_on, with_folder
+from tests.sleepers import any_seconds, sleeping
 
 
 def test_the_exit_code_comes_back(served: Serving) -> None:
-    three = served.vk.create(request(pod(sh("c", "echo out; echo err >&2; exit 3")))).until_over()
+    three = served.vk.create(
+        request(pod(sh("c", "echo out; echo err >&2; echo again >/dev/stderr; exit 3")))
+    ).until_over()
     assert three.phase == "Failed"
     assert three.exit_code("c") == 3
     assert three.terminated("c")["reason"] == "Error"
-    assert three.log("c") == "out\nerr\n"
+    assert three.log("c") == "out\nerr\nagain\n"
     served.until_jobs(three.pod, "FAILED")
-
-
-def test_a_command_that_is_not_there_fails_the_pod_and_says_so(served: Serving) -> None:
-    none = served.vk.create(request(pod({"name": "c", "image": "busybox", "command": ["no-such-command"]})))
-    none.until_over()
-    assert none.phase == "Failed"
-    assert none.exit_code("c") in (127, 255)  # 255 is Apptainer's
-    assert none.terminated("c")["message"] == f"its log ends with: {none.log('c').splitlines()[-1]}"
-    assert "no-such-command" in none.log("c")
 
 
 def test_an_image_that_is_not_there_fails_the_pod_and_says_so(served24: Serving) -> None:
@@ -145,7 +139,7 @@ def test_a_working_directory(served: Serving) -> None:
 def test_the_image_says_what_runs_where_the_pod_does_not(served24: Serving) -> None:
     own = served24.vk.create(request(pod({"name": "c", "image": "busybox", "args": ["-c", "echo own"]}))).until_over()
     assert own.phase == "Succeeded"
-    assert own.log("c").endswith("own\n")  # after a line of Apptainer's, that the image has no runscript
+    assert own.log("c") == "own\n"
 
 
 @pytest.mark.parametrize("command", [None, []])

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from serving import Serving, wait_until
-from shared_folder import go_on, held
-from vk import Watched
+
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serving, wait_until
+from tests.shared_folder import go_on, held
+from tests.vk import Watched
 
 
 def with_log(script: str, **spec: Any) -> tuple[Json, str]:
@@ -127,9 +128,10 @@ def test_deleting_twice_is_deleting_once(served: Serving) -> None:
 
 
 def test_only_the_pod_that_was_asked_for_is_deleted(served: Serving) -> None:
-    """Also where one's UID is the beginning of the other's."""
+    """Also where their UIDs differ in one character."""
     stays, goes = held("exit 0"), pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1)
-    goes["metadata"]["uid"] = stays["metadata"]["uid"][:-1]
+    uid = stays["metadata"]["uid"]
+    goes["metadata"]["uid"] = uid[:-1] + ("0" if uid[-1] != "0" else "1")
     kept, gone = (served.vk.create(request(each)).until_running("c") for each in (stays, goes))
     gone.delete()
     served.until_gone(gone.pod)
@@ -184,8 +186,17 @@ def test_a_job_that_is_cancelled_before_it_runs_fails_its_pod_and_says_so(served
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_a_batch_script_that_is_killed_fails_its_pod(served22: Serving, signal: str) -> None:
-    killed = served22.vk.create(request(pod(sh("c", "sleep 600"), terminationGracePeriodSeconds=1))).until_running("c")
+    volumes = {
+        "volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}, {"name": "s", "secret": {"secretName": "s"}}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in "vs"]
+    a_pod = pod(sh("c", "sleep 600", volumeMounts=mounts), **volumes)
+    secret = {"metadata": {"name": "s"}, "data": {"key": "dDBw"}}
+    killed = served22.vk.create(request(a_pod, secrets=[secret])).until_running("c")
     served22.site.exec(f"scancel --batch --signal={signal} {killed.job}")
     killed.until_over()
     assert killed.phase == "Failed"
     assert killed.exit_code("c") != 0
+    # a killed job removes nothing itself: the next poll does
+    wait_until(lambda: not [path for path in served22.left_of(a_pod) if "/secret" in path], "its secrets are gone")

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pods import Json, pod, request, sh
-from registry import Registry
-from serving import Serve, Serving, wait_until
-from shared_folder import go_on, held
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, pod, request, sh
+from tests.registry import Registry
+from tests.serving import Serve, Serving, wait_until
+from tests.shared_folder import go_on, held
+from tests.sites import Site
+from tests.vk import Watched
 
 Mounted = Callable[[str], str]
 
@@ -60,7 +61,7 @@ def test_a_file_system_that_hangs_ends_no_pod_and_stops_no_other(
         # squeue is asked all the same, and what it tells is believed
         site.exec(f"scancel {cancelled.job}")
         wait_until(
-            lambda: f"job is CANCELLED pod=default/{cancelled.pod['metadata']['name']}" in hangs.sidecar.log,
+            lambda: f"job={cancelled.job} state=CANCELLED" in hangs.sidecar.log,
             "it is told",
         )
         assert running.poll() == "Running"

@@ -1,9 +1,10 @@
 """The main job: a pod as interLink sends it runs as a real Slurm job, and status, log and exit code come back."""
 
 import pytest
-from pods import payload, request
-from serving import Serving
-from shared_folder import go_on, held
+
+from tests.pods import payload, request
+from tests.serving import Serving
+from tests.shared_folder import go_on, held
 
 
 @pytest.mark.parametrize("body", ["create-hello.json", "create-hello-0.4.json"])

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from pods import pod, request, sh
-from registry import Registry
-from serving import Serve, wait_until
-from sites import Site
-from vk import Watched
+
+from tests.pods import pod, request, sh
+from tests.registry import Registry
+from tests.serving import Serve, wait_until
+from tests.sites import Site
+from tests.vk import Watched
 
 pytestmark = pytest.mark.xdist_group("accounts")  # made one after another
 

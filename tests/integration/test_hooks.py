@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from serving import Serving
-from shared_folder import execute, in_folder, until_in_folder, with_folder
-from sites import free_port
+
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serving
+from tests.shared_folder import execute, in_folder, until_in_folder, with_folder
+from tests.sites import free_port
 
 # A container that tells when it is asked to end, and says in its log what a hook has left in its /tmp
 ENDS = "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from serving import Serve, Serving, wait_until
-from shared_folder import go_on, held
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.shared_folder import go_on, held
+from tests.sites import Site
+from tests.vk import Watched
 
 WHO = {"team-a": "alice", "team-b": "bob", "team-h": "hpcuser"}
 

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from registry import Registry
-from serving import Serve, Serving, wait_until
-from sidecar import Sidecar
-from sites import Site
-from vk import Watched
 
 from remote_slurm.cli.documents import read_documents
 from remote_slurm.cli.request import create_request
+from tests.pods import Json, key, pod, request, sh
+from tests.registry import Registry
+from tests.serving import Serve, Serving, wait_until
+from tests.sidecar import Sidecar
+from tests.sites import Site
+from tests.vk import Watched
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RUNTIMES = ("apptainer", "podman")
+
+pytestmark = pytest.mark.xdist_group("images")  # one registry for all of them
 BUSYBOX = "/srv/images/busybox"
 
 
@@ -286,3 +288,32 @@ def test_the_example_of_a_private_image_does_what_it_says(served: Serving, regis
     registry.push("private/example:1.0", mark="private\n")
     example = served.vk.create(create_request(read_documents(EXAMPLES / "private-image.yaml"))).until_over()
     assert example.log("main").endswith("private\n")
+
+
+ODD_ENV = {"a.b": "dot 'val", "with-dash": "", "UID": "1000", "IFS": ",", "HOME": "/h", "LD_LIBRARY_PATH": "/opt/lib"}
+OF_APPTAINER = {"PS1", "PROMPT_COMMAND", "APPTAINER_CONTAINER", "APPTAINER_NAME", "APPTAINER_ENVIRONMENT",
+                "SINGULARITY_ENVIRONMENT", "LANG", "PWD"}  # fmt: skip
+
+
+def test_an_image_has_the_environment_the_folder_and_the_volumes_that_its_configuration_names(
+    served: Serving, registry: Registry
+) -> None:
+    """Whatever the names are, whoever names the program, and whether the folders exist or not."""
+    config = {
+        "Env": ["PATH=/bin:/usr/bin", *(f"{name}={value}" for name, value in ODD_ENV.items())],
+        "WorkingDir": "/no/such dir",
+        "Volumes": {"/data/new": {}},
+        "Cmd": ["cat", "/proc/self/environ"],
+    }
+    uri = registry.push(f"{served.runtime}/configured:1", mark="configured", **config)
+    env = [{"name": "UID", "value": "7"}, {"name": "a.b", "value": "of the pod"}]
+    own = {"name": "own", "image": uri}
+    told = {"name": "told", "image": uri, "command": config["Cmd"], "env": env}
+    looks = sh("looks", "pwd; touch here /data/new/file && ls", image=uri)
+    ran = served.vk.create(request(pod(own, told, looks))).until_over()
+    assert ran.log("looks") == "/no/such dir\nhere\n"
+    for name, wanted in (("own", ODD_ENV), ("told", ODD_ENV | {"UID": "7", "a.b": "of the pod"})):
+        found = dict(each.partition("=")[::2] for each in ran.log(name).rstrip("\0").split("\0"))
+        assert {name: found.pop(name, None) for name in wanted} == wanted
+        assert found.pop("PATH") == "/bin:/usr/bin"
+        assert set(found) <= OF_APPTAINER | {"HOSTNAME", "container"}, found

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from serving import Serve, Serving, wait_until
-from shared_folder import execute, in_folder, until_in_folder, with_folder
-from sidecar import Sidecar
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.shared_folder import execute, in_folder, until_in_folder, with_folder
+from tests.sidecar import Sidecar
+from tests.sites import Site
+from tests.vk import Watched
 
 SLEEP = "exec sleep 600"
 
@@ -40,10 +41,10 @@ class Strict(Serving):
         watched.until_true(lambda: "waiting" in watched.state(container) and restarts(watched) == 1, "it waits again")
         assert watched.phase == "Pending"
 
-        def is_told() -> bool:
+        def is_reportable() -> bool:
             return "BeginTime" in watched.state(container).get("waiting", {}).get("message", "")
 
-        watched.until_true(is_told, "it says why it waits, as Slurm does a moment later")
+        watched.until_true(is_reportable, "it says why it waits, as Slurm does a moment later")
         wait_until(lambda: "PENDING" in self.jobs_of(watched.pod), "the last run is cleaned up")
         self.start_now(watched)
 
@@ -152,11 +153,11 @@ def test_a_pending_pod_says_why_and_when_it_is_expected_to_start(
     waits = strict.run(sh("c", "true"), flags=flags.replace("BUSY", busy.job))
     word = sentence.partition(":")[0]
 
-    def is_told() -> bool:
+    def is_reportable() -> bool:
         told = waits.state("c").get("waiting", {})
         return bool(told.get("reason") == word and (not starts or "expected to start at 20" in told["message"]))
 
-    waits.until_true(is_told, f"it says {word}")
+    waits.until_true(is_reportable, f"it says {word}")
     assert waits.phases == ["Pending"]
     assert f"job {waits.job} is pending in Slurm: {sentence}" in waits.state("c")["waiting"]["message"]
     waits.delete()
@@ -167,7 +168,13 @@ def test_a_pending_pod_says_why_and_when_it_is_expected_to_start(
 
 
 def test_a_container_that_runs_out_of_memory_says_so(strict: Strict) -> None:
-    hungry = strict.run(sh("c", "exec dd if=/dev/zero of=/dev/null bs=900M count=1")).until_over()
+    hungry = strict.run(sh("c", "exec dd if=/dev/zero of=/dev/null bs=900M count=1"))
+    a_pod = hungry.pod | {"metadata": pod()["metadata"] | {"annotations": {}}}
+    names_no_memory = strict.vk.create(request(a_pod)).until_over()
+    assert "the pod names no memory" in message(names_no_memory, "c")
+    assert "set resources.limits.memory" in message(names_no_memory, "c")
+    hungry.until_over()
+    assert "names no memory" not in message(hungry, "c")
     assert "the job ran out of memory" in message(hungry, "c")
     assert (hungry.exit_code("c"), hungry.terminated("c")["signal"]) == (137, 9)
     strict.until_jobs(hungry.pod, "OUT_OF_MEMORY")
@@ -202,7 +209,7 @@ def test_a_requeued_pod_waits_again_runs_again_and_only_then_ends(strict: Strict
     assert again.status
     last = [each["lastState"]["terminated"] for each in again.status["containers"]]
     assert [each["exitCode"] for each in last] == [143, 0]
-    assert last[0]["message"] == "Slurm has requeued the job"
+    assert last[0]["message"] == "the job was told to stop: Slurm has requeued the job"
     assert again.log("c") == "begins\nagain\n"
     assert strict.client.logs(again.pod, "c", Previous=True).text == "begins\n"
     assert sorted(strict.slurm(log).split()) == ["init", "init", "quick", "quick", "token", "token"]

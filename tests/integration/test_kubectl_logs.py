@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pods import key, pod, request, sh
-from serving import Serve, Serving, wait_until
-from shared_folder import TOLD, go_on, with_folder
-from sites import Site
+from tests.pods import key, pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.shared_folder import TOLD, go_on, with_folder
+from tests.sites import Site
 
 SLOWLY = f"for i in 1 2 3 4 5 6; do echo line $i; sleep 1; [ $i != 2 ] || {TOLD}; done"
 

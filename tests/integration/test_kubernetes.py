@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kube_api import KubeApi, kube_api
-from pods import Json, pod, request, sh
-from serving import Serve, Serving, wait_until
-from shared_folder import go_on, held
-from sites import Site
+
+from tests.kube_api import KubeApi, kube_api
+from tests.pods import Json, pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.shared_folder import go_on, held
+from tests.sites import Site
 
 
 @pytest.fixture
@@ -79,15 +80,18 @@ def test_a_claim_lies_at_the_path_of_its_storage_class(site: Site, serve: Serve,
         mounts = [{"name": name, "mountPath": f"/{name}"} for name in claims]
         return known(api, pod(sh("c", script, volumeMounts=mounts), volumes=volumes))
 
-    kept = served.vk.create(request(mounting("ls /named; echo kept > /own/f", "named", "own"))).until_over()
-    assert (kept.phase, kept.log("c")) == ("Succeeded", "images\n")
+    kept = served.vk.create(request(mounting("ls -d /named/images; echo kept > /own/f", "named", "own"))).until_over()
+    assert (kept.phase, kept.log("c")) == ("Succeeded", "/named/images\n")
     assert site.exec("cat /tmp/classes/default/own/f") == "kept\n"
     asked = [each.rpartition("/")[2] for each in api.asked if "persistentvolumeclaims" in each]
     assert asked == ["own"], "once, and not for what has a path by its name"
     assert "of the storage class 'slow'" in served.vk.refused(request(mounting("true", "tape"))).text
     api.forbidden = {"persistentvolumeclaims"}
     assert "is not known here" in served.vk.refused(request(mounting("true", "own"))).text
-    assert "reading persistentVolumeClaims failed at the Kubernetes API" in served.sidecar.log
+    assert (
+        'a call of the Kubernetes API failed, continuing without it call="reading persistentVolumeClaims"'
+        in served.sidecar.log
+    )
 
 
 def test_a_pod_that_is_gone_is_not_submitted(told: Serving, api: KubeApi) -> None:
@@ -103,7 +107,12 @@ def test_what_the_api_does_not_allow_is_said_once_and_stops_nothing(told: Servin
     api.forbidden = {"pods", "events", "configmaps"}
     for _ in range(2):
         assert told.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
-    assert told.sidecar.log.count("WARNING looking up pods failed at the Kubernetes API") == 1
+    assert (
+        told.sidecar.log.count(
+            'WARNING a call of the Kubernetes API failed, continuing without it call="looking up pods"'
+        )
+        == 1
+    )
     assert "403 Forbidden" in told.sidecar.log
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pods import Json, key, pod, request, sh
-from registry import Registry
-from serving import Serve, Serving, wait_until
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, key, pod, request, sh
+from tests.registry import Registry
+from tests.serving import Serve, Serving, wait_until
+from tests.sites import Site
+from tests.vk import Watched
 
 KEYS = {
     "ImagePull": "login",

@@ -1,8 +1,8 @@
 """What a container says of its own end: terminationMessagePath and terminationMessagePolicy."""
 
-from pods import pod, request, sh
-from serving import Serving
-from shared_folder import folder_of, with_folder
+from tests.pods import pod, request, sh
+from tests.serving import Serving
+from tests.shared_folder import folder_of, with_folder
 
 
 def test_the_message_is_what_the_container_wrote_to_its_path(served: Serving) -> None:

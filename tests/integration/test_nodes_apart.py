@@ -2,18 +2,19 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pods import Json, key, pod, request, sh
-from serving import Serve, Serving, wait_until
-from sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
-from sites import Site
-from vk import Watched, assert_sentence
 
 from remote_slurm.cli.documents import read_documents
 from remote_slurm.cli.request import create_request
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.shared_sidecars import SharedSidecars
+from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
+from tests.sites import Site
+from tests.vk import Watched, assert_sentence
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -23,25 +24,19 @@ ON_NODE = "nsenter --mount --target $(cat /run/slurmd.pid) -- sh -c"
 AS_USER = "setpriv --reuid hpcuser --regid hpcuser --clear-groups"
 
 
-@pytest.fixture(scope="module")
-def apart(apart_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+KEYS = {"SHARED_FS": False, "MaxScriptSize": "1Mi"}
+
+
+@pytest.fixture
+def apart(apart_site: Site, shared_sidecars: SharedSidecars) -> Serving:
     """One sidecar for all tests here."""
-    yield from serving(apart_site, tmp_path_factory)
+    return shared_sidecars.get("no-shared-fs", apart_site, keys=lambda _: KEYS)
 
 
-@pytest.fixture(scope="module")
-def apart22(apart22_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+@pytest.fixture
+def apart22(apart22_site: Site, shared_sidecars: SharedSidecars) -> Serving:
     """The same with Slurm 22.05, where containers run on the node itself."""
-    yield from serving(apart22_site, tmp_path_factory)
-
-
-def serving(site: Site, folders: pytest.TempPathFactory) -> Iterator[Serving]:
-    config = site.config(folders.mktemp("apart"), SHARED_FS=False, MaxScriptSize="1Mi")
-    served = Serving(site, config, Sidecar(config))
-    yield served
-    print(served.sidecar.log)
-    assert served.sidecar.stop() == 0
-    assert "Traceback" not in served.sidecar.log
+    return shared_sidecars.get("no-shared-fs-22", apart22_site, keys=lambda _: KEYS)
 
 
 def left_on_node(site: Site, watched: Watched) -> list[str]:

@@ -1,18 +1,20 @@
 """What networks and sites do: connections that break at any byte, and a site that is away for a while."""
 
 import base64
+import http.client
 import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from effort import SOAK
-from pods import Json, pod, request, sh
-from runs import counting, ran_once
-from serving import Serving, wait_until
-from shared_folder import TOLD, go_on, held, with_folder
-from sites import Site
-from vk import Watched, assert_sentence
+
+from tests.effort import SOAK
+from tests.pods import Json, pod, request, sh
+from tests.runs import counting, ran_once
+from tests.serving import Serving, wait_until
+from tests.shared_folder import TOLD, go_on, held, with_folder
+from tests.sites import Site
+from tests.vk import Watched, assert_sentence
 
 # So few looks at the site that the bytes on the wire are those of the create
 QUIET = {"PollInterval": 30}
@@ -117,7 +119,7 @@ def test_connections_that_break_again_and_again(site: Site, through: Any) -> Non
 
 def test_a_site_that_is_away_at_the_start(site: Site, through: Any) -> None:
     proxy, served = through(site, reachable=False)
-    assert served.client.ping() == {"status": "ok", "resources": {"cpu": "0", "memory": "0", "pods": "0"}}
+    assert served.client.ping() == {"status": "ok", "resources": {"pods": "0"}}
     info = served.client.system_info()
     assert info["slurm_connected"] is False
     assert info["error"]
@@ -187,3 +189,35 @@ def test_a_site_that_is_stuck_while_logs_are_followed(site: Site, through: Any) 
         go_on(served, talking.pod)
         proxy.thaw()
         assert follower.rest() == "two\n"
+
+
+def test_a_followed_log_is_whole_on_a_slow_line_that_breaks(site: Site, through: Any) -> None:
+    """Its pod has long ended when the last bytes come, and its connection was cut on the way."""
+    proxy, served = through(site)
+    connected(served)
+    a_pod = with_folder(sh("c", f"{TOLD}; seq 1000000"))
+    talking = served.vk.create(request(a_pod)).until_running("c")
+    with served.client.follow(a_pod, "c") as follower:
+        proxy.slow_down(1_000_000)
+        go_on(served, a_pod)
+        assert follower.line() == "1\n"
+        wait_until(lambda: proxy.forwarded["down"] > 1_500_000, "the log flows")
+        proxy.cut()
+        assert follower.rest() == "".join(f"{number}\n" for number in range(2, 1_000_001))
+    talking.until_over()
+
+
+def test_a_followed_log_whose_rest_cannot_be_had_does_not_look_whole(site: Site, through: Any) -> None:
+    proxy, served = through(site)
+    connected(served)
+    a_pod = with_folder(sh("c", f"echo one; {TOLD}"))
+    talking = served.vk.create(request(a_pod)).until_running("c")
+    with served.client.follow(a_pod, "c") as follower:
+        assert follower.line() == "one\n"
+        proxy.refuse()
+        proxy.cut()
+        served.sidecar.stop()
+        with pytest.raises(http.client.IncompleteRead) as broken:
+            follower.rest()
+        assert b"the log breaks off here: the sidecar is stopping" in broken.value.partial
+    go_on(served, talking.pod)

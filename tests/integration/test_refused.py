@@ -1,15 +1,16 @@
 """A site that refuses the key, or whose host key has changed: one attempt, then silence until somebody corrects it."""
 
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
-from faults import FaultProxy
-from pods import pod, request, sh
-from serving import Serving, wait_until
-from sites import Site
-from ssh_server import make_key
-from vk import assert_sentence
+from tests.faults import FaultProxy
+from tests.pods import pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.sites import Site
+from tests.ssh.ssh_server import make_key
+from tests.vk import assert_sentence
 
 
 def is_silent_and_says_why(proxy: FaultProxy, served: Serving, reason: str) -> None:
@@ -55,6 +56,19 @@ def test_a_changed_host_key_is_looked_at_again_once_known_hosts_has_changed(
     is_silent_and_says_why(proxy, served, "host key")
     known_hosts.write_text(site.known_hosts_file.read_text().replace(f"[{site.host}]:{site.port}", where))
     works(served)
+
+
+def test_a_folder_that_other_accounts_can_write_to(site: Site, serve: Serve) -> None:
+    """They could rename a pod's folder, and put one with their own job.sh in its place."""
+    root = f"/srv/{uuid.uuid4()}"
+    site.exec(f"install -d -o hpcuser -g hpcuser -m 2777 {root}")
+    served = serve(site, DataRootFolder=root)
+    told = f"run `chmod go-w {root}` at the site"
+    wait_until(lambda: told in served.sidecar.log, "the sidecar names the folder and the command")
+    assert served.client.create(request(pod(sh("c", "true")))).status == 503
+    site.exec(f"chmod go-w {root}")
+    works(served)
+    site.exec(f"rm -rf {root}")
 
 
 def test_an_account_that_is_locked(fragile_site: Site, through: Any) -> None:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from pods import Json, pod, request, sh
-from serving import Serving
-from sidecar import Sidecar
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, pod, request, sh
+from tests.serving import Serving
+from tests.sidecar import Sidecar
+from tests.sites import Site
+from tests.vk import Watched
 
 pytestmark = pytest.mark.xdist_group("resources")  # its pods run once, side by side
 

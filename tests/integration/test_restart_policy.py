@@ -1,9 +1,9 @@
 """Containers that run more than once in one job: restartPolicy, its back-off, and what a status says meanwhile."""
 
-from pods import request, sh
-from serving import Serving, wait_until
-from shared_folder import TOLD, go_on, in_folder, with_folder
-from vk import Watched
+from tests.pods import request, sh
+from tests.serving import Serving, wait_until
+from tests.shared_folder import TOLD, go_on, in_folder, with_folder
+from tests.vk import Watched
 
 COUNT = "echo run >>$DIR/runs; echo of run $(wc -l <$DIR/runs); "
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from pods import Json, key, pod, request, sh
-from registry import Registry
-from serving import Serve, Serving, wait_until
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, key, pod, request, sh
+from tests.registry import Registry
+from tests.serving import Serve, Serving, wait_until
+from tests.sites import Site
+from tests.vk import Watched
 
 
 def test_folders_of_finished_pods_go_after_keep_finished_and_others_stay(

@@ -1,8 +1,8 @@
 """Native sidecars: init containers that stay."""
 
-from pods import request, sh
-from serving import Serving
-from shared_folder import execute, in_folder, until_in_folder, with_folder
+from tests.pods import request, sh
+from tests.serving import Serving
+from tests.shared_folder import execute, in_folder, until_in_folder, with_folder
 
 
 def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(served: Serving) -> None:

@@ -5,12 +5,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from pods import Json, key, pod, request, sh
-from runs import counting, ran_once
-from serving import Serve, Serving, wait_until
-from sidecar import Answer
-from sites import Site
-from vk import Watched
+
+from tests.pods import Json, key, pod, request, sh
+from tests.runs import counting, ran_once
+from tests.serving import Serve, Serving, wait_until
+from tests.sidecar import Answer
+from tests.sites import Site
+from tests.vk import Watched
 
 # The mood is the job's comment, which is a user's own like its name and the folder that it starts in
 MOODY_SBATCH = """\
@@ -23,11 +24,16 @@ case $(sed -n 's/^#SBATCH --comment=//p' "$script") in
     killed) sbatch "$@" >/dev/null; kill -KILL $$ ;;
     silent) sbatch "$@" >/dev/null; exit ;;
     slow) sleep 3 ;;
+    copied) cp "$script" "$HOME/.moods/copy-$$"; exec sbatch "${@:1:$#-1}" "$HOME/.moods/copy-$$" ;;
+    stdin) exec sbatch "${@:1:$#-1}" <"$script" ;;
+    digits) sbatch "$@"; echo 42; exit ;;
+    hidden) sbatch "$@" >/dev/null; echo 4242; exit ;;
     warns) echo "your project expires soon"; echo "sbatch: error: be nice" >&2 ;;
 esac
 exec sbatch "$@"
 """
-MOODS = ("timed-out", "receive-failure", "killed", "silent", "slow", "warns")
+MOODS = ("timed-out", "receive-failure", "killed", "silent", "slow", "warns", "digits", "hidden")
+COPIES = ("copied", "stdin")
 
 
 def moody(mood: str) -> tuple[Json, str]:
@@ -45,8 +51,35 @@ def test_whatever_sbatch_says_a_pod_has_the_one_job_that_slurm_took(site: Site, 
         created = list(threads.map(lambda each: served.vk.create(request(each[0])), pods.values()))
     for watched, (a_pod, out) in zip(created, pods.values(), strict=True):
         assert watched.until_over().exit_code("c") == 3
-        assert served.site.jobs(f"{served.root}/{key(a_pod)}/").keys() == {watched.job}
+        wait_until(
+            lambda watched=watched, a_pod=a_pod: (
+                served.site.jobs(f"{served.root}/{key(a_pod)}/").keys()
+                == {served.client.status(watched.pod).json[0]["JID"]}
+            ),
+            "the pod has the job that Slurm took",
+        )
         assert ran_once(served, a_pod, out)
+
+
+def test_a_job_that_runs_a_copy_of_the_script_ends_as_its_pod_and_dies_with_it(site: Site, serve: Serve) -> None:
+    """An account's wrapper of sbatch adds options to a copy, or passes the script on stdin."""
+    site.write("/home/hpcuser/.moods/sbatch", MOODY_SBATCH, "755")
+    served = serve(site, SbatchPath="/home/hpcuser/.moods/sbatch")
+    ending = [(served.vk.create(request(a_pod)), out) for a_pod, out in map(moody, COPIES)]
+    running = []
+    for mood in COPIES:
+        body = request(pod(sh("c", "sleep 600"), flags=f"--comment={mood}"))
+        running.append(served.vk.create(body).until_running("c"))
+    for watched, out in ending:
+        assert watched.until_over().exit_code("c") == 3
+        assert site.exec(f"cat {out}") == "ran\n"
+    for watched in running:
+        watched.delete()
+        served.until_gone(watched.pod)
+        assert site.exec(f"squeue --noheader --states=all --jobs={watched.job} --format=%T").strip() in (
+            "FAILED",
+            "CANCELLED",
+        )
 
 
 # --- daemons ---------------------------------------------------------------------------------------------------------
@@ -148,6 +181,88 @@ def test_a_job_that_died_with_its_slurmctld_is_looked_for_and_not_sent_again(ser
     assert served_fragile.jobs_of(a_pod) == []
 
 
+# --- a site's own scripts --------------------------------------------------------------------------------------------
+
+PROLOG = "#!/bin/sh\n[ ! -e /etc/slurm/no-prolog ] || exit 1\n"
+EPILOG = "#!/bin/sh\n[ ! -e /etc/slurm/no-epilog ] || exit 1\n"
+TASK_PROLOG = "#!/bin/sh\necho print welcome to the node\necho export PATH=/site/bin\necho unset HOME\necho noise\n"
+JOB_SUBMIT = """\
+function slurm_job_submit(job, partitions, uid)
+  if job.comment == "refused" then
+    slurm.log_user("Your project has no hours left.\\nWrite to help@example.org")
+    return slurm.ERROR
+  end
+  if job.comment == "changed" then
+    job.partition = "short" job.name = "renamed" job.time_limit = 3 job.comment = "charged"
+    slurm.log_user("4242")
+  end
+  if job.comment == "broken" then local none = nil; none.field = 1 end
+  return slurm.SUCCESS
+end
+function slurm_job_modify(job, record, partitions, uid) return slurm.SUCCESS end
+return slurm.SUCCESS
+"""
+CLI_FILTER = """\
+function slurm_cli_setup_defaults(options, early) slurm.log_info("welcome") return slurm.SUCCESS end
+function slurm_cli_pre_submit(options, offset) print("checking your quota: 77 GB left") return slurm.SUCCESS end
+function slurm_cli_post_submit(offset, job, step) print("4711") return slurm.SUCCESS end
+return slurm.SUCCESS
+"""
+FILES = {
+    "prolog": PROLOG,
+    "epilog": EPILOG,
+    "task_prolog": TASK_PROLOG,
+    "job_submit.lua": JOB_SUBMIT,
+    "cli_filter.lua": CLI_FILTER,
+}
+KEYS = "Prolog=/etc/slurm/prolog Epilog=/etc/slurm/epilog TaskProlog=/etc/slurm/task_prolog"
+PLUGINS = "JobSubmitPlugins=lua CliFilterPlugins=lua"
+RESUME = "rm -f /etc/slurm/no-*; scontrol update nodename=ALL state=resume"
+RESTART = "for way in stop start; do site-daemon $way slurmctld; site-daemon $way slurmd; done"
+
+
+@pytest.fixture
+def served_scripted(fragile_site: Site, serve: Serve) -> Iterator[Serving]:
+    """A site with a prolog, an epilog, a TaskProlog and Lua plugins that print, change jobs and refuse them."""
+    for name, text in FILES.items():
+        fragile_site.write(f"/home/hpcuser/.scripted/{name}", text, "755")
+    copy = "cp slurm.conf slurm.conf.before; cp /home/hpcuser/.scripted/* ."
+    fragile_site.exec(f"cd /etc/slurm; {copy}; printf '%s\\n' {KEYS} {PLUGINS} >>slurm.conf; {RESTART}")
+    try:
+        yield serve(fragile_site)
+    finally:
+        fragile_site.exec(f"{RESUME}; cd /etc/slurm; mv slurm.conf.before slurm.conf; {RESTART}")
+
+
+def test_a_site_with_scripts_of_its_own(served_scripted: Serving) -> None:
+    served, site = served_scripted, served_scripted.site
+
+    def create(comment: str, flags: str = "", script: str = "echo $HOME; exit 3") -> Watched:
+        return served.vk.create(request(pod(sh("c", script), flags=f"--comment={comment} {flags}")))
+
+    refused = served.client.create(request(pod(sh("c", "true"), flags="--comment=refused")))
+    assert "Your project has no hours left.; Write to help@example.org" in refused.text
+    for each in [create("changed"), create("broken")]:
+        assert each.until_over().exit_code("c") == 3
+        assert each.log("c") == "/home/hpcuser\n"
+        each.delete()
+    site.exec("touch /etc/slurm/no-epilog")
+    drained = create("epilog").until_over()
+    assert drained.exit_code("c") == 3
+    wait_until(lambda: "Epilog error" in site.exec("sinfo -h -R"), "the node is drained")
+    site.exec(f"{RESUME}; touch /etc/slurm/no-prolog")
+    held = create("prolog", "--requeue")
+    held.until_true(lambda: "held" in held.state("c").get("waiting", {}).get("message", ""), "its job is held")
+    message = held.state("c")["waiting"]["message"]
+    assert message.endswith("its node could not start it, as if the node's prolog fails, and it is held")
+    held.delete()
+    site.exec(f"{RESUME}; touch /etc/slurm/no-prolog")
+    cancelled = create("prolog").until_over()
+    assert "Slurm does so too if the prolog of node hpc-" in cancelled.terminated("c")["message"]
+    site.exec(RESUME)
+    assert create("again").until_over().exit_code("c") == 3
+
+
 # --- jobs that slurmctld has forgotten -------------------------------------------------------------------------------
 
 
@@ -155,12 +270,12 @@ def test_jobs_that_are_purged_before_the_next_poll(accounted_site: Site, serve: 
     """Those that ran are known by their records, those that never began by sacct once slurmdbd is back."""
     with without(accounted_site, "site-daemon stop slurmdbd", "site-daemon start slurmdbd") as start:
         served = serve(accounted_site, PollInterval=30)
-        wait_until(lambda: "the site answers" in served.sidecar.log, "the first poll is over")
+        wait_until(lambda: "poll succeeded, the site is reachable" in served.sidecar.log, "the first poll is over")
         ran = served.vk.create(request(pod(sh("c", "exit 3"))))
         cancelled = served.vk.create(request(pod(sh("c", "true"), flags="--begin=now+1hour")))
         served.site.exec(f"scancel {cancelled.job}")
         wait_until(lambda: not served.site.jobs(served.root), "squeue has forgotten both")
-        wait_until(lambda: "the accounting does not answer" in served.sidecar.log, "sacct has failed")
+        wait_until(lambda: "sacct is unavailable" in served.sidecar.log, "sacct has failed")
         assert ran.until_over().exit_code("c") == 3
         assert cancelled.poll() == "Pending"
         start()

@@ -1,11 +1,11 @@
 """What takes a minute is begun with the first test at a site, so that nobody has to wait for it."""
 
-from serving import Serving
-from shared_folder import in_folder
+from tests.serving import Serving
+from tests.shared_folder import in_folder
 
 
 def test_a_job_over_its_time_limit_fails_its_pod_and_says_so(served: Serving) -> None:
-    late = served.overdue
+    late = served.early["overdue"]
     assert late
     late.until_over()
     assert late.phase == "Failed"
@@ -15,7 +15,7 @@ def test_a_job_over_its_time_limit_fails_its_pod_and_says_so(served: Serving) ->
 
 
 def test_pre_stop_runs_ahead_of_the_time_limit(served: Serving) -> None:
-    limited = served.near_limit
+    limited = served.early["near_limit"]
     assert limited
     limited.until_over()
     assert limited.phase == "Failed"
@@ -26,7 +26,7 @@ def test_pre_stop_runs_ahead_of_the_time_limit(served: Serving) -> None:
 
 
 def test_a_deadline_of_a_full_minute_leaves_the_pod_its_pre_stop_and_its_grace_period(served: Serving) -> None:
-    late = served.past_deadline
+    late = served.early["past_deadline"]
     assert late
     late.until_over()
     assert late.phase == "Failed"

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pods import pod, request
-from serving import Serve, wait_until
-from sidecar import PATIENCE
-from sites import Site
+
+from tests.pods import pod, request
+from tests.serving import Serve, wait_until
+from tests.sidecar import PATIENCE
+from tests.sites import Site
 
 pytestmark = pytest.mark.xdist_group("tsocks")  # there is one library, and one ~/.ssh
 

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, browser
-from faults import FaultProxy
-from pods import Json, key, pod, request, sh
 from selenium.webdriver.common.keys import Keys
-from serving import Serving
-from sidecar import Client, Sidecar
-from sites import Site
-from vk import Watched
+
+from tests.browser import Browser, browser
+from tests.faults import FaultProxy
+from tests.pods import Json, key, pod, request, sh
+from tests.serving import Serving
+from tests.sidecar import Client, Sidecar
+from tests.sites import Site
+from tests.vk import Watched
 
 pytestmark = pytest.mark.xdist_group("ui")  # one browser for all of them
 

@@ -4,10 +4,11 @@ import hashlib
 from typing import Any
 
 import pytest
-from pods import Json, pod, request, sh
-from serving import Serve, Serving, wait_until
-from sites import Site
-from vk import Watched, of
+
+from tests.pods import Json, pod, request, sh
+from tests.serving import Serve, Serving, wait_until
+from tests.sites import Site
+from tests.vk import Watched, of
 
 pytestmark = pytest.mark.xdist_group("volume_kinds")  # its pods run once, side by side
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from collector import collecting
-from pods import pod, request, sh
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Serving, wait_until
-from sidecar import Client, Sidecar
-from sites import Site
+
+from tests.collector import collecting
+from tests.pods import pod, request, sh
+from tests.serving import Serving, wait_until
+from tests.sidecar import Client, Sidecar
+from tests.sites import Site
 
 
 def metrics(served: Serving) -> dict[tuple[str, str], float]:
@@ -49,7 +50,7 @@ def test_a_kubelet_finds_it_well(served24: Serving) -> None:
 
 def test_prometheus_has_a_port_of_its_own(site: Site, sidecar: Callable[..., Sidecar], tmp_path: Path) -> None:
     started = sidecar(site.config(tmp_path, Watch={"Port": 0}))
-    told = "people and Prometheus find an answer at "
+    told = "serving /ui and /metrics at "
     wait_until(lambda: told in started.log, "the port is told")
     watch = Client(started.log.partition(told)[2].split()[0])
     assert "remote_slurm_info" in watch.ask("GET", "/metrics", None).text

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from pods import Json, key, payload, pod, request, sh
-from serving import Serving, wait_until
-from shared_folder import go_on, held
-from sidecar import log_request
-from vk import assert_sentence
+
+from tests.pods import Json, key, payload, pod, request, sh
+from tests.serving import Serving, wait_until
+from tests.shared_folder import go_on, held
+from tests.sidecar import log_request
+from tests.vk import assert_sentence
 
 
 def changed(body: Any, path: str, value: Any) -> Any:
@@ -267,7 +268,7 @@ def test_null_is_a_ping_too(served24: Serving) -> None:
 
 def test_system_info_has_sinfo_in_it(served: Serving) -> None:
     info = served.client.system_info()
-    assert set(info) == {"status", "timestamp", "slurm_connected", "sinfo_output", "error", "orphans"}
+    assert set(info) == {"status", "timestamp", "slurm_connected", "reachable", "sinfo_output", "error", "orphans"}
     assert [info["status"], info["slurm_connected"], info["error"]] == ["ok", True, ""]
     assert "main*" in info["sinfo_output"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote_slurm.domain.plan.job_parts import parts_used
 from remote_slurm.domain.records import ContainerPhase, Record, parse_records
 from remote_slurm.domain.shell import words
 from remote_slurm.job import SCRIPTS
@@ -17,6 +18,7 @@ from remote_slurm.job import SCRIPTS
 BASH = os.environ.get("TEST_BASH", "/bin/bash")
 POD = "ns-1"
 GRACE = 600  # longer than any test waits
+CLUSTER = f"test-{os.getpid()}"
 PATIENCE = 120  # seconds, where one or two are enough on a machine that does nothing else
 
 
@@ -65,10 +67,13 @@ class Node:
     def start(self, calls: str, *, job: str = "7", grace: int = GRACE, prefix: str = "", run: int = 0) -> Job:
         """`run` says how often Slurm has requeued the job."""
         script = self.pod / "job.sh"
-        text = f"{prefix}\n. ./runner.sh\npod {POD} {grace}\n{calls}\nfinish\n"
+        text = f"{prefix}\n{sources(calls)}pod {POD} {grace}\n{calls}\nfinish\n"
         if not script.exists() or script.read_text() != text:  # another job may be reading it
             script.write_text(text)
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "SLURM_JOB_ID": job, "NODE": str(self.root)}
+        environment["SLURMD_NODENAME"] = os.uname().nodename
+        # jobs of other test processes remove what dead jobs of their own cluster have left
+        environment["SLURM_CLUSTER_NAME"] = CLUSTER
         if run:
             environment["SLURM_RESTART_COUNT"] = str(run)
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
@@ -104,6 +109,12 @@ class Node:
             path.name for path in Path("/proc").iterdir() if path.name.isdigit() and mark in _read(path / "environ")
         ]
 
+    def arguments(self) -> str:
+        """The arguments of what still runs of this node's jobs, as all users of a node see them."""
+        return b" ".join(_read(Path("/proc", process, "cmdline")) for process in self.processes()).decode(
+            errors="replace"
+        )
+
     def until_empty(self) -> None:
         """Wait until nothing runs any more: who was killed may take a moment."""
         until(lambda: not self.processes())
@@ -120,6 +131,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def sources(calls: str) -> str:
+    """The lines by which a job script with these calls sources the runner and the parts that it needs."""
+    return "".join(f". ./{name}\n" for name in ("runner.sh", *parts_used(calls, SCRIPTS)))
 
 
 def sh(script: str) -> str:

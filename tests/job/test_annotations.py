@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from node import BASH, POD, Ended, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import quote, words
+from tests.job.node import BASH, POD, Ended, Node, sh, sources, until
 
 READY = "echo ready; exec sleep 300"
 
@@ -17,7 +17,7 @@ def with_pre_exec(node: Node, text: str, calls: str, *, argument: str = "") -> s
     """The calls of job.sh, where the pod's own shell comes before its containers."""
     (node.pod / "secret" / "pre-exec.sh").write_text(text)
     script = node.pod / "containers.sh"
-    script.write_text(f". ./runner.sh\nresume {POD} 60\n{calls}\nfinish\n")
+    script.write_text(f"{sources(calls)}. ./annotations.sh\nresume {POD} 60\n{calls}\nfinish\n")
     script.chmod(0o700)
     return f"pre_exec {argument}"
 
@@ -225,7 +225,7 @@ def test_commands_that_fail_keep_the_container_from_starting(node: Node) -> None
 def test_a_stop_reaches_a_container_with_odd_variables(node: Node) -> None:
     (node.pod / "secret" / "odd").write_bytes(b"a.b=c\0")
     script = words(["sh", "-c", "trap 'echo told; exit 6' TERM; echo ready; while :; do sleep 0.05; done"])
-    job = node.start(f"container main with_env secret/odd 1 env {script}")
+    job = node.start(f"container main with_env secret/odd '' 0 {script}")
     until(lambda: is_ready(node))
     job.term()
     assert job.end().code == 6
@@ -274,8 +274,20 @@ def test_a_pod_that_ends_before_leaves_nothing_that_waits(node: Node) -> None:
 # --- job-workdir ------------------------------------------------------------------------------------------------------
 
 
-def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: Node) -> None:
-    base = node.root / "it's a work folder"
+@pytest.fixture
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that does not lie in DataRootFolder."""
+    return tmp_path_factory.mktemp("outside")
+
+
+def test_a_work_folder_in_data_root_folder_is_not_used(node: Node) -> None:
+    assert node.run(f"job_workdir {node.root}/base ''\nscratch main\ncontainer main true").code == 1
+    assert node.ended("main").message.endswith("which is a link, or lies in DataRootFolder")
+    assert not (node.root / "base").exists()
+
+
+def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: Node, outside: Path) -> None:
+    base = outside / "it's a work folder"
     (node.pod / "volumes" / "data").mkdir(parents=True)
     calls = f"job_workdir {quote(str(base))} '' data\nscratch main\n"
     look = f"container main {sh('echo kept >volumes/data/file; cd scratch/main && pwd -P')}"
@@ -288,8 +300,8 @@ def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: No
     assert node.run(calls + look).code == 0, "a requeued job finds it there"
 
 
-def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node) -> None:
-    base = node.root / "base"
+def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node, outside: Path) -> None:
+    base = outside / "base"
     calls = f"apart=/somewhere\njob_workdir {base} {{}}\ncontainer main true"
     assert node.run(calls.format("keep")).code == 0
     assert (base / POD).exists()
@@ -297,10 +309,10 @@ def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node) -> 
     assert not (base / POD).exists()
 
 
-def test_a_work_folder_that_somebody_else_has_made_is_not_used(node: Node) -> None:
+def test_a_work_folder_that_somebody_else_has_made_is_not_used(node: Node, outside: Path) -> None:
     if os.getuid():
         pytest.skip("only root may give a folder away")
-    base = node.root / "base"
+    base = outside / "base"
     (base / POD).mkdir(parents=True)
     os.chown(base / POD, 4711, 4711)
     assert node.run(f"job_workdir {base} ''\nscratch main\ncontainer main {sh('touch ran')}").code == 1
@@ -308,11 +320,11 @@ def test_a_work_folder_that_somebody_else_has_made_is_not_used(node: Node) -> No
     assert list((base / POD).iterdir()) == []
 
 
-def test_a_work_folder_that_cannot_be_made_is_told(node: Node) -> None:
-    (node.root / "file").touch()
-    calls = f"job_workdir {node.root}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
+def test_a_work_folder_that_cannot_be_made_is_told(node: Node, outside: Path) -> None:
+    (outside / "file").touch()
+    calls = f"job_workdir {outside}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
     assert node.run(calls).code == 1
-    assert node.ended("main").message.startswith(f"not started: job-workdir {node.root}/file cannot be used on node")
+    assert node.ended("main").message.startswith(f"not started: job-workdir {outside}/file cannot be used on node")
 
 
 # --- jobScript --------------------------------------------------------------------------------------------------------

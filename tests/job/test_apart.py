@@ -1,4 +1,4 @@
-"""apart.sh: what a job tells through its comment where no file system is shared, and how it waits for its logs."""
+"""no_shared_fs.sh: how a job reports through its comment, and how it waits for its logs."""
 
 import contextlib
 import os
@@ -7,14 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from node import BASH, POD, Job, Node, sh, until
-from podspec import config, container, plan, pod
 
-from remote_slurm.domain.apart import Standing, carry, parse_comment
-from remote_slurm.domain.payload import archive
-from remote_slurm.domain.script import job_files
+from remote_slurm.domain.plan.no_shared_fs import CommentReport, parse_comment
+from remote_slurm.domain.plan.node_local_files import NodeLocalFiles
+from remote_slurm.domain.plan.payload import archive
+from remote_slurm.domain.plan.script import job_files
 from remote_slurm.domain.shell import quote
 from remote_slurm.job import SCRIPTS
+from tests.domain.podspec import container, plan, pod
+from tests.job.node import BASH, POD, Job, Node, sh, until
 
 _SCONTROL = """\
 #!/bin/sh
@@ -27,25 +28,20 @@ mv "{folder}/.comment" "{folder}/comment"
 
 
 class Apart:
-    """A node with Slurm's commands as far as a job calls them; other jobs of the account are `active`."""
+    """A node with Slurm's commands as far as a job calls them."""
 
-    def __init__(self, node: Node, active: str = "7") -> None:
+    def __init__(self, node: Node) -> None:
         self.node = node
         self.folder = node.root / "slurm"
         self.folder.mkdir()
         self.command("scontrol", _SCONTROL.format(folder=self.folder))
-        self.command("squeue", f"#!/bin/sh\nprintf '%s\\n' {active}\n")
-
-    def no_queue(self) -> None:
-        """Nobody knows which jobs are active, so that what lies in a folder of the machine's own is left alone."""
-        self.command("squeue", "#!/bin/sh\nexit 1\n")
 
     def command(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
         (self.folder / name).chmod(0o755)
 
     def start(self, calls: str, *, patience: int = 60, comment: str = "", prefix: str = "") -> Job:
-        first = f". ./apart.sh\napart {self.folder}/scontrol {self.folder}/squeue {patience} '{comment}'\n"
+        first = f". ./no_shared_fs.sh\napart {self.folder}/scontrol {patience} '{comment}'\n"
         return self.node.start(first + calls, prefix=prefix)
 
     @property
@@ -54,8 +50,8 @@ class Apart:
         return path.read_text() if path.exists() else ""
 
     @property
-    def standing(self) -> Standing:
-        return parse_comment(POD, self.comment) or Standing()
+    def standing(self) -> CommentReport:
+        return parse_comment(POD, self.comment) or CommentReport()
 
     def fetched(self) -> None:
         (self.node.root / "fetched").touch()
@@ -69,19 +65,19 @@ def apart(node: Node) -> Apart:
 class Batch:
     """The whole batch script of a pod, run as Slurm runs it; its folder lies in `tmpdir`, and ends with it."""
 
-    def __init__(self, root: Path, script: str, tmpdir: Path | str) -> None:
+    def __init__(self, root: Path, script: str, tmpdir: Path | str, **keys: str) -> None:
         node = Apart(Node(root / "unused"))
-        node.no_queue()
-        commands = {name.title() + "Path": str(node.folder / name) for name in ("scontrol", "squeue")}
-        settings = {"SHARED_FS": False, "ContainerRuntime": "none", "FetchSeconds": 0, **commands}
+        settings = {"SHARED_FS": False, "ContainerRuntime": "none", "FetchSeconds": 0, **keys}
+        settings["ScontrolPath"] = str(node.folder / "scontrol")
         made = plan(pod(container("main", "/bin/sh", "-c", script)), settings=settings)
         job, *others = job_files(made, SCRIPTS)
         path = root / "slurm_script"
-        path.write_bytes(carry((job.content or b"").decode(), archive(made.pod, others), config(**settings)))
+        assert isinstance(made.transfer, NodeLocalFiles)
+        path.write_bytes(made.transfer.carry((job.content or b"").decode(), archive(made.pod, others)))
         environment = {"PATH": os.environ["PATH"], "HOME": str(root), "SLURM_JOB_ID": "7", "TMPDIR": str(tmpdir)}
         self.code = subprocess.run([BASH, path], env=environment, cwd="/", check=False, timeout=60).returncode
         self.comment = node.comment
-        self.standing = parse_comment(made.pod, self.comment) or Standing()
+        self.standing = parse_comment(made.pod, self.comment) or CommentReport()
 
 
 def test_the_files_are_what_follows_the_last_comment_whatever_a_container_runs(tmp_path: Path) -> None:
@@ -107,14 +103,13 @@ def test_a_tmpdir_that_no_comment_or_mount_could_name_is_not_used(tmp_path: Path
     assert not Path(batch.standing.folder).exists()
 
 
-def test_a_node_where_the_files_cannot_lie_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_where_the_files_cannot_lie_says_why(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/tar").write_text("#!/bin/sh\necho 'tar: ns-1: No space left on device' >&2\nexit 2\n")
     (tmp_path / "bin/tar").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     folder = tmp_path / "tmp"
     folder.mkdir()
-    batch = Batch(tmp_path, "true", folder)
+    batch = Batch(tmp_path, "true", folder, CommandPrefix=f"PATH={tmp_path}/bin:$PATH")
     assert batch.code == 1
     assert f"no folder can be made in {folder} on node " in batch.standing.failure
     assert batch.standing.failure.endswith(": tar: ns-1: No space left on device")
@@ -298,67 +293,3 @@ def test_a_signal_for_all_processes_of_the_job_does_not_keep_its_end_from_being_
     assert [record.exit_code for record in apart.standing.records] == [143]
     apart.fetched()
     assert job.end().code == 143
-
-
-@pytest.mark.parametrize("active", ["7 8", "8"], ids=["all", "its own is not listed yet"])
-def test_folders_of_killed_jobs_are_removed_and_those_of_running_ones_are_not(tmp_path: Path, active: str) -> None:
-    tmp = tmp_path
-    node = Node(tmp / "remote-slurm-7-aaaaaa")
-    for name in ("remote-slurm-6-bbbbbb", "remote-slurm-8-cccccc", "remote-slurm-x", "other"):
-        (tmp / name).mkdir()
-    (tmp / "remote-slurm-9-dddddd").symlink_to(tmp / "other")
-    job = Apart(node, active=active).start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}")
-    until(lambda: not (tmp / "remote-slurm-6-bbbbbb").exists())
-    (node.pod / "go").touch()
-    (node.root / "fetched").touch()
-    assert job.end().code == 0
-    assert _names(tmp) == [
-        "other",
-        "remote-slurm-7-aaaaaa",
-        "remote-slurm-8-cccccc",
-        "remote-slurm-9-dddddd",
-        "remote-slurm-x",
-    ]
-
-
-def test_the_folder_of_the_jobs_earlier_run_is_removed_and_what_this_one_has_made_is_not(tmp_path: Path) -> None:
-    earlier = tmp_path / "remote-slurm-7-aaaaaa"
-    earlier.mkdir()
-    os.utime(earlier, (1, 1))
-    node = Node(tmp_path / "remote-slurm-7-bbbbbb")
-    (tmp_path / "remote-slurm-7-cccccc").mkdir()
-    job = Apart(node, active="7").start("container main sleep 1")
-    until(lambda: not earlier.exists())
-    (node.root / "fetched").touch()
-    assert job.end().code == 0
-    assert _names(tmp_path) == ["remote-slurm-7-bbbbbb", "remote-slurm-7-cccccc"]
-
-
-def test_folders_of_another_account_are_not_touched(tmp_path: Path) -> None:
-    if os.getuid():
-        pytest.skip("only root may give a folder away")
-    node = Node(tmp_path / "remote-slurm-7-aaaaaa")
-    for name, owner in (("remote-slurm-5-eeeeee", 4711), ("remote-slurm-6-bbbbbb", os.getuid())):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, owner, owner)
-    job = Apart(node).start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}", patience=0)
-    until(lambda: not (tmp_path / "remote-slurm-6-bbbbbb").exists())
-    (node.pod / "go").touch()
-    assert job.end().code == 0
-    assert _names(tmp_path) == ["remote-slurm-5-eeeeee", "remote-slurm-7-aaaaaa"]
-
-
-def test_while_nobody_knows_which_jobs_run_no_folder_is_removed(tmp_path: Path) -> None:
-    node = Node(tmp_path / "remote-slurm-7-aaaaaa")
-    (tmp_path / "remote-slurm-6-bbbbbb").mkdir()
-    apart = Apart(node)
-    apart.command("squeue", f"#!/bin/sh\ntouch {node.root}/asked\nexit 1\n")
-    job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done; sleep 0.5')}", patience=0)
-    until((node.root / "asked").exists)
-    (node.pod / "go").touch()
-    assert job.end().code == 0
-    assert _names(tmp_path) == ["remote-slurm-6-bbbbbb", "remote-slurm-7-aaaaaa"]
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())

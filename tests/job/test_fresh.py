@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from node import POD, Node, sh, until
+from tests.job.node import POD, Node, sh, until
 
 _DAYS = 40 * 86_400
 

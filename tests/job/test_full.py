@@ -1,23 +1,12 @@
 """A pod whose containers fill the file system of its folder: how it ended is told all the same, and why."""
 
 import contextlib
-import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from node import Node, sh, until
 
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB, and of 200 files."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=200", "tmpfs", tmp_path]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount")
-    yield tmp_path
-    subprocess.run(["umount", "-l", tmp_path], check=True)
+from tests.job.node import Node, sh, until
 
 
 def test_a_pod_that_fills_its_file_system_ends_with_its_own_exit_code_and_says_so(small: Path) -> None:

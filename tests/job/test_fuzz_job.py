@@ -5,13 +5,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from effort import effort
 from hypothesis import given
 from hypothesis import strategies as st
-from podspec import container, plan, pod
 
-from remote_slurm.domain.script import job_files
+from remote_slurm.domain.plan.script import job_files
 from remote_slurm.job import SCRIPTS
+from tests.domain.podspec import container, plan, pod
+from tests.effort import effort
 
 CANARY = "pwned"
 COMMANDS = [f"$(touch {CANARY})", f"`touch {CANARY}`", f"'; touch {CANARY}; '", f'"; touch {CANARY}; "']

@@ -1,10 +1,10 @@
 """images.sh in a job: what a pull that fails, or is stopped, means for the pod's containers."""
 
 import pytest
-from node import Job, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import words
+from tests.job.node import Job, Node, sh, until
 
 
 def images(node: Node, runtime: str) -> str:
@@ -171,9 +171,9 @@ def test_what_is_mounted_is_looked_at_again_when_an_image_comes_late(node: Node)
     names(node, {"bad": second_time(node, f"[ -L {node.pod}/volumes/work/sub ]"), "app": FINE})
     swap = "cd volumes/work && rmdir sub && ln -s / sub"
     main, side = container("main", "touch ran", "bad"), container("side", swap)
-    calls = f"{BRING} 1 main side\nsub_path volumes/work sub\n{main}{side}"
+    calls = f"{BRING} 1 main side\nsub_path volumes/work sub sub\n{main}{side}"
     assert node.run(f"pull_backoff=1\n{calls}").code == 1
-    assert "subPath sub leads out of its volume" in node.ended("main").message
+    assert "subPath sub of volumes/work leads out of its volume" in node.ended("main").message
     assert not (node.pod / "ran").exists()
 
 

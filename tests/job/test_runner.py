@@ -4,15 +4,16 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from node import GRACE, PATIENCE, POD, Ended, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import quote, words
 from remote_slurm.job import SCRIPTS
+from tests.job.node import GRACE, PATIENCE, POD, Ended, Node, sh, until
 
 # --- one container ----------------------------------------------------------------------------------------------------
 
@@ -47,6 +48,21 @@ def test_files_of_ours_are_for_the_owner_only(node: Node) -> None:
         assert path.stat().st_mode & 0o077 == 0
 
 
+def test_a_container_has_the_umask_of_every_container_runtime(node: Node) -> None:
+    node.run(f"init_container init {sh('umask; : >by-init')}\ncontainer main {sh('umask; mkdir by-main')}")
+    assert [node.log(name) for name in ("init", "main")] == ["0022\n", "0022\n"]
+    assert (node.pod / "by-init").stat().st_mode & 0o777 == 0o644
+    assert (node.pod / "by-main").stat().st_mode & 0o777 == 0o755
+    for path in ("records/init", "logs/main.log"):
+        assert (node.pod / path).stat().st_mode & 0o077 == 0
+
+
+def test_a_hook_has_the_same_umask(node: Node) -> None:
+    hook = f"inside {sh('umask >hooked')}"
+    node.run(f"world alike\npost_start {hook}\ncontainer main {sh('until [ -s hooked ]; do sleep 0.02; done')}")
+    assert (node.pod / "hooked").read_text() == "0022\n"
+
+
 @pytest.mark.parametrize(
     ("command", "code", "signalled"),
     [
@@ -57,8 +73,8 @@ def test_files_of_ours_are_for_the_owner_only(node: Node) -> None:
         (sh("kill -KILL $$"), 137, 9),
         (sh("kill -TERM $$"), 143, 15),
         (sh("kill -SEGV $$"), 139, 11),
-        ("no-such-command", 127, 0),
-        ("/etc", 126, 0),
+        ("no-such-command", 128, 0),
+        ("/etc", 128, 0),
     ],
 )
 def test_exit_codes(node: Node, command: str, code: int, signalled: int) -> None:
@@ -77,7 +93,9 @@ def test_every_argument_arrives_byte_for_byte(node: Node) -> None:
     command = words(["sh", "-c", 'for each; do printf "%s\\0" "$each"; done', "sh", *HOSTILE])
     assert node.run(f"container main {command}").code == 0
     assert node.log("main").split("\0")[:-1] == HOSTILE
-    assert sorted(path.name for path in node.pod.iterdir()) == sorted(["job.sh", "logs", "records", *SCRIPTS])
+    assert sorted(path.name for path in node.pod.iterdir()) == sorted(
+        [".states", "job.sh", "logs", "records", *SCRIPTS]
+    )
 
 
 # --- several ----------------------------------------------------------------------------------------------------------
@@ -219,13 +237,14 @@ def test_a_requeued_job_runs_again_and_forgets_how_it_ended_before(node: Node) -
 
 def test_nothing_that_a_killed_run_has_left_holds_for_the_next_one(node: Node) -> None:
     """Slurm may have killed it while it was ending: its records, why it ended, and that it did."""
-    for folder in ("records", ".runner"):
+    for folder in ("records", ".runner", ".states"):
         (node.pod / folder).mkdir()
+    (node.pod / ".states" / "main").write_text("\0".join(("terminated", "1", "2", "0", *"0" * 7, "")))
     (node.pod / "records" / "main").write_text(f"v1 {POD} main terminated 1 2 0 0 record=9 restarts=0 \t\n")
     for name in (".stopping", ".runner/over"):
         (node.pod / name).write_text("1\n")
-    (node.pod / ".evicted").write_text("volume v holds too much\n")
-    (node.pod / ".runner" / "init.no-image").write_text("ErrImagePull\n")
+    (node.pod / ".evicted").write_text("Evicted volume v holds too much\n")
+    (node.pod / ".runner" / "init.no-image").write_text("ErrImagePull\0no image\0")
     calls = [
         f"init_container init {sh('until [ -e go ]; do sleep 0.02; done')}",
         f"container main {sh(EXITS.format(0))}",
@@ -405,14 +424,17 @@ def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(nod
     os.kill(int(node.log("main")), signal.SIGKILL)
     assert job.process.wait(PATIENCE) == 137
     record = node.ended("main")
-    assert (record.exit_code, record.signal, record.message) == (137, 9, "what watched it was killed")
+    assert (record.exit_code, record.signal, record.message) == (137, 9, "the process that watched it was killed")
     assert record.number == 2, "it comes after the one that it runs"
     node.clear()
     job.end()
 
 
 def test_what_is_recorded_of_one_that_was_killed_is_not_said_of_the_next(node: Node) -> None:
-    again = sh("echo >>runs; [ $(wc -l <runs) -ge 2 ] || exit 3; kill -KILL $PPID; exec sleep 300")
+    again = sh(
+        "echo >>runs; [ $(wc -l <runs) -ge 2 ] || exit 3; "
+        "until grep -q restarts=1 records/init; do sleep 0.01; done; kill -KILL $PPID; exec sleep 300"
+    )
     job = node.start(f"restart_policy OnFailure\ninit_container init {again}\ncontainer main true")
     assert job.process.wait(PATIENCE) == 137
     assert (node.ended("init").restarts, node.ended("main").restarts) == (1, 0)
@@ -544,6 +566,7 @@ def test_host_paths(node: Node, thing: str, kind: str) -> None:
         )
     elif thing == "absent":
         assert path.is_dir() == (kind == "DirectoryOrCreate")
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), "as a kubelet makes it"
     elif thing == "file":
         assert path.read_text() == "kept"
 
@@ -562,25 +585,138 @@ def test_host_paths(node: Node, thing: str, kind: str) -> None:
         ("{root}/in", "{root}/own/data", 0),
     ],
 )
-def test_host_paths_lead_to_what_is_allowed(node: Node, allowed: str, path: str, code: int) -> None:
+def test_host_paths_lead_to_what_is_allowed(
+    node: Node, tmp_path_factory: pytest.TempPathFactory, allowed: str, path: str, code: int
+) -> None:
+    root = tmp_path_factory.mktemp("site")
     for folder in ("own/data", "own-not/data"):
-        (node.root / folder).mkdir(parents=True)
-    (node.root / "own/out").symlink_to("../own-not")
-    (node.root / "in").symlink_to("own")
-    call = f"host_path Directory {path} {allowed}".format(root=node.root)
+        (root / folder).mkdir(parents=True)
+    (root / "own/out").symlink_to("../own-not")
+    (root / "in").symlink_to("own")
+    call = f"host_path Directory {path} {allowed}".format(root=root)
     assert node.run(f"{call}\ncontainer main {sh('touch ran')}").code == code
     assert (node.pod / "ran").exists() == (code == 0)
     if code:
         assert "which AllowedHostPaths does not allow" in node.ended("main").message
 
 
+@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
+def test_nothing_is_made_through_a_link_that_leads_out_of_what_is_allowed(
+    node: Node, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    root = tmp_path_factory.mktemp("site")
+    for folder in ("own", "account"):
+        (root / folder).mkdir()
+    (root / "own/out").symlink_to(root / "account")
+    calls = f"host_path {kind} {root}/own/in/a/b {root}/own\nhost_path {kind} {root}/own/out/a/b {root}/own"
+    assert node.run(f"{calls}\ncontainer main {sh('touch ran')}").code == 1
+    assert (root / "own/in/a/b").is_dir() == (kind == "DirectoryOrCreate")
+    assert "leads out of" in node.ended("main").message
+    assert list((root / "account").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["{root}", "{root}/x", "{pod}/logs", "{root}/.."])
+def test_an_allowed_host_path_neither_contains_nor_lies_in_the_pods_folders(node: Node, path: str) -> None:
+    """Its container could read the Secrets of other pods, and replace what they mount."""
+    (node.root / "x").mkdir()
+    call = f"host_path Directory {path} /".format(root=node.root, pod=node.pod)
+    assert node.run(f"{call}\ncontainer main {sh('touch ran')}").code == 1
+    assert "a folder of remote-slurm" in node.ended("main").message
+
+
+def test_hidden_words_are_read_from_their_file(node: Node) -> None:
+    script = 'for each; do printf "<%s>" "$each"; done'
+    values = ["", "it's $HOME", "a\r\nb\n", "--password=t0p"]
+    (node.pod / "secret" / "words").write_text("".join(f"{value}\0" for value in values))
+    command = f'container main {sh(script)} sh "${{hidden[0]}}" "${{hidden[1]}}" "${{hidden[2]}}" "${{hidden[3]}}"'
+    assert node.run(f"hidden_words secret/words 4\n{command}").code == 0
+    assert (node.pod / "logs" / "main.log").read_bytes() == "".join(f"<{value}>" for value in values).encode()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"one\0", b"one\0two"], ids=["absent", "empty", "one", "cut"])
+def test_without_its_hidden_words_no_container_starts(node: Node, content: bytes | None) -> None:
+    if content is not None:
+        (node.pod / "secret" / "words").write_bytes(content)
+    assert node.run(f"hidden_words secret/words 2\ncontainer main {sh('touch ran')}").code == 1
+    assert node.ended("main").message.startswith("not started: secret/words is missing or incomplete")
+    assert not (node.pod / "ran").exists()
+
+
+ODD = {"db.password": "t0p-of-the-database", "a-b": "line\nline\n", "A B": "", "1x": "a=b"}
+SHOW = ["sh", "-c", "cat /proc/self/environ /proc/$$/environ; touch shown; exec sleep 300"]
+
+
+def node_with(node: Node, *programs: str) -> str:
+    """A PATH with only what a job needs, and `programs`."""
+    folder = node.root / "bin"
+    folder.mkdir()
+    for name in (
+        "cat",
+        "sh",
+        "touch",
+        "sleep",
+        "mkdir",
+        "rm",
+        "mv",
+        "ln",
+        "head",
+        "stat",
+        "readlink",
+        "tail",
+        "hostname",
+    ):
+        (folder / name).symlink_to(shutil.which(name) or "")
+    for name in programs:
+        # a python3 in the PATH may be a shell script that looks for one
+        (folder / name).symlink_to(Path(sys.executable).resolve() if name == "python3" else shutil.which(name) or "")
+    return f"export PATH={folder}"
+
+
+@pytest.mark.parametrize("carrier", ["perl", "python3"])
+def test_variables_that_no_shell_can_hold_are_in_no_argument(node: Node, carrier: str) -> None:
+    (node.pod / "secret" / "odd").write_bytes(b"".join(f"{name}={value}\0".encode() for name, value in ODD.items()))
+    prefix = node_with(node, carrier)
+    job = node.start(f"needs_carrier\ncontainer main with_env secret/odd '' 0 {words(SHOW)}", prefix=prefix)
+    until((node.pod / "shown").exists)
+    assert "t0p" not in node.arguments()
+    found = dict(entry.partition("=")[::2] for entry in node.log("main").split("\0") if entry)
+    assert {name: found.get(name) for name in ODD} == ODD
+    job.term()
+    job.end()
+
+
+def test_a_carrier_keeps_the_nodes_variables_from_a_runtime_that_passes_all_on(node: Node) -> None:
+    (node.pod / "secret" / "odd").write_bytes(b"a.b=c\0")
+    kept = quote("(PATH)$|APPTAINER")
+    calls = f"export LEAK=1 APPTAINERENV_X=2\ncontainer main with_env secret/odd {kept} 0 env"
+    assert node.run(calls).code == 0
+    assert {line.partition("=")[0] for line in node.log("main").splitlines()} == {"PATH", "APPTAINERENV_X", "a.b"}
+
+
+def test_without_a_carrier_the_container_is_not_started_and_says_why(node: Node) -> None:
+    (node.pod / "secret" / "odd").write_bytes(b"a.b=c\0")
+    calls = f"needs_carrier\ncontainer main with_env secret/odd '' 0 {sh('touch ran')}\ncontainer other {sh('exit 0')}"
+    assert node.run(calls, prefix=node_with(node)).code == 1
+    message = node.ended("main").message
+    assert message.startswith("not started: an environment variable has a name that no shell can hold, and node ")
+    assert message.endswith(" has neither perl nor python3 to set it: give it another name")
+    assert (node.ended("other").exit_code, (node.pod / "ran").exists()) == (0, False)
+
+
+def test_lines_alone_need_no_carrier(node: Node) -> None:
+    (node.pod / "secret" / "odd").write_bytes(b"LINES_OF=a\nb\0")
+    call = f"container main with_env secret/odd '' 0 {sh('cat /proc/self/environ')}"
+    assert node.run(call, prefix=node_with(node)).code == 0
+    assert "LINES_OF=a\nb\0" in node.log("main")
+
+
 def test_paths_are_looked_at_once_each_however_often(node: Node) -> None:
-    calls = 'mkdir -p volumes/v\nsub_path volumes/v it\nmay_mount; may_mount; say "${#guarded[@]}"'
+    calls = 'mkdir -p volumes/v\nsub_path volumes/v it it\nmay_mount; may_mount; say "${#guarded[@]}"'
     assert node.run(calls).output == "remote-slurm: 1\n"
 
 
 def test_a_volume_in_memory_lies_on_disk_where_the_node_has_no_room_for_it(node: Node) -> None:
-    calls = f"shm=/no/such\nmemory_volume v\ncontainer main {sh('echo kept >volumes/v/file')}"
+    calls = f"shm=/proc/no/such\nmemory_volume v\ncontainer main {sh('echo kept >volumes/v/file')}"
     ended = node.run(calls)
     assert (ended.code, "volume v lies on disk" in ended.output) == (0, True)
     assert (node.pod / "volumes/v/file").exists()
@@ -620,13 +756,22 @@ def test_every_value_of_the_environment_arrives_byte_for_byte(node: Node) -> Non
 
 
 @pytest.mark.parametrize(
-    ("folder", "code", "log"), [("/usr", 0, "/usr\n"), ("", 0, None), ("/no/such", 125, None), ("/it's", 125, None)]
+    ("folder", "code", "log"),
+    [
+        ("/usr", 0, "/usr\n"),
+        ("", 0, "{root}\n"),
+        ("{root}/no/such", 0, "{root}/no/such\n"),
+        ("{root}/it's", 0, "{root}/it's\n"),
+        ("/proc/no/such", 125, ""),
+    ],
 )
-def test_the_working_folder(node: Node, folder: str, code: int, log: str | None) -> None:
+def test_the_working_folder(node: Node, folder: str, code: int, log: str) -> None:
+    """One that does not exist is made, as containerd does."""
     environment_file(node, {})
-    assert node.run(f"container main on_node secret/env/main {quote(folder)} pwd").code == code
+    words = quote(folder.format(root=node.root))
+    assert node.run(f"container main on_node secret/env/main {words} pwd").code == code
     if code == 0:
-        assert node.log("main") == (log or f"{node.root}\n")
+        assert node.log("main") == log.format(root=node.root)
 
 
 def test_without_its_environment_nothing_runs(node: Node) -> None:
@@ -648,3 +793,10 @@ def test_a_command_is_a_program_also_where_the_runner_has_a_function_of_that_nam
 def test_a_variable_may_have_any_name(node: Node, name: str) -> None:
     environment_file(node, {name: "/usr/bin:/bin"})
     assert node.run("container main on_node secret/env/main / sh -c 'exit 3'").code == 3
+
+
+def test_a_container_inherits_no_open_file_but_its_three_streams(node: Node) -> None:
+    """A folder that is open leads out of a container, and Apptainer passes on what is open."""
+    left_open = f"exec 7<{node.root}; exec 12<{node.pod}/secret; exec {{more}}<{node.root}"
+    assert node.run(f"container main {sh('ls /proc/$$/fd; true')}", prefix=left_open).code == 0
+    assert node.log("main").split() == ["0", "1", "2"]

@@ -1,13 +1,15 @@
 """Containers over time: what is started again, and when; native sidecars; what a container says of its own end."""
 
 import os
+import re
 import time
 
 import pytest
-from node import BASH, PATIENCE, Job, Node, sh, until
 
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record, run_before_requeue
 from remote_slurm.domain.shell import quote, words
+from remote_slurm.job import SCRIPTS
+from tests.job.node import BASH, PATIENCE, Job, Node, sh, until
 
 QUICK = "backoff_first=1 backoff_limit=2\n"
 COUNT = "echo run >>runs; "
@@ -65,7 +67,7 @@ def test_the_first_restart_comes_at_once_and_later_ones_wait_and_say_so(node: No
 @pytest.mark.parametrize("ran", [599, 600])
 def test_the_delay_doubles_to_a_limit_and_starts_over_after_a_long_run(node: Node, ran: int) -> None:
     script = (
-        "run_began=0 run_ended=1 backoff=0\n"
+        ". ./restarts.sh\nrun_began=0 run_ended=1 backoff=0\n"
         'for _ in 1 2 3 4 5 6 7 8; do next_delay; printf "%s " "$delay"; done\n'
         f'run_ended={ran}; next_delay; printf "%s\\n" "$delay"'
     )
@@ -87,7 +89,7 @@ def test_its_name_is_free_again_in_a_storage_of_the_jobs_own(node: Node, storage
     podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/calls\n')
     podman.chmod(0o755)
     script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
-    prepare = f"{storage}CONTAINERS_STORAGE_CONF=conf podman=({podman})\nrestart_policy OnFailure"
+    prepare = f"{storage}. ./podman.sh\nCONTAINERS_STORAGE_CONF=conf podman=({podman})\nrestart_policy OnFailure"
     assert node.run(f"{prepare}\ncontainer main {script}").code == 0
     path = node.root / "calls"
     told = path.read_text().splitlines() if path.exists() else []
@@ -122,9 +124,9 @@ def test_they_lie_in_a_tmpdir_that_is_the_jobs_alone(node: Node, nodes: int, own
 def test_what_it_mounts_is_looked_at_again(node: Node) -> None:
     """Between two runs it could have put a link there, that leads to what AllowedHostPaths does not allow."""
     script = sh(f"{COUNT} rm -r volumes/v/it; ln -s /etc volumes/v/it; exit 3")
-    ended = node.run(f"mkdir -p volumes/v\nsub_path volumes/v it\nrestart_policy OnFailure\ncontainer main {script}")
+    ended = node.run(f"mkdir -p volumes/v\nsub_path volumes/v it it\nrestart_policy OnFailure\ncontainer main {script}")
     assert (ended.code, runs(node)) == (1, 1)
-    assert node.ended("main").message == "not started again: subPath it leads out of its volume, to /etc"
+    assert node.ended("main").message == "not started again: subPath it of volumes/v leads out of its volume"
     assert node.ended("main").last.exit_code == 3
 
 
@@ -148,11 +150,16 @@ def test_records_are_numbered_in_their_order(node: Node) -> None:
     assert node.ended("main").number == 3, "running, running again, terminated"
 
 
-def test_no_two_files_define_the_same_function(node: Node) -> None:
-    text = (node.pod / "runner.sh").read_text()
-    names = [line.partition("(")[0] for line in text.splitlines() if line.endswith("() {")]
-    assert len(names) > 50
+def test_no_two_files_define_the_same_function() -> None:
+    """But for those of the runner that a part replaces, which it lists."""
+    defined = {name: re.findall(r"^(\w+)\(\) \{(.*)", text.decode(), re.MULTILINE) for name, text in SCRIPTS.items()}
+    runner = defined.pop("runner.sh")
+    names = [name for name, rest in runner if not rest.endswith("}")]
+    names += [name for file, found in defined.items() if file not in ("pull.sh", "mounts.sh") for name, _ in found]
+    assert len(names) > 150
     assert sorted(names) == sorted(set(names))
+    replaced = {name for name, rest in runner if rest.endswith("}")}
+    assert replaced <= set(names), "what a part replaces is defined by one"
 
 
 # --- where Slurm requeues the job -------------------------------------------------------------------------------------
@@ -181,7 +188,8 @@ def test_restarts_are_counted_on_and_the_last_run_is_told_where_slurm_has_requeu
     ended = node.ended("main")
     second, now = run_until_up(node, calls, 1)
     assert (ended.restarts, now.run, now.restarts) == (2, 1, 2)
-    assert now.last == LastRun(ended.started, ended.finished, 4, 0, "a\\b\tc\nd; Slurm has requeued the job")
+    words = "a\\b\tc\nd; the job was told to stop: Slurm has requeued the job"
+    assert now.last == LastRun(ended.started, ended.finished, 4, 0, words)
     assert now.last == run_before_requeue(ended)
     assert node.ended("init").last.exit_code == 0
     second.process.kill()  # no end is recorded, as where a node fails
@@ -289,7 +297,7 @@ def test_a_sidecar_that_ends_by_itself_after_a_stop_is_not_started_again(node: N
     (node.pod / "over").touch()
     assert job.end().code == 5
     assert runs(node) == 1
-    assert (node.ended("side").restarts, node.ended("side").last, node.ended("side").reason) == (0, None, "")
+    assert (node.ended("side").restarts, node.ended("side").last, node.ended("side").reason) == (0, None, "JobStopped")
 
 
 @pytest.mark.parametrize("up", [True, False])
@@ -335,10 +343,6 @@ LONG = "x" * 5000
         ("termination_message messages/main FallbackToLogsOnError", "echo log; echo m >messages/main; exit 3", "m"),
         ("termination_message - FallbackToLogsOnError", "seq 1 100; exit 3", "\n".join(map(str, range(21, 101)))),
         ("termination_message - FallbackToLogsOnError", f"echo {LONG}; exit 3", LONG[:2047]),
-        ("", "echo 'INFO: x'; echo 'FATAL:   no such image'; exit 255", "its log ends with: FATAL:   no such image"),
-        ("", "echo 'Error: crun: no such command'; exit 127", "its log ends with: Error: crun: no such command"),
-        ("", "echo 'Error: no such container'; exit 125", "its log ends with: Error: no such container"),
-        ("", "echo './a: line 2: exec: x: no'; exit 126", "its log ends with: ./a: line 2: exec: x: no"),
         ("", "echo 'FATAL:   mine'; exit 3", ""),
         ("", "echo 'Error: mine'; exit 1", ""),
         ("", "echo 'FATAL:   not the last'; echo; exit 255", ""),
@@ -350,6 +354,63 @@ LONG = "x" * 5000
 def test_the_termination_message(node: Node, calls: str, script: str, message: str) -> None:
     node.run(f"{calls}\ncontainer main {sh(script)}")
     assert node.ended("main").message == message
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        ("echo 'INFO:    x'; echo 'FATAL:   no such image'; exit 255", 128, "FATAL:   no such image"),
+        ("echo 'Error: crun: x: OCI not found'; exit 127", 128, "Error: crun: x: OCI not found"),
+        ("echo 'Error: no such container'; exit 125", 128, "Error: no such container"),
+        ("echo '/etc/rc: line 2: exec: x: no'; exit 127", 128, "/etc/rc: line 2: exec: x: no"),
+        ("echo 'enroot-mount: failed to mount: x'; exit 1", 128, "enroot-mount: failed to mount: x"),
+        # programs return such codes, and print such words, themselves
+        ("exit 255", 255, ""),
+        ("echo hello; echo 'FATAL:   x'; exit 255", 255, ""),
+        ("echo 'FATAL:   x'; printf hello; exit 255", 255, ""),
+        ("echo 'FATAL:   x'; exit 1", 1, ""),
+        ("echo m >messages/main; echo 'FATAL:   x'; exit 255", 255, "m"),
+        ("echo 'Error: mine'; exit 127", 127, ""),
+        ("echo './a: line 2: exec: x: no'; exit 127", 127, ""),
+        ("nosuch", 127, ""),
+        ("exec nosuch", 127, ""),
+        ("exec /etc/passwd", 126, ""),
+        ("exit 2", 2, ""),
+    ],
+)
+def test_a_program_that_the_runtime_cannot_start_has_a_start_error(
+    node: Node, script: str, code: int, words: str
+) -> None:
+    assert node.run(f"termination_message messages/main File\ncontainer main {sh(script)}").code == code
+    record = node.ended("main")
+    assert (record.exit_code, record.signal, record.message) == (code, 0, words)
+    assert record.reason == ("StartError" if code == 128 else "Error")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("on_node secret/env '' no-such-command", "exec: no-such-command: not found"),
+        ("on_node secret/env '' /etc/passwd", "exec: /etc/passwd: cannot execute: Permission denied"),
+        ("no-such-runtime run", "exec: no-such-runtime: not found"),
+    ],
+)
+def test_what_the_node_does_not_have_is_a_start_error(node: Node, command: str, words: str) -> None:
+    (node.pod / "secret" / "env").write_text("")
+    assert node.run(f"container main {command}").code == 128
+    record = node.ended("main")
+    assert (record.exit_code, record.reason, record.message) == (128, "StartError", words)
+
+
+@pytest.mark.parametrize(("said", "code"), [("", 143), ("echo x;", 2)])
+def test_what_is_stopped_before_its_program_began_was_told_to_stop(node: Node, said: str, code: int) -> None:
+    """The process of Apptainer that makes the container is a program in Go: SIGTERM ends it with exit code 2."""
+    script = sh(f"trap 'exit 2' TERM; : >up; {said} while :; do sleep 0.05; done")
+    job = node.start(f"image_config apptainer i.sif own false\ncontainer main {script}")
+    until((node.pod / "up").exists)
+    job.term()
+    assert job.end().code == code
+    assert node.ended("main").exit_code == code
 
 
 def test_each_run_has_a_message_of_its_own(node: Node) -> None:

@@ -1,7 +1,8 @@
 """tsocks.sh: what leads connections through the tunnel reaches every container, whatever its runtime reads."""
 
 import pytest
-from node import Node
+
+from tests.job.node import Node
 
 FILES = {
     "a file of variables": "A='1'\n",

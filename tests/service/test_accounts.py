@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 
 import pytest
-from faithful_site import Account, Line, SlurmJob
-from pods import key, pod, sh
-from test_machine import CONFIG, Disk
-from virtual_time import VirtualLoop
 
 from remote_slurm.config import Identity
-from remote_slurm.domain.pod import parse_pod
-from remote_slurm.domain.slurm import JobState
+from remote_slurm.domain.pod.model import parse_pod
+from remote_slurm.domain.slurm.commands import JobState
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.pods import Pods
+from tests.fake_site import FakeAccount, FakeSite, SlurmJob
+from tests.pods import key, pod, sh
+from tests.service.test_machine import CONFIG, Disk
+from tests.service.virtual_time import VirtualLoop
 
 
 class Moved:
@@ -23,24 +23,25 @@ class Moved:
         self.loop = VirtualLoop()
         self.pod = pod(sh("c", "sleep 100"))
         self.pod["metadata"]["annotations"]["JobID"] = "101"
-        self.sites = {name: Account(self.loop.time) for name in ("bob", "alice")}
+        self.sites = {name: FakeAccount(self.loop.time) for name in ("bob", "alice")}
         alice = self.sites["alice"]
         alice.jobs["101"] = SlurmJob("101", key(self.pod))
         alice.folders[key(self.pod)] = {}
         alice.ids[key(self.pod)] = "101"
         alice.start(alice.jobs["101"])
-        self.lines = {name: Line(site) for name, site in self.sites.items()}
+        self.lines = {name: FakeSite(site) for name, site in self.sites.items()}
         self.lines["alice"].down = True
         identities = {"bob": Identity(namespaces=("default",)), "alice": Identity(namespaces=("other",))}
         config = CONFIG.model_copy(update={"identities": identities})
         self.accounts = Accounts(
-            {name: Pods(self.lines[name], config, Disk(), clock=self.loop.time) for name in names},  # type: ignore[arg-type]
+            {name: Pods(self.lines[name], config, Disk(), clock=self.loop.time) for name in names},
             config,
         )
         self.run(self._start())
 
     async def _start(self) -> None:
-        self.accounts.start()
+        for pods in self.accounts:
+            pods.start()
 
     def run(self, work: Coroutine[None, None, None]) -> None:
         self.loop.run_until_complete(work)
@@ -62,7 +63,7 @@ def moved() -> Iterator[Moved]:
     made.loop.close()
 
 
-def test_nothing_is_told_of_a_pod_that_an_account_may_have_which_is_not_reached_yet(moved: Moved) -> None:
+def test_a_pod_of_an_unrecovered_account_has_no_status(moved: Moved) -> None:
     for _ in range(5):
         moved.wait(200)
         assert moved.state() == ""

@@ -4,40 +4,26 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from virtual_time import VirtualLoop
 
 from remote_slurm.config import Config
-from remote_slurm.domain.slurm import Capacity
-from remote_slurm.errors import Unreachable
+from remote_slurm.domain.slurm.commands import Capacity
 from remote_slurm.service.capacity import CapacityWatch
-from remote_slurm.service.returns import Returns
+from remote_slurm.service.reconnect_signal import ReconnectSignal
+from tests.fake_site import FakeAccount, FakeSite
+from tests.service.logged import Logged
+from tests.service.virtual_time import VirtualLoop
 
+DENIED = "sinfo failed with exit code 1: slurm_load_partitions: Access/permission denied"
 NOTHING = {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
-
-
-class Cluster:
-    """What a CapacityWatch asks of a site; `away`: it cannot be reached, for so many questions."""
-
-    def __init__(self) -> None:
-        self.away = 0
-        self.asked = 0
-
-    async def capacity(self) -> Capacity:
-        self.asked += 1
-        await asyncio.sleep(1)
-        if self.away:
-            self.away -= 1
-            raise Unreachable("no route to the site")
-        return Capacity(nodes=1, cpus=64, memory_mib=1000)
 
 
 class Watching:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
-        self.cluster = Cluster()
-        self.returns = Returns()
+        self.site = FakeSite(FakeAccount(capacity=Capacity(nodes=1, cpus=64, memory_mib=1000)), round_trip=1)
+        self.returns = ReconnectSignal()
         config = Config.model_validate(NOTHING)
-        self.watch = CapacityWatch(self.cluster, config, self.returns)  # type: ignore[arg-type]
+        self.watch = CapacityWatch(self.site, config, self.returns)
         self.task: asyncio.Task[None] | None = None
 
     def run(self, seconds: float) -> None:
@@ -64,30 +50,74 @@ def watching() -> Iterator[Watching]:
 
 
 def test_there_is_room_as_soon_as_the_site_is_back(watching: Watching) -> None:
-    watching.cluster.away = 1
+    watching.site.fates.append("cut after")
     watching.run(5)
     assert watching.room == "0"
-    watching.returns.happened()
+    watching.returns.notify()
     watching.run(2)
     assert watching.room == "1000"
 
 
-def test_a_site_that_comes_back_while_it_is_asked_in_vain_is_asked_again_at_once(watching: Watching) -> None:
-    watching.cluster.away = 1
+def test_a_site_that_returns_during_a_failed_question_is_asked_at_once(watching: Watching) -> None:
+    watching.site.fates.append("cut after")
     watching.run(0.5)
-    watching.returns.happened()
+    watching.returns.notify()
     watching.run(2)
     assert watching.room == "1000"
 
 
 def test_a_site_that_stays_away_is_asked_now_and_then(watching: Watching) -> None:
-    watching.cluster.away = 10
+    watching.site.down = True
     watching.run(120)
-    assert 3 <= watching.cluster.asked <= 5
+    assert 3 <= watching.site.asked["nodes"] <= 5
 
 
-def test_a_site_that_told_its_figures_is_not_asked_more_often_for_its_returns(watching: Watching) -> None:
+def test_returns_of_a_site_with_known_figures_ask_nothing(watching: Watching) -> None:
     for _ in range(5):
         watching.run(10)
-        watching.returns.happened()
-    assert watching.cluster.asked == 1
+        watching.returns.notify()
+    assert watching.site.asked["nodes"] == 1
+
+
+def test_a_site_that_hides_its_nodes_takes_pods(watching: Watching, logged: Logged) -> None:
+    """PrivateData=nodes,partitions: sinfo is denied, and sbatch works (Toil's issue 5461)."""
+    watching.site.account.sinfo_fails = DENIED
+    watching.run(900)
+    assert watching.watch.ping(reachable=True)["resources"] == {"pods": "1000"}
+    assert watching.watch.ping(reachable=False)["resources"] == {"pods": "0"}
+    (line,) = logged.with_message("the capacity of the site is not known")
+    assert "Access/permission denied" in str(line.fields["reason"])
+    assert watching.site.asked["nodes"] <= 6
+
+
+def test_a_site_that_hides_its_nodes_later_keeps_its_figures(watching: Watching) -> None:
+    watching.run(2)
+    watching.site.account.sinfo_fails = DENIED
+    watching.run(700)
+    assert watching.watch.ping(reachable=True)["resources"]["cpu"] == "64"
+
+
+def ping_of(capacity: Capacity | None, **keys: object) -> dict[str, object]:
+    """The resources of the ping at a site with this capacity; None: sinfo has not answered yet."""
+
+    async def ping() -> dict[str, object]:
+        site = FakeSite(FakeAccount(capacity=capacity or Capacity()), down=capacity is None)
+        watch = CapacityWatch(site, Config.model_validate(NOTHING | keys), ReconnectSignal())
+        await watch.refresh()
+        resources: dict[str, object] = watch.ping(reachable=True)["resources"]
+        return resources
+
+    return asyncio.run(ping())
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    """The Virtual Kubelet would write a 0 over the node's own figure."""
+    assert ping_of(None) == {"pods": "0"}
+    assert ping_of(None, Resources={"cpu": 5}) == {"cpu": "5", "pods": "0"}
+
+
+def test_a_factor_lets_surplus_pods_wait_in_slurm() -> None:
+    known = Capacity(nodes=1, cpus=64, memory_mib=1000)
+    assert ping_of(known) == {"cpu": "64", "memory": "1000Mi", "pods": "1000"}
+    assert ping_of(known, CapacityFactor=2.5) == {"cpu": "160", "memory": "2500Mi", "pods": "2500"}
+    assert ping_of(known, CapacityFactor=2, Resources={"cpu": 5})["cpu"] == "5"

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from watched import Watched
 
 from remote_slurm.domain.records import ContainerPhase
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.errors import RemoteFailed
-from remote_slurm.service.poller import LOST_POLLS, LOST_SECONDS, RECORD_GRACE_SECONDS
+from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.errors import RemoteFailed, SiteError
+from remote_slurm.service.job_ends import LOST_POLLS, LOST_SECONDS, RECORD_GRACE_SECONDS
+from tests.service.logged import Logged
+from tests.service.watched import LONG_AGO, Watched
 
 AWAY = RemoteFailed("sacct failed: sacct: error: slurm_persist_conn_open: Unable to connect to slurmdbd")
 
@@ -27,6 +28,19 @@ async def test_an_exit_code_that_only_the_folder_has_is_found_there(watched: Wat
     assert await watched.exit_code() == 3
 
 
+async def test_the_secrets_of_a_pod_are_removed_once_it_is_over(watched: Watched) -> None:
+    await watched.poll()
+    watched.site.folder = [watched.record(ContainerPhase.TERMINATED, 3)]
+    watched.is_shown(JobState.FAILED)
+    await watched.poll()
+    watched.site.fails["records"] = RemoteFailed("the file system hangs")
+    await watched.poll()
+    del watched.site.fails["records"]
+    await watched.poll()
+    await watched.poll()
+    assert watched.site.ended == [[], [], [watched.tracked.key], []], "again if it failed, and once"
+
+
 async def test_it_is_found_there_also_where_squeue_has_forgotten_the_job(watched: Watched) -> None:
     await watched.poll()
     watched.site.folder = [watched.record(ContainerPhase.TERMINATED, 3)]
@@ -43,34 +57,37 @@ async def test_a_record_that_is_late_is_waited_for_and_its_exit_code_counts(watc
     assert await watched.exit_code(1) == 3
 
 
-async def test_an_end_without_a_record_is_one_once_none_can_be_on_its_way_any_more(watched: Watched) -> None:
+async def test_an_end_without_a_record_counts_once_no_record_can_be_late(watched: Watched) -> None:
     await watched.poll()
     watched.is_shown(JobState.COMPLETED)
     assert await watched.exit_code() is None
     assert await watched.exit_code(RECORD_GRACE_SECONDS) == 0
 
 
-@pytest.mark.parametrize("word", [JobState.RUNNING, JobState.PENDING, JobState.SUSPENDED, JobState.UNKNOWN])
-async def test_an_accounting_that_lags_behind_ends_nothing_and_makes_nothing_wait_again(
-    watched: Watched, word: JobState
-) -> None:
-    """slurmdbd may hear of a job's turns minutes later, and of some never."""
+@pytest.mark.parametrize(
+    "word", [JobState.RUNNING, JobState.PENDING, JobState.SUSPENDED, JobState.UNKNOWN, JobState.REVOKED]
+)
+async def test_an_accounting_that_lags_behind_changes_nothing(watched: Watched, word: JobState) -> None:
+    """slurmdbd may hear of a job's turns minutes later, and of some never. A job that another cluster of the federation
+    runs is revoked in its own, and squeue lists it in neither while the other slurmctld is away (seen with 24.11).
+    """
     await watched.poll()
     watched.site.spool = [watched.record(ContainerPhase.RUNNING)]
     watched.is_forgotten()
     watched.site.sacct = [Job("7", word)]
     for _ in range(LOST_POLLS):
         assert "running" in await watched.poll()
-    assert watched.entry.job == watched.job, "squeue has seen more of it"
+    assert watched.tracked.job == watched.job, "squeue has seen more of it"
     watched.site.sacct = [Job("7", JobState.FAILED, exit_code=3)]
     watched.site.folder = [watched.record(ContainerPhase.TERMINATED, 3)]
     assert await watched.exit_code() == 3
 
 
-async def test_an_accounting_that_is_away_is_asked_again(watched: Watched) -> None:
+@pytest.mark.parametrize("away", [AWAY, RemoteFailed("sacct failed: cluster 'disabled' not reachable")])
+async def test_an_accounting_that_is_away_is_asked_again(watched: Watched, away: SiteError) -> None:
     await watched.poll()
     watched.is_forgotten()
-    watched.site.sacct = AWAY
+    watched.site.sacct = away
     assert await watched.exit_code() is None
     watched.site.sacct = [Job("7", JobState.FAILED, exit_code=3)]
     assert await watched.exit_code() is None, "its record may be on its way"
@@ -82,10 +99,10 @@ async def test_a_site_without_accounting_is_not_asked_again(watched: Watched) ->
     watched.is_forgotten()
     for _ in range(5):
         assert await watched.exit_code() is None
-    assert watched.site.asked == 1
+    assert watched.site.asked["accounting"] == 1
 
 
-async def test_a_job_that_nobody_knows_any_more_is_lost_after_many_looks_and_a_long_time_only(watched: Watched) -> None:
+async def test_a_job_is_lost_only_after_many_polls_and_a_long_time(watched: Watched) -> None:
     await watched.poll()
     watched.is_forgotten()
     assert await watched.exit_code() is None
@@ -103,10 +120,10 @@ async def test_many_looks_in_a_short_time_lose_nothing(watched: Watched) -> None
 
 async def test_a_squeue_that_fails_is_not_one_without_jobs(watched: Watched) -> None:
     await watched.poll()
-    watched.site.squeue = RemoteFailed("squeue failed with exit code 1: slurm_load_jobs error")
+    watched.site.fails["queue"] = RemoteFailed("squeue failed with exit code 1: slurm_load_jobs error")
     for _ in range(LOST_POLLS):
         assert await watched.exit_code(LOST_SECONDS) is None
-    watched.site.squeue = None
+    watched.site.fails.clear()
     watched.is_forgotten()
     assert await watched.exit_code() is None
 
@@ -141,7 +158,7 @@ async def test_a_word_of_squeue_that_nobody_knows_changes_nothing(watched: Watch
     await watched.poll()
     watched.is_shown(JobState.UNKNOWN)
     assert await watched.exit_code() is None
-    assert watched.entry.job == watched.job
+    assert watched.tracked.job == watched.job
 
 
 @pytest.mark.parametrize(("earlier", "later"), [(0, 0), (1, 2)], ids=["without numbers", "with numbers"])
@@ -156,32 +173,96 @@ async def test_an_older_record_that_is_read_again_does_not_undo_an_end(
 
 
 async def test_a_pod_is_not_over_with_the_first_of_its_containers(watched: Watched) -> None:
-    watched.entry.expected |= {"other"}
+    watched.tracked.container_names += ("other",)
     watched.site.spool = [watched.record(ContainerPhase.TERMINATED, 0)]
     await watched.poll()
     watched.is_forgotten()
     await watched.poll()
-    assert not watched.entry.is_over
+    assert not watched.tracked.is_over
 
 
-async def test_a_pod_that_nobody_has_asked_for_since_the_start_is_not_over_as_soon_as_its_job_is_out_of_sight(
+async def test_a_pod_with_unknown_containers_is_not_over_when_unlisted(
     watched: Watched,
 ) -> None:
     """Which containers it has, is not known yet."""
-    watched.entry.expected = frozenset()
+    watched.tracked.container_names = ()
     watched.is_forgotten()
     await watched.poll()
-    assert not watched.entry.is_over
+    assert not watched.tracked.is_over
 
 
 async def test_a_second_job_of_the_pod_which_the_fence_has_ended_is_not_its_end(watched: Watched) -> None:
     """Nor is it the pod's job where none is known yet, nor a sign of life once that one is forgotten."""
     second = replace(watched.job, id="6", state=JobState.FAILED)
-    watched.entry.job = None
+    watched.tracked.job = None
     watched.site.jobs = (second, watched.job)
     assert await watched.exit_code() is None
-    assert watched.entry.job == watched.job
+    assert watched.tracked.job == watched.job
     watched.site.jobs = (second,)
     for _ in range(LOST_POLLS - 1):
         assert await watched.exit_code() is None
     assert await watched.exit_code(LOST_SECONDS) == 137
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_a_pod_that_ended_while_no_sidecar_ran_keeps_its_end(watched: Watched, code: int) -> None:
+    """Slurm forgets jobs after MinJobAge (300 s), and there is no accounting: the record at the site counts."""
+    watched.tracked.job = None
+    watched.tracked.has_job("7")
+    watched.tracked.take(watched.record(ContainerPhase.TERMINATED, code))
+    watched.is_forgotten()
+    for _ in range(LOST_POLLS):
+        assert await watched.exit_code(LOST_SECONDS) == code
+    assert (watched.tracked.run, watched.tracked.settled) == (0, True)
+
+
+async def test_a_record_of_one_container_survives_its_unlisted_job(watched: Watched) -> None:
+    watched.tracked.container_names += ("other",)
+    watched.tracked.job = None
+    watched.tracked.has_job("7")
+    watched.tracked.take(watched.record(ContainerPhase.TERMINATED, 3))
+    watched.is_forgotten()
+    assert await watched.exit_code() == 3
+    assert watched.tracked.run == 0
+
+
+async def test_a_requeued_run_that_ends_between_two_polls_is_one_requeue(watched: Watched) -> None:
+    """squeue showed the job waiting, and then no more: it ran meanwhile."""
+    await watched.poll()
+    watched.site.spool = [watched.record(ContainerPhase.RUNNING)]
+    await watched.poll()
+    watched.is_shown(JobState.PENDING)
+    await watched.poll()
+    assert watched.tracked.run == 1
+    watched.is_forgotten()
+    watched.site.spool = [replace(watched.record(ContainerPhase.TERMINATED, 3), run=1)]
+    assert await watched.exit_code() == 3
+    assert await watched.exit_code() == 3
+
+
+@pytest.mark.parametrize(("deleted", "level"), [(True, "INFO"), (False, "WARNING")])
+async def test_a_pod_that_was_deleted_on_purpose_has_not_failed(
+    watched: Watched, logged: Logged, level: str, *, deleted: bool
+) -> None:
+    await watched.poll()
+    watched.tracked.deleted = deleted
+    watched.site.folder = [watched.record(ContainerPhase.TERMINATED, 143)]
+    watched.is_shown(JobState.FAILED)
+    await watched.poll()
+    (line,) = logged.with_message("pod ended") + logged.with_message("pod failed")
+    assert line.level == level
+
+
+async def test_a_job_id_that_a_client_names_tells_nothing_of_another_job() -> None:
+    """The annotation JobID comes from the client, which may be limited to its own namespace."""
+    watched = Watched()
+    stranger = watched.pod_store.add("team-b-1")
+    stranger.job = Job("7", JobState.UNKNOWN, pod="team-b-1")
+    stranger.known_to_kubelet_only, stranger.container_names = True, ("c",)
+    ended = replace(watched.job, state=JobState.FAILED, exit_code=3, submitted=LONG_AGO, pod="")
+    for others, sacct in (({}, []), ({"7": ended}, []), ({}, [ended])):
+        watched.site.others, watched.site.sacct, watched.site.output = others, sacct, "/elsewhere/job-7.out"
+        await watched.poll()
+        assert not stranger.is_reportable
+        assert stranger.job.state is JobState.UNKNOWN
+        watched.is_forgotten()

@@ -3,14 +3,13 @@
 import asyncio
 from pathlib import Path
 
-from faithful_site import Account, Line
-from pods import Json, key, pod, request, sh
-from virtual_time import VirtualLoop
-
 from remote_slurm.config import Config
-from remote_slurm.domain.pod import CreateRequest, parse_pod
+from remote_slurm.domain.pod.model import CreateRequest, parse_pod
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
+from tests.fake_site import FakeAccount, FakeSite
+from tests.pods import Json, key, pod, request, sh
+from tests.service.virtual_time import VirtualLoop
 
 CONFIG = Config.model_validate(
     {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
@@ -19,12 +18,12 @@ CONFIG = Config.model_validate(
 
 def test_it_stays_so_after_a_restart_also_where_its_job_comes_late(tmp_path: Path) -> None:
     loop = VirtualLoop()
-    account, body = Account(loop.time), pod(sh("c", "true"))
+    account, body = FakeAccount(loop.time), pod(sh("c", "true"))
     account.moods.append("killed before sbatch")
     told: list[Json] = []
 
     async def serve(*bodies: Json) -> None:
-        pods = Pods(Line(account), CONFIG, Journal(tmp_path), clock=loop.time)  # type: ignore[arg-type]
+        pods = Pods(FakeSite(account), CONFIG, Journal(tmp_path), clock=loop.time)
         pods.start()
         await asyncio.gather(
             *(pods.create(CreateRequest.parse(request(each))) for each in bodies), return_exceptions=True

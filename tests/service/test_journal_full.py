@@ -9,7 +9,7 @@ from remote_slurm.service.journal import Delete, Journal, JournalError
 
 
 def test_a_delete_that_cannot_be_written_down_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("only root may mount")
     try:

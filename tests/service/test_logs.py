@@ -3,43 +3,68 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import pytest
 
-from remote_slurm.domain.logs import LogSlice, Noted
-from remote_slurm.errors import Rejected, RemoteFailed
-from remote_slurm.remote.site import NoLog, OpenLog, Place
-from remote_slurm.service.entries import Entries
-from remote_slurm.service.logs import KEPT_BYTES, Logs
+from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.status.log_slice import LogSlice, Noted
+from remote_slurm.domain.status.no_log import FINAL, NoLogReason
+from remote_slurm.errors import InvalidRequest, RemoteFailed, SiteError, Unreachable
+from remote_slurm.service.log_tail import KEPT_BYTES, LogPatience
+from remote_slurm.service.logs import Logs
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.site.operations.log import NoLog, OpenLog
+from tests.fake_site import FakeSite
 
 POD = "ns-1"
 
 
-class GrowingLog:
+class GrowingLog(FakeSite):
     """A site with one log; it is read to where it ends, or followed until a test says that it has ended."""
 
     def __init__(self, text: bytes = b"") -> None:
+        super().__init__()
         self.text = text
-        self.missing = ""
+        self.missing: NoLogReason | None = None
         self.fails = 0
+        self.away = False
+        self.length = 0  # what the runner noted, where the site shows less
+        self.run_name = "0.0"
+        self.shown: int | None = None  # how many bytes the site shows
         self.readers = 0
-        self.asked: list[LogSlice] = []
+        self.taken = 0  # bytes that a follower has read
+        self.slices: list[LogSlice] = []  # that were asked for
+        self.slow = False
+        self._killed = 0
         self._ended = False
         self._news = asyncio.Condition()
 
-    async def open_log(self, what: LogSlice, *, over: bool, at: Place | None = None) -> OpenLog | NoLog:
-        del over, at
-        self.asked.append(what)
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
+        del at
+        self.slices.append(what)
+        if self.away:
+            raise Unreachable("no route to the site")
         if self.missing:
             return NoLog(self.missing)
         start = max(what.offset or 0, self._last(what.lines))
         notes = [Noted(len(self.text), 0)] if what.timestamps else []
-        return OpenLog(start, notes, self._read(start, follow=what.follow, limit=what.limit_bytes))
+        is_over = self._ended or over
+        length = (self.length or len(self.text)) if is_over and what.follow else None
+        chunks = self._read(start, follow=what.follow and not is_over, limit=what.limit_bytes)
+        return OpenLog(start, notes, chunks, length, self.run_name)
 
     async def is_left(self) -> None:
         """Returns once nobody reads any more."""
         async with asyncio.timeout(60):
             while self.readers:  # noqa: ASYNC110 - generators end without a word
+                await asyncio.sleep(0)
+
+    async def is_read(self) -> None:
+        """Return once readers have taken all of the text."""
+        async with asyncio.timeout(60):
+            while self.taken < len(self.text):  # noqa: ASYNC110 - generators do not report what was taken of them
                 await asyncio.sleep(0)
 
     async def grow(self, text: bytes = b"", *, ended: bool = False) -> None:
@@ -48,25 +73,41 @@ class GrowingLog:
             self._ended = ended
             self._news.notify_all()
 
+    async def end_readers(self) -> None:
+        """Those that follow now."""
+        async with self._news:
+            self._killed += 1
+            self._news.notify_all()
+
     def _last(self, lines: int | None) -> int:
         if lines is None:
             return 0
         return len(self.text) - len(b"".join(self.text.splitlines(keepends=True)[-lines:] if lines else []))
 
+    def _has_news(self, at: int, killed: int) -> bool:
+        return len(self.text) > at or self._ended or self.fails > 0 or self._killed > killed
+
     async def _read(self, start: int, *, follow: bool, limit: int | None) -> AsyncGenerator[bytes, None]:
         self.readers += 1
         try:
-            if data := self.text[start:][:limit]:
-                yield data
-            at = len(self.text)
+            data = self.text[start : self.shown][:limit]
+            for piece in data.splitlines(keepends=True) if self.slow else [data]:
+                await asyncio.sleep(0.02 if self.slow else 0)
+                if piece:
+                    yield piece
+            self.taken = max(self.taken, start + len(data))
+            at, killed = len(self.text), self._killed
             while follow:
                 async with self._news:
-                    await self._news.wait_for(lambda at=at: len(self.text) > at or self._ended or self.fails)
+                    await self._news.wait_for(partial(self._has_news, at, killed))
                 if self.fails:
                     raise RemoteFailed("it was cut")
+                if self._killed > killed:
+                    return
                 data, at = self.text[at:], len(self.text)
                 if data:
                     yield data
+                    self.taken = at  # the reader asks for more
                 follow = not self._ended
         finally:
             self.readers -= 1
@@ -75,9 +116,9 @@ class GrowingLog:
 class Reader:
     """Somebody who reads, and what they have read."""
 
-    def __init__(self, logs: Logs, **asked: object) -> None:
+    def __init__(self, logs: Logs, **asked: Any) -> None:
         self.text = b""
-        self._task = asyncio.create_task(self._read(logs, LogSlice(POD, "c", **asked)))  # type: ignore[arg-type]
+        self._task = asyncio.create_task(self._read(logs, LogSlice(POD, "c", **asked)))
 
     async def _read(self, logs: Logs, what: LogSlice) -> None:
         async for data in logs.read(what):
@@ -100,8 +141,11 @@ class Reader:
             await self._task
 
 
-def logs_of(site: GrowingLog) -> Logs:
-    return Logs(site, Entries())  # type: ignore[arg-type]
+def logs_of(site: GrowingLog, patience: LogPatience | None = None) -> Logs:
+    return Logs(site, PodStore(), patience=patience or LogPatience(pause=0.01))
+
+
+IMPATIENT = LogPatience(away=0, short=0, pause=0.01)
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -131,7 +175,7 @@ async def test_all_who_follow_a_log_have_one_reader_and_each_its_own_beginning()
     second = Reader(shared, follow=True, lines=1)
     await second.has(b"two\n")
     assert site.readers == 1
-    assert [what.follow for what in site.asked] == [True, False]
+    assert [what.follow for what in site.slices] == [True, False]
     await site.grow(b"three\n")
     await first.has(b"one\ntwo\nthree\n")
     await second.has(b"two\nthree\n")
@@ -166,45 +210,135 @@ async def test_who_goes_away_before_the_first_byte_leaves_no_reader(*, follow: b
     await site.is_left()
 
 
-async def test_who_is_further_behind_than_what_is_kept_misses_nothing() -> None:
+async def test_a_client_behind_the_shared_reader_misses_nothing() -> None:
     site = GrowingLog(b"")
     following = logs_of(site).read(LogSlice(POD, "c", follow=True))
     assert await anext(following) == b""
     pieces = [b"%d" % number * (KEPT_BYTES // 2) for number in range(5)]
-    for piece in pieces:  # nobody takes them meanwhile
+    for piece in pieces:  # the shared reader takes each piece, the client none
         await site.grow(piece)
-        await asyncio.sleep(0.01)
+        await site.is_read()
     await site.grow(ended=True)
     assert b"".join([data async for data in following]) == b"".join(pieces)
 
 
-async def test_a_reader_that_is_cut_is_an_error_after_what_had_come() -> None:
+async def test_a_reader_that_is_cut_goes_on_from_the_byte_that_it_had() -> None:
     site = GrowingLog(b"one\n")
     reader = Reader(logs_of(site), follow=True)
     await reader.has(b"one\n")
-    site.fails = 1
+    site.away, site.fails = True, 1
+    await site.grow(b"two\n")
+    await site.is_left()
+    site.away, site.fails = False, 0
+    await reader.has(b"one\ntwo\n")
+    await site.grow(b"three\n", ended=True)
+    assert await reader.end() == b"one\ntwo\nthree\n"
+    assert {what.offset for what in site.slices[1:]} == {4, len(b"one\ntwo\nthree\n")}
+
+
+async def test_a_site_that_stays_away_is_an_error_after_what_had_come() -> None:
+    site = GrowingLog(b"one\n")
+    reader = Reader(logs_of(site, IMPATIENT), follow=True)
+    await reader.has(b"one\n")
+    site.away, site.fails = True, 1
     await site.grow()
-    with pytest.raises(RemoteFailed, match="it was cut"):
+    with pytest.raises(SiteError, match="it was cut"):
         await reader.end()
 
 
-async def test_followers_end_when_the_service_does() -> None:
+async def test_a_reader_that_the_login_node_ends_is_not_the_end_of_the_log() -> None:
+    """As `tail` that was killed: the container runs on."""
+    site = GrowingLog(b"one\n")
+    reader = Reader(logs_of(site), follow=True)
+    await reader.has(b"one\n")
+    await site.end_readers()
+    await site.grow(b"two\n")
+    await reader.has(b"one\ntwo\n")
+    await site.grow(b"three\n", ended=True)
+    assert await reader.end() == b"one\ntwo\nthree\n"
+
+
+async def test_a_log_is_not_whole_before_the_length_that_the_runner_noted() -> None:
+    """The file system of the login node shows the last bytes late."""
+    site = GrowingLog(b"one\ntwo\n")
+    site.shown, site.length = 4, 8
+    await site.grow(ended=True)
+    reader = Reader(logs_of(site), follow=True)
+    await reader.has(b"one\n")
+    site.shown = None
+    assert await reader.end() == b"one\ntwo\n"
+
+
+async def test_bytes_that_never_arrive_are_an_error() -> None:
+    site = GrowingLog(b"one\n")
+    site.length = 8
+    await site.grow(ended=True)
+    with pytest.raises(RemoteFailed, match="has 4 bytes at the login node, and the runner noted 8"):
+        await Reader(logs_of(site, IMPATIENT), follow=True).end()
+
+
+async def test_a_slow_transfer_goes_on_after_the_pod_is_over() -> None:
+    """30 MB over a slow line take longer than anything else at a pod's end."""
+    site, pod_store = GrowingLog(), PodStore()
+    pod_store.add(POD).settle()
+    text = b"".join(b"%d\n" % number for number in range(100))
+    site.text, site.slow = text, True
+    logs = Logs(site, pod_store, patience=LogPatience(last_lines=0.01))
+    assert await Reader(logs, follow=True).end() == text
+
+
+async def test_who_follows_the_next_run_has_a_reader_of_its_own() -> None:
+    site = GrowingLog(b"one\n")
+    shared = logs_of(site)
+    first = Reader(shared, follow=True)
+    await first.has(b"one\n")
+    site.text, site.run_name = b"another run\n", "0.1"
+    second = Reader(shared, follow=True)
+    await second.has(b"another run\n")
+    await first.leave()
+    await site.grow(ended=True)
+    assert await second.end() == b"another run\n"
+
+
+@pytest.mark.parametrize("reason", FINAL)
+async def test_a_log_whose_rest_is_gone_is_an_error(reason: NoLogReason) -> None:
+    site = GrowingLog(b"one\n")
+    reader = Reader(logs_of(site), follow=True)
+    await reader.has(b"one\n")
+    site.missing, site.fails = reason, 1
+    await site.grow()
+    with pytest.raises(RemoteFailed, match=f"cannot be read at the site: {reason}"):
+        await reader.end()
+
+
+async def test_a_log_whose_folder_was_removed_after_its_end_was_read_has_ended() -> None:
+    site = GrowingLog(b"one\n")
+    reader = Reader(logs_of(site), follow=True)
+    await reader.has(b"one\n")
+    site.missing = NoLogReason.NO_FOLDER
+    await site.grow(b"two\n", ended=True)
+    assert await reader.end() == b"one\ntwo\n"
+
+
+async def test_followers_get_an_error_when_the_service_ends() -> None:
+    """What they have of the log is not all of it."""
     site = GrowingLog(b"one\n")
     shared = logs_of(site)
     reader = Reader(shared, follow=True)
     await reader.has(b"one\n")
     shared.end_followers()
-    assert await reader.end() == b"one\n"
+    with pytest.raises(SiteError, match="the sidecar is stopping"):
+        await reader.end()
     await site.is_left()
 
 
 async def test_followers_end_with_the_pod_also_where_no_end_was_recorded() -> None:
-    site, entries = GrowingLog(b"one\n"), Entries()
-    reader = Reader(Logs(site, entries), follow=True)  # type: ignore[arg-type]
-    entry = entries.add(POD)
+    site, pod_store = GrowingLog(b"one\n"), PodStore()
+    reader = Reader(Logs(site, pod_store), follow=True)
+    tracked = pod_store.add(POD)
     await reader.has(b"one\n")
-    entry.has_job("7")
-    entry.settle()
+    tracked.has_job("7")
+    tracked.settle()
     assert await reader.end() == b"one\n"
 
 
@@ -212,14 +346,14 @@ async def test_followers_end_with_the_pod_also_where_no_end_was_recorded() -> No
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("noprevious", "container 'c' has not run before"),
-        ("waiting", "container 'c' is waiting to start$"),
-        ("stayed", "stayed on its node"),
-        ("nofolder", "its pod has no folder at the site"),
+        (NoLogReason.NO_PREVIOUS_RUN, "container 'c' has not run before"),
+        (NoLogReason.WAITING, "container 'c' is waiting to start$"),
+        (NoLogReason.STAYED_ON_NODE, "stayed on its node"),
+        (NoLogReason.NO_FOLDER, "its pod has no folder at the site"),
     ],
 )
-async def test_why_there_is_none(reason: str, words: str, *, follow: bool) -> None:
+async def test_why_there_is_none(reason: NoLogReason, words: str, *, follow: bool) -> None:
     site = GrowingLog()
     site.missing = reason
-    with pytest.raises(Rejected, match=words):
+    with pytest.raises(InvalidRequest, match=words):
         await Reader(logs_of(site), follow=follow).end()

@@ -1,23 +1,24 @@
 """One pod, one job, whatever breaks, in any order: containers run once, nothing is lost, nothing is invented."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from effort import effort
-from faithful_site import FOR_GOOD, FOR_NOW, LATE, TIMED_OUT, Account, Line
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from pods import Json, key, pod, request, sh
-from virtual_time import VirtualLoop
 
 from remote_slurm.config import Config
-from remote_slurm.domain.pod import CreateRequest, parse_pod
-from remote_slurm.domain.slurm import JobState
+from remote_slurm.domain.pod.model import CreateRequest, parse_pod
+from remote_slurm.domain.slurm.commands import JobState
 from remote_slurm.errors import RemoteSlurmError, SubmissionRefused
-from remote_slurm.service.journal import Delete
+from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.pods import Pods
+from tests.effort import effort
+from tests.fake_site import FOR_GOOD, FOR_NOW, LATE, TIMED_OUT, FakeAccount, FakeSite
+from tests.pods import Json, key, pod, request, sh
+from tests.service.virtual_time import VirtualLoop
 
 CONFIG = Config.model_validate(
     {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
@@ -30,17 +31,20 @@ SOON = st.sampled_from([0.01, 0.1, 0.3, 5.0, 30.0])
 LONG = 3600.0
 
 
-class Disk(dict[str, Delete]):
-    """A journal that outlives the sidecar."""
+class Disk(Journal):
+    """A journal in memory, which outlives the sidecar."""
+
+    def __init__(self) -> None:
+        self.deletes: dict[str, Delete] = {}
 
     def add(self, delete: Delete) -> None:
-        self[delete.pod] = delete
+        self.deletes[delete.pod] = delete
 
-    def done(self, name: str) -> None:
-        self.pop(name, None)
+    def done(self, pod: str) -> None:
+        self.deletes.pop(pod, None)
 
-    def __iter__(self) -> Any:
-        return iter(list(self.values()))
+    def __iter__(self) -> Iterator[Delete]:
+        return iter(list(self.deletes.values()))
 
 
 @dataclass
@@ -69,7 +73,7 @@ def _how(state: Json) -> Json:
 class Sidecar:
     """One that runs, and the creates that were sent to it."""
 
-    line: Line
+    line: FakeSite
     pods: Pods
     creates: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -78,7 +82,7 @@ class OnePodOneJob(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualLoop()
-        self.account = Account(self.loop.time)
+        self.account = FakeAccount(self.loop.time)
         self.disk = Disk()
         self.told = [Told() for _ in range(3)]
         self.sidecars: list[Sidecar] = []  # the oldest first
@@ -215,8 +219,8 @@ class OnePodOneJob(RuleBasedStateMachine):
         self._pass(900)
         self.containers_run_once()
         self.nothing_is_invented()
-        owner = self._ready(older=False).pods
-        assert len(owner.deletes) == len(self.disk) == 0
+        owner = self._owner.pods
+        assert len(owner.deletes) == len(self.disk.deletes) == 0
         assert not owner.poller.error
         for told in self.told:
             self._nothing_is_lost(told)
@@ -233,16 +237,20 @@ class OnePodOneJob(RuleBasedStateMachine):
     # --- doing it ---
 
     def _ready(self, *, older: bool) -> Sidecar:
-        """One that Kubernetes may send a request to, as /readyz says; where the site was away, the older may own it."""
-        ready = [each for each in self.sidecars if each.pods.superseded is None]
-        return ready[0 if older else -1]
+        """One that Kubernetes may send a request to: both, whichever owns the site."""
+        return self.sidecars[0 if older else -1]
+
+    @property
+    def _owner(self) -> Sidecar:
+        """If the site was away, the older one may own it."""
+        return next(each for each in reversed(self.sidecars) if not each.pods.superseded)
 
     def _start(self) -> None:
         self.sidecars.append(self._do(self._started()))
 
     async def _started(self) -> Sidecar:
-        line = Line(self.account, down=self.down)
-        pods = Pods(line, CONFIG, self.disk, clock=self.loop.time)  # type: ignore[arg-type]
+        line = FakeSite(self.account, down=self.down)
+        pods = Pods(line, CONFIG, self.disk, clock=self.loop.time)
         pods.start()
         return Sidecar(line, pods)
 

@@ -1,23 +1,45 @@
 """Why there is no log, in one sentence."""
 
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
 import pytest
 
-from remote_slurm.domain.logs import LogSlice
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.errors import Rejected, RemoteFailed
-from remote_slurm.remote.site import NoLog
-from remote_slurm.service.entries import Entries
+from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.domain.status.no_log import NoLogReason
+from remote_slurm.errors import InvalidRequest, RemoteFailed
 from remote_slurm.service.logs import Logs
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.site.operations.log import NoLog, opened
+from tests.fake_site import FakeSite
 
 POD = "ns-1"
+PENDING = Job("7", JobState.PENDING, "Resources", pod=POD)
 
 
-class FakeSite:
-    """Of each log it says that it stayed on its node."""
+class NoLogs(FakeSite):
+    """A site without logs, and with a node that cannot be reached."""
 
-    async def open_log(self, what: LogSlice, *, over: bool, at: object) -> NoLog:
-        assert (what.pod, over, at) == (POD, True, None)
-        return NoLog("stayed")
+    def __init__(self, reason: NoLogReason) -> None:
+        super().__init__()
+        self._reason = reason
+
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> NoLog:
+        assert what.pod == POD
+        assert over in (True, False)
+        if at:
+            raise RemoteFailed("srun: error: Unable to create step")
+        return NoLog(self._reason)
+
+
+async def refusal(pod_store: PodStore, reason: NoLogReason) -> str:
+    logs = Logs(NoLogs(reason), pod_store)
+    with pytest.raises(InvalidRequest) as raised:
+        await anext(logs.read(LogSlice(POD, "main")))
+    return str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -27,34 +49,49 @@ class FakeSite:
         ("job 7: no folder can be made", "there is no log of container 'main': job 7: no folder can be made"),
     ],
 )
-async def test_what_stayed_on_a_node_is_no_reason_where_nothing_ever_ran(failure: str, sentence: str) -> None:
-    entries = Entries()
-    entry = entries.add(POD)
+async def test_a_log_stays_on_a_node_only_if_its_container_ran(failure: str, sentence: str) -> None:
+    pod_store = PodStore()
+    tracked = pod_store.add(POD)
     if failure:
-        entry.fail(failure)
+        tracked.fail(failure)
     else:
-        entry.settle()
-    with pytest.raises(Rejected, match=f"^{sentence}$"):
-        await anext(Logs(FakeSite(), entries).read(LogSlice(POD, "main")))  # type: ignore[arg-type]
+        tracked.settle()
+    assert await refusal(pod_store, NoLogReason.STAYED_ON_NODE) == sentence
 
 
-class FakeNode:
-    """A site that has the log on a node, which cannot be reached."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    async def open_log(self, what: LogSlice, *, over: bool, at: object = None) -> NoLog:
-        assert (what.pod, over) == (POD, False)
-        if at:
-            raise RemoteFailed("srun: error: Unable to create step")
-        return NoLog(self._reason)
-
-
-@pytest.mark.parametrize("reason", ["waiting", "noprevious"])
-async def test_a_log_that_cannot_be_reached_on_its_node_is_not_said_to_be_none(reason: str) -> None:
-    entries = Entries()
-    entry = entries.add(POD)
-    entry.see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
+@pytest.mark.parametrize("reason", [NoLogReason.WAITING, NoLogReason.NO_PREVIOUS_RUN])
+async def test_a_log_on_an_unreachable_node_is_an_error_of_the_site(reason: NoLogReason) -> None:
+    pod_store = PodStore()
+    pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
     with pytest.raises(RemoteFailed, match="Unable to create step"):
-        await anext(Logs(FakeNode(reason), entries).read(LogSlice(POD, "main")))  # type: ignore[arg-type]
+        await anext(Logs(NoLogs(reason), pod_store).read(LogSlice(POD, "main")))
+
+
+@pytest.mark.parametrize(
+    ("job", "waiting", "failure", "deleted", "words"),
+    [
+        (None, "image a is being pulled", "", False, "is waiting to start: image a is being pulled$"),
+        (PENDING, "", "", False, "waiting to start: job 7 is pending in Slurm: Resources: waiting for nodes"),
+        (None, "", "Slurm refused the job of pod a/b: Invalid qos", False, "no log of container 'main': Slurm refused"),
+        (replace(PENDING, state=JobState.RUNNING), "", "", True, "its pod is being deleted$"),
+    ],
+)
+async def test_a_missing_log_says_why(
+    job: Job | None, waiting: str, failure: str, words: str, *, deleted: bool
+) -> None:
+    pod_store = PodStore()
+    tracked = pod_store.add(POD)
+    tracked.waiting, tracked.failure, tracked.deleted = waiting, failure, deleted
+    if job:
+        tracked.see(job)
+    assert re.search(words, await refusal(pod_store, NoLogReason.WAITING))
+
+
+async def test_an_unusable_root_is_no_missing_log() -> None:
+    """The folder may be out of reach for a while, as on a login node whose file system hangs."""
+
+    async def output() -> AsyncGenerator[bytes, None]:
+        yield b"mkdir: cannot create directory '/r': Permission denied\n>unusable /r\n"
+
+    with pytest.raises(RemoteFailed, match=r"DataRootFolder /r cannot be used at the site: mkdir: .*Permission denied"):
+        await opened(output())

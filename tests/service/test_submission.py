@@ -5,39 +5,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from faithful_site import FOR_GOOD, FOR_NOW, Account, Line
-from virtual_time import VirtualLoop
 
-from remote_slurm.domain.payload import Payload
-from remote_slurm.domain.slurm import JobState
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.runtimes.images import PullFailure
+from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.submit_outcome import Attempted, Pulling, SbatchFailed, Stored, SubmitOutcome
 from remote_slurm.errors import OutcomeUnknown
-from remote_slurm.remote.convoy import Attempted, Pulling, SbatchFailed, Stored, Submission
-from remote_slurm.service.entries import Entry
-from remote_slurm.service.returns import Returns
+from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.submission import Submitter, Submitting
+from tests.fake_site import FOR_GOOD, FOR_NOW, FakeAccount, FakeSite
+from tests.service.virtual_time import VirtualLoop
 
 POD = "ns-1"
 
 
 @dataclass
-class CutLine(Line):
-    last_words: list[Submission] = field(default_factory=list)  # told before the site goes down
+class CutSite(FakeSite):
+    last_words: list[SubmitOutcome] = field(default_factory=list)  # told before the site goes down
     cut_when_giving_up: int = 0
     job_that_comes_first: str = ""
 
-    async def submit(self, pod: str, payload: bytes) -> Submission:
+    async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
         if self.last_words:
             self.down = True
             return self.last_words.pop()
         return await super().submit(pod, payload)
 
-    async def void(self, pod: str) -> str:
+    async def abandon(self, pod: str) -> str:
         if self.job_that_comes_first:
             self.account.start(self.account.jobs[self.job_that_comes_first])
         if self.cut_when_giving_up:
             self.cut_when_giving_up -= 1
             raise OutcomeUnknown("the connection was cut")
-        return await super().void(pod)
+        return await super().abandon(pod)
 
 
 class Submitted:
@@ -45,11 +46,11 @@ class Submitted:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
-        self.account = Account(loop.time)
-        self.line = CutLine(self.account)
-        self.entry = Entry(POD, "ns/p")
-        self.returns = Returns()
-        self.submitter = Submitter(self.line, self.returns, clock=loop.time)  # type: ignore[arg-type]
+        self.account = FakeAccount(loop.time)
+        self.line = CutSite(self.account)
+        self.tracked = TrackedPod(POD, "ns/p")
+        self.returns = ReconnectSignal()
+        self.submitter = Submitter(self.line, self.returns, clock=loop.time)
         self.task: asyncio.Task[None] | None = None
 
     def run(self, seconds: float) -> None:
@@ -57,7 +58,7 @@ class Submitted:
 
     async def _passed(self, seconds: float) -> None:
         if self.task is None:
-            self.task = asyncio.create_task(self.submitter.submit(Submitting(self.entry, Payload("ns-1", b"files"))))
+            self.task = asyncio.create_task(self.submitter.submit(Submitting(self.tracked, Payload("ns-1", b"files"))))
         await asyncio.sleep(seconds)
 
 
@@ -78,10 +79,10 @@ def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission:
     submission.run(5)
     submission.line.fates.extend(["refused"] * 3)
     submission.run(60)
-    assert not submission.entry.failure
+    assert not submission.tracked.failure
     submission.account.start(submission.account.jobs["101"])
     submission.run(30)
-    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+    assert (submission.tracked.failure, submission.tracked.job_id) == ("", "101")
 
 
 @pytest.mark.parametrize(
@@ -95,54 +96,60 @@ def test_a_refusal_that_is_told_while_the_job_is_looked_for_is_the_answer(
     submission.account.sbatch_seconds = 20
     submission.line.fates.append("cut after")
     submission.run(10)
-    assert "is being looked for" in submission.entry.waiting
+    assert "is being looked for" in submission.tracked.waiting
     submission.run(120)
-    assert submission.entry.failure.endswith(failure)
-    assert (bool(submission.entry.failure), submission.entry.job_id) == (bool(failure), job)
+    assert submission.tracked.failure.endswith(failure)
+    assert (bool(submission.tracked.failure), submission.tracked.job_id) == (bool(failure), job)
 
 
 def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submitted) -> None:
     submission.account.moods.append(FOR_NOW)
     submission.line.fates.extend(["well", "not sent", "refused", "cut after"])
     submission.run(300)
-    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+    assert (submission.tracked.failure, submission.tracked.job_id) == ("", "101")
 
 
 @pytest.mark.parametrize(
     "told",
-    [Stored(), Pulling(image="busybox"), Pulling(failure="no route"), Attempted(), SbatchFailed(FOR_NOW)],
+    [
+        Stored(),
+        Pulling(image="busybox"),
+        Pulling(failure=PullFailure("ErrImagePull", "no route")),
+        Attempted(),
+        SbatchFailed.from_stderr(FOR_NOW),
+    ],
     ids=["stored", "pulling", "failing", "attempted", "refused for now"],
 )
 def test_an_outage_however_long_ends_no_pod_whose_files_are_at_the_site(
-    submission: Submitted, told: Submission
+    submission: Submitted, told: SubmitOutcome
 ) -> None:
     """Kubernetes was told that it is accepted, or the job may be there."""
     submission.account.folders[POD] = {}
     submission.line.last_words.append(told)
     submission.run(3600)
     assert submission.line.down
-    assert (submission.entry.failure, submission.entry.job_id) == ("", "")
+    assert (submission.tracked.failure, submission.tracked.job_id) == ("", "")
     submission.line.down = False
     submission.run(120)
-    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+    assert (submission.tracked.failure, submission.tracked.job_id) == ("", "101")
 
 
-def test_an_outage_before_its_files_are_there_ends_it_while_create_can_still_say_so(submission: Submitted) -> None:
+def test_an_outage_before_the_files_are_stored_fails_the_create(submission: Submitted) -> None:
     submission.line.down = True
     submission.run(submission.submitter.patience.create + 15)
-    assert submission.entry.failure == "it is down"
+    assert submission.tracked.failure == "no route to the site"
     submission.line.down = False
     submission.run(600)
     assert submission.account.jobs == {}
 
 
-def test_a_pod_that_is_refused_for_now_is_asked_for_again_as_soon_as_the_site_is_back(submission: Submitted) -> None:
+def test_a_pod_refused_for_now_is_submitted_once_the_site_returns(submission: Submitted) -> None:
     submission.account.moods.append(FOR_NOW)
     submission.run(1)
-    assert submission.entry.waiting
-    submission.returns.happened()
+    assert submission.tracked.waiting
+    submission.returns.notify()
     submission.run(1)
-    assert submission.entry.job_id == "101"
+    assert submission.tracked.job_id == "101"
 
 
 def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Submitted) -> None:
@@ -151,7 +158,7 @@ def test_giving_up_is_not_over_before_no_job_can_start_any_more(submission: Subm
     submission.line.cut_when_giving_up = 3
     submission.run(600)
     assert submission.line.cut_when_giving_up == 0
-    assert "never showed a job" in submission.entry.failure
+    assert "never showed a job" in submission.tracked.failure
     job = submission.account.jobs["101"]
     submission.account.start(job)
     assert (job.state, submission.account.runs) == (JobState.FAILED, {})
@@ -161,5 +168,5 @@ def test_a_job_that_starts_in_the_moment_of_giving_up_is_the_pods(submission: Su
     submission.account.moods.append("killed after sbatch")
     submission.line.job_that_comes_first = "101"
     submission.run(600)
-    assert (submission.entry.failure, submission.entry.job_id) == ("", "101")
+    assert (submission.tracked.failure, submission.tracked.job_id) == ("", "101")
     assert submission.account.runs == {POD: 1}

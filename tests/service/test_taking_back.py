@@ -4,15 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from faithful_site import Account, Line
-from pods import key, pod, request, sh
-from virtual_time import VirtualLoop
 
 from remote_slurm.config import Config
-from remote_slurm.domain.pod import CreateRequest
+from remote_slurm.domain.pod.model import CreateRequest
 from remote_slurm.errors import SiteError
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
+from tests.fake_site import FakeAccount, FakeSite
+from tests.pods import key, pod, request, sh
+from tests.service.virtual_time import VirtualLoop
 
 CONFIG = Config.model_validate(
     {"SSH": {"HostName": "h.example.org", "User": "u", "IdentityFile": "/k"}, "StateFolder": "/none"}
@@ -22,11 +22,11 @@ CONFIG = Config.model_validate(
 @pytest.mark.parametrize("fate", ["cut after", "frozen", "refused"])
 def test_what_is_answered_with_an_error_is_taken_back(tmp_path: Path, fate: str) -> None:
     loop = VirtualLoop()
-    account, body = Account(loop.time), pod(sh("c", "true"))
-    line = Line(account)
+    account, body = FakeAccount(loop.time), pod(sh("c", "true"))
+    line = FakeSite(account)
 
     async def run() -> None:
-        pods = Pods(line, CONFIG, Journal(tmp_path), clock=loop.time)  # type: ignore[arg-type]
+        pods = Pods(line, CONFIG, Journal(tmp_path), clock=loop.time)
         pods.start()
         await asyncio.sleep(1)
         line.fates.append(fate)

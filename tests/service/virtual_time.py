@@ -1,12 +1,13 @@
 """An event loop whose time passes as soon as nothing is left to do: minutes of waiting take no time."""
 
 import asyncio
+import threading
 
 _BEGIN = 1000.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """For code that waits for nothing but timers."""
+    """For code that waits for nothing but timers, and for threads that render a pod: they take no time either."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,6 +22,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return _BEGIN + self._passed
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+        if not self._ready and self._scheduled and not _is_rendering():  # type: ignore[attr-defined]
             self._passed = max(self._passed, self._scheduled[0].when() - _BEGIN)  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]
+
+
+def _is_rendering() -> bool:
+    return any(thread.name == "render" for thread in threading.enumerate())

@@ -1,71 +1,79 @@
 """One pod with a job, a site that answers what a test has put there, and the poller that looks at it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from pods import Json, key, pod, sh
-
-from remote_slurm.domain.pod import parse_pod
+from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm import Job, JobState
-from remote_slurm.domain.status import pod_status, reported_names
-from remote_slurm.errors import RemoteFailed, SiteError
-from remote_slurm.remote.site import Queue, Released, Settled, Wanted
-from remote_slurm.service.entries import Entries
+from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.status.pod_status import pod_status, reported_names
+from remote_slurm.errors import Code, RemoteFailed, SiteError
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
+from remote_slurm.site.operations.queue import Queue
+from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.settle import Settled
+from tests.fake_site import FakeSite
+from tests.pods import Json, key, pod, sh
 
-DISABLED = RemoteFailed("sacct failed: Slurm accounting storage is disabled")
+DISABLED = RemoteFailed("sacct failed: Slurm accounting storage is disabled", code=Code.ACCOUNTING_DISABLED)
 LONG_AGO = 1_700_000_000
 
 
-@dataclass
-class FakeSite:
-    """Answers with what the test has put there; an error is raised."""
+class ScriptedSite(FakeSite):
+    """Replies to a poll with what the test has put there; an error is raised."""
 
-    jobs: tuple[Job, ...] = ()
-    spool: list[Record] = field(default_factory=list)
-    folder: list[Record] = field(default_factory=list)
-    sacct: list[Job] | SiteError = DISABLED
-    squeue: SiteError | None = None
-    fails: dict[str, SiteError] = field(default_factory=dict)  # other questions by name
-    asked: int = 0  # how often the accounting was
-    shared_fs: bool = True
-    unreleased: str = ""  # why none of them could be
-    held: list[tuple[str, Wanted]] = field(default_factory=list)  # jobs that were to be released, if they are wanted
+    def __init__(self, *jobs: Job, origin: str = "") -> None:
+        super().__init__()
+        self.jobs = jobs
+        self.spool: list[Record] = []
+        self.folder: list[Record] = []
+        self.claims: dict[str, str] = {}
+        self.others: dict[str, Job] = {}
+        self.clock_offset = 0.0
+        self.output = ""  # the output file of each job that runs a copy
+        self.origin = origin  # the command line of sbatch that the accounting shows
+        self.sacct: list[Job] | SiteError = DISABLED
+        self.fails: dict[str, SiteError] = {}  # by operation
+        self.unreleased = ""  # why held jobs cannot be released
+        self.ended: list[list[str]] = []  # pods whose secrets were to be removed, by each call
+        self.released: list[tuple[str, ReleaseDecision]] = []
 
     async def queue(self) -> Queue:
-        if self.squeue:
-            raise self.squeue
-        return Queue(self.jobs, 0)
+        self._may_fail("queue")
+        return Queue(self.jobs, self.clock_offset, self.others)
 
-    async def records(self) -> list[Record]:
+    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
         self._may_fail("records")
+        self.ended.append(list(ended))
         taken, self.spool = self.spool, []
         return taken
 
     async def settle(self, pods: Iterable[str]) -> Settled:
         self._may_fail("settle")
         asked = set(pods)
-        return Settled(tuple(record for record in self.folder if record.pod in asked), frozenset())
+        return Settled(tuple(record for record in self.folder if record.pod in asked), self.claims)
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
-        self.asked += 1
+        self.asked["accounting"] += 1
         if isinstance(self.sacct, SiteError):
             raise self.sacct
         asked = set(job_ids)
-        return [job for job in self.sacct if job.id in asked]
+        return [job if job.origin else replace(job, origin=self.origin) for job in self.sacct if job.id in asked]
 
-    async def release(self, jobs: Iterable[tuple[str, str, Wanted]]) -> Released:
+    async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
+        return dict.fromkeys(job_ids, self.output)
+
+    async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
         self._may_fail("release")
-        asked = list(jobs)
-        self.held += [(job_id, wanted) for _, job_id, wanted in asked]
-        return Released(
-            frozenset() if self.unreleased else frozenset(job_id for _, job_id, _ in asked), self.unreleased
-        )
+        asked = [(job_id, decision) for _, job_id, decision in jobs]
+        self.released += asked
+        done = frozenset() if self.unreleased else frozenset(job_id for job_id, _ in asked)
+        return Released(done, self.unreleased)
 
-    def _may_fail(self, question: str) -> None:
-        if error := self.fails.get(question):
+    def _may_fail(self, operation: str) -> None:
+        if error := self.fails.get(operation):
             raise error
 
 
@@ -76,12 +84,12 @@ class Watched:
         self.now = 1000.0
         self.body: Json = pod(sh("c", "true"))
         self.job = Job("7", JobState.RUNNING, pod=key(self.body))
-        self.site = FakeSite((self.job,))
-        self.entries = Entries()
-        self.entry = self.entries.add(key(self.body))
-        self.entry.expected = reported_names(parse_pod(self.body, "a test"))
-        self.entry.has_job("7")
-        self.poller = Poller(self.site, self.entries, 10, lambda: self.now)  # type: ignore[arg-type]
+        self.site = ScriptedSite(self.job, origin=f"sbatch /r/{key(self.body)}/job.sh")
+        self.pod_store = PodStore()
+        self.tracked = self.pod_store.add(key(self.body))
+        self.tracked.container_names = reported_names(parse_pod(self.body, "a test"))
+        self.tracked.has_job("7")
+        self.poller = Poller(self.site, self.pod_store, 10, lambda: self.now)
 
     def record(self, phase: ContainerPhase, code: int = 0, number: int = 0) -> Record:
         return Record(key(self.body), "c", phase, LONG_AGO, LONG_AGO, code, 0, number=number)
@@ -96,7 +104,9 @@ class Watched:
         """How its container stands so long after the last look."""
         self.now += seconds
         await self.poller.poll()
-        state: dict[str, Any] = pod_status(parse_pod(self.body, "a test"), self.entry.view())["containers"][0]["state"]
+        state: dict[str, Any] = pod_status(parse_pod(self.body, "a test"), self.tracked.view())["containers"][0][
+            "state"
+        ]
         return state
 
     async def exit_code(self, seconds: float = 10) -> int | None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes import client
-from manifests import Json, check, objects
 
 from remote_slurm.api.app import SHUTDOWN_SECONDS
 from remote_slurm.cli.main import COMMANDS
 from remote_slurm.config import Config, load_config
+from remote_slurm.service.deletes import ANNOUNCE_SECONDS
+from tests.shipping.manifests import Json, check, objects
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HELM = EXAMPLES / "helm"
@@ -111,8 +112,8 @@ def test_plain_manifests_hold_together(manifests: dict[str, Json], tmp_path: Pat
     template = manifests["Deployment"]["spec"]["template"]
     pod = template["spec"]
     sidecar, interlink = pod["containers"]
-    assert manifests["Deployment"]["spec"]["strategy"]["type"] == "Recreate"
     assert_kept_small(pod, sidecar)
+    assert_overlap(manifests["Deployment"]["spec"], manifests["PersistentVolumeClaim"])
     config = loaded(manifests["ConfigMap"]["data"]["SlurmConfig.yaml"], tmp_path)
     mounts = {mount["name"]: mount for mount in sidecar["volumeMounts"]}
     assert_places(config, mounts["ssh"], mounts["state"])
@@ -121,6 +122,21 @@ def test_plain_manifests_hold_together(manifests: dict[str, Json], tmp_path: Pat
     assert (own["SidecarURL"], own["SidecarPort"]) == (f"http://{config.bind_address}", str(config.sidecar_port))
     assert interlink["env"][0]["value"] == interlink["volumeMounts"][0]["mountPath"]
     assert_same_labels(manifests, template["metadata"]["labels"])
+
+
+def assert_overlap(deployment: Json, claim: Json) -> None:
+    """In an update, the old pod serves until the new one does, and then finishes what it has begun."""
+    assert deployment["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    template = deployment["template"]
+    (term,) = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    sidecar, interlink = template["spec"]["containers"]
+    stops = [each["lifecycle"]["preStop"]["sleep"]["seconds"] for each in (sidecar, interlink)]
+    assert stops[0] > stops[1]
+    assert template["spec"]["terminationGracePeriodSeconds"] > stops[0] + SHUTDOWN_SECONDS + ANNOUNCE_SECONDS
+    assert sidecar["startupProbe"]["exec"]["command"][:2] == ["remote-slurm", "ping"]
+    assert interlink["readinessProbe"]
 
 
 def assert_same_labels(manifests: dict[str, Any], labels: Json) -> None:

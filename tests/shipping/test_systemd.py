@@ -6,9 +6,11 @@ import pytest
 
 from remote_slurm.api.app import SHUTDOWN_SECONDS
 from remote_slurm.cli.main import COMMANDS
-from remote_slurm.config.machine import default_state_folder
+from remote_slurm.config import Config
+from remote_slurm.config.host_defaults import default_state_folder
 
-UNIT = Path(__file__).parents[2] / "examples" / "systemd" / "remote-slurm.service"
+UNITS = Path(__file__).parents[2] / "examples" / "systemd"
+UNIT = UNITS / "remote-slurm.service"
 
 Settings = dict[str, list[str]]
 
@@ -53,3 +55,31 @@ def test_it_may_do_no_more_than_it_needs(service: Settings, hardening: str) -> N
     assert service["User"] == ["remote-slurm"]
     assert service["ProtectSystem"] == ["strict"]
     assert service["CapabilityBoundingSet"] == [""]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("LimitCORE", "0"),
+        ("LimitNOFILE", "65536"),
+        ("KeyringMode", "private"),
+        ("DevicePolicy", "closed"),
+        ("UMask", "0077"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+    ],
+)
+def test_limits_and_modes(service: Settings, key: str, value: str) -> None:
+    """LimitCORE: a core file would hold keys and Secrets."""
+    assert service[key] == [value]
+
+
+def test_the_socket_unit_listens_where_the_configuration_says_by_default() -> None:
+    lines = (UNITS / "remote-slurm.socket").read_text().splitlines()
+    fields = Config.model_fields
+    address, port = fields["bind_address"].default, fields["sidecar_port"].default
+    assert f"ListenStream={address}:{port}" in lines
+    assert "FileDescriptorName=sidecar" in lines  # the name that api/app.py looks for
+
+
+def test_the_service_says_when_it_answers(service: Settings) -> None:
+    assert service["Type"] == ["notify"]

@@ -1,19 +1,23 @@
-"""Sites for the tests of `scripts/site` itself."""
+"""Accounts in each shell that a login node may have as /bin/sh, and what is sent to them."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+import signal
+from pathlib import Path
 
 import pytest
-from site_command import Document, site_up
 
+from tests.site.account import SHELLS, Account
 
-@pytest.fixture(scope="session")
-def trixie() -> Iterator[Document]:
-    with site_up("--min-job-age", "5") as document:
-        yield document
+# Tests that nohup has started ignore it, and what a shell is born to ignore does not end it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
-def new_site() -> Iterator[Callable[..., Document]]:
-    with contextlib.ExitStack() as stack:
-        yield lambda *options: stack.enter_context(site_up(*options))
+def account(tmp_path: Path) -> Account:
+    """In the machine's own /bin/sh."""
+    return Account(tmp_path / "home", ["sh"])
+
+
+@pytest.fixture(params=SHELLS, ids=" ".join)
+def each_account(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
+    """The test runs in every shell that is here."""
+    return Account(tmp_path / "home", request.param)

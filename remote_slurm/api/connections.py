@@ -1,0 +1,231 @@
+"""Connections to the sidecar: how many there are, and for how long one may do nothing.
+
+aiohttp limits neither. A connection that nobody uses costs a descriptor, and without descriptors the sidecar reaches
+neither the site nor a client. Once there are as many as may be, the one that has been idle for the longest time makes
+room for a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from remote_slurm.log import warning
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MOST = 512
+# From the first byte of a request to the last of its headers; for a TLS handshake
+HEADER_SECONDS = 30.0
+# Between requests. interLink's own client (Go's http.Transport) closes its connections after 90 s, and must be the
+# first to do so: a create on a connection that closes at that moment is lost
+IDLE_SECONDS = 300.0
+
+_SENTENCE = b"the sidecar has too many connections in use: ask again soon\n"
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+) % (len(_SENTENCE), _SENTENCE)
+_WARN_EVERY_SECONDS = 60.0
+
+
+class Runner(web.AppRunner):
+    """Serves an application on connections that are limited in number and in idle time."""
+
+    async def _make_server(self) -> Server:
+        server = await super()._make_server()
+        server.request_handler = _expecting_nothing_else(server.request_handler)
+        return cast(Server, Connections(server, MOST))
+
+
+def _expecting_nothing_else(handle: Any) -> Any:
+    """Refuse every Expect but 100-continue, before aiohttp does: its answer (3.14) fails for one that is not UTF-8."""
+
+    async def expecting(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            warning("refused a request with an unknown Expect header", status=417)
+            return web.Response(status=417, text="send the request without an Expect header")
+        response: web.StreamResponse = await handle(request)
+        return response
+
+    return expecting
+
+
+class Connections:
+    """Replaces aiohttp's server where connections are made; the server does everything else."""
+
+    def __init__(self, server: Server, most: int) -> None:
+        self._server = server
+        self._most = most
+        self._idle: dict[Connection, None] = {}  # the one that has been idle for longest comes first
+        self._busy: set[Connection] = set()
+        self._warned = float("-inf")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+    def __call__(self) -> Connection:
+        # aiohttp's factory has no way to name another class than its own
+        return Connection(self, self._server, self._server._kwargs)  # noqa: SLF001
+
+    def admit(self, connection: Connection) -> bool:
+        """Count the connection, and end an idle one if it is one too many. False if all others are in use."""
+        full = len(self._idle) + len(self._busy) >= self._most
+        if full:
+            self._warn()
+            oldest = next(iter(self._idle), None)
+            if oldest is None:
+                return False
+            oldest.end()
+        self._idle[connection] = None
+        return True
+
+    def busy(self, connection: Connection) -> None:
+        """A request has come."""
+        if self._idle.pop(connection, self) is None:
+            self._busy.add(connection)
+
+    def idle(self, connection: Connection) -> bool:
+        """The request is answered. Whether the connection is still open."""
+        is_open = connection in self._busy
+        if is_open:
+            self._busy.discard(connection)
+            self._idle[connection] = None
+        return is_open
+
+    def forget(self, connection: Connection) -> None:
+        self._idle.pop(connection, None)
+        self._busy.discard(connection)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
+        """End all connections: aiohttp does not know those whose TLS handshake is under way."""
+        for each in [each for each in self._idle if not each.is_made]:
+            each.end()
+        await self._server.shutdown(timeout)
+
+    def _warn(self) -> None:
+        if time.monotonic() - self._warned > _WARN_EVERY_SECONDS:
+            self._warned = time.monotonic()
+            warning(
+                f"{self._most} connections are open, which is the limit: the longest idle ones are closed",
+                busy=len(self._busy),
+            )
+
+
+class Connection(RequestHandler):
+    """One connection, which ends if nothing comes over it for too long."""
+
+    def __init__(self, connections: Connections, server: Server, options: dict[str, Any]) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._connections = connections
+        self._socket: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_headers = False
+        self._is_counted = False
+        self.is_made = False  # the HTTP server has it: a TLS handshake has succeeded
+
+    def accepted(self, transport: asyncio.BaseTransport) -> bool:
+        """Count the connection. False if there are too many."""
+        self._socket = cast(asyncio.Transport, transport)
+        self._is_counted = self._is_counted or self._connections.admit(self)
+        return self._is_counted
+
+    def was_lost(self) -> None:
+        """It has ended, maybe before its TLS handshake has."""
+        self._cancel()
+        self._connections.forget(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self.accepted(transport):
+            assert self._socket is not None  # noqa: S101 - of accepted
+            self._socket.write(_FULL)
+            self.force_close()
+            self._socket.close()
+            return
+        self._end_in(IDLE_SECONDS)
+        self.is_made = True
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer and not self._in_headers:
+            self._in_headers = True
+            self._end_in(HEADER_SECONDS)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.was_lost()
+        super().connection_lost(exc)
+
+    def began(self) -> None:
+        """All headers of a request have come."""
+        self._cancel()
+        self._in_headers = False
+        self._connections.busy(self)
+
+    def ended(self) -> None:
+        """The request is answered, though its answer may still be on the way."""
+        if self._connections.idle(self):
+            self._end_in(IDLE_SECONDS)
+
+    def end(self) -> None:
+        """Close at once: what the client has not taken of an answer is dropped."""
+        self._connections.forget(self)
+        if self._socket is not None:
+            self._socket.abort()
+
+    def _end_in(self, seconds: float) -> None:
+        self._cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
+
+    def _cancel(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Handshake(SSLProtocol):
+    """TLS for one connection, which counts from the moment at which it is accepted.
+
+    asyncio's own server would not call the connection's protocol before the handshake has succeeded.
+    """
+
+    def __init__(self, connection: Connection, context: ssl.SSLContext) -> None:
+        super().__init__(
+            asyncio.get_running_loop(),
+            connection,
+            context,
+            None,  # type: ignore[arg-type]  # nothing waits for the handshake
+            server_side=True,
+            ssl_handshake_timeout=HEADER_SECONDS,  # type: ignore[arg-type]  # typeshed: int; asyncio: float
+        )
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._connection.accepted(transport):
+            cast(asyncio.Transport, transport).abort()
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connection.was_lost()
+        super().connection_lost(exc)
+
+
+@web.middleware
+async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Outermost: a connection is in use as long as a request on it is being answered."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        return await handler(request)
+    connection.began()
+    try:
+        return await handler(request)
+    finally:
+        connection.ended()

@@ -1,0 +1,135 @@
+"""What the supervisor and the server process send each other, so that sockets and requests outlive the server.
+
+The supervisor (cli/supervisor.py) starts the server process with one end of a channel. Messages have a kind, a value,
+and descriptors:
+
+=========  ==================  ==============================================================
+kind       sent by             meaning
+=========  ==================  ==============================================================
+listen     both                a listening socket, by its name; the supervisor passes it on to the next server
+activated  supervisor          a listening socket that systemd passed, by its name
+accept     server              accept a connection from the socket `KIND NAME`, where KIND is listen or activated
+none       supervisor          there is no connection at `KIND NAME`, or none can be accepted: `KIND NAME WHY`
+open       both                a connection and the record of its request: `NUMBER`, and after accept `NUMBER KIND NAME`
+close      server              the connection with this number has ended
+begin      supervisor          there are no more descriptors
+ready      server              the server listens; the value is `json` or `text`, the form of its log
+=========  ==================  ==============================================================
+
+This module uses the standard library only: the supervisor stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+# The descriptor of the channel; set for the server process only
+VARIABLE = "REMOTE_SLURM_SUPERVISOR_FD"
+
+_MAX_MESSAGE = 4096
+_MAX_DESCRIPTORS = 2
+_RECEIVING, _ANSWERING = b"R", b"A"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message; whoever receives it owns the descriptors."""
+
+    kind: str
+    value: str
+    fds: tuple[int, ...]
+
+
+class Channel:
+    """One end of a connection between the supervisor and the server: messages arrive whole, and in order."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two connected ends."""
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(one), cls(other)
+
+    @classmethod
+    def inherited(cls, number: int) -> Channel:
+        """The end with this descriptor. Programs that this process starts do not inherit it again."""
+        os.set_inheritable(number, False)  # noqa: FBT003 - positional only
+        return cls(socket.socket(fileno=number))
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def send(self, kind: str, value: str = "", *fds: int) -> None:
+        """Raises OSError if the other end is closed."""
+        socket.send_fds(self._end, [f"{kind} {value}".encode()], fds)
+
+    def receive(self) -> Message | None:
+        """The next message; None once the other end is closed."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._end, _MAX_MESSAGE, _MAX_DESCRIPTORS)
+        except ConnectionError:
+            return None
+        if not data:
+            return None
+        kind, _, value = data.decode().partition(" ")
+        return Message(kind, value, tuple(fds))
+
+    def close(self) -> None:
+        self._end.close()
+
+
+class RequestRecord:
+    """The bytes of a request that is not answered yet, in memory that belongs to a descriptor and not to a process.
+
+    The first byte of that memory is the state: a request of which an answer was begun cannot be repeated.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._answering = False
+        self._size = 0
+
+    @classmethod
+    def new(cls) -> RequestRecord:
+        """Raises OSError if the system has no memory files or no free descriptor."""
+        record = cls(os.memfd_create("request"))
+        record.clear()
+        return record
+
+    def append(self, data: bytes) -> None:
+        """Add what arrived; after an answer it belongs to the next request."""
+        if self._answering:
+            self.clear()
+        os.pwrite(self.fd, data, 1 + self._size)
+        self._size += len(data)
+
+    def answer_begins(self) -> None:
+        """From now on the request cannot be repeated."""
+        if not self._answering:
+            self._answering = True
+            os.pwrite(self.fd, _ANSWERING, 0)
+
+    def clear(self) -> None:
+        """Forget the request: it was answered, or its connection waits for another one."""
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, _RECEIVING, 0)
+        self._answering = False
+        self._size = 0
+
+    def read(self) -> bytes | None:
+        """What was recorded, by this process or one before it; None if an answer was begun."""
+        size = os.fstat(self.fd).st_size
+        data = bytearray()
+        while len(data) < size and (part := os.pread(self.fd, size - len(data), len(data))):
+            data += part
+        if data[:1] != _RECEIVING:
+            return None
+        self._size = len(data) - 1
+        return bytes(data[1:])
+
+    def close(self) -> None:
+        os.close(self.fd)

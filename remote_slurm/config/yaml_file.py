@@ -1,0 +1,78 @@
+"""One reader for the YAML files of the sidecar: SlurmConfig.yaml, and the file that Access names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from remote_slurm.config.block import Block
+from remote_slurm.config.host_defaults import Machine
+from remote_slurm.config.layers import Layers
+from remote_slurm.config.problems import problems
+from remote_slurm.config.reading import Document, NotYaml, read_yaml
+from remote_slurm.config.writers import writers
+from remote_slurm.errors import ConfigError, Problem
+
+_Model = TypeVar("_Model", bound=Block)
+
+
+def read_document(path: Path, *, key: str = "", hint: str = "", example: str = "") -> Document:
+    """Return the file as a block of keys. Raises ConfigError.
+
+    Messages begin with `key`, the configuration key that names the file. `hint` completes the message about a file that
+    cannot be read, and `example` the one about a file that has no keys.
+    """
+    begin = f"{key} " if key else ""
+    try:
+        document = read_yaml(path.read_bytes().decode("utf-8"))
+        others = writers(path) if path.is_file() else ""
+    except FileNotFoundError as error:
+        raise _unusable(path, f"{begin}does not exist{hint}") from error
+    except OSError as error:
+        raise _unusable(path, f"{begin}cannot be read{hint}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(path, f"{begin}is not UTF-8 text") from error
+    except NotYaml as error:
+        raise _unusable(path, f"{begin}is not YAML: {error}", error.line) from error
+    if others:
+        raise _unusable(path, f"{begin}is not used: {others}")
+    if document.value in (None, "", {}):
+        raise _unusable(path, f"{begin}is empty: {example}")
+    if not isinstance(document.value, dict):
+        raise _unusable(path, f"{begin}must be a block of keys: {example}")
+    return document
+
+
+def no_problems(model: Block) -> Iterable[Problem]:  # noqa: ARG001 - the interface of a check
+    """Accept every value."""
+    return ()
+
+
+def validated(
+    path: Path,
+    layers: Layers,
+    model: type[_Model],
+    machine: Machine,
+    check: Callable[[_Model], Iterable[Problem]] = no_problems,
+) -> _Model:
+    """Return the values of the layers. Raises ConfigError with all problems, in the order of their lines.
+
+    `check` finds further problems once each value is valid.
+    """
+    found = list(layers.problems)
+    try:
+        values = model.model_validate(layers.values, context=machine)
+    except ValidationError as error:
+        found += problems(error, model, layers)
+    else:
+        found += map(layers.located, check(values))
+    if found:
+        raise ConfigError(str(path), sorted(found, key=lambda problem: (problem.line is None, problem.line or 0)))
+    return values
+
+
+def _unusable(path: Path, message: str, line: int | None = None) -> ConfigError:
+    return ConfigError(str(path), [Problem("", message, line)])

@@ -1,0 +1,43 @@
+"""Which parts of the runner a job needs: those whose functions it calls, and those which these parts call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+_DEFINED = re.compile(r"^(\w+)\(\)", re.MULTILINE)
+# What precedes a command: a keyword, or a function that runs its arguments
+_BEFORE = re.compile(r"\b(?:then|do|else|elif|if|while|until|attendant|trap|with_room|become)\b|!")
+_COMMAND = re.compile(r"(?:^|[;&|({)'])[ \t]*(\w+)(?=[\s;&|)'\"]|$)", re.MULTILINE)
+RUNNER = "runner.sh"
+# Programs that a part or a wrapper starts; nothing sources them
+_PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
+
+
+def parts_used(text: str, scripts: Mapping[str, bytes]) -> list[str]:
+    """The names in `scripts` of the parts that the job script `text` has to source, in the order of `scripts`.
+
+    A word of the pod that is also the name of a function counts as a call: a part too many does no harm.
+    """
+    runner = scripts.get(RUNNER, b"")
+    parts = {name: script for name, script in scripts.items() if name not in {RUNNER, *_PROGRAMS}}
+    provided = {function: name for name, script in parts.items() for function in _provided(script, runner)}
+    wanted, found = set(text.split()), set[str]()
+    while added := {provided[word] for word in wanted if word in provided} - found:
+        found |= added
+        wanted = {word for name in added for word in _called(parts[name], runner)}
+    return [name for name in parts if name in found]
+
+
+@cache
+def _provided(script: bytes, runner: bytes) -> frozenset[str]:
+    """The functions that the script adds: one that replaces a function of the runner is not what a job asks for."""
+    return frozenset(_DEFINED.findall(script.decode())) - frozenset(_DEFINED.findall(runner.decode()))
+
+
+@cache
+def _called(script: bytes, runner: bytes) -> frozenset[str]:
+    text = script.decode()
+    own = frozenset(_DEFINED.findall(text))
+    return frozenset(_COMMAND.findall(_BEFORE.sub(";", text))) - own - frozenset(_DEFINED.findall(runner.decode()))

@@ -1,0 +1,129 @@
+"""What is sent to the site: the folders of pods as archives, and once the scripts that all pods share."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from remote_slurm.domain.plan.projections import File, folders_above
+from remote_slurm.errors import InvalidRequest
+
+_SCRIPT_MODE = 0o600
+_LEVEL = 3
+# zlib writes the header of gzip, without a time
+_GZIP = 31
+_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The folder of `pod` as an archive. `scripts` belong to the folder too, and are sent once for all pods.
+
+    An empty payload only asks for the outcome of a submission.
+
+    `digests` are the SHA-256 sums of the pod's own scripts, by name, for the audit log.
+    """
+
+    pod: str = ""
+    archive: bytes = b""
+    scripts: Mapping[str, bytes] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.archive)
+
+    def whole(self) -> Payload:
+        """The same with its own copy of each script, for a site whose file system has no hard links."""
+        copies = archive(self.pod, script_files(self.scripts)) if self.scripts else b""
+        return Payload(self.pod, self.archive + copies)
+
+
+def script_files(scripts: Mapping[str, bytes]) -> list[File]:
+    """The scripts as files of a pod's folder."""
+    return [File(name, text, _SCRIPT_MODE) for name, text in scripts.items()]
+
+
+def together(payloads: Iterable[Payload]) -> bytes:
+    """Return one archive of all pods, for `tar -xz`. It has each script once, and a hard link to it for each pod."""
+    payloads = list(payloads)
+    scripts = {name: text for each in payloads for name, text in each.scripts.items()}
+    links = b"".join(_link(f"{each.pod}/{name}", name) for each in payloads for name in each.scripts)
+    folders = [each.archive for each in payloads]
+    return b"".join([_of_scripts(tuple(scripts.items())), *folders, _compressed([links])] if scripts else folders)
+
+
+def archive(pod: str, files: Iterable[File]) -> bytes:
+    """A gzipped tar of the pod's folder, with private folders; the same files give the same bytes.
+
+    Several such archives, one after another, are one for `tar -xz`: none has the blocks of zeros that end an archive,
+    at which BusyBox's tar would stop, since it has no `-i`.
+    """
+    return _archive(_with_folders(replace(file, path=f"{pod}/{file.path}") for file in files))
+
+
+@lru_cache(maxsize=64)  # jobs need the same few combinations
+def _of_scripts(scripts: tuple[tuple[str, bytes], ...]) -> bytes:
+    return _archive(script_files(dict(scripts)))
+
+
+def _archive(files: Iterable[File]) -> bytes:
+    return _compressed(piece for file in files for piece in (_header(_member(file)), *_blocks(file.content or b"")))
+
+
+def _blocks(content: bytes) -> Iterator[bytes]:
+    """The content in pieces, filled up to whole blocks of the archive."""
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield content[start : start + _PIECE_BYTES]
+    yield bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def _compressed(pieces: Iterable[bytes]) -> bytes:
+    """Piece by piece: large objects would be copied while the event loop waits."""
+    packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
+    return b"".join((*map(packer.compress, pieces), packer.flush()))
+
+
+def _with_folders(files: Iterable[File]) -> Iterator[File]:
+    """Yield each folder once, before its content. Raises InvalidRequest if a path is both a file and a folder."""
+    folders: set[str] = set()
+    names: set[str] = set()
+    for file in files:
+        below_it = [f"{file.path}/"] if file.content is None else []
+        for folder in folders_above([file.path, *below_it], folders):
+            _refuse_both(folder, names)
+            yield File(folder, None, 0o700)
+        if file.content is not None:
+            _refuse_both(file.path, folders)
+            names.add(file.path)
+            yield file
+
+
+def _refuse_both(path: str, others: set[str]) -> None:
+    """tar at the site could not unpack it, and the create would be sent again until its time is over."""
+    if path in others:
+        shown = path.partition("/")[2]
+        raise InvalidRequest(
+            f"the volumes of the pod have a file and a folder of the same path, {shown[-200:]}: rename one"
+        )
+
+
+def _member(file: File) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(file.path)
+    member.mode = file.mode
+    member.type = tarfile.DIRTYPE if file.content is None else tarfile.REGTYPE
+    member.size = len(file.content or b"")
+    return member
+
+
+def _link(path: str, to: str) -> bytes:
+    member = tarfile.TarInfo(path)
+    member.type = tarfile.LNKTYPE
+    member.linkname = to
+    return _header(member)
+
+
+def _header(member: tarfile.TarInfo) -> bytes:
+    return member.tobuf(tarfile.GNU_FORMAT, encoding="utf-8")

@@ -1,0 +1,141 @@
+"""JobPlan -> job.sh, and the other files of the pod's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from remote_slurm import __version__
+from remote_slurm.domain.plan.containers import ContainerPlan
+from remote_slurm.domain.plan.file_transfer import SCRIPTS_OF_POD
+from remote_slurm.domain.plan.job_parts import RUNNER, parts_used
+from remote_slurm.domain.plan.job_plan import JobPlan
+from remote_slurm.domain.plan.job_start import job_start
+from remote_slurm.domain.plan.payload import Payload, script_files
+from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.shell import Call, quote, words
+
+_HEADER = """\
+#!{bash} -p
+# Pod {pod} as a Slurm job, written by remote-slurm {version} for Kubernetes. To stop it: scancel.
+# This folder: logs/ has the output of each container, records/ a line per container (state, exit code), volumes/ what
+# they mount, job-ID.out what the runner reports; secret/ is removed at the end. The functions that are called below are
+# in runner.sh and in its parts, whose first lines explain them.
+{flags}
+"""
+
+_PREFIX = """
+# CommandPrefix, from the sidecar's configuration
+{prefix}
+"""
+
+_RESUME = """\
+#!{bash} -p
+# The containers of pod {pod}: job.sh goes on here once the pod's own shell, of its annotations, has run.
+
+{sources}resume {key} {grace}
+"""
+
+_SOURCES = """\
+for part in {parts}; do
+    # shellcheck source=/dev/null
+    . "./$part.sh" || {{ echo "remote-slurm: $part.sh cannot be read, so no container starts"; exit 1; }}
+done
+"""
+
+_CONTAINERS = """\
+log_limit={log_limit}
+{hidden}{calls}{containers}
+finish
+"""
+
+JOB, CONTAINERS = SCRIPTS_OF_POD
+# Twice a day: purges count in weeks, and most jobs are over before the first time
+_FRESH_SECONDS = "43200"
+
+
+def render_job(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
+    """Return the batch script, which is short enough for an operator to read."""
+    header = _HEADER.format(
+        bash=plan.script.bash_path,
+        pod=plan.full_name,
+        version=__version__,
+        flags="\n".join(flag.line() for flag in plan.flags),
+    )
+    prefix = (
+        _PREFIX.format(prefix=plan.script.command_prefix.rstrip("\n")) if plan.script.command_prefix.strip() else ""
+    )
+    start = job_start(
+        plan.job_variables,
+        plan.transfer.enter_folder(plan.pod),
+        profile=bool(prefix or plan.annotations.pre_exec),
+    )
+    begin = plan.transfer.begin_job(plan.pod, plan.grace_seconds, _sources(plan, scripts), _lines(_first_calls(plan)))
+    return header + start + prefix + begin + ("" if plan.annotations.pre_exec else _containers(plan))
+
+
+def render_containers(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
+    """Return the script that runs the containers after the pod's own shell."""
+    head = _RESUME.format(
+        bash=plan.script.bash_path,
+        pod=plan.full_name,
+        key=quote(plan.pod),
+        grace=plan.grace_seconds,
+        sources=_sources(plan, scripts),
+    )
+    return head + _containers(plan)
+
+
+def _first_calls(plan: JobPlan) -> Iterator[Call]:
+    """Return the calls before the pod's own shell."""
+    annotations = plan.annotations
+    if annotations.pod_ip:
+        yield "export", f"POD_IP={annotations.pod_ip}"
+    if annotations.pre_exec:
+        yield "pre_exec", *(["mesh"] if annotations.mesh else [])
+
+
+def _containers(plan: JobPlan) -> str:
+    deadline = () if plan.deadline_seconds is None else (("deadline", str(plan.deadline_seconds)),)
+    return _CONTAINERS.format(
+        log_limit=plan.script.max_log_size,
+        hidden="hidden=()\n" if plan.hides_words else "",
+        calls=_lines((*plan.report_calls, ("keep_fresh", _FRESH_SECONDS), *deadline, *plan.calls)),
+        containers="".join(_call(container) for container in plan.containers),
+    )
+
+
+def _lines(calls: Iterable[Call]) -> str:
+    return "".join(f"{words(call)}\n" for call in calls)
+
+
+def _call(container: ContainerPlan) -> str:
+    lines = [f"{container.verb} {quote(container.name)}", *(f"    {words(line)}" for line in container.lines)]
+    return "\n" + _lines(container.calls) + " \\\n".join(lines) + "\n"
+
+
+def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
+    """Return all files of the pod's folder, job.sh first; `scripts` are those of job/ by their names."""
+    own = [File(JOB, render_job(plan, scripts).encode(), 0o700)]
+    if plan.annotations.pre_exec:
+        own.append(File(CONTAINERS, render_containers(plan, scripts).encode(), 0o700))
+    return [*own, *script_files(_used(plan, scripts)), *plan.files]
+
+
+def payload(plan: JobPlan, scripts: Mapping[str, bytes]) -> Payload:
+    """Return what travels to the site. Raises InvalidRequest if it is too large for the job."""
+    return plan.transfer.payload(plan.pod, job_files(plan, scripts), _used(plan, scripts))
+
+
+def _used(plan: JobPlan, scripts: Mapping[str, bytes]) -> dict[str, bytes]:
+    used = {*_parts(plan, scripts), *plan.programs}
+    return {name: text for name, text in scripts.items() if name in used}
+
+
+def _parts(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[str]:
+    """Return the scripts that job.sh and containers.sh source: both source the same ones."""
+    first = f"{_lines(_first_calls(plan))}resume\n" if plan.annotations.pre_exec else ""
+    return [RUNNER, *parts_used(first + _containers(plan), scripts)]
+
+
+def _sources(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
+    return _SOURCES.format(parts=" ".join(name.removesuffix(".sh") for name in _parts(plan, scripts)))

@@ -1,0 +1,51 @@
+"""terminationMessagePath: the file in which a container writes why it ended.
+
+The runner begins each run with an empty file and reads it at the end (job/messages.sh). The runtime decides how
+a container reaches the file (Runtime.message_mounts).
+"""
+
+from __future__ import annotations
+
+from remote_slurm.domain.plan.mounts import refuse_bind_syntax
+from remote_slurm.domain.pod.limits import check_path
+from remote_slurm.domain.pod.model import Container, Pod
+from remote_slurm.errors import InvalidRequest
+
+# Of all messages of a pod, as on a kubelet: MaxPodTerminationMessageLogLength of pkg/kubelet/container, which
+# normalizeStatus in pkg/kubelet/status divides by all containers. Of one, the runner has left 4096 bytes at most.
+_POD_BYTES = 12 * 1024
+# The sentences that the runner puts behind a container's own message are shorter
+_SENTENCE_BYTES = 256
+
+
+def message_bytes(pod: Pod) -> int:
+    """Return the maximum size of each message in a status of this pod."""
+    return _POD_BYTES // max(1, len(pod.spec.all_containers))
+
+
+def cut_message(message: str, size: int, *, keep_end: bool = False) -> str:
+    """Cut the message to at most `size` bytes of UTF-8: its end, or with `keep_end` its middle."""
+    whole = message.encode()
+    if len(whole) <= size:
+        return message
+    end = whole[-min(_SENTENCE_BYTES, size // 2) :] if keep_end and size > 1 else b""
+    return whole[: max(0, size - len(end))].decode(errors="ignore") + end.decode(errors="ignore")
+
+
+def message_file(container: Container) -> str:
+    """Return the path of the file in the pod's folder."""
+    return f"messages/{container.name}"
+
+
+def checked_path(container: Container) -> str:
+    """Return the path in the container. Raises InvalidRequest if it is not valid."""
+    path = container.termination_message_path
+    what = f"terminationMessagePath of container '{container.name}'"
+    if not path.startswith("/"):
+        raise InvalidRequest(f"{what} is '{path}', which is not absolute")
+    refuse_bind_syntax(path, what)
+    return check_path(path, what)
+
+
+def is_below_dev(path: str) -> bool:
+    return path.startswith("/dev/")

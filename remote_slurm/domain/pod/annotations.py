@@ -1,0 +1,224 @@
+"""The annotations that change a pod's job, read once into one value.
+
+::
+
+    slurm-job.vk.io/      flags, flavor, pre-exec, job-workdir, no-clean-workdir, mpi-flags, image-root,
+                          singularity-commands, -mounts and -options, enroot-mounts and -options; slurm-job.knoc.io/ is
+                          their older prefix and means the same
+    interlink.eu/         pod-ip, wstunnel-client-commands and wireguard-client-snippet, from the Virtual Kubelet
+
+Each one is either trusted or data. Trusted ones are shell of the account, or options of the container runtime that can
+do as much: pre-exec, wstunnel-client-commands, singularity-commands, singularity-options and enroot-options. A pod may
+set them only if AllowedAnnotations names them. The others are data: they are parsed, every word is checked, the rules
+for images and paths hold for them, and no shell ever sees them: a `$` in them stays a `$`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
+
+from remote_slurm.domain.plan.annotation_mounts import AnnotationMount, RuntimeAnnotations
+from remote_slurm.domain.plan.mpi_flags import check_mpi_flags
+from remote_slurm.domain.pod.limits import OPTION_CHARACTERS, check_path
+from remote_slurm.domain.pod.model import Pod
+from remote_slurm.domain.pod.resources import asked_in_words
+from remote_slurm.domain.slurm.flags import Flag, parse_flags
+from remote_slurm.errors import InvalidRequest
+
+_PREFIX = "slurm-job.vk.io/"
+_PREFIXES = (_PREFIX, "slurm-job.knoc.io/")
+_INTERLINK = "interlink.eu/"
+
+_FOR_ALL_RUNTIMES = frozenset({
+    "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec", "singularity-commands",
+})  # fmt: skip
+_SHELL = frozenset({"pre-exec", "singularity-commands"})
+_TRUSTED = frozenset({"pre-exec", "singularity-commands", "wstunnel-client-commands", "jobScript"})
+FROM_VK = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
+# What the Virtual Kubelet and interLink act on themselves
+_FOR_VK = frozenset({
+    "disable-offload-containers", "disable-offload-init-containers", "mesh-network", "pod-subnet", "pod-vpn",
+    "shadow-same-ns", "wg-keepalive-seconds", "wg-mtu", "wg-peer-public-key", "wg-private-key", "wstunnel-extra-ports",
+    "wstunnel-path-prefix", "wstunnel-timeout",
+})  # fmt: skip
+
+# Of the flags, in a sentence
+_SHOWN_FLAGS = 200
+# Warnings about unknown annotations: to find the nearest known one takes a millisecond each
+_FEW = 30
+
+# How the Virtual Kubelet's script for a full mesh begins. It runs the command that it is given in a network of its own.
+_MESH = "cat <<'EOFMESH' > $TMPDIR/mesh.sh"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """The annotations of a pod; `mpi_flags` is None if the pod does not request mpiexec."""
+
+    flags: tuple[Flag, ...] = ()
+    flavor: str = ""
+    pre_exec: str = ""
+    mesh: bool = False
+    workdir: str = ""
+    keep_workdir: bool = False
+    mpi_flags: tuple[str, ...] | None = None
+    image_root: str = ""
+    commands: str = ""
+    mounts: Mapping[str, tuple[AnnotationMount, ...]] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pod_ip: str = ""
+    wireguard: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def for_runtimes(self) -> tuple[str, ...]:
+        """The names of the given annotations that have no effect without a container runtime."""
+        names = [*(["image-root"] if self.image_root else [])]
+        for name in self.mounts:
+            names += [f"{name}-mounts"] if self.mounts[name] else []
+            names += [f"{name}-options"] if self.options[name] else []
+        return tuple(_PREFIX + name for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationNames:
+    """The names of annotations, without their prefix. Some exist for each of the `runtimes`."""
+
+    runtimes: tuple[RuntimeAnnotations, ...]
+
+    @property
+    def known(self) -> frozenset[str]:
+        return _FOR_ALL_RUNTIMES.union(*({each.mounts, each.options} for each in self.runtimes))
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """Annotations that no other rule limits: a policy must list each of them, or all annotations by `*`."""
+        return _TRUSTED | {each.options for each in self.runtimes}
+
+
+def read_annotations(pod: Pod, names: AnnotationNames) -> Annotations:
+    """Return the annotations of a pod. Raises InvalidRequest for a value that cannot be carried out."""
+    given, known = pod.metadata.annotations, names.known
+    ours = {name: _either(given, name) for name in known}
+    theirs = {name: given.get(_INTERLINK + name, "") for name in FROM_VK}
+    own, tunnel = ours["pre-exec"], theirs["wstunnel-client-commands"]
+    return Annotations(
+        flags=tuple(parse_flags(ours["flags"], f"the flags of pod {pod.full_name}")),
+        flavor=ours["flavor"].strip(),
+        pre_exec="".join(_line(text) for text in (tunnel, own) if text.strip()),
+        mesh=_MESH in own,
+        workdir=_workdir(ours["job-workdir"].strip()),
+        keep_workdir=ours["no-clean-workdir"].strip() == "true",
+        mpi_flags=_mpi_flags(ours["mpi-flags"].strip()),
+        image_root=ours["image-root"].strip(),
+        commands=ours["singularity-commands"].strip(),
+        mounts={each.name: _mounts(ours, each) for each in names.runtimes},
+        options={each.name: _words(ours, each.options) for each in names.runtimes},
+        pod_ip=_address(theirs["pod-ip"].strip()),
+        wireguard=theirs["wireguard-client-snippet"],
+        warnings=(*islice(_unknown(given, known), _FEW), *_unexpanded(ours)),
+    )
+
+
+def given_names(pod: Pod, names: AnnotationNames) -> list[tuple[str, str]]:
+    """Return each annotation of the pod that has an effect here, as its key and the name behind the prefix."""
+    known = names.known
+    split = ((key, key.partition("/")) for key, value in pod.metadata.annotations.items() if value.strip())
+    return [
+        (key, name)
+        for key, (prefix, slash, name) in split
+        if name in (known if prefix + slash in _PREFIXES else FROM_VK if prefix + slash == _INTERLINK else ())
+    ]
+
+
+def flags_note(pod: Pod) -> str:
+    """What a pod asks Slurm for, and in which fields: part of the message if Slurm refuses the pod."""
+    asked = asked_in_words(pod)
+    notes = [f"the pod's resources ask for {asked}"] if asked else []
+    for prefix in _PREFIXES:
+        if flags := " ".join(pod.metadata.annotations.get(f"{prefix}flags", "").split()):
+            notes.append(f"the pod's annotation {prefix}flags says {flags[:_SHOWN_FLAGS]}")
+            break
+    return "; ".join(notes) or f"the annotation {_PREFIX}flags of a pod holds options of sbatch, and this one has none"
+
+
+def _either(given: Mapping[str, str], name: str) -> str:
+    """The value under the newer prefix, or under the older one."""
+    return next((value for prefix in _PREFIXES if (value := given.get(prefix + name, "")).strip()), "")
+
+
+def _line(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def _words(ours: Mapping[str, str], name: str) -> tuple[str, ...]:
+    text = ours[name]
+    if len(text) > OPTION_CHARACTERS:
+        raise InvalidRequest(f"annotation {_PREFIX}{name} has {len(text)} characters: {OPTION_CHARACTERS} are allowed")
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        # without the value, which may hold a credential
+        raise InvalidRequest(f"annotation {_PREFIX}{name} has an unfinished quotation") from error
+
+
+def _mounts(ours: Mapping[str, str], runtime: RuntimeAnnotations) -> tuple[AnnotationMount, ...]:
+    return runtime.read_mounts(_words(ours, runtime.mounts), f"annotation {_PREFIX}{runtime.mounts}")
+
+
+def _mpi_flags(text: str) -> tuple[str, ...] | None:
+    """`true` means no flags beyond the number of tasks; an empty value and `false` mean no MPI."""
+    if text in ("", "false"):
+        return None
+    words = () if text == "true" else _words({"mpi-flags": text}, "mpi-flags")
+    return check_mpi_flags(words, f"annotation {_PREFIX}mpi-flags")
+
+
+def _workdir(path: str) -> str:
+    if path and (not path.startswith("/") or ".." in PurePosixPath(path).parts or any(each in path for each in "\n\0")):
+        raise InvalidRequest(f"annotation {_PREFIX}job-workdir is '{path}': it must be an absolute path, without '..'")
+    return check_path(path.rstrip("/"), f"annotation {_PREFIX}job-workdir")
+
+
+def refuse_workdir(workdir: str, key: str, root: str) -> None:
+    """Reject a job-workdir whose folder for the pod is in DataRootFolder, or contains it. The job checks links, too.
+
+    There it would be a part of pods' folders, which containers must not reach. Raises InvalidRequest.
+    """
+    if not workdir or not root.startswith("/"):
+        return  # below the home folder: only the job knows where that is
+    folder = PurePosixPath(workdir, key)
+    if folder.is_relative_to(root) or PurePosixPath(root).is_relative_to(folder):
+        raise InvalidRequest(
+            f"annotation {_PREFIX}job-workdir is '{workdir}': it must not lie in DataRootFolder, {root}"
+        )
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text)) if text else ""
+    except ValueError as error:
+        raise InvalidRequest(f"annotation {_INTERLINK}pod-ip is '{text}', which is not an address") from error
+
+
+def _unknown(given: Mapping[str, str], ours: frozenset[str]) -> Iterator[str]:
+    for key in given:
+        prefix, slash, name = key.partition("/")
+        known = ours if prefix + slash in _PREFIXES else FROM_VK | _FOR_VK if prefix + slash == _INTERLINK else None
+        if known is not None and name not in known:
+            begin = name.lower()[:_SHOWN_FLAGS]
+            nearest = difflib.get_close_matches(begin, sorted(known), n=1, cutoff=0)[0]
+            shown = key[:_SHOWN_FLAGS]
+            yield f"annotation {shown} is not known and has no effect: the nearest one is {prefix}/{nearest}"
+
+
+def _unexpanded(ours: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(ours.keys() - _SHELL - {"flags"}):
+        if "$" in ours[name] or "`" in ours[name]:
+            yield f"annotation {_PREFIX}{name} is no shell: $ and ` in it stay as they are"

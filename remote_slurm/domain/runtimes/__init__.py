@@ -1,0 +1,1 @@
+"""Container runtimes: how each starts a container, and how images get to the site."""

@@ -1,0 +1,1 @@
+"""Slurm commands, options and messages: the command beside the parser of its output."""

@@ -1,0 +1,157 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # stands beside runner.sh, whose variables it uses
+# Where login and compute nodes share no file system (SHARED_FS: false): the pod's folder lies on the node, and what the
+# login node should know stands in the job's comment, which one squeue reads for all jobs. job.sh says
+#
+#   apart SCONTROL SECONDS COMMENT    the pod's own COMMENT is kept behind ours; an ended job waits for so many
+#                                            SECONDS until its logs were fetched
+#
+# The comment is `at=FOLDER;RECORD;RECORD;|COMMENT`, each record as records/ has it but for its first two words, and
+# `over;` once all containers have ended and the logs can be fetched: domain/plan/no_shared_fs.py reads it.
+
+comment_limit=1000     # bytes; Slurm takes 1024
+last_word_patience=60  # seconds that an ended job waits at least until Slurm has heard how
+stopped_patience=15    # seconds that an ended job waits for who fetches its logs, once it was told to stop
+
+apart() {
+    apart=${PWD%/*}
+    scontrol=$1
+    patience=$2
+    comment=$3
+    # inside mesh.sh, another shell removes it
+    [[ $$ == "${REMOTE_SLURM_SHELL-}" ]] && owns "$apart"
+    start_reporter
+}
+
+start_reporter() {
+    report_changes &
+    reporter=$!
+    disown "$reporter"
+    watchers+=("$reporter")
+}
+
+# --- the comment -----------------------------------------------------------------------------------------------------
+
+# One at a time, so that what is older never comes last; not more often than once a second, nor when nothing has changed.
+report_changes() {
+    local told='' pause=1 sleeper=''
+    LC_ALL=C  # what is counted are bytes, as by Slurm, and its words are those that are known
+    trap 'kill $sleeper 2>/dev/null; exit' TERM
+    while :; do
+        standing
+        if [[ $text == "$told" ]]; then
+            pause=1
+        elif tell_slurm "$text"; then
+            told=$text pause=1
+        else
+            pause=$((pause < 30 ? pause * 2 : 30))
+        fi
+        [[ $told == *';over;|'* ]] && mark .told && return
+        [[ -e .ended ]] && return
+        sleep "$pause" &
+        sleeper=$!
+        wait "$sleeper"
+    done
+}
+
+# A job that Slurm has ended, by scancel or for its time limit, takes no comment any more, nor steps that fetch its logs.
+tell_slurm() {
+    local said
+    said=$(timeout -k 5 60 "$scontrol" update "JobId=$SLURM_JOB_ID" "Comment=$1" </dev/null 2>&1) && return
+    case $said in
+        *'already finished'* | *'already completing'*) mark .ended ;;
+    esac
+    return 1
+}
+
+# Sets `text`: where that is too long, without the ends of messages and of the pod's own comment, then without how runs
+# before the present ones ended, and at last without any record.
+standing() {
+    local most name line over=''
+    [[ -e .over ]] && over='over;'
+    for most in 400 200 150 120 100 80 0 -1; do
+        text="at=$apart;"
+        for name in .states/*; do
+            add_record "${name##*/}" "$most"
+        done
+        line=$comment
+        cut_line "$((most < 0 ? 0 : most))"
+        text+="$over|$line"
+        ((${#text} <= comment_limit)) && return
+    done
+    text="at=$apart;$over|"
+}
+
+add_record() {
+    local state number restarts last last_message head
+    read_state .states "$1" || return
+    (($2 >= 0)) || last=''
+    build_record "$1" "${state[@]:0:7}"
+    if (($2 < 0)); then
+        line=$head
+    else
+        cut_line "$((${#head} > $2 ? ${#head} : $2))"
+        take_half_escape
+    fi
+    line=${line//'%'/%25}
+    line=${line//';'/%3B}
+    line=${line//'|'/%7C}
+    line=${line//$'\t'/%09}
+    text+="$line;"
+}
+
+# Cuts `line` to so many bytes, and not through a character.
+cut_line() {
+    ((${#line} > $1)) || return 0
+    line=${line:0:$1}
+    while [[ $line == *[$'\x80'-$'\xbf'] ]]; do
+        line=${line%?}
+    done
+    line=${line%[$'\xc0'-$'\xff']}
+}
+
+# Of what `escape` has written, a cut may leave the first half.
+take_half_escape() {
+    local backslashes=${line##*[!\\]}
+    ((${#backslashes} % 2 == 0)) || line=${line%\\}
+}
+
+# --- the logs --------------------------------------------------------------------------------------------------------
+
+# Who fetches the logs comes as a step of this job, so that it has to last until then. It says when it begins, since
+# logs may be long, and when it has them.
+hand_over() {
+    local until waits stopped_before=''
+    [[ -e .stopping ]] && stopped_before=yes
+    mark .over
+    # a signal for all processes of the job has ended it
+    kill -0 "$reporter" 2>/dev/null || start_reporter
+    # the last word counts most: without it, only Slurm's own exit code tells how the pod ended
+    until=$((SECONDS + last_word_patience))
+    while ((SECONDS < until)) && kill -0 "$reporter" 2>/dev/null; do
+        sleep 0.2
+    done
+    waits=$patience
+    [[ -n $stopped_before ]] && ((waits > stopped_patience)) && waits=$stopped_patience
+    until=$((SECONDS + waits))
+    until [[ -e $apart/fetched ]] || { ((SECONDS >= until)) && ! is_fetched_now; }; do
+        [[ -z $stopped_before && -e .stopping ]] && return
+        # nobody fetches what nobody will be told of; a Slurm that is away is told later
+        [[ ! -e .ended ]] && { [[ -e .told ]] || kill -0 "$reporter" 2>/dev/null; } || return
+        sleep 0.3
+    done
+}
+
+mark() {
+    with_room make_mark "$1"
+}
+
+make_mark() {
+    : >"$1"
+} 2>/dev/null
+
+# Its step may have been killed on the way, or its connection cut.
+is_fetched_now() {
+    local who=''
+    read -r who 2>/dev/null <"$apart/fetching" && kill -0 "$who" 2>/dev/null
+}

@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
+# A workingDir that does not exist is made, as containerd and runc do. job.sh says, before it starts a container:
+#
+#   work_in_volume SOURCE PATH               its workingDir is PATH below a volume that it mounts
+#   work_in_image PATH KIND                  its workingDir is in the image, and KIND is `podman` or `apptainer`
+#
+# The WORKDIR of an image comes to the same: see image_config.sh.
+
+work_in_image=()
+made_dir=()  # words of `podman run`
+
+# A link that leads out of the volume means something else inside the container.
+work_in_volume() {
+    local source=$1 sub=$2 shown=$2 allowed=()
+    guard work_in_volume "$@"
+    (enter_source && enter_sub) 2>/dev/null
+    return 0
+}
+
+work_in_image() {
+    work_in_image=("$@")
+}
+
+# Only the runtime can look into every kind of image: it says that the folder does not exist when it cannot start the
+# container. Then an empty folder is mounted there in each run.
+lacks_working_dir() {
+    ((${#work_in_image[@]})) && [[ $reason == StartError && ! -d scratch/.work/$name ]] && ((run_ended - run_began < 60)) || return
+    case $message in
+        *'set working directory'* | *workdir*'does not exist'*) mount_working_dir "scratch/.work/$name" ;;
+        *) return 1 ;;
+    esac
+}
+
+empty_working_dir() {
+    local folder=scratch/.work/$name
+    [[ -d $folder ]] || return 0
+    rm -rf "$folder" 2>/dev/null || { chmod -R u+rwX "$folder"; rm -rf "$folder"; }
+    as_in_kubernetes mkdir -p "$folder"
+}
+
+mount_working_dir() {
+    as_in_kubernetes mkdir -p "$1"
+    if [[ ${work_in_image[1]} == podman ]]; then
+        made_dir=("--volume=./$1:${work_in_image[0]}")
+    else
+        export APPTAINER_BIND="${APPTAINER_BIND:+$APPTAINER_BIND,}$1:${work_in_image[0]}"
+        export SINGULARITY_BIND="${SINGULARITY_BIND:+$SINGULARITY_BIND,}$1:${work_in_image[0]}"
+    fi
+}
+
+# Sets `words`: those of `podman run`, with the mount in front of the working directory.
+with_made_dir() {
+    local word mount=("${made_dir[@]}")
+    words=()
+    for word; do
+        [[ $word == "--workdir=${work_in_image[0]}" ]] && words+=("${mount[@]}") && mount=()
+        words+=("$word")
+    done
+}
+
+# What is made in the site's folders gets the modes that a kubelet gives: 0755 and 0644.
+as_in_kubernetes() {
+    (umask 022 && exec "$@") 2>/dev/null
+}

@@ -1,0 +1,172 @@
+"""The first links of the chain that `check` follows: address, host key, login and shell."""
+
+from __future__ import annotations
+
+from remote_slurm.config import Config
+from remote_slurm.errors import (
+    AuthenticationRefused,
+    Code,
+    HostKeyRefused,
+    NoCommonAlgorithm,
+    RemoteFailed,
+    RenewalFailed,
+    Unreachable,
+)
+from remote_slurm.service.findings import Breaks, Holds, Step
+from remote_slurm.site.operations import check_shell
+from remote_slurm.site.remote_site import RemoteSite
+from remote_slurm.ssh.connect import Transport
+from remote_slurm.ssh.connection import Connection
+from remote_slurm.ssh.reachability import LoginShell, greeting, login_shell
+from remote_slurm.ssh.remote_shell import ANOTHER_SHELL
+from remote_slurm.ssh.threads import in_thread
+
+_SHELL_SECONDS = 30.0
+# A slower login works, but each new session waits for it
+_SLOW_LOGIN_SECONDS = 3.0
+_ANOTHER_COMMAND = (
+    "correct SSH.BeforeConnect: the command runs on this machine, without a shell, as the account that the sidecar has"
+)
+_OTHER_ALGORITHMS = (
+    "ask the site to accept one of those that are offered, or offer one of the site's with the key of that name in the "
+    "block SSH (`+NAME` adds one): ssh may still reach the site, since it has algorithms that Paramiko lacks"
+)
+_ANOTHER_KEY = (
+    "set SSH.IdentityFile (and SSH.CertificateFile, where the site signs keys) to a private key without a passphrase "
+    "that the site takes as the only factor"
+)
+_ANOTHER_FILE = (
+    "set SSH.IdentityFile to a private key, and SSH.CertificateFile and SSH.PassphraseFile, where they are needed, to "
+    "what belongs to it: files that this account can read"
+)
+
+
+class ConnectionChecks:
+    """Each check needs the one before it."""
+
+    def __init__(self, config: Config, connection: Connection, site: RemoteSite) -> None:
+        self._config = config
+        self._connection = connection
+        self._site = site
+        self._refused: AuthenticationRefused | None = None
+
+    @property
+    def steps(self) -> dict[str, Step]:
+        """In order, by name."""
+        return {"address": self.address, "host key": self.host_key, "login": self.login, "shell": self.shell}
+
+    async def address(self) -> Holds:
+        ssh = self._config.ssh
+        if ssh.config_file:
+            remarks = await self._reach()
+            return Holds(f"as {ssh.config_file} says", "; ".join(remarks))
+        first = ssh.proxy_jump[:1]
+        places = [(first[0].host, first[0].port)] if first else [(name, ssh.port) for name in ssh.host_names]
+        answers, failures = [], []
+        for host, port in places:
+            try:
+                heard = await in_thread("check-address", greeting, host, port, ssh.connect_timeout)
+                answers.append(f"{host} port {port} answers as {heard}{' (ProxyJump)' if first else ''}")
+            except Unreachable as error:
+                failures.append(f"{error}{' (ProxyJump)' if first else ''}")
+        if not answers:
+            raise Breaks("; ".join(failures), self._another_way)
+        await self._reach()
+        return Holds("; ".join(answers + failures), self._another_way if failures else "")
+
+    @property
+    def _another_way(self) -> str:
+        keys = (
+            "SSH.ProxyJump, SSH.HostName and SSH.Port" if self._config.ssh.proxy_jump else "SSH.HostName and SSH.Port"
+        )
+        return (
+            f"correct {keys}, or ask the site whether its firewall lets this machine in, or whether the way is through "
+            "another host (SSH.ProxyJump)"
+        )
+
+    async def _reach(self) -> tuple[str, ...]:
+        """Go the whole way, through jump hosts too, and return remarks on the configuration.
+
+        What is refused at its end is for the links that follow.
+        """
+        try:
+            return (await self._connection.link()).remarks
+        except RenewalFailed as error:
+            raise Breaks(str(error), _ANOTHER_COMMAND) from error
+        except NoCommonAlgorithm as error:
+            raise Breaks(str(error), _OTHER_ALGORITHMS) from error
+        except Unreachable as error:
+            raise Breaks(str(error), self._another_way) from error
+        except (HostKeyRefused, AuthenticationRefused):
+            return ()
+
+    async def host_key(self) -> Holds:
+        file = self._config.ssh.user_known_hosts_file
+        try:
+            link = await self._connection.link()
+        except HostKeyRefused as error:
+            raise Breaks(error.message, error.remedy) from error
+        except AuthenticationRefused as error:
+            self._refused = error  # comes after the host key
+            return Holds(f"{file} knows it")
+        key = link.transport.get_remote_server_key()
+        return Holds(f"{file} knows it: {key.get_name()} {key.fingerprint}")
+
+    async def login(self) -> Holds:
+        ssh = self._config.ssh
+        if self._refused is None:
+            return Holds(f"{ssh.user} at {(await self._link()).host} with {ssh.identity_file or 'a key of the agent'}")
+        message, code, methods = self._refused.message, self._refused.code, self._refused.methods
+        if code is Code.KEY_FILE:
+            raise Breaks(message, self._refused.remedy or _ANOTHER_FILE)
+        if code is not Code.KEY_REFUSED:  # a second factor is asked for, or the site has cut the login off
+            raise Breaks(message, self._refused.remedy or _ANOTHER_KEY)
+        if methods and "publickey" not in methods:
+            raise Breaks(
+                f"{message}: that is no key",
+                "ask the site how a service may log in; a password or a second factor cannot be entered by one",
+            )
+        account = "SSH.User or SSH.ProxyJump" if ssh.proxy_jump else "SSH.User"
+        raise Breaks(
+            message,
+            f"correct {account}, or put what `ssh-keygen -y -f {ssh.identity_file}` prints into ~/.ssh/authorized_keys "
+            "of that account, or ask the site whether the account is open",
+        )
+
+    async def _link(self) -> Transport:
+        return await self._connection.link()
+
+    async def shell(self) -> Holds:
+        try:
+            started: LoginShell = await in_thread("check-shell", login_shell, await self._link(), _SHELL_SECONDS)
+        except RemoteFailed as error:
+            raise Breaks(str(error), ANOTHER_SHELL) from error
+        answer = await self._site.ask(check_shell.operation(self._config))
+        if not answer.is_posix:
+            raise Breaks("/bin/sh is not a POSIX shell", "ask the site for an account with an ordinary /bin/sh")
+        if answer.missing:
+            raise Breaks(
+                f"commands are missing at the site: {', '.join(answer.missing)}",
+                "ask the site to install them on its login nodes",
+            )
+        milliseconds = round(started.seconds * 1000)
+        return Holds(
+            f"{answer.login_shell} gives way to a POSIX /bin/sh in {milliseconds} ms, "
+            f"as {answer.account} on {answer.host}",
+            "; ".join(_shell_warnings(started, answer.missing_bash)),
+        )
+
+
+def _shell_warnings(started: LoginShell, no_bash: str) -> list[str]:
+    warnings = []
+    noise = " ".join(started.noise.split())
+    if noise:
+        warnings.append(
+            f"the account's profile prints {len(started.noise)} characters to sessions that are not interactive "
+            f"({noise[:40]!r}), which does no harm here, and breaks scp and others"
+        )
+    if started.seconds > _SLOW_LOGIN_SECONDS:
+        warnings.append("the account's profile is slow: each new session waits for it")
+    if no_bash:
+        warnings.append(f"{no_bash} is not on the login node: BashPath must be right on compute nodes at least")
+    return warnings

@@ -1,0 +1,146 @@
+"""Create: a request of interLink becomes a stored pod, and a submission that continues in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from remote_slurm.config import Config
+from remote_slurm.domain.plan.job_plan import plan_job
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.plan.script import payload
+from remote_slurm.domain.pod.annotations import flags_note
+from remote_slurm.domain.pod.model import CreateRequest, Pod
+from remote_slurm.domain.status.pod_status import reported_names
+from remote_slurm.errors import InvalidRequest, NotSent, OutcomeUnknown, SiteError, SubmissionRefused
+from remote_slurm.job import SCRIPTS
+from remote_slurm.log import warning
+from remote_slurm.service.audit import masked, note
+from remote_slurm.service.deletes import Deletes
+from remote_slurm.service.kubernetes import Kubernetes
+from remote_slurm.service.logs import Logs
+from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.poller import Poller
+from remote_slurm.service.pull_secrets import with_pull_secrets
+from remote_slurm.service.recovery import PodRecovery
+from remote_slurm.service.rendering import LargerThanItsRequestError, Rendering
+from remote_slurm.service.submission import Submitting
+from remote_slurm.service.submissions import Submissions
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`job_id` is empty if the submission continues in the background."""
+
+    pod_uid: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What creates work with."""
+
+    pod_store: PodStore
+    recovery: PodRecovery
+    submissions: Submissions
+    deletes: Deletes
+    poller: Poller
+    logs: Logs
+    kubernetes: Kubernetes
+
+
+class Creates:
+    """Answers each create within `seconds`, since interLink gives up after two minutes."""
+
+    def __init__(self, parts: Parts, config: Config, seconds: float) -> None:
+        self._parts = parts
+        self._config = config
+        self._seconds = seconds
+        self._rendering = Rendering()
+
+    async def create(self, request: CreateRequest) -> Created:
+        """Submit the pod, unless it has a job already.
+
+        Raises InvalidRequest or SubmissionRefused if asking again cannot help, and SiteError if the pod could not be
+        stored at the site in time: then a delete is in the journal, and nothing will run.
+        """
+        pod, parts = request.pod, self._parts
+        until = asyncio.get_running_loop().time() + self._seconds
+        if parts.pod_store.get(pod.key) is None:
+            request = await parts.kubernetes.completed(request, self._config)
+        if not parts.recovery.is_done:
+            await self._rendered(request)  # an invalid pod is refused before the site answers
+            await self._until_recovered(pod, until)
+        tracked = parts.pod_store.add(pod.key, pod.full_name)
+        tracked.container_names = reported_names(pod)
+        if tracked.failure:
+            raise SubmissionRefused(tracked.failure)
+        if tracked.job_id:
+            return Created(pod.metadata.uid, tracked.job_id)
+        submitting = await self._submitting(tracked, request)
+        return Created(pod.metadata.uid, await self._job_id(pod, submitting, until))
+
+    async def _until_recovered(self, pod: Pod, until: float) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                await self._parts.recovery.wait()
+        except TimeoutError:
+            self._take_back(pod)
+            reason = self._parts.poller.error
+            raise NotSent(f"the job of pod {pod.full_name} could not be submitted: {reason}") from None
+        except SiteError:
+            self._take_back(pod)
+            raise
+
+    async def _submitting(self, tracked: TrackedPod, request: CreateRequest) -> Submitting:
+        """The submission of the pod: the one that is under way, or a new one."""
+        submissions = self._parts.submissions
+        try:
+            if under_way := submissions.get(tracked.key):
+                return under_way
+            rendered = await self._rendered(request)
+            return submissions.get(tracked.key) or submissions.begin(tracked, rendered, flags_note(request.pod))
+        except InvalidRequest:
+            self._parts.pod_store.forget(tracked.key)
+            raise
+
+    async def _job_id(self, pod: Pod, submitting: Submitting, until: float) -> str:
+        """The job id, or an empty one if the pod is stored at the site and the submission takes longer."""
+        tracked = submitting.tracked
+        try:
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(submitting.answer)
+        except TimeoutError:
+            if tracked.payload_stored:
+                return ""
+            submitting.cancel()
+            self._take_back(pod)
+            reason = tracked.waiting or "the site is slow"
+            raise OutcomeUnknown(f"the job of pod {pod.full_name} could not be submitted in time: {reason}") from None
+        except (SubmissionRefused, InvalidRequest) as error:
+            self._parts.pod_store.forget(tracked.key)
+            self._parts.logs.was_refused(tracked.key, str(error))
+            raise
+        except SiteError:
+            self._take_back(pod)
+            raise
+
+    def _take_back(self, pod: Pod) -> None:
+        """Kubernetes fails the pod for good, so whatever became of its submission must not run."""
+        self._parts.pod_store.forget(pod.key)
+        self._parts.deletes.accept_for(pod)
+
+    async def _rendered(self, request: CreateRequest) -> Payload:
+        rendered, warnings = await self._rendering.rendered(request.size, self._render, request)
+        for message in warnings:
+            warning(message, pod=request.pod.full_name)
+        return rendered
+
+    def _render(self, request: CreateRequest, most_bytes: float) -> tuple[Payload, tuple[str, ...]]:
+        plan = plan_job(with_pull_secrets(request, self._config), self._config)
+        plan.refuse_other_user(self._parts.recovery.uid)
+        if plan.size > most_bytes:
+            raise LargerThanItsRequestError
+        rendered = payload(plan, SCRIPTS)
+        note(images=[masked(image) for image in plan.images], scripts=dict(rendered.digests))
+        return rendered, plan.warnings

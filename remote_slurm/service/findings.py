@@ -1,0 +1,53 @@
+"""What `check` reports of one link of the chain, and how a check says whether its link holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from remote_slurm.errors import SiteError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One link. `ok` is None if it was not checked. A remedy beside True is a warning."""
+
+    check: str
+    ok: bool | None
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The link holds; `remedy` is what could be better."""
+
+    message: str
+    remedy: str = ""
+
+
+class Breaks(Exception):
+    """The link does not hold."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.remedy = remedy
+        super().__init__(message)
+
+
+Step = Callable[[], Awaitable[Holds]]
+
+
+async def finding(name: str, step: Step) -> Finding:
+    """Run one check."""
+    try:
+        holds = await step()
+    except Breaks as error:
+        return Finding(name, ok=False, message=str(error), remedy=error.remedy)
+    except SiteError as error:
+        return Finding(name, ok=False, message=one_line(error.message), remedy=error.remedy)
+    return Finding(name, ok=True, message=holds.message, remedy=holds.remedy)
+
+
+def one_line(text: str) -> str:
+    """The lines that commands printed, each once."""
+    return "; ".join(dict.fromkeys(" ".join(line.split()) for line in text.splitlines() if line.strip()))

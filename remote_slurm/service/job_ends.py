@@ -1,0 +1,111 @@
+"""How a job ended: its last records, the accounting, or neither for so long that the job is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.status.pod_summary import PodPhase
+from remote_slurm.errors import Code, SiteError
+from remote_slurm.log import info, warning
+from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.site.cooperative import unhurried
+from remote_slurm.site.site import Site
+
+# A node's last record may reach the login node late, through a cached directory of a shared file system
+RECORD_GRACE_SECONDS = 15
+# A job is lost if so many good squeues over so long did not list it, without accounting and without a record
+LOST_SECONDS = 600
+LOST_POLLS = 3
+
+
+class JobEnds:
+    """Settles pods whose job has ended, or that squeue no longer lists."""
+
+    def __init__(self, site: Site, pod_store: PodStore, clock: Callable[[], float]) -> None:
+        self._site = site
+        self._pod_store = pod_store
+        self._clock = clock
+        self._no_accounting = False
+
+    async def settle(self, jobs: Iterable[Job]) -> None:
+        """`jobs` are those of the last squeue. Raises SiteError."""
+        candidates = [tracked async for tracked in unhurried(self._pod_store) if _may_be_over(tracked)]
+        if not candidates:
+            return
+        settled = await self._site.settle(tracked.key for tracked in candidates)
+        self._pod_store.take(settled.records)
+        self._find_jobs(_unlisted(candidates), settled.claims, jobs)
+        await self._ask_accounting(_unlisted(candidates))
+        for tracked in candidates:
+            if tracked.job is not None and self._decide_end(tracked, tracked.job):
+                _end(tracked)
+
+    def _find_jobs(self, unlisted: list[TrackedPod], fences: Mapping[str, str], jobs: Iterable[Job]) -> None:
+        """If squeue does not list the id that sbatch printed, the fence and then the script's path name the job."""
+        alive = {job.pod: job for job in jobs if job.state.phase is not Phase.ENDED}
+        for tracked in unlisted:
+            other = alive.get(tracked.key)
+            job_id = fences.get(tracked.key) or (other.id if other else tracked.job_id)
+            if job_id == tracked.job_id:
+                continue
+            warning(
+                "job id differs from the one that sbatch printed", pod=tracked.name, job=job_id, sbatch=tracked.job_id
+            )
+            tracked.has_job(job_id)
+            if other is not None and other.id == job_id:
+                tracked.see(other)
+
+    async def _ask_accounting(self, unlisted: list[TrackedPod]) -> None:
+        ids = {each.job_id: each for each in unlisted if each.job and each.job.state.phase is not Phase.ENDED}
+        if not ids or self._no_accounting:
+            return
+        try:
+            jobs = await self._site.accounting(ids)
+        except SiteError as error:
+            self._no_accounting = error.code is Code.ACCOUNTING_DISABLED
+            warning("sacct is unavailable; using runner records for jobs that squeue no longer lists", reason=error)
+            return
+        # of several jobs with one id, and of several runs of a requeued job, the last one counts
+        # a cluster of a federation that did not run the job has it as revoked
+        known = (job for job in jobs if job.state.phase is not Phase.UNKNOWN)
+        last = {job.id: job for job in known if (each := ids.get(job.id)) and job.may_be_of(each.key, each.submitted)}
+        for job_id, job in last.items():
+            if job.state.phase is Phase.ENDED:
+                ids[job_id].is_accounted(job)
+
+    def _decide_end(self, tracked: TrackedPod, job: Job) -> bool:
+        """Return whether the pod has ended for good. A job that is lost gets the state UNKNOWN here."""
+        now = self._clock()
+        if job.state.phase is Phase.ENDED:
+            tracked.ended_since = tracked.ended_since or now
+            # with SHARED_FS: false, records are in the job's comment, which is never late
+            grace = 0 if self._site.reports_in_comment else RECORD_GRACE_SECONDS
+            return tracked.is_complete or now - tracked.ended_since >= grace
+        if tracked.missing_since is None:
+            return False
+        if tracked.is_complete:
+            return True
+        if tracked.missing_polls < LOST_POLLS or now - tracked.missing_since < LOST_SECONDS:
+            return False
+        tracked.job = Job(job.id, JobState.UNKNOWN, pod=tracked.key)
+        return True
+
+
+def _may_be_over(tracked: TrackedPod) -> bool:
+    has_ended = tracked.job is not None and tracked.job.state.phase is Phase.ENDED
+    return not tracked.is_over and (has_ended or tracked.missing_since is not None)
+
+
+def _unlisted(pods: Iterable[TrackedPod]) -> list[TrackedPod]:
+    return [tracked for tracked in pods if tracked.missing_since is not None]
+
+
+def _end(tracked: TrackedPod) -> None:
+    tracked.settle()
+    summary = tracked.summary()
+    pod, job, state = tracked.name, tracked.job_id, summary.state
+    if summary.phase is PodPhase.FAILED:
+        warning("pod failed", pod=pod, job=job, state=state, exit_code=summary.exit_code, reason=summary.reason)
+    else:
+        info("pod ended", pod=pod, job=job, state=state)

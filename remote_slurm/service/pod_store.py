@@ -1,0 +1,255 @@
+"""What the sidecar knows of each pod, in memory; the pods' folders at the site are the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from remote_slurm.domain.plan.no_shared_fs import CommentReport, NodeFolder, parse_comment
+from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.status.pod_summary import PodSummary
+from remote_slurm.domain.status.view import SUBMITTING, PodView
+from remote_slurm.log import info
+
+
+@dataclass(slots=True, eq=False)
+class TrackedPod:
+    """One pod: its job, the latest record of each container, and how sure we are.
+
+    `run` is how many runs of the job are over since Slurm requeued it: their records do not count any more.
+    """
+
+    key: str  # the name of its folder at the site
+    name: str = ""  # namespace/name; the key until a request has named the pod
+    container_names: tuple[str, ...] = ()  # empty until a request has listed them
+    job: Job | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    previous_records: dict[str, Record] = field(default_factory=dict)  # the last record of earlier runs of the job
+    run: int = 0
+    waits_again: bool = False  # squeue listed its job as running, and then as waiting
+    settled: bool = False
+    failure: str = ""
+    waiting: str = ""
+    waiting_reason: str = SUBMITTING
+    known_to_kubelet_only: bool = False  # the Virtual Kubelet named its job id; the site has no folder of the pod
+    payload_stored: bool = False  # its files are at the site: the submission continues even if this sidecar stops
+    deleted: bool = False
+    outlives_folder: bool = False  # its end is reported until Kubernetes deletes the pod, after KeepFinished removed it
+    missing_since: float | None = None  # when a good squeue first lacked its job
+    missing_polls: int = 0
+    submitted: float | None = None  # when sbatch was called for its job, or Slurm accepted it, by the site's clock
+    runs_copy: bool | None = None  # whether its job has another script than its folder; None: squeue has not shown it
+    shown: bool = False  # the last squeue that succeeded listed its job
+    ended_since: float | None = None  # when its job was first seen ended
+    comment_report: CommentReport | None = None  # read from its job's comment; only with SHARED_FS: false
+    fetched: bool = False  # its logs were copied from the node
+    since: float = field(default_factory=time.time)  # when this process added it
+    _finished: asyncio.Event | None = None
+
+    def view(self) -> PodView:
+        """What is known of the pod now. It shares the records, so that it must not be kept."""
+        return PodView(
+            job=self.job,
+            records=self.records,
+            settled=self.settled,
+            failure=self.failure,
+            waiting=self.waiting,
+            runs=self.run,
+            waiting_reason=self.waiting_reason,
+            previous_records=self.previous_records,
+            container_names=self.container_names,
+            being_deleted=self.deleted and not self.outlives_folder,
+            unlisted=self.missing_since is not None,
+        )
+
+    def summary(self) -> PodSummary:
+        """The state of the pod now."""
+        return PodSummary(self.view())
+
+    @property
+    def is_reportable(self) -> bool:
+        """Whether to report a status. A pod that only the Virtual Kubelet knows is reported once it is over."""
+        kept_by_us = not self.known_to_kubelet_only or bool(self.records) or self.is_over
+        return kept_by_us and self.view().is_known
+
+    @property
+    def finished(self) -> asyncio.Event:
+        """Set once the pod is over. Created on first use: there are many pods, and few of them have followed logs."""
+        if self._finished is None:
+            self._finished = asyncio.Event()
+            self._notify_if_over()
+        return self._finished
+
+    def _notify_if_over(self) -> None:
+        if self._finished is not None and self.is_over:
+            self._finished.set()
+
+    @property
+    def job_id(self) -> str:
+        return self.job.id if self.job else ""
+
+    @property
+    def is_shown_waiting(self) -> bool:
+        """Whether the last squeue listed the job as waiting. An id alone, or an earlier squeue, does not show that."""
+        return self.shown and self.job is not None and self.job.state.phase is Phase.WAITING
+
+    @property
+    def on_node(self) -> NodeFolder | None:
+        """The folder of its logs on the node, until they are copied to the site."""
+        running = self.job is not None and self.job.state.phase is Phase.RUNNING
+        if self.comment_report is None or not self.comment_report.folder or self.fetched or not running:
+            return None
+        return NodeFolder(self.job_id, self.comment_report.folder)
+
+    def has_job(self, job_id: str) -> None:
+        """Set the job's id. The next poll sets its state."""
+        if self.job_id != job_id:
+            self.shown, self.runs_copy, self.missing_since, self.missing_polls = False, None, None, 0
+            self.job = Job(job_id, JobState.PENDING, pod=self.key)
+        self.waiting = ""
+
+    def waits(self, reason: str, message: str) -> None:
+        """Set why there is no job yet: a word and a sentence."""
+        self.waiting_reason, self.waiting = reason, message
+
+    def owns(self, job: Job) -> bool:
+        """Whether a job with this pod's job id is the pod's, although its script is not: ids are reused.
+
+        An id that squeue lists without a break is the same job, whatever a requeue changes.
+        """
+        return self.shown or job.may_be_of(self.key, self.submitted)
+
+    def is_missing(self, now: float) -> None:
+        """Note that a successful squeue did not list the pod's job."""
+        self.shown = False
+        self.missing_since = self.missing_since or now
+        self.missing_polls += 1
+
+    def see(self, job: Job) -> None:
+        """Take the pod's job from squeue. An unknown state keeps the last one."""
+        if self.job is not None and self.job.id != job.id:
+            return  # a second job of the pod: the fence has ended it, or will
+        self.shown, self.missing_since, self.missing_polls = True, None, 0
+        if job is self.job or (job.state.phase is Phase.UNKNOWN and self.job is not None):
+            return
+        self.submitted = job.submitted or self.submitted
+        self.runs_copy = job.is_copy
+        before, self.job = self.job, job
+        if before is None or job.state is not before.state:
+            info("job changed its state", pod=self.name, job=job.id, state=job.state.value, reason=job.reason)
+        self._take_comment(job)
+        if job.state.phase is not Phase.ENDED:
+            self.ended_since = None
+        if job.state.phase is not Phase.WAITING:
+            self.waits_again = False
+        elif before is not None and before.state.phase in (Phase.RUNNING, Phase.ENDED):
+            self.waits_again = True
+
+    def is_accounted(self, job: Job) -> None:
+        """Take the pod's job from sacct, if squeue no longer lists it."""
+        self.job = replace(job, pod=self.key)
+        self._take_comment(job)
+
+    def _take_comment(self, job: Job) -> None:
+        standing = parse_comment(self.key, job.comment)
+        if standing is None:
+            return
+        for record in standing.records:
+            self.take(record)
+        of_this_run = all(record.run == self.run for record in standing.records)
+        if job.state.phase is not Phase.WAITING and of_this_run:
+            self._stands(standing)
+        elif standing.records and of_this_run:
+            # a job that has not started writes no comment: this one is of the run before the requeue
+            self.begin_run(self.run + 1)
+
+    def _stands(self, standing: CommentReport) -> None:
+        self.comment_report = standing
+        if standing.failure:
+            self.fail(f"job {self.job_id}: {standing.failure}")
+
+    def take(self, record: Record) -> None:
+        """Keep the latest record: a poll may bring an older one again, and one of an earlier run."""
+        if record.run > self.run:
+            self.begin_run(record.run)
+        _keep_latest(self.records if record.run == self.run else self.previous_records, record)
+
+    def begin_run(self, run: int) -> None:
+        """Start a new run of the job: earlier records only show how earlier runs ended."""
+        self.run = run
+        self.fetched, self.comment_report = False, None
+        for record in self.records.values():
+            _keep_latest(self.previous_records, record)
+        self.records.clear()
+
+    def fail(self, reason: str) -> None:
+        """Fail the pod: there is no job, and will be none."""
+        self.failure = reason
+        self._notify_if_over()
+
+    def settle(self) -> None:
+        """End the pod: its job has ended, and its last records were read."""
+        self.settled = True
+        self._notify_if_over()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether each of its containers has a record of its end."""
+        ended = {name for name, record in self.records.items() if record.phase is ContainerPhase.TERMINATED}
+        return bool(self.container_names) and ended.issuperset(self.container_names)
+
+    @property
+    def is_over(self) -> bool:
+        return self.settled or bool(self.failure)
+
+
+def _keep_latest(records: dict[str, Record], record: Record) -> None:
+    known = records.get(record.container)
+    if known is None or _order(record) > _order(known) or _says_more(record, known):
+        records[record.container] = record
+
+
+def _order(record: Record) -> tuple[int, int, int, bool, int]:
+    return record.run, record.number, record.started, record.phase is ContainerPhase.TERMINATED, record.finished
+
+
+def _says_more(record: Record, known: Record) -> bool:
+    """The same record may come again with the end of its message cut off, or without `last` (job/no_shared_fs.sh)."""
+    said, said_before = ((each.last is not None, len(each.message)) for each in (record, known))
+    return _order(record) == _order(known) and said > said_before
+
+
+class PodStore:
+    """All pods that are known, by the name of their folder at the site."""
+
+    def __init__(self) -> None:
+        self._tracked: dict[str, TrackedPod] = {}
+
+    def __iter__(self) -> Iterator[TrackedPod]:
+        return iter(list(self._tracked.values()))
+
+    def __len__(self) -> int:
+        return len(self._tracked)
+
+    def get(self, pod: str) -> TrackedPod | None:
+        return self._tracked.get(pod)
+
+    def add(self, pod: str, name: str = "") -> TrackedPod:
+        """Return the pod, and add it if it is not known."""
+        tracked = self._tracked.setdefault(pod, TrackedPod(pod))
+        tracked.name = name or tracked.name or pod
+        return tracked
+
+    def forget(self, pod: str) -> None:
+        tracked = self._tracked.pop(pod, None)
+        if tracked is not None:
+            tracked.finished.set()
+
+    def take(self, records: Iterable[Record]) -> None:
+        for record in records:
+            tracked = self._tracked.get(record.pod)
+            if tracked is not None:
+                tracked.take(record)

@@ -1,0 +1,116 @@
+"""Requests that arrive together share a script, and each gets its own reply.
+
+A request that arrives while few scripts run is sent at once, alone. While the maximum number of scripts run, requests
+wait, and each script that ends makes room for one that takes a share of the waiting requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from remote_slurm.errors import OutcomeUnknown, SiteError
+
+_T = TypeVar("_T")
+_P = TypeVar("_P")
+
+# The maximum number of scripts at once: other work has sessions of its own left
+RUNS = 4
+# What one script takes, so that it arrives within its deadline on a slow line; a larger request is sent alone
+MOST_REQUESTS = 250
+MOST_BYTES = 1024 * 1024
+
+
+@dataclass(eq=False, slots=True)
+class _Request(Generic[_P, _T]):
+    key: str
+    payload: _P
+    size: int
+    reply: asyncio.Future[_T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answer(self, outcome: _T | SiteError) -> None:
+        """The first outcome counts. A caller that was cancelled gets none."""
+        if self.reply.done():
+            return
+        if isinstance(outcome, SiteError):
+            self.reply.set_exception(outcome)
+        else:
+            self.reply.set_result(outcome)
+
+
+class Batch(Generic[_P, _T]):
+    """The requests of one script: their payloads by key."""
+
+    def __init__(self, requests: Mapping[str, _Request[_P, _T]]) -> None:
+        self._requests = requests
+        self.payloads: Mapping[str, _P] = {key: each.payload for key, each in requests.items()}
+
+    def answer(self, outcomes: Iterator[tuple[str, _T | SiteError]]) -> None:
+        """Reply to the requests of these keys, as soon as the outcome is known."""
+        for key, outcome in outcomes:
+            if key in self._requests:
+                self._requests[key].answer(outcome)
+
+    def fail(self, error: SiteError) -> None:
+        """Reply to the requests that have no outcome yet."""
+        for request in self._requests.values():
+            request.answer(copy.copy(error))
+
+
+class Batcher(Generic[_P, _T]):
+    """Lives in one event loop. `send` runs the script of a batch; at most `runs` of them run at once."""
+
+    def __init__(self, send: Callable[[Batch[_P, _T]], Awaitable[None]], runs: int = RUNS) -> None:
+        self._send = send
+        self._most_runs = runs
+        self._waiting: deque[_Request[_P, _T]] = deque()
+        self._runs: set[asyncio.Task[None]] = set()
+
+    async def ask(self, key: str, payload: _P, size: int = 0) -> _T:
+        """The outcome of the request. Raises SiteError. Cancelling it does not stop a script that was sent.
+
+        `size` is the payload's in bytes. Two requests with the same `key` are never in one batch.
+        """
+        request: _Request[_P, _T] = _Request(key, payload, size)
+        self._waiting.append(request)
+        self._start_batches()
+        return await request.reply
+
+    def _start_batches(self) -> None:
+        while len(self._runs) < self._most_runs and (requests := self._next_requests()):
+            run = asyncio.create_task(self._run(Batch(requests)), name=f"batch of {len(requests)}")
+            self._runs.add(run)
+            run.add_done_callback(self._batch_done)
+
+    def _next_requests(self) -> dict[str, _Request[_P, _T]]:
+        """An equal share of the waiting requests, so that all scripts end at about the same time."""
+        waiting = [each for each in self._waiting if not each.reply.done()]  # without those that were cancelled
+        share = min(MOST_REQUESTS, -(-len(waiting) // self._most_runs))
+        requests: dict[str, _Request[_P, _T]] = {}
+        size = 0
+        self._waiting.clear()
+        for each in waiting:
+            size += each.size
+            if each.key in requests or len(requests) == share or (requests and size > MOST_BYTES):
+                self._waiting.append(each)
+            else:
+                requests[each.key] = each
+        return requests
+
+    async def _run(self, batch: Batch[_P, _T]) -> None:
+        lost: SiteError = OutcomeUnknown("the site's answer broke off")
+        try:
+            await self._send(batch)
+        except SiteError as error:
+            lost = error
+        batch.fail(lost)
+
+    def _batch_done(self, run: asyncio.Task[None]) -> None:
+        self._runs.discard(run)
+        if not run.cancelled():
+            run.result()
+            self._start_batches()

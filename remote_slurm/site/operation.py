@@ -1,0 +1,51 @@
+"""One remote script: its values, its payload, and the function that parses its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Generic, TypeVar
+
+from remote_slurm.domain.shell import assignments
+from remote_slurm.site.reply import Reply
+
+_T = TypeVar("_T")
+_SCRIPTS = files("remote_slurm.site") / "operations"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[_T]):
+    """The script `operations/<name>.sh`, which takes one round trip.
+
+    `values` become shell variables. `payload` is the script's standard input. The script has `seconds` to reply.
+    `library` is shell that the script calls, besides root.sh.
+    """
+
+    name: str
+    parse: Callable[[Reply], _T]
+    values: Mapping[str, str] = field(default_factory=dict)
+    payload: bytes = b""
+    seconds: float = 30
+    library: str = ""
+
+    def script(self, account: Mapping[str, str]) -> str:
+        """The text to run. `account` has the values that all scripts get: root, sidecar and epoch."""
+        return assignments({**account, **self.values}) + script_text("root") + self.library + script_text(self.name)
+
+
+@cache
+def script_text(name: str) -> str:
+    """The text of `operations/<name>.sh`."""
+    return (_SCRIPTS / f"{name}.sh").read_text()
+
+
+def lines(items: Iterable[str]) -> bytes:
+    """A payload with one item per line, and a last line that marks it as complete (`take_lines` in root.sh)."""
+    return "".join(f"{item}\n" for item in (*items, ".")).encode()
+
+
+def yes(condition: bool) -> str:  # noqa: FBT001 - the only argument
+    """`yes`, or an empty text, which scripts test with `[ -n ]`."""
+    return "yes" if condition else ""

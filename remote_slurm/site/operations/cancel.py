@@ -1,0 +1,48 @@
+"""Delete pods, as far as it is possible now: tombstones, scancel, then the folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from remote_slurm.config import Config
+from remote_slurm.domain.runtimes.registry import RUNTIMES
+from remote_slurm.domain.shell import words
+from remote_slurm.domain.slurm.commands import active_command, output_command
+from remote_slurm.errors import SlurmFailed
+from remote_slurm.job import STORAGE
+from remote_slurm.site.operation import Operation, lines
+from remote_slurm.site.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The `gone` pods have no job and no folder any more. `stuck`: why the folders of other pods remain."""
+
+    gone: frozenset[str]
+    stuck: Mapping[str, str]
+
+
+def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Operation[Cancelled]:
+    """Delete `pods`: each with whether its job is killed at once.
+
+    `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds.
+    """
+    podman = words(RUNTIMES.configure(config).remove_command())
+    values = {
+        "squeue": active_command(config.squeue_path),
+        "output_of": output_command(config.squeue_path),
+        "scancel": config.scancel_path,
+        "podman": podman,
+    }
+    payload = lines(f"{pod} {'yes' if force else 'no'} {grace.get(pod, '-')}" for pod, force in pods.items())
+    read = partial(_cancelled, pods=frozenset(pods))
+    return Operation("cancel", read, values, payload, seconds=130, library=STORAGE if podman else "")
+
+
+def _cancelled(reply: Reply, *, pods: frozenset[str]) -> Cancelled:
+    if reply.has("queue"):
+        raise SlurmFailed(f"squeue failed, so nothing was cancelled: {reply.messages}", command="squeue")
+    busy = (line.partition(" ") for line in reply.all("busy"))
+    return Cancelled(frozenset(reply.all("gone")) & pods, {pod: why for pod, _, why in busy if why})

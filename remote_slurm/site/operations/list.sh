@@ -1,0 +1,40 @@
+# shellcheck shell=sh
+# The pods that have a folder, for a person who wants to see them all. Names stand in each job.sh as script.py writes it,
+# and in containers.sh where a pod's own shell comes before the containers.
+#   >name POD NAME          NAMESPACE/NAME
+#   >grace POD SECONDS      the time that it has to end in
+#   >init POD NAME          its init containers, in the order of its spec
+#   >container POD NAME     its containers, likewise
+#   >id POD ID              its job
+#   >submitted POD SECONDS  when
+#   >listed SECONDS         that was all, and the site's clock; the records of all containers come before it
+
+tell_plans() {
+    # shellcheck disable=SC2016 # awk's own variables
+    find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec awk '
+        FNR == 1 { split(FILENAME, path, "/") }
+        FNR == 2 && path[3] == "job.sh" { print ">name", path[2], $3 }
+        /^pod [^ ]+ [0-9]+$/ { print ">grace", path[2], $3 }
+        /^(init|sidecar)_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
+        /^container [A-Za-z0-9.-]+ \\$/ { print ">container", path[2], $2 }
+    ' {} +
+}
+
+tell_jobs() {
+    # shellcheck disable=SC2154 # of root.sh
+    find . -mindepth 2 -maxdepth 2 -name job.id -exec sh -c "$file_times" sh {} + |
+        sed 's|^\(.*\)/job\.id |>submitted \1 |'
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    find . -mindepth 2 -maxdepth 2 -name job.id \
+        -exec sh -c 'for file; do read -r id <"$file" && printf ">id %s %s\n" "${file%/job.id}" "$id"; done' sh {} +
+}
+
+list() {
+    enter_root || return
+    tell_plans
+    tell_jobs
+    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec cat {} +
+    reply "listed $(date +%s)"
+}
+
+list

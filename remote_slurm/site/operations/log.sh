@@ -1,0 +1,211 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # pod, container, lines, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
+# The log of one container. Only the bytes that were asked for cross the wire, however long the log is.
+#   >noted TIME SIZE  what the runner noted of its length, where `notes` asks for it
+#   >run R.N          the run that the log is of: `run` asks for the log of that run, wherever it is by now
+#   >ended LENGTH     where `follow` asks: the container has ended, and its log has so many bytes
+#   >begun            on standard error: the log is open
+#   >log START        the bytes from START on follow, raw
+#   >waiting          the container has not started
+#   >noprevious       it has no run before this one
+#   >nofolder         the pod has no folder
+#   >stayed           on a node that shares no file system: it was not fetched before its job ended
+# Following ends with the container; when the reader goes away, the session ends this script. An exit code other than 0
+# reports that the log could not be read to its end. After `>log` nothing but bytes of the log is printed.
+
+# Sets run_key, which run of the container its record describes (requeues and restarts), and run_over, if that run has
+# ended. The fields of a record have a fixed order, which job/runner.sh defines: what comes after them is a message.
+read_record() {
+    run_key='' run_over=''
+    # shellcheck disable=SC2016 # awk's own variables
+    read -r run_key run_over <<EOF
+$(awk 'NR == 1 {
+    i = 9
+    if ($i ~ /^run=[0-9]+$/) { run = substr($i, 5); i++ }
+    if ($i ~ /^record=[0-9]+$/) i++
+    if ($i ~ /^restarts=[0-9]+$/) { restarts = substr($i, 10); i++ }
+    over = $4 == "terminated" || $i == "reason=CrashLoopBackOff"
+    print (run + 0) "." (restarts + 0), (over ? "over" : "")
+}' "$pod/records/$container" 2>/dev/null)
+EOF
+}
+
+# Whether nothing more is written to the log that is read. A log is that of one run: the next one has another file.
+ended() {
+    [ -n "$over" ] || [ ! -d "$pod" ] && return
+    read_record
+    : "${followed_run:=$run_key}"
+    [ -n "$run_over" ] || { [ -n "$run_key" ] && [ "$run_key" != "$followed_run" ]; }
+}
+
+# Whether the record's run comes right after `run`, so that the log of `run` is the previous one.
+is_next_run() {
+    [ "$run_key" = "${run%.*}.$((${run#*.} + 1))" ] || [ "$run_key" = "$((${run%.*} + 1)).${run#*.}" ]
+}
+
+# what Slurm and the runner had to say, where no container ever could
+choose_log() {
+    read_record
+    followed_run=${run:-$run_key}
+    if [ -n "$run" ] && [ -n "$run_key" ] && [ "$run_key" != "$run" ]; then
+        previous=yes
+        if ! is_next_run; then
+            reply noprevious
+            return 1
+        fi
+    fi
+    log=$pod/logs/$container.log
+    sizes=$pod/logs/.$container.sizes
+    if [ -n "$previous" ]; then
+        log=$pod/logs/$container.previous.log
+        sizes=$pod/logs/.$container.previous.sizes
+        [ -e "$log" ] || reply noprevious
+    elif [ ! -e "$log" ]; then
+        sizes=/dev/null
+        if ! ended; then
+            reply waiting
+            return 1
+        fi
+        if [ -n "$apart" ] && [ ! -e "$pod/fetched" ]; then
+            reply stayed
+            return 1
+        fi
+        for log in "$pod"/job-*.out; do
+            [ -e "$log" ] && return
+        done
+        log=/dev/null
+    fi
+    [ -e "$log" ]
+}
+
+# The length of a log that has ended: what the runner noted, since a shared file system may show less for a while.
+final_length() {
+    noted=$(awk '{ size = $2 } END { print size + 0 }' "$sizes" 2>/dev/null)
+    length=$(size)
+    echo "$((${noted:-0} > length ? noted : length))"
+}
+
+size() {
+    wc -c <"$log"
+}
+
+# where the last lines begin; the log may grow while they are counted
+start_of_lines() {
+    before=-1
+    after=$(size)
+    while [ "$before" != "$after" ]; do
+        before=$after
+        count=$(tail -n "$lines" -- "$log" | wc -c)
+        after=$(size)
+    done
+    echo $((after - count))
+}
+
+# the length that the log had before `since`, moved back to the beginning of its line
+start_of_time() {
+    [ -e "$sizes" ] || { echo 0; return; }
+    start=$(awk -v since="$since" '$1 < since { size = $2 } END { print size + 0 }' "$sizes")
+    from=$((start > 65536 ? start - 65536 : 0))
+    if [ "$(slice | tail -c 1 | wc -l)" -eq 0 ] && [ "$start" -gt 0 ]; then
+        start=$((start - $(slice | tail -n 1 | wc -c)))
+    fi
+    echo "$start"
+}
+
+slice() {
+    tail -c +$((from + 1)) -- "$log" | head -c $((start - from))
+}
+
+start_of_log() {
+    first=${offset:-0}
+    for other in ${lines:+"$(start_of_lines)"} ${since:+"$(start_of_time)"}; do
+        [ "$other" -gt "$first" ] && first=$other
+    done
+    echo "$first"
+}
+
+# Whether what was read up to `offset` is gone, since the log passed MaxLogSize: then all of the log is new.
+begins_anew() {
+    [ -n "$follow" ] && [ "${offset:-0}" -gt "$(final_length)" ] &&
+        head -n 1 -- "$log" | grep -q '^(remote-slurm: [0-9]* bytes stood here'
+}
+
+send_notes() {
+    [ -n "$notes" ] && [ -e "$sizes" ] || return
+    awk -v start="$1" '$2 > start { print ">noted " $1 " " $2 }' "$sizes"
+}
+
+limit() {
+    if [ -n "$bytes" ]; then
+        head -c "$bytes"
+    else
+        cat
+    fi
+}
+
+# dd only moves to the place, and what comes after it reads on from there: tail would copy all of it through a pipe.
+from_byte() {
+    [ "$1" -eq 0 ] || dd bs=1 skip="$1" count=0 2>/dev/null
+    limit
+}
+
+# GNU tail ends when the process that it watches has, after it has read the rest. Where it cannot be told of changes (NFS,
+# overlays) it looks ten times a second, for which it needs less time than the watcher does.
+follow_from() {
+    if ! tail -n 0 --pid=$$ /dev/null >/dev/null 2>&1; then
+        follow_by_size "$1" | limit
+        return
+    fi
+    { until ended; do sleep 1; done; } >/dev/null 2>&1 &
+    watcher=$!
+    tail -c +$(($1 + 1)) --pid="$watcher" -s 0.1 -f -- "$log" 2>/dev/null | limit
+    kill "$watcher" 2>/dev/null
+}
+
+# For a tail without --pid: BusyBox, toybox, BSD.
+follow_by_size() {
+    from=$1
+    over_now=
+    while [ -z "$over_now" ]; do
+        ended && over_now=yes  # what was written before that is sent after it
+        start=$(size)
+        [ "$start" -ge "$from" ] || from=0
+        [ "$start" -eq "$from" ] || slice || return
+        from=$start
+        [ -n "$over_now" ] || sleep 1
+    done
+}
+
+send_log() {
+    enter_root || return 0
+    if [ ! -d "$pod" ]; then
+        reply nofolder
+        return 0
+    fi
+    choose_log || return 0
+    begins_anew && offset=0
+    start=$(start_of_log)
+    send_notes "$start"
+    if [ -n "$follow" ] && ended; then
+        follow=
+        reply "ended $(final_length)"
+    fi
+    [ -z "$followed_run" ] || reply "run $followed_run"
+    opened=
+    { opened=yes; reply begun >&2; deliver; } 4<"$log" && return
+    [ -z "$opened" ] || return  # the exit code reports it: the log's bytes are on their way
+    [ -d "$pod" ] || reply nofolder
+    return 0
+}
+
+# No command here prints messages: the session would deliver them as bytes of the log.
+deliver() {
+    reply "log $start"
+    if [ -n "$follow" ]; then
+        follow_from "$start"
+        return 0  # a reader that does not know the length opens the log again
+    fi
+    from_byte "$start" <&4
+} 2>/dev/null
+
+send_log

@@ -1,0 +1,13 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # squeue, the whole command, and known are set in front of this text
+# The account's jobs, one line each, then
+#   >queue CODE SECONDS   squeue's exit code, and the site's clock
+# If the path of DataRootFolder is `known`, its file system is not accessed: while it hangs, the queue still answers.
+
+queue() {
+    [ -n "$known" ] || enter_root || return
+    eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $squeue" </dev/null
+    reply_after_command "queue $? $(date +%s)"
+}
+
+queue

@@ -1,0 +1,68 @@
+"""Collect the records that runners have written to the spool."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from remote_slurm.config import Config
+from remote_slurm.domain.plan.node_local_files import file_transfer
+from remote_slurm.domain.records import Record, parse_records
+from remote_slurm.site.operation import Operation, lines, yes
+from remote_slurm.site.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSidecars:
+    """What other sidecars with the same DataRootFolder do.
+
+    `newer_mark` is None if no newer sidecar owns the folder; else a text that changes with each poll of the owner, and
+    an empty one if it is unknown. `older_acted`: an older sidecar has submitted or deleted pods since the last recovery
+    or survey.
+    """
+
+    newer_mark: str | None = None
+    older_acted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolReply:
+    """The records since the last confirmed call, and what the script noticed of other sidecars."""
+
+    records: list[Record]
+    others: OtherSidecars
+
+
+class SpoolReader:
+    """Confirms each reply with the next call, so that records of a lost reply are sent again."""
+
+    def __init__(self) -> None:
+        self._received: list[str] = []  # calls whose records have arrived
+        self._sent: list[str] = []  # calls since then: a later reply includes the records of a lost one
+
+    def operation(self, config: Config, ended: Iterable[str], *, owner: bool) -> Operation[SpoolReply]:
+        """The owner of DataRootFolder also empties the spool, and removes the secrets of the `ended` pods."""
+        ended = tuple(ended) if owner else ()
+        self._sent.append(f"{time.time_ns():x}-{secrets.token_hex(3)}")
+        values = {
+            "token": self._sent[-1],
+            "seen": " ".join(self._received),
+            "owns": yes(owner),
+            "ended": yes(bool(ended)),
+            "carried": yes(file_transfer(config).reports_in_comment),
+        }
+        return Operation("records", self._read, values, lines(ended) if ended else b"")
+
+    def _read(self, reply: Reply) -> SpoolReply:
+        reply.require("records")
+        self._received, self._sent = self._sent, []
+        return SpoolReply(parse_records(reply.messages), OtherSidecars(_newer_mark(reply), reply.has("older")))
+
+
+def _newer_mark(reply: Reply) -> str | None:
+    if not reply.has("newer"):
+        return None
+    epoch, _, mark = reply.get("newer").partition(" ")
+    return f"{epoch} {mark}" if mark else ""

@@ -1,0 +1,68 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # token, seen, owns, ended and carried are set in front of this text, and first_lines is root.sh's
+# What the runners dropped into the spool since the last time. Files are moved before they are read, so that one that
+# is renamed over while this runs is not lost; what was not reported as seen, by the names of earlier calls, is read
+# again. A sidecar that does not own the folder, or does not any more, takes nothing away.
+# If `ended` is not empty, the payload has the names of pods whose jobs have ended, one on a line: a job that was killed
+# could not remove its secrets, which are in job.sh as well if that has `carried` them to a node.
+#   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it leaves none, as sidecars before 0.2 do not
+#   >older acted      an older sidecar has submitted or deleted pods: see notify_owner in root.sh
+#   >records          all were read
+
+remove_secrets() {
+    take_lines || return
+    set --
+    for pod in $lines; do
+        set -- "$@" "$root/$pod/secret"
+        [ -z "$carried" ] || cut_script "$root/$pod"
+    done
+    timeout -k 5 10 rm -rf -- "$@" 2>/dev/null && return
+    timeout -k 5 10 chmod -R u+rwX -- "$@" 2>/dev/null
+    timeout -k 5 10 rm -rf -- "$@" 2>/dev/null
+}
+
+cut_script() {  # FOLDER
+    sed '/^# --- files of the pod/q' "$1/job.sh" >"$1/.job.sh" && mv -f "$1/.job.sh" "$1/job.sh"
+} 2>/dev/null
+
+# The mark changes as long as the owner is alive: see heartbeat in root.sh.
+reply_newer() {
+    newest=
+    for each in .remote-slurm/owners/*; do
+        [ "${each##*/}" -ge "${newest:-0}" ] 2>/dev/null && newest=${each##*/}
+    done
+    mark=
+    # shellcheck disable=SC2015 # a file that is not there leaves the mark empty
+    [ -n "$newest" ] && read -r mark <".remote-slurm/owners/.$newest" || true
+    reply "newer $newest${mark:+ $mark}"
+} 2>/dev/null
+
+records() {
+    enter_root || return
+    if is_superseded; then
+        reply_newer
+        owns=
+    fi
+    [ -z "$owns" ] || heartbeat "$token"
+    cd .remote-slurm || return
+    if [ -z "$owns" ]; then
+        find spool read -type f -user "$(id -u)" ! -name '.*' -exec sh -c "$first_lines" sh {} +
+        reply records
+        return
+    fi
+    for each in $seen; do
+        case $each in
+            *[!0-9a-z-]*) ;;
+            *) rm -rf "read/$each" ;;
+        esac
+    done
+    mkdir -p "read/$token"
+    # not `mv -t`, which BSD lacks
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    find spool -maxdepth 1 -type f -user "$(id -u)" ! -name '.*' -exec sh -c 'mv -- "$@" "$0"' "read/$token" {} +
+    find read -type f -exec sh -c "$first_lines" sh {} +
+    [ -z "$ended" ] || remove_secrets
+    reply records
+}
+
+records

@@ -1,0 +1,66 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # sidecar and owns are set in front of this text, and first_lines and file_times are root.sh's
+# All that the site remembers of our pods, however many: for a sidecar that starts with an empty memory.
+#   >uid N            the account's user id
+#   >pod NAME         a pod with a folder
+#   >id NAME ID       its job
+#   >again NAME       it was accepted, and Slurm had refused it for the time being
+#   >attempt NAME SECONDS  sbatch was called for it, and when
+#   >deleted NAME     it was deleted
+#   >links            a file can lie in several folders, so that scripts need not be copied for each pod
+#   >epoch N          the folder is ours from now on: whoever owned it before writes no more
+#   >recovered        that was all
+
+# By the clock, so that a login node that does not see the latest owner yet finds a later epoch all the same.
+take_over() {
+    mkdir -p .remote-slurm/owners
+    epoch=$(date +%s)
+    for owner in .remote-slurm/owners/*; do
+        [ "${owner##*/}" -ge "$epoch" ] 2>/dev/null && epoch=$((${owner##*/} + 1))
+    done
+    tries=20
+    until ln -s "$sidecar" ".remote-slurm/owners/$epoch" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return
+        epoch=$((epoch + 1))
+    done
+    for owner in .remote-slurm/owners/*; do
+        [ "${owner##*/}" -lt "$epoch" ] 2>/dev/null && rm -f "$owner" ".remote-slurm/owners/.${owner##*/}"
+    done
+    heartbeat start
+    reply "epoch $epoch"
+}
+
+# Not everywhere: BeeGFS and AFS have hard links within a folder only, or none.
+has_links() {
+    probe=.remote-slurm/incoming/links.$$
+    mkdir -p "$probe/pod" && true >"$probe/script" && ln "$probe/script" "$probe/pod/script" 2>/dev/null &&
+        reply links
+    rm -rf "$probe"
+}
+
+recover() {
+    enter_root || return
+    if ! is_trusted || ! is_private || ! has_symlinks; then
+        reply "unusable $root"
+        return
+    fi
+    [ -z "$owns" ] || take_over
+    expire
+    has_links
+    reply "uid $(id -u)"
+    # not -printf, which BusyBox and BSD lack
+    find . -mindepth 2 -maxdepth 2 -name job.sh | sed 's|^\(.*\)/job\.sh$|>pod \1|'
+    find . -mindepth 2 -maxdepth 2 -name again | sed 's|^\(.*\)/again$|>again \1|'
+    find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -exec ls -ld {} + |
+        sed -n 's|^.*\.remote-slurm/claims/\([^/]*\.job\) -> |>id \1 |p'
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    find . -mindepth 2 -maxdepth 2 -name job.id \
+        -exec sh -c 'for file; do read -r id <"$file" && printf "%s:%s\n" "$file" "$id"; done' sh {} +
+    find .remote-slurm/claims -maxdepth 1 -name '*.attempt' -exec sh -c "$file_times" sh {} + | sed 's|^.*/|>attempt |'
+    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' | sed 's|^.*/|>deleted |'
+    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec sh -c "$first_lines" sh {} +
+    reply recovered
+}
+
+recover

@@ -1,0 +1,44 @@
+"""Release held jobs (SHARED_FS: false): the job in the pod's fence starts, other jobs of the pod are cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from remote_slurm.config import Config
+from remote_slurm.site.operation import Operation, lines
+from remote_slurm.site.reply import Reply
+
+
+class ReleaseDecision(Enum):
+    """Whether the pod of a held job is wanted.
+
+    NEVER: it was not, for as long as a file system may take to show a pod that another sidecar has created.
+    """
+
+    YES = "yes"
+    NO = "no"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The ids of jobs that need no further release while their decision stays; `failure`: why another is still held."""
+
+    done: frozenset[str]
+    failure: str = ""
+
+
+def operation(config: Config, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Operation[Released]:
+    """Release or cancel the jobs of (pod, job id, decision)."""
+    values = {"scontrol": config.scontrol_path, "scancel": config.scancel_path}
+    payload = lines(f"{pod} {job_id} {decision.value}" for pod, job_id, decision in jobs)
+    return Operation("release", _released, values, payload)
+
+
+def _released(reply: Reply) -> Released:
+    done = (line for word in ("released", "cancelled", "kept") for line in reply.all(word))
+    words = " ".join(reply.messages.split())
+    failure = "".join(f"job {job_id}: {words}" for job_id in reply.all("unreleased")[:1])
+    return Released(frozenset(line.rpartition(" ")[2] for line in done), failure)

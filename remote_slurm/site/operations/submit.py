@@ -1,0 +1,62 @@
+"""Submit pods: store their files and call sbatch for one after another."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from remote_slurm.config import Config
+from remote_slurm.domain.plan.node_local_files import file_transfer
+from remote_slurm.domain.plan.payload import Payload, together
+from remote_slurm.domain.runtimes.images import PullFailure
+from remote_slurm.domain.slurm.commands import active_command
+from remote_slurm.domain.slurm.submit_outcome import (
+    Attempted,
+    Deleted,
+    Pulling,
+    SbatchFailed,
+    Stored,
+    SubmitOutcome,
+    Submitted,
+    Unpullable,
+)
+from remote_slurm.site.operation import Operation
+from remote_slurm.site.pod_replies import PodReply
+
+_SECONDS = 30
+# After this time sbatch is called for no further pod of the script: it may take 15 s on a busy slurmctld
+_TURN_SECONDS = 10
+# How long to wait for the id if another script has called sbatch for the pod
+_ID_SECONDS = 3
+
+
+def operation(config: Config, payloads: Mapping[str, Payload]) -> Operation[None]:
+    """Submit the pods. The outcome of each pod is read by `outcome`, as its reply arrives."""
+    values = {
+        "pods": " ".join(payloads),
+        "sbatch": config.sbatch_path,
+        "squeue": active_command(config.squeue_path),
+        "scancel": config.scancel_path,
+        "scontrol": file_transfer(config).release_command,
+        "incoming": f".remote-slurm/incoming/{next(iter(payloads))}.{secrets.token_hex(6)}",
+        "seconds": str(_TURN_SECONDS),
+        "wait_seconds": str(_ID_SECONDS),
+    }
+    return Operation("submit", lambda _: None, values, together(payloads.values()), _SECONDS)
+
+
+_OUTCOMES: Mapping[str, Callable[[PodReply], SubmitOutcome]] = {
+    "submitted": lambda reply: Submitted(reply.rest),
+    "attempted": lambda reply: Attempted(reply.said),
+    "failed": lambda reply: SbatchFailed.from_stderr(reply.said),
+    "deleted": lambda _: Deleted(),
+    "stored": lambda _: Stored(),
+    "pulling": lambda reply: Pulling(image=reply.rest),
+    "failing": lambda reply: Pulling(failure=PullFailure.parse(reply.rest)),
+    "unpullable": lambda reply: Unpullable(PullFailure.parse(reply.rest)),
+}
+
+
+def outcome(reply: PodReply) -> SubmitOutcome | None:
+    """None if the reply is not an outcome."""
+    return _OUTCOMES[reply.word](reply) if reply.word in _OUTCOMES else None

@@ -1,0 +1,51 @@
+"""The output of a script that handles several pods: each reply is read as soon as its line is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from remote_slurm.errors import RemoteFailed, SiteError
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class PodReply:
+    """A line `>WORD POD REST`. `said` are the words of the lines `>said POD WORDS` before it."""
+
+    word: str
+    rest: str
+    said: str
+
+
+class PodReplies(Generic[_T]):
+    """Splits output into replies; `read` returns the outcome of a reply, or None if the reply has no outcome."""
+
+    def __init__(self, read: Callable[[PodReply], _T | None]) -> None:
+        self._read = read
+        self._rest = b""
+        self._said: dict[str, list[str]] = {}
+        self._messages: list[str] = []
+
+    def feed(self, data: bytes) -> Iterator[tuple[str, _T | SiteError]]:
+        """Yield the pods whose outcome is in `data`, with the outcome."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace")
+            if not text.startswith(">"):
+                self._messages.append(text)
+                continue
+            word, _, about = text[1:].partition(" ")
+            pod, _, rest = about.partition(" ")
+            if word == "said":
+                self._said.setdefault(pod, []).append(rest)
+            elif outcome := self._outcome(word, pod, rest):
+                yield pod, outcome
+
+    def _outcome(self, word: str, pod: str, rest: str) -> _T | SiteError | None:
+        if word == "short":
+            why = "; ".join(filter(None, self._messages)) or "no space left?"
+            return RemoteFailed(f"the pod's files could not be written at the site: {why}")
+        return self._read(PodReply(word, rest, "\n".join(self._said.get(pod, []))))

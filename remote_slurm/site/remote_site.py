@@ -1,0 +1,212 @@
+"""A site over SSH: each operation is a script at the login node."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from remote_slurm.config import Config
+from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.plan.node_local_files import file_transfer
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.records import Record
+from remote_slurm.domain.slurm.commands import Capacity, Job
+from remote_slurm.domain.slurm.partitions import Partition
+from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome
+from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.errors import SlurmFailed
+from remote_slurm.site.batcher import Batch, Batcher
+from remote_slurm.site.operation import Operation
+from remote_slurm.site.operations import (
+    abandon,
+    accounting,
+    cancel,
+    fetch,
+    log,
+    nodes,
+    outputs,
+    queue,
+    recover,
+    release,
+    settle,
+    submit,
+    withdraw,
+)
+from remote_slurm.site.operations import list as listing
+from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.list import Listed
+from remote_slurm.site.operations.log import NoLog, OpenLog
+from remote_slurm.site.operations.queue import Queue, QueueReader
+from remote_slurm.site.operations.records import OtherSidecars, SpoolReader
+from remote_slurm.site.operations.recover import Recovered, Recovery
+from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.settle import Settled
+from remote_slurm.site.pod_replies import PodReplies
+from remote_slurm.site.reply import Reply
+from remote_slurm.site.site import OWN_GRACE, Site
+from remote_slurm.ssh.observer import Observer
+from remote_slurm.ssh.sessions import Line, Result
+
+_T = TypeVar("_T")
+
+
+class Shells(Protocol):
+    """What a site needs of `ssh.sessions.Sessions`."""
+
+    @property
+    def line(self) -> Line: ...
+
+    async def run(
+        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+    ) -> Result: ...
+
+    def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]: ...
+
+
+class RemoteSite(Site):
+    """See `Site` for what each operation promises."""
+
+    def __init__(
+        self, shells: Shells, config: Config, observer: Observer | None = None, *, owner: bool = False
+    ) -> None:
+        """The `owner` of DataRootFolder takes it over when it recovers; others, such as a command line, are guests."""
+        self.observer = observer or Observer()
+        self._shells = shells
+        self._config = config
+        self._owner = owner
+        self._submissions: Batcher[Payload, SubmitOutcome] = Batcher(self._submit)
+        # one is under way while others gather: they come as fast as Slurm refuses
+        self._withdrawals: Batcher[bool, bool] = Batcher(self._withdraw, runs=1)
+        self._queue = QueueReader()
+        self._spool = SpoolReader()
+        self._name = secrets.token_hex(6)
+        self._epoch = ""
+        self._has_links = False  # until the site has shown that its file system has hard links
+        self._roots: tuple[str, ...] = ()  # paths of DataRootFolder: as configured, and without links
+        self.reports_in_comment = file_transfer(config).reports_in_comment
+        self.other_sidecars = OtherSidecars()
+
+    @property
+    def line(self) -> Line:
+        return self._shells.line
+
+    # --- submit ---
+
+    async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
+        sent = payload if self._has_links else payload.whole()
+        with self.observer.operation("submit", pod):
+            outcome = await self._submissions.ask(pod, sent, len(sent))
+        if isinstance(outcome, SbatchFailed):
+            self.observer.slurm_failed("sbatch")
+        return outcome
+
+    async def _submit(self, batch: Batch[Payload, SubmitOutcome]) -> None:
+        replies: PodReplies[SubmitOutcome] = PodReplies(submit.outcome)
+        operation = submit.operation(self._config, batch.payloads)
+        await self._run(operation, lambda data: batch.answer(replies.feed(data)))
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        with self.observer.operation("withdraw", pod):
+            await self._withdrawals.ask(pod, keep_folder)
+
+    async def _withdraw(self, batch: Batch[bool, bool]) -> None:
+        replies = PodReplies(withdraw.is_done)
+        await self._run(withdraw.operation(batch.payloads), lambda data: batch.answer(replies.feed(data)))
+
+    async def abandon(self, pod: str) -> str:
+        return await self.ask(abandon.operation(pod))
+
+    async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
+        return await self.ask(release.operation(self._config, jobs))
+
+    async def fetch(self, pod: str, node: NodeFolder) -> bool:
+        return await self.ask(fetch.operation(self._config, pod, node))
+
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
+        return await self.ask(cancel.operation(self._config, pods, grace))
+
+    # --- poll ---
+
+    async def queue(self) -> Queue:
+        reply = await self.ask(queue.operation(self._config, root_is_known=bool(self._roots)))
+        return await self._queue.read(reply, self._roots)
+
+    async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
+        return await self.ask(outputs.operation(self._config, job_ids))
+
+    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
+        before = self.other_sidecars
+        self.other_sidecars = replace(before, newer_mark=None if before.newer_mark is None else "")
+        reply = await self.ask(self._spool.operation(self._config, ended, owner=self._owner))
+        self.other_sidecars = replace(reply.others, older_acted=before.older_acted or reply.others.older_acted)
+        return reply.records
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        return await self.ask(settle.operation(pods))
+
+    async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
+        return await self.ask(accounting.operation(self._config, job_ids))
+
+    async def recover(self) -> Recovery:
+        recovered = await self._recover(take_over=self._owner)
+        self._epoch, self._has_links = recovered.epoch, recovered.has_links
+        self.other_sidecars = OtherSidecars()
+        return recovered.known
+
+    async def survey(self) -> Recovery:
+        recovered = await self._recover(take_over=False)
+        self.other_sidecars = replace(self.other_sidecars, older_acted=False)
+        return recovered.known
+
+    async def _recover(self, *, take_over: bool) -> Recovered:
+        return await self.ask(recover.operation(owner=self._owner, take_over=take_over))
+
+    # --- look ---
+
+    async def capacity(self) -> Capacity:
+        return await self.ask(nodes.capacity(self._config))
+
+    async def partitions(self) -> list[Partition]:
+        return await self.ask(nodes.partitions(self._config))
+
+    async def list_pods(self) -> list[Listed]:
+        return await self.ask(listing.operation())
+
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
+        script = log.script(self._config, what, pod_is_over=over, node=at, account=self._account)
+        chunks = self._shells.stream(script, followed=what.follow)
+        try:
+            with self.observer.operation("log", what.pod):
+                return await log.opened(chunks)
+        except BaseException:
+            await chunks.aclose()
+            raise
+
+    async def run(self, script: str, *, seconds: float = 30) -> Result:
+        with self.observer.operation("run"):
+            return await self._shells.run(script, deadline=seconds)
+
+    # --- any operation ---
+
+    async def ask(self, operation: Operation[_T]) -> _T:
+        """Run the operation, and notify the observer."""
+        with self.observer.operation(operation.name, operation.values.get("pod", "")):
+            reply = await self._run(operation)
+        try:
+            return operation.parse(reply)
+        except SlurmFailed as error:
+            self.observer.slurm_failed(error.command)
+            raise
+
+    async def _run(self, operation: Operation[Any], heard: Callable[[bytes], None] | None = None) -> Reply:
+        script = operation.script(self._account)
+        result = await self._shells.run(script, operation.payload, deadline=operation.seconds, heard=heard)
+        reply = Reply.parse(operation.name, result.output.decode(errors="replace"))
+        self._roots = tuple(reply.all("root")) or self._roots
+        return reply
+
+    @property
+    def _account(self) -> dict[str, str]:
+        return {"root": self._config.data_root_folder, "sidecar": self._name, "epoch": self._epoch}

@@ -1,0 +1,119 @@
+"""What the service asks of one account at one site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.records import Record
+from remote_slurm.domain.slurm.commands import Capacity, Job
+from remote_slurm.domain.slurm.partitions import Partition
+from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
+from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.list import Listed
+from remote_slurm.site.operations.log import NoLog, OpenLog
+from remote_slurm.site.operations.queue import Queue
+from remote_slurm.site.operations.records import OtherSidecars
+from remote_slurm.site.operations.recover import Recovery
+from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.settle import Settled
+from remote_slurm.ssh.observer import Observer
+from remote_slurm.ssh.sessions import Line, Result
+
+OWN_GRACE: Mapping[str, int] = MappingProxyType({})
+
+
+class Site(Protocol):
+    """One account at one site. Each operation is one round trip, and raises SiteError if it fails or is too late.
+
+    `RemoteSite` implements it over SSH. A pod is the name of its folder. The `observer` is notified of operations.
+    `reports_in_comment`: whether records come in the comments of jobs (SHARED_FS: false). `other_sidecars` is what the
+    latest `records`, `recover` or `survey` noticed.
+    """
+
+    observer: Observer
+    reports_in_comment: bool
+    other_sidecars: OtherSidecars
+
+    @property
+    def line(self) -> Line:
+        """The state of the connection. Never waits."""
+
+    async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
+        """Submit the pod's job, or return the outcome of an earlier submission. Can be called again at any time.
+
+        An empty payload asks only.
+        """
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        """Undo the attempt after sbatch has certainly failed, so that the pod can be submitted again."""
+
+    async def abandon(self, pod: str) -> str:
+        """Take the pod's fence, so that no job of it will start anything.
+
+        Returns the id of the job that took the fence before, or an empty text.
+        """
+
+    async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
+        """Release the held jobs of (pod, job id, decision) that are in the pods' fences. Cancel the others.
+
+        A job of a pod that is not wanted is not released.
+        """
+
+    async def fetch(self, pod: str, node: NodeFolder) -> bool:
+        """Copy the logs and records of an ended pod from its node. Raises RemoteFailed if the node does not send them.
+
+        Returns False if the pod has no folder: it is being deleted, or this login node does not see it yet.
+        """
+
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
+        """Delete the pods as far as it is possible now: pod -> whether its job is killed at once.
+
+        `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds.
+        """
+
+    async def queue(self) -> Queue:
+        """All jobs of the account, by one squeue. Raises SlurmFailed if squeue fails: that is not an empty queue."""
+
+    async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
+        """The output files of queued jobs by job id."""
+
+    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
+        """The records that runners wrote since the last call that succeeded.
+
+        The owner of DataRootFolder removes the secrets of the `ended` pods.
+        """
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        """The records and fences of `pods`."""
+
+    async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
+        """All jobs in the accounting that ever had these ids. Raises SlurmFailed if sacct fails."""
+
+    async def recover(self) -> Recovery:
+        """Everything that the site remembers. The owner takes DataRootFolder over."""
+
+    async def survey(self) -> Recovery:
+        """Everything that the site remembers. Takes nothing over."""
+
+    async def capacity(self) -> Capacity:
+        """The sum over the nodes that the account may use."""
+
+    async def partitions(self) -> list[Partition]:
+        """The partitions that the account may use, with their free CPUs."""
+
+    async def list_pods(self) -> list[Listed]:
+        """All pods that have a folder, for people."""
+
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
+        """Open a container's log. `over`: nothing of the pod starts any more, so that Slurm's output is its log.
+
+        `at` is where the log is, if it is on a node that shares no file system.
+        """
+
+    async def run(self, script: str, *, seconds: float = 30) -> Result:
+        """Run a script of the caller's own, such as ResourceScriptPath."""

@@ -1,0 +1,88 @@
+"""What is written to a session and read from it, as bytes: the client's half of session.sh."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+_MARK = b"\036"
+_LONGEST_END = len(_MARK + b" end 255" + _MARK) + 32
+_COMMENT = re.compile(r"^\s*#.*\n|\s+# .*$", re.MULTILINE)
+
+Kind = Literal["run", "follow"]
+
+
+def nonce() -> str:
+    """128 bits that nothing at the site can have printed by chance."""
+    return secrets.token_hex(16)
+
+
+def bootstrap(ready: str) -> bytes:
+    """The text that makes a fresh /bin/sh wait for scripts, once it has answered `ready_mark(ready)`."""
+    text = files("remote_slurm.ssh").joinpath("session.sh").read_text(encoding="utf-8")
+    return f"{_COMMENT.sub('', text)}\nserve {ready}\n".encode()
+
+
+def ready_mark(ready: str) -> bytes:
+    """What follows everything that login scripts have printed."""
+    return b"%b%b ready%b" % (_MARK, ready.encode(), _MARK)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One script and its payload on the way; before `script_end` bytes have arrived, nothing of it runs."""
+
+    nonce: str
+    data: bytes
+    script_end: int
+
+
+def frame(script: str, payload: bytes = b"", kind: Kind = "run") -> Frame:
+    """Raises ValueError for a NUL in the script, which no shell can hold."""
+    if "\0" in script:
+        raise ValueError("a script cannot hold a NUL character")
+    mine = nonce()
+    # The last line is a comment for the shell that runs it, and the proof that everything before it has arrived.
+    body = f"{script}\n#{mine}".encode()
+    head = f"{kind} {mine} {len(body)} {len(payload)}\n".encode()
+    return Frame(mine, head + body + payload, len(head) + len(body))
+
+
+class FramedOutput:
+    """Takes what a session prints apart: noise, the begin mark, output, the end mark; what follows is ignored."""
+
+    def __init__(self, asked: Frame) -> None:
+        name = asked.nonce.encode()
+        self._begin = b"%b%b begin%b" % (_MARK, name, _MARK)
+        self._end = re.compile(b"%b%b end ([0-9]+)%b" % (_MARK, name, _MARK))
+        self._held = b""
+        self.begun = False
+        self.exit_code: int | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Output that is certainly the script's, out of all that has come so far."""
+        self._held += data
+        if not self.begun:
+            _, begun, rest = self._held.partition(self._begin)
+            if not begun:
+                self._held = self._held[-len(self._begin) :]
+                return b""
+            self.begun, self._held = True, rest
+        return self._output()
+
+    def _output(self) -> bytes:
+        if self.exit_code is not None:
+            return b""
+        held, self._held = self._held, b""
+        if _MARK not in held:  # text does not hold it, and to look for one byte costs next to nothing
+            return held
+        if found := self._end.search(held):
+            self.exit_code = int(found[1])
+            return held[: found.start()]
+        # the end mark may have come in part
+        start = held.rfind(_MARK, -_LONGEST_END)
+        if start < 0:
+            return held
+        self._held = held[start:]
+        return held[:start]

@@ -1,0 +1,73 @@
+#!/bin/sh
+# The site's half of a session: reads scripts from standard input and runs each one only when it has arrived whole.
+# Sent into a fresh /bin/sh, which may read ahead while it reads this text: nothing may follow before the sign of life.
+#
+#   asked     kind nonce script_size payload_size <newline> script payload
+#   answered  RS nonce begin RS  whatever the script prints, both streams  RS nonce end exit-code RS
+
+# A startup file has put it in the place of /bin/sh; it reads no further than it runs.
+case $0 in *zsh) exec /bin/sh ;; esac
+
+serve() {
+    umask 077
+    # Profiles set these for people; they change what Slurm's commands do and print. Our own names must not be exported.
+    unset TMOUT SLURM_CLUSTERS SLURM_TIME_FORMAT SLURM_BITSTR_LEN SLURM_DEBUG_FLAGS SLURM_JSON SLURM_YAML
+    unset name kind nonce script script_size payload_size code
+    for name in $(env | sed -n 's/^\([A-Z]*_[A-Za-z0-9_]*\)=.*/\1/p'); do
+        case $name in
+        SBATCH_* | SQUEUE_* | SACCT_* | SINFO_* | SCANCEL_* | SCONTROL_* | SDIAG_* | SSTAT_*) unset "$name" ;;
+        esac
+    done
+    exec 2>&1
+    choose_reader
+    printf '\036%s ready\036' "$1"
+    while read -r kind nonce script_size payload_size; do
+        script=$(take "$script_size")
+        case $script in
+        *"#$nonce") ;;
+        *) exit 0 ;; # cut off on the way
+        esac
+        printf '\036%s begin\036' "$nonce"
+        case $kind$payload_size in
+        run0) (eval "$script") </dev/null ;;
+        run*) take "$payload_size" | (
+            (eval "$script")
+            code=$?
+            cat >/dev/null # what the script left would be taken for the next one
+            exit "$code"
+        ) ;;
+        *) follow ;;
+        esac
+        printf '\036%s end %s\036' "$nonce" "$?"
+        [ "$kind" = run ] || break
+    done
+}
+
+# Defines `take`, which reads exactly so many bytes: the head of BusyBox, toybox and BSD reads further than it is told, and
+# what follows would be lost.
+choose_reader() {
+    if [ "$(printf abc | { head -c 1 >/dev/null; cat; })" = bc ]; then
+        take() { head -c "$1"; }
+    elif [ "$(printf ab | dd bs=1 count=1 iflag=fullblock 2>/dev/null)" = a ]; then
+        take() {
+            [ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) iflag=fullblock 2>/dev/null
+            [ $(($1 % 65536)) -eq 0 ] || dd bs=$(($1 % 65536)) count=1 iflag=fullblock 2>/dev/null
+        }
+    else
+        take() { dd bs=1 count="$1" 2>/dev/null; } # slow, and everywhere
+    fi
+}
+
+# A script whose output is followed ends when nobody listens any more. sshd closes standard input then, and made this
+# shell the leader of a process group, which holds whatever the script has started.
+follow() {
+    exec 3<&0 # a background process gets /dev/null as its standard input
+    (
+        trap '' TERM
+        cat <&3
+        kill -TERM 0
+        sleep 2
+        kill -KILL 0
+    ) >/dev/null 2>&1 &
+    (eval "$script") </dev/null 3<&-
+}

@@ -1,0 +1,114 @@
+"""Which program a runtime is, and that one class is all that a further runtime takes."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from remote_slurm.config import Config
+from remote_slurm.domain.plan.annotation_mounts import RuntimeAnnotations
+from remote_slurm.domain.plan.container_setup import EncodedVariables, Variables
+from remote_slurm.domain.plan.job_plan import JobPlan, plan_job
+from remote_slurm.domain.plan.mounts import Mount
+from remote_slurm.domain.plan.semantic_checks import semantic_problems
+from remote_slurm.domain.pod.environment import shell_lines
+from remote_slurm.domain.runtimes.container_runtime import ContainerRuntime
+from remote_slurm.domain.runtimes.container_start import Command, ContainerStart, Line
+from remote_slurm.domain.runtimes.images import Image
+from remote_slurm.domain.runtimes.registry import RUNTIMES, Runtimes
+from remote_slurm.domain.shell import Call
+from tests.domain.podspec import ALL_ANNOTATIONS, config, container, pod, request
+
+
+@dataclass(frozen=True)
+class Toy(ContainerRuntime):
+    names: ClassVar[tuple[str, ...]] = ("toy", "toy-hpc")
+    annotations: ClassVar[RuntimeAnnotations] = RuntimeAnnotations("toy", mount_options=("--mount",))
+    image_suffix: ClassVar[str] = ".toy"
+
+    def encode_variables(self, variables: Variables) -> EncodedVariables:
+        return EncodedVariables(shell_lines(variables.values))
+
+    def storage_calls(self) -> tuple[Call, ...]:
+        return (("toy_storage",),)
+
+    def start_command(self, start: ContainerStart) -> Command:  # noqa: ARG002 - the interface
+        return ((*self.program, "run", *self.config.default_options),)
+
+    def environment_options(self, start: ContainerStart) -> Command:
+        return ((f"--env={start.setup.env_file}",),)
+
+    def mount_options(self, mount: Mount) -> Line:
+        return ("--mount", f"{mount.source}={mount.target}")
+
+    def image_argument(self, start: ContainerStart) -> Line:
+        return (start.image.place,)
+
+    def pull_command(self, image: Image) -> Line:
+        return (*self.program, "pull", "@", image.name)
+
+
+WITH_TOY = Runtimes((*RUNTIMES.classes, Toy))
+
+
+def toy_config(**keys: Any) -> Config:
+    return config(ContainerRuntime="toy", RuntimePrefix="nice -n 5", Policy=ALL_ANNOTATIONS, **keys)
+
+
+def planned(body: dict[str, Any], **keys: Any) -> JobPlan:
+    return plan_job(request(body), toy_config(**keys), WITH_TOY)
+
+
+def test_one_class_is_all_that_a_further_runtime_takes() -> None:
+    annotations = {"slurm-job.vk.io/toy-mounts": "/data", "slurm-job.vk.io/toy-options": "--fast"}
+    plan = planned(pod(container("main", "serve"), annotations=annotations), RuntimeDefaultOptions=["--quiet"])
+    (main,) = plan.containers
+    image = next(each for each in plan.files if each.path == "images").content or b""
+    assert main.lines == (
+        ("nice", "-n", "5", "toy", "run", "--quiet"),
+        ("--fast",),
+        ("--env=secret/env/main",),
+        ("--mount", "/data=/data"),
+        ("--mount", "hosts=/etc/hosts"),
+        (next(line[0] for line in main.lines if str(line[0]).startswith("image/")),),
+        ("serve",),
+    )
+    assert ("toy_storage",) in plan.calls
+    assert b".toy Always docker://busybox nice -n 5 toy pull @ docker://busybox" in image
+
+
+def test_its_name_and_its_annotations_are_known_once_it_is_registered() -> None:
+    assert semantic_problems(toy_config(), WITH_TOY) == []
+    (unknown,) = semantic_problems(toy_config())
+    assert str(unknown).endswith("podman, podman-hpc, none, not 'toy'")
+    assert {"toy-mounts", "toy-options"} <= WITH_TOY.annotations.known
+    assert "toy-options" in WITH_TOY.annotations.trusted
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "key"),
+    [
+        ({"ContainerRuntime": "singularity"}, "singularity", "SingularityPath"),
+        ({"ContainerRuntime": "apptainer"}, "apptainer", "SingularityPath"),
+        (
+            {"ContainerRuntime": "apptainer", "SingularityPath": "/opt/singularity"},
+            "/opt/singularity",
+            "SingularityPath",
+        ),
+        ({"ContainerRuntime": "enroot"}, "enroot", "EnrootPath"),
+        ({"ContainerRuntime": "podman"}, "podman", "PodmanPath"),
+        ({"ContainerRuntime": "podman-hpc"}, "podman-hpc", "PodmanPath"),
+        ({"ContainerRuntime": "podman", "PodmanPath": "/a", "RuntimePath": "/b"}, "/b", "RuntimePath"),
+        ({"ContainerRuntime": "none"}, "", "RuntimePath"),
+    ],
+)
+def test_the_program_is_a_key_of_the_runtime_or_its_name(keys: dict[str, Any], path: str, key: str) -> None:
+    found = RUNTIMES.configure(config(**keys)).config
+    assert (found.path, found.path_key) == (path, key)
+
+
+@pytest.mark.parametrize("name", RUNTIMES.names)
+def test_general_keys_override_those_of_a_runtime(name: str) -> None:
+    own = {"SingularityPrefix": "own", "PodmanPrefix": "own", "EnrootPrefix": "own"}
+    found = RUNTIMES.configure(config(ContainerRuntime=name, RuntimePrefix="a b", RuntimeDefaultOptions=["-x"], **own))
+    assert (found.config.prefix, found.config.default_options) == (("a", "b"), ("-x",))

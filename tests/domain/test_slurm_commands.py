@@ -1,0 +1,341 @@
+"""What Slurm prints -> values, by tables of literal output; an unknown word is never an end."""
+
+import shlex
+
+import pytest
+
+from remote_slurm.domain.slurm.commands import (
+    Capacity,
+    Job,
+    JobState,
+    Phase,
+    accounting_commands,
+    active_command,
+    nodes_command,
+    parse_accounting,
+    parse_job,
+    parse_nodes,
+    pod_of_script,
+    queue_command,
+    shortened,
+    slurm_words,
+)
+from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
+
+ROOT = "/home/hpcuser/.interlink/jobs"
+POD = "default-6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+PHASES = {
+    Phase.WAITING: "PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT POWER_UP_NODE",
+    Phase.RUNNING: "RUNNING COMPLETING EXPEDITING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED UPDATE_DB",
+    Phase.ENDED: "COMPLETED BOOT_FAIL CANCELLED DEADLINE FAILED LAUNCH_FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED "
+    "RECONFIG_FAIL TIMEOUT",
+    Phase.UNKNOWN: "REVOKED UNKNOWN",
+}
+
+
+@pytest.mark.parametrize(("phase", "words"), PHASES.items())
+def test_every_state_by_name(phase: Phase, words: str) -> None:
+    assert {state.value for state in JobState if state.phase is phase} == set(words.split())
+    for word in words.split():
+        assert JobState.parse(word).phase is phase
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("CANCELLED by 1000", JobState.CANCELLED),
+        ("CANCELLED+", JobState.CANCELLED),
+        (" RUNNING ", JobState.RUNNING),
+        ("RUNNING\r", JobState.RUNNING),
+        ("", JobState.UNKNOWN),
+        ("   ", JobState.UNKNOWN),
+        ("running", JobState.UNKNOWN),
+        ("OUT_OF_ME+", JobState.UNKNOWN),
+        ("FAILED_NEXT_YEAR", JobState.UNKNOWN),
+        ("NOT_FAILED", JobState.UNKNOWN),
+        ("CONFIGURING", JobState.CONFIGURING),
+        ("TIMEOUT,REQUEUED", JobState.UNKNOWN),
+    ],
+)
+def test_states_are_matched_exactly(text: str, state: JobState) -> None:
+    assert JobState.parse(text) is state
+
+
+# --- squeue -----------------------------------------------------------------------------------------------------------
+
+QUEUE_OUTPUT = f"""\
+*** Welcome to the cluster! ***
+  Maintenance: Monday | 8 to 12 | all partitions | no jobs | sorry
+
+101|RUNNING|None|1795478290|n1|1795470000|{ROOT}/{POD}/job.sh
+102|PENDING|Resources|1795480000|n/a|1795470000|{ROOT}/team-a-1/job.sh
+103|PENDING|Priority|N/A|n/a|1795470000|{ROOT}/team-a-2/job.sh
+104|COMPLETED|None|1795470000|n1|1795470000|{ROOT}/team-a-3/job.sh
+105|RUNNING|None|1795478290|n1|1795470000|/home/hpcuser/simulation.sh
+106|RUNNING|None|1795478290|n1|1795470000|/home/hpcuser/.interlink/jobs-of-another/team-a-4/job.sh
+107|RUNNING|None|1795478290|n1|1795470000|{ROOT}/team-a-5/other.sh
+108|RUNNING|None|1795478290|n1|1795470000|{ROOT}/deep/team-a-6/job.sh
+109|RUNNING|None|1795478290|n1|1795470000|(null)
+110|LEARNED_NEXT_YEAR|None|N/A|n1|1795470000|{ROOT}/team-a-7/job.sh
+111|RUNNING|None
+112_5|RUNNING|None|N/A|n1|1795470000|{ROOT}/team-a-8/job.sh
+x|RUNNING|None|N/A|n1|1795470000|{ROOT}/team-a-9/job.sh
+114|PENDING|launch failed requeued held|1795480000|n/a|1795470000|{ROOT}/team-a-11/job.sh
+113|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]|2026-11-24T00:00:00|n/a|1795470000|{ROOT}/team-a-10/job.sh
+squeue: warning: something that the site's plugin says
+"""
+
+
+def parse_queue(text: str, root: str) -> list[Job]:
+    return [job for line in text.split("\n") if (job := parse_job(line, (root,))) and job.pod]
+
+
+def test_the_queue_shows_our_jobs_and_only_ours() -> None:
+    assert parse_queue(QUEUE_OUTPUT, ROOT) == [
+        Job("101", JobState.RUNNING, "None", POD, 1795478290, node="n1", submitted=1795470000),
+        Job("102", JobState.PENDING, "Resources", "team-a-1", 1795480000, submitted=1795470000),
+        Job("103", JobState.PENDING, "Priority", "team-a-2", submitted=1795470000),
+        Job("104", JobState.COMPLETED, "None", "team-a-3", 1795470000, node="n1", submitted=1795470000),
+        Job("110", JobState.UNKNOWN, "None", "team-a-7", node="n1", submitted=1795470000),
+        Job("114", JobState.PENDING, "launch failed requeued held", "team-a-11", submitted=1795470000),
+        Job("113", JobState.PENDING, "ReqNodeNotAvail, UnavailableNodes:n[1-2]", "team-a-10", submitted=1795470000),
+    ]
+
+
+@pytest.mark.parametrize("root", ["/a|b", "/a|RUNNING|b", "/with blank", "/it's", "/100%", "/ünï", "/"])
+def test_a_path_may_hold_anything(root: str) -> None:
+    line = f"7|RUNNING|None|N/A|n1|1795470000|{root.rstrip('/')}/ns-1/job.sh"
+    assert parse_queue(line, root.rstrip("/")) == [
+        Job("7", JobState.RUNNING, "None", "ns-1", node="n1", submitted=1795470000)
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "slurm_load_jobs error: Unable to contact slurm controller"])
+def test_no_jobs_are_no_jobs(text: str) -> None:
+    assert parse_queue(text, ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "pod"),
+    [
+        (f"{ROOT}/ns-1/job.sh", "ns-1"),
+        (f"{ROOT}/ns-1/job.sh\r", "ns-1"),
+        (f"{ROOT}/ns-1/job.sh extra arguments", ""),
+        (f"{ROOT}/job.sh", ""),
+        (f"{ROOT}//job.sh", ""),
+        (f"{ROOT}/ns-1/jobXsh", ""),
+        (f"/elsewhere{ROOT}/ns-1/job.sh", ""),
+        (f"{ROOT}x/ns-1/job.sh", ""),
+        ("job.sh", ""),
+        ("", ""),
+    ],
+)
+def test_only_the_whole_path_of_the_script_counts(path: str, pod: str) -> None:
+    assert pod_of_script(path, (ROOT,)) == pod
+
+
+def test_the_command_asks_for_what_the_parser_reads() -> None:
+    words = shlex.split(queue_command("/opt/slurm bin/squeue"))
+    assert words[:4] == ["/opt/slurm bin/squeue", "--me", "--noheader", "--states=all"]
+    assert words[4] == "--format=%A|%T|%r|%S|%B|%V|%o"
+    assert shlex.split(active_command("squeue")) == ["squeue", "--me", "--noheader", "--format=%A|%T|%V|%o"]
+
+
+# --- sacct ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_accounting() -> None:
+    line = f"sbatch --parsable --output={ROOT}/ns-1/job-%j.out {ROOT}/ns-1/job.sh"
+    text = f"""\
+Last login: today
+101|COMPLETED|0:0|1795470000|{line}
+102|CANCELLED by 1000|0:15|1795470000|sbatch x
+103|OUT_OF_MEMORY|0:125|1795470000|
+103.batch|OUT_OF_MEMORY|0:125|1795470000|
+104+0|RUNNING|0:0|1795470000|
+105|RUNNING
+106
+107|LEARNED_NEXT_YEAR||Unknown|
+108|FAILED|7:0|1795470001|/data/ns-1
+109|FAILED|1:0|1795470002|{line}|at=/tmp/a;over;|it's | mine
+110|FAILED|1:0|1795470003|sbatch /tmp/copy|at=/tmp/a;over;|it's | mine
+"""
+    at = {"submitted": 1795470000}
+    assert parse_accounting(text) == [
+        Job("107", JobState.UNKNOWN),
+        Job("101", JobState.COMPLETED, exit_code=0, origin=line, **at),
+        Job("102", JobState.CANCELLED, origin="sbatch x", **at),
+        Job("103", JobState.OUT_OF_MEMORY, **at),
+        Job("108", JobState.FAILED, exit_code=7, submitted=1795470001, origin="/data/ns-1"),
+        Job(
+            "109",
+            JobState.FAILED,
+            comment="at=/tmp/a;over;|it's | mine",
+            exit_code=1,
+            submitted=1795470002,
+            origin=line,
+        ),
+        Job(
+            "110",
+            JobState.FAILED,
+            comment="at=/tmp/a;over;|it's | mine",
+            exit_code=1,
+            submitted=1795470003,
+            origin="sbatch /tmp/copy",
+        ),
+    ]
+
+
+def test_many_jobs_are_one_question() -> None:
+    options = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", "--federation", "--jobs=1,2,3"]
+    new, old = accounting_commands("sacct", ["1", "2", "3"])
+    assert shlex.split(new) == [*options, "--format=JobIDRaw,State,ExitCode,Submit,SubmitLine"]
+    assert shlex.split(old) == [*options, "--format=JobIDRaw,State,ExitCode,Submit,WorkDir"]
+    for command, origin in zip(
+        accounting_commands("sacct", ["1"], comments=True), ("SubmitLine", "WorkDir"), strict=True
+    ):
+        assert shlex.split(command)[-1] == f"--format=JobIDRaw,State,ExitCode,Submit,{origin},Comment"
+
+
+@pytest.mark.parametrize(
+    ("origin", "submitted", "known", "is_ours"),
+    [
+        ("sbatch --parsable --output=/r/ns-1/job-%j.out /r/ns-1/job.sh", 99, None, True),
+        ("sbatch --account=x --output=/r/ns-1/job-%j.out /tmp/copy", 99, None, True),
+        ("/r/ns-1", 99, None, True),
+        ("sbatch -p long simulation.sh", 100, 100.4, True),
+        ("sbatch -p long simulation.sh", 130, 100.0, False),
+        ("/home/u", 130, 100.0, False),
+        ("", 130, 100.0, True),
+        ("", 1000, 100.0, False),
+        ("", 130, None, False),
+        ("", None, 100.0, False),
+    ],
+)
+def test_a_job_with_the_right_id_may_be_another_one(
+    origin: str, submitted: int | None, known: float | None, *, is_ours: bool
+) -> None:
+    job = Job("7", JobState.COMPLETED, submitted=submitted, origin=origin)
+    assert job.may_be_of("ns-1", known) is is_ours
+
+
+# --- sbatch -----------------------------------------------------------------------------------------------------------
+
+POLICY = (
+    "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+)
+
+NO_PARTITION = "Batch job submission failed: Invalid partition name specified"
+SAYINGS = [
+    ("Batch job submission failed: Invalid partition name specified", Refusal.FOR_GOOD),
+    ("invalid partition specified: nosuch", Refusal.FOR_GOOD),
+    # a pod may name anything as its partition
+    (f"invalid partition specified: Socket timed out\nsbatch: error: {NO_PARTITION}", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Invalid account or account/partition combination specified", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Requested node configuration is not available", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Invalid qos specification", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Invalid generic resource (gres) specification", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Access/permission denied", Refusal.FOR_GOOD),
+    ("--mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive.", Refusal.FOR_GOOD),
+    ("unrecognized option '--no-such'", Refusal.FOR_GOOD),
+    (f"QOSMaxCpuPerUserLimit\nsbatch: error: {POLICY}", Refusal.FOR_GOOD),
+    (f"AssocMaxWallDurationPerJobLimit\nsbatch: error: {POLICY}", Refusal.FOR_GOOD),
+    (POLICY, Refusal.FOR_GOOD),
+    (f"QOSMaxSubmitJobPerUserLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
+    (f"QOSMaxSubmitJobPerAccountLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
+    (f"QOSGrpSubmitJobsLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
+    (f"AssocMaxSubmitJobLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
+    (f"AssocGrpSubmitJobsLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
+    ("Slurm temporarily unable to accept job, sleeping and retrying", Refusal.FOR_NOW),
+    ("Batch job submission failed: Resource temporarily unavailable", Refusal.FOR_NOW),
+    ("Batch job submission failed: Socket timed out on send/recv operation", Refusal.UNKNOWN),
+    ("Batch job submission failed: Unable to contact slurm controller (connect failure)", Refusal.NOT_SENT),
+    ("Munge encode failed: No such file\nBatch job submission failed: Protocol authentication error", Refusal.NOT_SENT),
+    ("Batch job submission failed: Protocol authentication error", Refusal.UNKNOWN),
+    ("fatal: Could not establish a configuration source", Refusal.NOT_SENT),
+    ("Batch job submission failed: Slurm backup controller in standby mode", Refusal.NOT_SENT),
+    ("Batch job submission failed: Zero Bytes were transmitted or received", Refusal.UNKNOWN),
+    ("Batch job submission failed: Unexpected message received", Refusal.UNKNOWN),
+    ("Batch job submission failed: Transport endpoint is not connected", Refusal.UNKNOWN),
+    ("Batch job submission failed: Connection reset by peer", Refusal.UNKNOWN),
+    ("Batch job submission failed: Required partition not available (inactive or drain)", Refusal.FOR_NOW),
+    ("Batch job submission failed: Requested partition configuration not available now", Refusal.FOR_NOW),
+    ("Batch job submission failed: Required node not available (down, drained or reserved)", Refusal.FOR_NOW),
+    ("Batch job submission failed: Requested reservation not usable now", Refusal.FOR_NOW),
+    ("Batch job submission failed: Licenses not available", Refusal.FOR_NOW),
+    ("Batch job submission failed: I/O error writing script/environment to file", Refusal.FOR_NOW),
+    ("Batch job submission failed: No space left on device", Refusal.FOR_NOW),
+    ("Batch job submission failed: Requested operation is presently disabled", Refusal.FOR_NOW),
+    ("Batch job submission failed: Invalid user id", Refusal.FOR_NOW),
+    ("Batch job submission failed: Unable to connect to database", Refusal.FOR_NOW),
+    ("Batch job submission failed: Incompatible versions of client and server code", Refusal.FOR_NOW),
+    ("fatal: Unable to process configuration file", Refusal.NOT_SENT),
+    ("Batch job submission failed: Requested reservation is invalid", Refusal.FOR_GOOD),
+    ("You must name a project\nsbatch: error: Batch job submission failed: Unspecified error", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Words that Slurm has learned since", Refusal.UNKNOWN),
+    # of 26.05
+    ("Batch job submission failed: MaxJobCount limit reached", Refusal.FOR_NOW),
+    ("Batch job submission failed: Lua function execution failed due to runtime error", Refusal.FOR_NOW),
+    ("Batch job submission failed: Lua script loading failed due to invalid syntax", Refusal.FOR_NOW),
+    ("Batch job submission failed: No suitable topology unit found", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Connection timed out establishing", Refusal.UNKNOWN),
+    ("Batch job submission failed: Unknown error 2147", Refusal.UNKNOWN),
+    ("Slurm temporarily unable to accept job\nSocket timed out on send/recv operation", Refusal.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("saying", "refusal"), SAYINGS)
+def test_slurms_sayings(saying: str, refusal: Refusal) -> None:
+    assert classify_refusal(slurm_words(f"sbatch: error: {saying}")) is refusal
+    assert classify_refusal(saying.upper()) is refusal
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        ("sbatch: error: Batch job submission failed: Invalid qos\n", "Batch job submission failed: Invalid qos"),
+        ("sbatch: error: A\nsbatch: error: B\n", "A; B"),
+        ("\nsbatch: Job 5 estimated\n\n  sbatch: error: C  \n", "Job 5 estimated; C"),
+        ("", ""),
+    ],
+)
+def test_what_sbatch_said_is_one_line(stderr: str, words: str) -> None:
+    assert slurm_words(stderr) == words
+
+
+def test_a_plugins_pages_are_cut_in_the_middle() -> None:
+    reason = "Batch job submission failed: Unspecified error"
+    cut = shortened(f"This is the site's policy. {'Read it. ' * 500}{reason}")
+    assert cut.startswith("This is the site's policy. ")
+    assert cut.endswith(reason)
+    assert len(cut) < 1100
+    assert shortened(reason) == reason
+
+
+# --- sinfo ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "capacity"),
+    [
+        ("", Capacity()),
+        ("n1|64|256000|idle|(null)", Capacity(1, 64, 256000)),
+        ("n1|64|256000|idle|(null)\nn1|64|256000|idle|(null)", Capacity(1, 64, 256000)),
+        ("n1|64+|256000+|mixed|gpu:4", Capacity(1, 64, 256000, 4)),
+        ("n1|1|2|allocated|gpu:a100:2(S:0-1),gpu:t4:1(S:0,1),shard:8", Capacity(1, 1, 2, 3)),
+        ("n1|1|2|idle~|(null)\nn2|1|2|mixed-|(null)\nn3|1|2|completing|(null)", Capacity(3, 3, 6)),
+        ("n1|1|2|down*|(null)\nn2|1|2|drained|(null)\nn3|1|2|draining@|(null)\nn4|1|2|fail|(null)", Capacity()),
+        ("Welcome!\n| | |\nn1|4|8|idle|gpu:1\nslurm: a|b", Capacity(1, 4, 8, 1)),
+        ("n1|x|y|idle|gpu:many", Capacity(1, 0, 0)),
+    ],
+)
+def test_the_sites_totals(text: str, capacity: Capacity) -> None:
+    assert parse_nodes(text) == capacity
+
+
+def test_nodes_are_asked_for_one_by_one() -> None:
+    assert shlex.split(nodes_command("sinfo")) == ["sinfo", "--noheader", "--Node", "--format=%N|%c|%m|%T|%G"]

@@ -1,0 +1,502 @@
+"""A site in memory that implements `Site` as the real one does: attempts, fences, tombstones, and a network before it.
+
+A `FakeAccount` is the state at the site, which outlives sidecars. A `FakeSite` is the way of one sidecar to it. An
+operation that has arrived is carried out, even if the connection is cut before its reply. tests/site/test_contract.py
+holds it to the behaviour of the real scripts.
+"""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.records import ContainerPhase, Reason, Record
+from remote_slurm.domain.slurm.commands import Capacity, Job, JobState, Phase
+from remote_slurm.domain.slurm.partitions import Partition
+from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
+from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.domain.status.no_log import NoLogReason
+from remote_slurm.errors import (
+    AuthenticationRefused,
+    Code,
+    OutcomeUnknown,
+    RemoteFailed,
+    SlurmFailed,
+    Superseded,
+    Unreachable,
+)
+from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.list import Listed
+from remote_slurm.site.operations.log import NoLog, OpenLog
+from remote_slurm.site.operations.queue import Queue
+from remote_slurm.site.operations.records import OtherSidecars
+from remote_slurm.site.operations.recover import Recovery
+from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.settle import Settled
+from remote_slurm.site.site import OWN_GRACE, Site
+from remote_slurm.ssh.connection import ConnectionState
+from remote_slurm.ssh.observer import Observer
+from remote_slurm.ssh.sessions import Line, Result
+
+ROUND_TRIP = 0.05
+SBATCH = 0.2
+TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+FOR_NOW = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
+FOR_GOOD = "sbatch: error: invalid partition specified: gold"
+LATE = "killed after sbatch, and its job is shown late"
+CONTAINER = "c"
+
+_T = TypeVar("_T")
+_CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
+_PARTITION = Partition("main", is_default=True, is_up=True, cpus=8, free=3, nodes=1, time_limit="1:00", gres="")
+_LINE = Line(_CONNECTION, round_trip=ROUND_TRIP, sessions_in_use=1, sessions_limit=8)
+
+
+@dataclass
+class SlurmJob:
+    id: str
+    pod: str
+    state: JobState = JobState.PENDING
+    reason: str = "None"
+    ended: float = 0.0
+    shown: float = 0.0  # from when on squeue lists it
+
+    @property
+    def is_held(self) -> bool:
+        return self.reason == "JobHeldUser"
+
+
+@dataclass
+class FakeAccount:
+    """The folders of one account, and its Slurm; `now` is its clock."""
+
+    now: Callable[[], float] = time.monotonic
+    folders: dict[str, dict[str, Record]] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, float] = field(default_factory=dict)  # when sbatch was called
+    claims: dict[str, str] = field(default_factory=dict)
+    tombstones: set[str] = field(default_factory=set)
+    spool: list[Record] = field(default_factory=list)
+    jobs: dict[str, SlurmJob] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, int] = field(default_factory=dict)  # what containers really ended with
+    moods: deque[str] = field(default_factory=deque)
+    owner: int = 0
+    beats: int = 0  # of its owner
+    notes: int = 0  # that older sidecars left in the spool
+    read_notes: int = 0
+    min_job_age: float = 300.0  # squeue forgets a job so long after its end
+    accounting: str = "disabled"  # or "on", or "away" where its slurmdbd is
+    sbatch_seconds: float = SBATCH
+    told_grace: dict[str, int] = field(default_factory=dict)
+    stuck: dict[str, str] = field(default_factory=dict)  # pods whose folders cannot be removed, and why
+    secrets: set[str] = field(default_factory=set)  # pods whose Secrets are in their folders
+    logs: dict[str, bytes] = field(default_factory=dict)  # of the container, by pod
+    outputs: dict[str, bytes] = field(default_factory=dict)  # what Slurm and the runner printed, by pod
+    listed: dict[str, Listed] = field(default_factory=dict)  # pods whose folders tell more than a name
+    squeue_fails: str = ""
+    sinfo_fails: str = ""
+    capacity: Capacity = field(default_factory=Capacity)
+
+    def add(self, job: SlurmJob, *records: Record) -> None:
+        """A pod whose job an earlier sidecar has submitted."""
+        if job.state.phase is Phase.ENDED:
+            job.ended = self.now()
+        self.jobs[job.id] = job
+        self.ids[job.pod] = job.id
+        self.folders[job.pod] = {record.container: record for record in records}
+        self.spool += records
+
+    # --- Slurm and the runner ---
+
+    def start(self, job: SlurmJob) -> None:
+        """The job's first act is to claim the pod; only then containers run."""
+        job.state = JobState.RUNNING
+        if job.pod in self.tombstones or self.claims.setdefault(job.pod, job.id) != job.id:
+            self.end(job, JobState.FAILED)
+            return
+        self.runs[job.pod] = self.runs.get(job.pod, 0) + 1
+        self.record(job.pod, ContainerPhase.RUNNING, 0)
+
+    def finish(self, job: SlurmJob, code: int) -> None:
+        self.codes[job.pod] = code
+        self.record(job.pod, ContainerPhase.TERMINATED, code)
+        self.end(job, JobState.FAILED if code else JobState.COMPLETED)
+
+    def record(self, pod: str, phase: ContainerPhase, code: int) -> None:
+        moment = int(time.time())
+        ended = moment if phase is ContainerPhase.TERMINATED else 0
+        own = Reason.ERROR if code else Reason.COMPLETED
+        record = Record(pod, CONTAINER, phase, moment, ended, code, 0, reason=own if ended else "")
+        if pod in self.folders:
+            self.folders[pod][CONTAINER] = record
+        self.spool.append(record)
+
+    def end(self, job: SlurmJob, state: JobState) -> None:
+        job.state, job.ended = state, self.now()
+
+    def active(self, pod: str) -> list[SlurmJob]:
+        return [job for job in self.jobs.values() if job.pod == pod and job.state.phase is not Phase.ENDED]
+
+    def shown(self, pod: str) -> list[SlurmJob]:
+        return [job for job in self.active(pod) if job.shown <= self.now()]
+
+    # --- the remote scripts ---
+
+    def written_by(self, epoch: int) -> None:
+        if self.is_superseded(epoch):
+            raise Superseded("a newer sidecar owns DataRootFolder")
+
+    def is_superseded(self, epoch: int) -> bool:
+        """A guest has no epoch."""
+        return 0 < epoch < self.owner
+
+    def job_id(self, pod: str) -> str:
+        claim = self.claims.get(pod, "")
+        return claim if claim.isdigit() else self.ids.get(pod, "")
+
+    async def submit(self, pod: str, payload: Payload, epoch: int) -> SubmitOutcome:
+        if pod in self.tombstones:
+            return Deleted()
+        if self.job_id(pod):
+            return Submitted(self.job_id(pod))
+        if pod in self.attempts:
+            return await self.told(pod)
+        older = self.is_superseded(epoch)
+        if older and pod in self.again:
+            self.written_by(epoch)
+        self.notes += older
+        if pod not in self.folders:
+            if not payload:
+                raise RemoteFailed("the pod's files could not be written at the site")
+            self.folders[pod] = {}
+            self.secrets.add(pod)
+        outcome = await self.attempt(pod)
+        self.notes += older
+        return outcome
+
+    async def told(self, pod: str) -> SubmitOutcome:
+        if pod in self.failed:
+            return SbatchFailed.from_stderr(self.failed[pod])
+        await asyncio.sleep(3)
+        if self.job_id(pod):
+            return Submitted(self.job_id(pod))
+        return SbatchFailed.from_stderr(self.failed[pod]) if pod in self.failed else Attempted()
+
+    async def attempt(self, pod: str) -> SubmitOutcome:
+        self.attempts[pod] = self.now()
+        mood = self.moods.popleft() if self.moods else "well"
+        if mood == "killed before sbatch":
+            raise OutcomeUnknown("the session was killed")
+        await asyncio.sleep(self.sbatch_seconds)
+        if mood in (FOR_NOW, FOR_GOOD):
+            self.failed[pod] = mood
+            return SbatchFailed.from_stderr(mood)
+        job = SlurmJob(str(101 + len(self.jobs)), pod)
+        self.jobs[job.id] = job
+        if mood == LATE:
+            job.shown = self.now() + 400
+        if mood in ("killed after sbatch", LATE):
+            raise OutcomeUnknown("the session was killed")
+        if mood == TIMED_OUT:
+            self.failed[pod] = mood
+            return SbatchFailed.from_stderr(mood)
+        if pod in self.folders:
+            self.ids[pod] = job.id
+        self.again.discard(pod)
+        if pod in self.tombstones and job.state is JobState.PENDING:
+            self.end(job, JobState.CANCELLED)
+        return Submitted(job.id)
+
+    async def withdraw(self, pod: str, epoch: int, *, keep_folder: bool) -> None:
+        self.written_by(epoch)
+        self.failed.pop(pod, None)
+        if keep_folder:
+            self.again.add(pod)
+        else:
+            self.remove(pod)
+        self.attempts.pop(pod, None)
+
+    async def abandon(self, pod: str, epoch: int) -> str:
+        self.written_by(epoch)
+        claim = self.claims.setdefault(pod, "void")
+        return claim if claim.isdigit() else ""
+
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int], epoch: int) -> Cancelled:
+        self.notes += self.is_superseded(epoch)
+        self.told_grace.update(grace)
+        for pod in pods:
+            self.tombstones.add(pod)
+            self.claims.setdefault(pod, "deleted")
+        if self.squeue_fails:
+            raise SlurmFailed(self.squeue_fails, command="squeue")
+        gone = frozenset(pod for pod, force in pods.items() if self.cancel_one(pod, force=force))
+        return Cancelled(gone, {pod: words for pod, words in self.stuck.items() if pod in pods})
+
+    def cancel_one(self, pod: str, *, force: bool) -> bool:
+        """Whether it is gone; a container that was told to stop takes a second."""
+        for job in self.shown(pod):
+            if job.state is JobState.PENDING or force:
+                self.end(job, JobState.CANCELLED)
+            else:
+                asyncio.get_running_loop().call_later(1, self.stopped, job)
+        if self.shown(pod) or pod in self.stuck:
+            return False
+        self.remove(pod)
+        self.attempts.pop(pod, None)
+        return True
+
+    def stopped(self, job: SlurmJob) -> None:
+        if job.state is JobState.RUNNING:
+            self.finish(job, 143)
+
+    def remove(self, pod: str) -> None:
+        self.folders.pop(pod, None)
+        self.secrets.discard(pod)
+        self.ids.pop(pod, None)
+        self.failed.pop(pod, None)
+        self.again.discard(pod)
+
+    async def queue(self) -> Queue:
+        if self.squeue_fails:
+            raise SlurmFailed(self.squeue_fails, command="squeue")
+        oldest = self.now() - self.min_job_age
+        seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or job.ended > oldest)
+        jobs = (Job(job.id, job.state, job.reason, job.pod) for job in seen if job.shown <= self.now())
+        return Queue(tuple(jobs), 0.0)
+
+    async def sinfo(self) -> Capacity:
+        if self.sinfo_fails:
+            raise SlurmFailed(self.sinfo_fails, command="sinfo")
+        return self.capacity
+
+    async def sacct(self, job_ids: list[str]) -> list[Job]:
+        if self.accounting != "on":
+            code = Code.ACCOUNTING_DISABLED if self.accounting == "disabled" else None
+            raise SlurmFailed(
+                f"sacct failed: Slurm accounting storage is {self.accounting}", command="sacct", code=code
+            )
+        jobs = map(self.jobs.__getitem__, job_ids)
+        return [Job(job.id, job.state, origin=f"sbatch /root/{job.pod}/job.sh") for job in jobs]
+
+    async def records(self, epoch: int) -> tuple[list[Record], str | None, int]:
+        """The records, the newer owner's mark, and how many notes older sidecars have left."""
+        if self.is_superseded(epoch):
+            return list(self.spool), f"{self.owner} {self.beats}", 0
+        self.beats += epoch > 0
+        return list(self.spool), None, self.notes
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        known = [record for pod in pods for record in self.folders.get(pod, {}).values()]
+        fences = {pod: job_id for pod in pods if (job_id := self.claims.get(pod, "")).isdigit()}
+        return Settled(tuple(known), fences)
+
+    async def recover(self) -> tuple[Recovery, int]:
+        self.owner += 1
+        return await self.survey(), self.owner
+
+    async def survey(self) -> Recovery:
+        ids = self.ids | {pod: claim for pod, claim in self.claims.items() if claim.isdigit()}
+        records = tuple(record for kept in self.folders.values() for record in kept.values())
+        unfinished = frozenset(self.again | self.attempts.keys())
+        half_deleted = frozenset(self.tombstones & self.folders.keys())
+        folders, tombstones = frozenset(self.folders), frozenset(self.tombstones)
+        given_up = frozenset(pod for pod, claim in self.claims.items() if claim == "void")
+        return Recovery(
+            folders,
+            ids,
+            tombstones,
+            unfinished,
+            records,
+            half_deleted=half_deleted,
+            given_up=given_up,
+            attempted=dict(self.attempts),
+        )
+
+    async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]], epoch: int) -> Released:
+        self.written_by(epoch)
+        for pod, job_id, decision in jobs:
+            wanted, job = decision is ReleaseDecision.YES, self.jobs[job_id]
+            fence = self.claims.setdefault(pod, job_id) if wanted else self.claims.get(pod, job_id)
+            forgotten = decision is ReleaseDecision.NEVER and pod not in self.folders
+            if fence != job_id or pod in self.tombstones or forgotten:
+                self.end(job, JobState.CANCELLED)
+            elif wanted and job.is_held:
+                job.reason = "None"
+        return Released(frozenset(job_id for _, job_id, _ in jobs))
+
+    async def fetch(self, pod: str, epoch: int) -> bool:
+        self.written_by(epoch)
+        return pod in self.folders
+
+    async def output_files(self, job_ids: Iterable[str]) -> dict[str, str]:
+        jobs = (self.jobs[job_id] for job_id in job_ids if job_id in self.jobs)
+        return {job.id: f"/root/{job.pod}/job-{job.id}.out" for job in jobs}
+
+    async def list_pods(self) -> list[Listed]:
+        return [self.listed.get(pod) or self.listing(pod) for pod in self.folders]
+
+    def listing(self, pod: str) -> Listed:
+        age = 0 if pod in self.ids else None
+        return Listed(pod, pod, 30, (), (), self.job_id(pod), age, tuple(self.folders[pod].values()))
+
+    async def open_log(self, what: LogSlice, *, over: bool) -> OpenLog | NoLog:
+        if what.pod not in self.folders:
+            return NoLog(NoLogReason.NO_FOLDER)
+        if what.previous:
+            return NoLog(NoLogReason.NO_PREVIOUS_RUN)
+        record = self.folders[what.pod].get(what.container)
+        ended = over or (record is not None and record.phase is ContainerPhase.TERMINATED)
+        if what.pod not in self.logs and not ended:
+            return NoLog(NoLogReason.WAITING)
+        text = self.logs.get(what.pod, self.outputs.get(what.pod, b""))
+        last = b"" if what.lines == 0 else b"".join(text.splitlines(keepends=True)[-(what.lines or len(text)) :])
+        start = max(what.offset or 0, len(text) - len(last))
+        length = len(text) if ended and what.follow else None
+        return OpenLog(start, [], _piece(text[start:][: what.limit_bytes]), length, "0.0" if record else "")
+
+
+async def _piece(text: bytes) -> AsyncGenerator[bytes, None]:
+    if text:
+        yield text
+
+
+@dataclass
+class FakeSite(Site):
+    """One sidecar's way to the account; `fates` come to the next operations, one each."""
+
+    account: FakeAccount = field(default_factory=FakeAccount)
+    fates: deque[str] = field(default_factory=deque)
+    down: bool = False
+    dead: bool = False
+    owner: bool = True
+    observer: Observer = field(default_factory=Observer)
+    epoch: int = 0
+    reports_in_comment: bool = False
+    other_sidecars: OtherSidecars = field(default_factory=OtherSidecars)
+    round_trip: float = ROUND_TRIP
+    asked: Counter[str] = field(default_factory=Counter)  # operations, by name
+
+    @property
+    def line(self) -> Line:
+        return _LINE
+
+    async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
+        return await self._run("submit", partial(self.account.submit, pod, payload, self.epoch))
+
+    async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
+        await self._run("withdraw", partial(self.account.withdraw, pod, self.epoch, keep_folder=keep_folder))
+
+    async def abandon(self, pod: str) -> str:
+        return await self._run("abandon", partial(self.account.abandon, pod, self.epoch))
+
+    async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
+        return await self._run("release", partial(self.account.release, tuple(jobs), self.epoch))
+
+    async def fetch(self, pod: str, node: NodeFolder) -> bool:  # noqa: ARG002 - there is only one folder
+        return await self._run("fetch", partial(self.account.fetch, pod, self.epoch), 700)
+
+    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
+        return await self._run("cancel", partial(self.account.cancel, pods, grace, self.epoch), 90)
+
+    async def queue(self) -> Queue:
+        return await self._run("queue", self.account.queue, 75)
+
+    async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
+        return await self._run("outputs", partial(self.account.output_files, tuple(job_ids)), 45)
+
+    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
+        before = self.other_sidecars
+        self.other_sidecars = replace(before, newer_mark=None if before.newer_mark is None else "")
+        records, mark, notes = await self._run("records", partial(self.account.records, self.epoch))
+        self.other_sidecars = OtherSidecars(mark, before.older_acted or notes > self.account.read_notes)
+        if mark is None and self.owner:
+            del self.account.spool[: len(records)]
+            self.account.read_notes = notes
+            self.account.secrets -= set(ended)
+        return records
+
+    async def settle(self, pods: Iterable[str]) -> Settled:
+        return await self._run("settle", partial(self.account.settle, list(pods)))
+
+    async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
+        return await self._run("accounting", partial(self.account.sacct, list(job_ids)), 75)
+
+    async def recover(self) -> Recovery:
+        known, self.epoch = await self._run("recover", self._take_over, 120)
+        self.other_sidecars = OtherSidecars()
+        return known
+
+    async def survey(self) -> Recovery:
+        known = await self._run("recover", self.account.survey, 120)
+        self.other_sidecars = replace(self.other_sidecars, older_acted=False)
+        return self._of_owner(known)
+
+    async def _take_over(self) -> tuple[Recovery, int]:
+        if self.dead:  # then nobody would own the site, until the one that should is restarted
+            raise OutcomeUnknown("it comes from a sidecar that is gone")
+        if not self.owner:
+            return self._of_owner(await self.account.survey()), 0
+        return await self.account.recover()
+
+    def _of_owner(self, known: Recovery) -> Recovery:
+        return known if self.owner else replace(known, half_deleted=frozenset())
+
+    async def capacity(self) -> Capacity:
+        return await self._run("nodes", self.account.sinfo)
+
+    async def partitions(self) -> list[Partition]:
+        return await self._run("partitions", partial(_returned, [_PARTITION]))
+
+    async def list_pods(self) -> list[Listed]:
+        return await self._run("list", self.account.list_pods)
+
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:  # noqa: ARG002 - there is only one folder
+        return await self._run("log", partial(self.account.open_log, what, over=over))
+
+    async def run(self, script: str, *, seconds: float = 30) -> Result:  # noqa: ARG002 - there is no shell
+        return await self._run("run", partial(_returned, Result(0, b"PARTITION AVAIL\n")))
+
+    async def _run(self, name: str, script: Callable[[], Awaitable[_T]], deadline: float = 30) -> _T:
+        self.asked[name] += 1
+        with self.observer.operation(name):
+            fate = self.fates.popleft() if self.fates else "well"
+            if self.down or fate == "not sent":
+                raise Unreachable("no route to the site")
+            if fate == "refused":
+                raise AuthenticationRefused("the certificate has expired")
+            await asyncio.sleep(self.round_trip / 2)
+            if fate == "cut before":
+                raise OutcomeUnknown("the connection was cut")
+            running = asyncio.ensure_future(self._later(script) if fate == "frozen" else script())
+            if fate in ("cut after", "frozen"):
+                running.add_done_callback(lambda done: done.cancelled() or done.exception())
+                await asyncio.sleep(deadline if fate == "frozen" else self.round_trip / 2)
+                raise OutcomeUnknown("no answer came")
+            answer = await asyncio.shield(running)
+            await asyncio.sleep(self.round_trip / 2)
+            return answer
+
+    async def _later(self, script: Callable[[], Awaitable[_T]]) -> _T:
+        """What was in a buffer when the network froze may arrive when nobody waits for it any more."""
+        await asyncio.sleep(40)
+        return await script()
+
+
+async def _returned(value: _T) -> _T:
+    return value
+
+
+def instant_site(*jobs: SlurmJob) -> FakeSite:
+    """A site with these jobs that replies at once."""
+    site = FakeSite(FakeAccount(sbatch_seconds=0), round_trip=0)
+    for job in jobs:
+        site.account.add(job)
+    return site

@@ -1,0 +1,69 @@
+"""What a job is sent of the runner: its core, and the parts that its calls need."""
+
+import re
+import subprocess
+
+import pytest
+
+from remote_slurm.domain.plan.job_parts import parts_used
+from remote_slurm.domain.plan.script import _SOURCES
+from remote_slurm.job import SCRIPTS, source
+from tests.job.node import BASH, Node, sh, sources
+
+PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
+PARTS = [name for name in SCRIPTS if name not in {"runner.sh", *PROGRAMS}]
+CORE = ("runner", "cleanup", "stop", "supervise", "messages")
+
+
+def test_the_core_is_small() -> None:
+    """Below 25 kB: a pod alone brings it, and each site stores it once per submission."""
+    assert len(SCRIPTS["runner.sh"]) < 25_000
+
+
+@pytest.mark.parametrize("name", [name.removesuffix(".sh") for name in PARTS])
+def test_a_part_without_comments_is_the_same_shell(name: str) -> None:
+    assert definitions(SCRIPTS[f"{name}.sh"]) == definitions(source(name))
+
+
+def test_the_core_without_comments_is_the_same_shell() -> None:
+    assert definitions(SCRIPTS["runner.sh"]) == definitions(b"\n".join(source(name) for name in CORE))
+
+
+def definitions(script: bytes) -> bytes:
+    shown = subprocess.run([BASH, "-c", f"{script.decode()}\ndeclare -f"], capture_output=True, check=True)
+    assert shown.stdout
+    return shown.stdout
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_brings_the_functions_that_it_calls(name: str) -> None:
+    """Bash says which commands it would not find: each word in the place of a command, in a shell with what is sent."""
+    own = re.findall(r"^(\w+)\(\)", SCRIPTS[name].decode(), re.MULTILINE)
+    sent = ["runner.sh", *parts_used("\n".join(own), SCRIPTS)]
+    known = {each for script in sent for each in re.findall(r"^(\w+)\(\)", SCRIPTS[script].decode(), re.MULTILINE)}
+    every = {each for part in PARTS for each in re.findall(r"^(\w+)\(\)", SCRIPTS[part].decode(), re.MULTILINE)}
+    body = re.sub(r"'[^']*'|\"[^\"]*\"", "''", definitions(SCRIPTS[name]).decode(errors="replace"))
+    called = {
+        words[0]
+        for line in re.split(r"[\n;&|(){}]|\b(?:if|then|do|else|elif|while|until)\b|!", body)
+        if (words := line.split())
+    }
+    assert not (called & every) - known
+
+
+def test_a_plain_pod_brings_no_part(node: Node) -> None:
+    calls = f"container main {sh('echo done')}"
+    assert sources(calls) == ". ./runner.sh\n"
+    assert node.run(calls).code == 0
+    assert node.log("main") == "done\n"
+
+
+def test_a_part_that_cannot_be_read_starts_no_container(node: Node) -> None:
+    """Otherwise what it checks or brings would be missing, and the container would start."""
+    (node.pod / "restarts.sh").unlink()
+    script = f"{_SOURCES.format(parts='runner restarts')}pod ns-1 5\ncontainer main touch started\nfinish\n"
+    (node.pod / "job.sh").write_text(script)
+    done = subprocess.run([BASH, "job.sh"], cwd=node.pod, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "remote-slurm: restarts.sh cannot be read, so no container starts" in done.stdout
+    assert not (node.pod / "started").exists()

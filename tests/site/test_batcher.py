@@ -1,0 +1,177 @@
+"""Requests that arrive together share a script, and each gets its own reply."""
+
+import asyncio
+
+import pytest
+
+from remote_slurm.errors import NotSent, OutcomeUnknown, SiteError
+from remote_slurm.site.batcher import MOST_BYTES, MOST_REQUESTS, RUNS, Batch, Batcher
+
+Letters = Batcher[str, str]
+
+
+class FakeSend:
+    """A site whose scripts run until the test ends them."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[Batch[str, str], asyncio.Future[None]]] = []
+
+    def __call__(self, batch: Batch[str, str]) -> asyncio.Future[None]:
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.runs.append((batch, end))
+        return end
+
+    @property
+    def groups(self) -> list[list[str]]:
+        return [list(batch.payloads) for batch, _ in self.runs]
+
+    @property
+    def under_way(self) -> list[int]:
+        return [number for number, (_, end) in enumerate(self.runs) if not end.done()]
+
+    async def answer(self, run: int, *keys: str) -> None:
+        batch = self.runs[run][0]
+        batch.answer((key, f"{key} is done") for key in keys)
+        await _settled()
+
+    async def end(self, run: int) -> None:
+        """Answer all requests, and end the script."""
+        await self.answer(run, *self.runs[run][0].payloads)
+        self.runs[run][1].set_result(None)
+        await _settled()
+
+    async def fail(self, run: int, error: SiteError) -> None:
+        self.runs[run][1].set_exception(error)
+        await _settled()
+
+
+@pytest.fixture
+def site() -> FakeSend:
+    return FakeSend()
+
+
+@pytest.fixture
+async def batcher(site: FakeSend) -> Letters:
+    return Batcher(site)
+
+
+async def _settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def ask(batcher: Letters, *keys: str, size: int = 1) -> list[asyncio.Task[str]]:
+    tasks = [asyncio.create_task(batcher.ask(key, "payload", size)) for key in keys]
+    await _settled()
+    return tasks
+
+
+async def busy(batcher: Letters) -> list[asyncio.Task[str]]:
+    """As many requests as scripts run at once."""
+    return await ask(batcher, *(f"early-{n}" for n in range(RUNS)))
+
+
+async def test_a_single_request_is_sent_at_once(batcher: Letters, site: FakeSend) -> None:
+    (asked,) = await ask(batcher, "a")
+    assert site.groups == [["a"]]
+    await site.end(0)
+    assert await asked == "a is done"
+
+
+async def test_requests_that_wait_share_the_next_scripts(batcher: Letters, site: FakeSend) -> None:
+    first = await busy(batcher)
+    assert site.groups == [[f"early-{n}"] for n in range(RUNS)]
+    late = await ask(batcher, *(f"late-{n}" for n in range(2 * RUNS)))
+    assert len(site.runs) == RUNS
+    while site.under_way:
+        await site.end(site.under_way[0])
+    assert site.groups[RUNS : RUNS + 4] == [["late-0", "late-1"], ["late-2", "late-3"], ["late-4"], ["late-5"]]
+    assert all([(await each).endswith("is done") for each in first + late])
+    assert sum(map(len, site.groups)) == 3 * RUNS
+
+
+async def test_a_request_is_answered_before_its_script_ends(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    tasks = await ask(batcher, *(f"late-{n}" for n in range(2 * RUNS)))
+    await site.end(0)
+    await site.answer(RUNS, "late-1", "early-3", "unknown")
+    assert [each.done() for each in tasks[:2]] == [False, True]
+
+
+async def test_an_error_is_for_requests_without_an_answer(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    tasks = await ask(batcher, *(f"late-{n}" for n in range(2 * RUNS)))
+    await site.end(0)
+    await site.answer(RUNS, "late-0")
+    await site.fail(RUNS, NotSent("the line is dead"))
+    assert await tasks[0] == "late-0 is done"
+    with pytest.raises(NotSent, match="the line is dead"):
+        await tasks[1]
+
+
+async def test_an_answer_may_be_an_error(batcher: Letters, site: FakeSend) -> None:
+    (asked,) = await ask(batcher, "a")
+    site.runs[0][0].answer(iter([("a", NotSent("not this one"))]))
+    with pytest.raises(NotSent, match="not this one"):
+        await asked
+
+
+async def test_a_script_that_ends_without_an_answer_leaves_it_unknown(batcher: Letters, site: FakeSend) -> None:
+    (asked,) = await ask(batcher, "a")
+    site.runs[0][1].set_result(None)
+    with pytest.raises(OutcomeUnknown):
+        await asked
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_is_not_sent(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    gone, stays = await ask(batcher, "gone", "stays")
+    gone.cancel()
+    await _settled()
+    await site.end(0)
+    assert site.groups[RUNS:] == [["stays"]]
+    await site.end(RUNS)
+    assert await stays == "stays is done"
+
+
+async def test_a_request_that_is_cancelled_later_does_not_stop_others(batcher: Letters, site: FakeSend) -> None:
+    first, *_ = await busy(batcher)
+    first.cancel()
+    await _settled()
+    await site.end(0)
+    (asked,) = await ask(batcher, "a")
+    await site.end(RUNS)
+    assert await asked == "a is done"
+
+
+async def test_one_script_has_no_key_twice(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    tasks = await ask(batcher, *["a"] * (2 * RUNS))
+    while site.under_way:
+        await site.end(site.under_way[0])
+    assert site.groups[RUNS:] == [["a"]] * (2 * RUNS)
+    assert [await each for each in tasks] == ["a is done"] * (2 * RUNS)
+
+
+async def test_the_requests_of_one_script_are_limited(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    await ask(batcher, *(f"late-{n}" for n in range(MOST_REQUESTS * RUNS * 2)))
+    await site.end(0)
+    assert len(site.groups[-1]) == MOST_REQUESTS
+
+
+async def test_a_large_request_is_sent_alone(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    await ask(batcher, "large", size=MOST_BYTES)
+    await ask(batcher, *(f"late-{n}" for n in range(2 * RUNS)))
+    await site.end(0)
+    assert site.groups[-1] == ["large"]
+
+
+async def test_with_one_script_at_once_all_that_wait_share_the_next(site: FakeSend) -> None:
+    tasks = await ask(Batcher(site, runs=1), *(f"k-{n}" for n in range(1000)))
+    for run, size in enumerate([1, MOST_REQUESTS, MOST_REQUESTS, MOST_REQUESTS, 999 - 3 * MOST_REQUESTS]):
+        assert len(site.groups[run]) == size
+        await site.end(run)
+    assert [each.done() for each in tasks] == [True] * 1000
+    assert len(site.runs) == 5

@@ -1,0 +1,66 @@
+"""The operations of `remote-slurm check`, in each shell that a login node may have as /bin/sh."""
+
+import shutil
+import time
+
+import pytest
+
+from remote_slurm.site.operations import check_clock, check_folder, check_runtime, check_shell, check_slurm
+from remote_slurm.site.operations.check_runtime import RuntimeCheck
+from remote_slurm.site.operations.check_slurm import SlurmCheck
+from tests.site.account import Account
+
+SBATCH = "echo a notice; echo slurm 24.11.5"
+
+
+async def test_the_shell(each_account: Account) -> None:
+    found = await each_account.site.ask(check_shell.operation(each_account.config))
+    assert (found.is_posix, found.missing, found.missing_bash) == (True, (), "")
+    assert found.account
+    assert found.host
+
+
+async def test_slurm(each_account: Account) -> None:
+    await each_account.site.recover()
+    each_account.command("sbatch", SBATCH)
+    each_account.command("sinfo", "echo 4")
+    each_account.job("7", "RUNNING", "/x/job.sh")
+    each_account.tell("sacct.says")
+    found = await each_account.site.ask(check_slurm.operation(each_account.config))
+    assert found == SlurmCheck((), ("a notice", "slurm 24.11.5"), "1", has_accounting=True)
+
+
+async def test_slurm_commands_that_fail(account: Account) -> None:
+    account.command("sbatch", SBATCH)
+    account.command("sinfo", "echo no; exit 3")
+    account.tell("squeue.fails", "slurm_load_jobs error\n")
+    account.tell("sacct.fails")
+    found = await account.site.ask(check_slurm.operation(account.config))
+    assert found.squeue_failed is not None
+    assert "slurm_load_jobs error" in found.squeue_failed
+    assert (found.sinfo_failed, found.has_accounting) == ("exit code 3: no", False)
+
+
+async def test_slurm_commands_that_are_absent(account: Account) -> None:
+    paths = {"sbatch_path": "/none/sbatch", "sinfo_path": "/none/sinfo"}
+    config = account.config.model_copy(update=paths)
+    assert await account.site.ask(check_slurm.operation(config)) == SlurmCheck(("/none/sbatch", "/none/sinfo"))
+
+
+@pytest.mark.parametrize(("runtime", "path"), [("cat", shutil.which("cat")), ("/none/apptainer", "")])
+async def test_the_runtime(account: Account, runtime: str, path: str) -> None:
+    found = await account.site.ask(check_runtime.operation(runtime))
+    assert found.path == path
+    assert (found == RuntimeCheck("", "")) is (not path)
+
+
+async def test_the_folder(each_account: Account) -> None:
+    found = await each_account.site.ask(check_folder.operation())
+    assert (found.root, found.is_written, found.has_symlinks) == (str(each_account.root), True, True)
+    assert (found.is_out_of_space, found.is_caseless, found.has_short_names) == (False, False, False)
+    assert found.free_kib
+
+
+async def test_the_clock(each_account: Account) -> None:
+    shown = await each_account.site.ask(check_clock.operation())
+    assert abs(float(shown.partition(".")[0]) - time.time()) < 3600

@@ -1,0 +1,16 @@
+"""Scripts at the site and the state machine in Python agree on the states of a job."""
+
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+
+from remote_slurm.domain.slurm.commands import JobState, Phase
+from remote_slurm.site.operation import script_text
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state.phase is Phase.WAITING])
+def test_a_job_that_waits_is_cancelled_without_a_signal(state: JobState) -> None:
+    patterns = re.search(r'^ +(PENDING \|.*)\) "\$scancel" "\$4"', script_text("cancel"), re.MULTILINE)
+    assert patterns
+    assert any(fnmatchcase(state.value, pattern) for pattern in patterns[1].split(" | "))

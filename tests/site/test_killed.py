@@ -1,0 +1,188 @@
+"""Scripts that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.domain.plan.payload import together
+from remote_slurm.domain.slurm.submit_outcome import Deleted, SbatchFailed, Submitted
+from remote_slurm.errors import OutcomeUnknown, RemoteSlurmError, SubmissionRefused
+from remote_slurm.site.remote_site import RemoteSite
+from tests.effort import SOAK
+from tests.site.account import Account
+from tests.site.local_sidecar import PATIENCE, Counted, created, ended, nodes, sidecar
+from tests.site.payloads import POD, packed
+
+# It dies right before a step, or (the negative ones) right after it.  The first two are of the session itself.
+BEFORE_SBATCH = 9
+STEPS = [*range(1, 14), *range(-13, 0)] if SOAK else [4, 7, 8, 9, -8, -9]
+
+
+async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) -> tuple[int, str]:
+    """How often the container ran, and what became of the pod; `early`: its job starts before it is asked for again."""
+    account = Account(folder / "home", ["sh"], shared_fs=shared_fs)
+    account.count_steps()
+    account.dies_at = step
+    pod = Counted.at(account)
+    # a job that is there is looked for until it is found, however busy the machine is
+    patience = PATIENCE if step == BEFORE_SBATCH else replace(PATIENCE, look=100)
+    async with sidecar(account, folder / "first", patience) as first:
+        if early:
+            async with nodes(account):
+                answer = await created(first, pod)
+        else:
+            answer = await created(first, pod)
+    assert step != BEFORE_SBATCH or account.step(step) == "sbatch"
+    async with sidecar(account, folder / "second", patience) as second, nodes(account):
+        again = await created(second, pod)
+        if isinstance(again, RemoteSlurmError):
+            return pod.runs, str(again)
+        status = await ended(second, pod)
+    assert status["JID"] == again == answer
+    assert account.jobs() == [answer]
+    return pod.runs, status["containers"][0]["state"]["terminated"].get("message", "")
+
+
+@pytest.mark.parametrize("nodes", ["nodes-share-files", "nodes-apart"])
+@pytest.mark.parametrize("job", ["early", "late"])
+async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, job: str, nodes: str) -> None:
+    how = {"early": job == "early", "shared_fs": nodes == "nodes-share-files"}
+    # behind sbatch come those that claim and release the job
+    steps = STEPS if how["shared_fs"] else [10, 11, 12, -9, -12]
+    outcomes = await asyncio.gather(*(killed_at(step, tmp_path / str(step), **how) for step in steps))
+    for step, (runs, message) in zip(steps, outcomes, strict=True):
+        if step == BEFORE_SBATCH:
+            # nobody can tell that it was not called, so its job is looked for, and given up
+            assert (runs, "Slurm never showed a job" in message) == (0, True)
+        else:
+            assert (step, runs) == (step, 1)
+
+
+# Right before each step, and right after it, of scripts that have no more than these
+ANYWHERE = [*range(1, 21), *range(-19, 0)]
+FEW = [*range(1, 8), *range(-6, 0)]
+NOT_REACHED = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+
+
+def mortal(folder: Path, script: str, step: int) -> Account:
+    """An account at which the next script of that name is killed at that step."""
+    account = Account(folder / f"{script}{step}", ["sh"])
+    account.count_steps()
+    account.dies_in, account.dies_at = script, step
+    return account
+
+
+async def until_gone(site: RemoteSite, *, force: bool) -> None:
+    """As deletes are carried out: again and again, whatever became of the last time."""
+    async with asyncio.timeout(240):
+        gone = False
+        while not gone:
+            with suppress(OutcomeUnknown):
+                gone = POD in (await site.cancel({POD: force})).gone
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(("state", "force"), [("PENDING", False), ("RUNNING", True), ("COMPLETED", False)])
+async def test_a_delete_that_is_killed_anywhere_is_carried_out(tmp_path: Path, state: str, *, force: bool) -> None:
+    ended = "COMPLETED" if state == "COMPLETED" else "CANCELLED"
+
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "cancel", step)
+        assert await account.site.submit(POD, packed()) == Submitted("101")
+        account.job("101", state, account.root / POD / "job.sh")
+        await until_gone(account.site, force=force)
+        assert [path.name for path in account.root.iterdir()] == [".remote-slurm"]
+        assert sorted(path.name for path in account.claims.iterdir()) == [f"{POD}.deleted", f"{POD}.job"]
+        assert (account.slurm / "jobs/101/state").read_text().strip() == ended
+        assert await account.site.submit(POD, packed()) == Deleted()
+        assert account.jobs() == ["101"]
+        assert step != max(ANYWHERE) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, ANYWHERE))
+
+
+async def test_a_delete_is_finished_by_a_sidecar_without_its_journal(account: Account) -> None:
+    """Killed after its tombstone was there, on a machine whose disk is gone."""
+    assert await account.site.submit(POD, packed()) == Submitted("101")
+    (account.claims / f"{POD}.deleted").touch()
+    async with sidecar(account, account.home / "state"), asyncio.timeout(240):
+        await until(lambda: not (account.root / POD).exists())
+    assert (account.slurm / "jobs/101/state").read_text().strip() == "CANCELLED"
+
+
+async def test_the_next_sidecar_finishes_a_half_withdrawn_refusal(tmp_path: Path) -> None:
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "withdraw", step)
+        account.refuse(NOT_REACHED)
+        runs = account.home / "runs"
+        assert isinstance(await account.site.submit(POD, packed(text=f"echo ran >>{runs}")), SbatchFailed)
+        with suppress(OutcomeUnknown):
+            await account.site.withdraw(POD, keep_folder=True)
+        (account.slurm / "sbatch.refuses").unlink()
+        async with sidecar(account, account.home / "state"), nodes(account), asyncio.timeout(240):
+            await until(lambda: runs.exists() and runs.read_text())
+        account.run_jobs()
+        assert (account.jobs(), runs.read_text()) == (["101"], "ran\n")
+        assert step != max(FEW) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, FEW))
+
+
+async def test_refusals_that_are_taken_back_together_and_half_are_told_again(tmp_path: Path) -> None:
+    """None of them is ever an attempt whose outcome nobody knows."""
+    kept, dropped = ["ns-1", "ns-2"], ["ns-3", "ns-4"]
+
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "withdraw", step)
+        account.refuse(NOT_REACHED)
+        account.submit(" ".join(kept + dropped), together(map(packed, kept + dropped)))
+        account.ask("withdraw", kept=" ".join(kept), dropped=" ".join(dropped))
+        (account.slurm / "sbatch.refuses").unlink()
+        for pod in kept + dropped:
+            while isinstance(outcome := await account.site.submit(pod, packed(pod)), SbatchFailed):
+                assert outcome.words == NOT_REACHED.removeprefix("sbatch: error: ")
+                await account.site.withdraw(pod, keep_folder=pod in kept)
+            assert isinstance(outcome, Submitted)
+        assert account.jobs() == ["101", "102", "103", "104"]
+        assert step != max(FEW) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, FEW))
+
+
+async def test_after_a_half_withdrawn_refusal_the_pod_can_be_created(tmp_path: Path) -> None:
+    for step in FEW:
+        account = mortal(tmp_path, "withdraw", step)
+        account.refuse("sbatch: error: invalid partition specified: gold")
+        refused = await account.site.submit(POD, packed())
+        with suppress(OutcomeUnknown):
+            await account.site.withdraw(POD, keep_folder=False)
+        assert await account.site.submit(POD, packed()) == refused
+        await account.site.withdraw(POD, keep_folder=False)
+        (account.slurm / "sbatch.refuses").unlink()
+        assert await account.site.submit(POD, packed()) == Submitted("101")
+
+
+async def test_a_submission_that_is_given_up_half_never_runs(tmp_path: Path) -> None:
+    async def killed_at(step: int) -> None:
+        account = mortal(tmp_path, "abandon", step)
+        pod = Counted.at(account)
+        account.tell("sbatch.dies")
+        account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller")
+        async with sidecar(account, account.home / "state") as pods:
+            assert isinstance(await created(pods, pod), SubmissionRefused)
+        account.run_jobs()
+        assert (account.jobs(), pod.runs) == (["101"], 0)
+        assert (await account.site.recover()).given_up == {pod.pod.key}
+        assert step != max(FEW) or account.steps < step, "there are steps that none died at"
+
+    await asyncio.gather(*map(killed_at, FEW))

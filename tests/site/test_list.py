@@ -1,0 +1,57 @@
+"""list.sh: what the folders tell of pods that nobody here has submitted."""
+
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.domain.plan.job_plan import plan_job
+from remote_slurm.domain.plan.payload import together
+from remote_slurm.domain.plan.script import payload
+from remote_slurm.domain.pod.model import CreateRequest
+from remote_slurm.job import SCRIPTS
+from tests.pods import pod, request, sh
+from tests.site.account import Account
+
+
+def submitted(account: Account, annotations: dict[str, str]) -> Path:
+    """The folder of a pod."""
+    body = pod(sh("main", "true"), sh("side", "true"), initContainers=[sh("first", "true")], name="p")
+    body["metadata"]["annotations"] |= annotations
+    asked = CreateRequest.parse(request(body))
+    files = payload(plan_job(asked, account.config), SCRIPTS)
+    account.submit(asked.pod.key, together([files]))
+    return account.root / asked.pod.key
+
+
+@pytest.mark.parametrize("annotations", [{}, {"slurm-job.vk.io/pre-exec": "export A=1"}])
+async def test_containers_are_listed_after_shell_of_the_pods_own(account: Account, annotations: dict[str, str]) -> None:
+    submitted(account, annotations)
+    (listed,) = await account.site.list_pods()
+    assert (listed.name, listed.init_containers, listed.containers) == ("default/p", ("first",), ("main", "side"))
+    assert listed.job_id == "101"
+
+
+async def test_what_is_half_written_is_not_listed(account: Account) -> None:
+    folder = submitted(account, {})
+    (folder / "job.id").write_text("10")
+    (folder / "records").mkdir()
+    for name in (".side.77", "main"):
+        (folder / "records" / name).write_text(f"v1 {folder.name} {name.strip('.')} running 1 0 0 0\n")
+    (listed,) = await account.site.list_pods()
+    assert listed.job_id == ""
+    assert [record.container for record in listed.records] == ["main"]
+
+
+async def test_a_pod_that_is_removed_during_a_recovery_or_a_list_is_left_out(account: Account) -> None:
+    """GNU stat fails for a file that is gone, and its -f prints the status of file systems."""
+    folder = submitted(account, {})
+    claims = account.root / ".remote-slurm/claims"
+    gone = account.root / "ns-gone"
+    account.command("stat", f'rm -rf {claims}/ns-gone.attempt {gone}\nexec /usr/bin/stat "$@"\n')
+    for name in (folder.name, "ns-gone"):
+        (claims / f"{name}.attempt").touch()
+    assert (await account.owner().recover()).attempted.keys() == {folder.name}
+    gone.mkdir()
+    (gone / "job.id").write_text("102\n")
+    (listed,) = await account.site.list_pods()
+    assert (listed.pod, listed.age is not None) == (folder.name, True)

@@ -1,0 +1,120 @@
+"""An OpenSSH server of our own on a free port of 127.0.0.1, in each mood that a site may have."""
+
+import asyncio
+import contextlib
+import getpass
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+from tenacity import wait_fixed
+
+from remote_slurm.config import SSH
+from remote_slurm.ssh.circuit_breaker import Pace
+from remote_slurm.ssh.connection import Connection
+
+_ACCOUNT = getpass.getuser()
+
+
+@dataclass
+class Sshd:
+    """A running sshd; `folder` holds its keys, its configuration and its log."""
+
+    folder: Path
+    port: int
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def host_key(self) -> str:
+        return (self.folder / "host_ed25519.pub").read_text().strip()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def settings(self, **changes: object) -> SSH:
+        """The block SSH of a configuration that reaches this server."""
+        values = {
+            "HostName": "127.0.0.1",
+            "Port": self.port,
+            "User": _ACCOUNT,
+            "IdentityFile": str(self.folder / "user_ed25519"),
+            "UserKnownHostsFile": str(self.folder / "known_hosts"),
+            "ConnectTimeout": 60,
+        }
+        return SSH.model_validate(values | changes)
+
+    def behind(self, jump: "Sshd", hops: str = "") -> SSH:
+        """Settings that reach this server through `jump`, which then knows the user as well."""
+        self.know(jump.port, jump.host_key)
+        shutil.copy(self.folder / "authorized_keys", jump.folder / "authorized_keys")
+        return self.settings(ProxyJump=hops or f"127.0.0.1:{jump.port}")
+
+    def know(self, port: int, key: str | None = None) -> None:
+        """Add a line to the user's known_hosts: this server's key, for another port that leads to it."""
+        with (self.folder / "known_hosts").open("a") as file:
+            file.write(f"[127.0.0.1]:{port} {key or self.host_key}\n")
+
+    def start(self) -> None:
+        sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+        assert sshd, "openssh-server is not installed"
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([sshd, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=log)
+        for _ in range(3000):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"sshd did not start: {self.log}")
+
+    def stop(self) -> None:
+        """End the server; connections that exist live on in processes of their own."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_key(path: Path, kind: str = "ed25519", *options: str) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path, *options], check=True)
+    return path
+
+
+@contextlib.asynccontextmanager
+async def connection_to(settings: SSH) -> AsyncIterator[Connection]:
+    """A connection that is tried again at once."""
+    connection = Connection(settings, pace=Pace(waits=wait_fixed(0), per_minute=1000))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+StartSshd = Callable[..., Sshd]
+
+
+def ssh_threads() -> list[threading.Thread]:
+    """Threads that belong to connections: ours, and Paramiko's; other tests of this process have some, too."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("ssh-") or isinstance(thread, paramiko.Transport)
+    ]
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until the condition holds; TimeoutError when it does not come to that."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+            await asyncio.sleep(0.02)
