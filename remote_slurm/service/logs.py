@@ -165,16 +165,20 @@ class Logs:
         tracked = self._pod_store.get(what.pod)
         over = tracked is not None and tracked.is_over
         folder = tracked.on_node if tracked else None
+        if folder is None:
+            return await self._site.open_log(what, over=over)
         try:
-            return await self._site.open_log(what, over=over, at=folder)
-        except RemoteFailed:
-            if folder is None:
-                raise
-            # the job ended just now, and its logs may have been copied from the node meanwhile
-            log = await self._site.open_log(what, over=over)
-            if isinstance(log, NoLog) and log.reason in MAY_BE_ON_NODE:
-                raise
-            return log
+            on_node = await self._site.open_log(what, over=over, at=folder)
+            if not isinstance(on_node, NoLog) or on_node.reason is not NoLogReason.NO_FOLDER:
+                return on_node
+            failure = RemoteFailed("the log could not be read: the pod's folder on its node has been removed")
+        except RemoteFailed as error:
+            failure = error
+        # the job ended just now, and its logs may have been copied from the node meanwhile
+        log = await self._site.open_log(what, over=over)
+        if isinstance(log, NoLog) and log.reason in MAY_BE_ON_NODE:
+            raise failure
+        return log
 
     def _over(self, pod: str) -> Callable[[], Awaitable[object]]:
         """Returns once the pod is over, whatever the site shows: a job that was killed records no end."""

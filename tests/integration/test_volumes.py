@@ -20,6 +20,7 @@ def with_main(script: str) -> Json:
     main = body["pod"]["spec"]["containers"][0]
     main |= {"image": "busybox", "args": [script]}
     main["resources"]["limits"]["memory"] = main["resources"]["requests"]["memory"] = "50Mi"
+    main["startupProbe"]["timeoutSeconds"] = 60  # the machine may be slow
     return body
 
 

@@ -13,7 +13,7 @@ from remote_slurm.domain.status.no_log import NoLogReason
 from remote_slurm.errors import InvalidRequest, RemoteFailed
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.pod_store import PodStore
-from remote_slurm.site.operations.log import NoLog, opened
+from remote_slurm.site.operations.log import NoLog, OpenLog, opened
 from tests.fake_site import FakeSite
 
 POD = "ns-1"
@@ -65,6 +65,25 @@ async def test_a_log_on_an_unreachable_node_is_an_error_of_the_site(reason: NoLo
     pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
     with pytest.raises(RemoteFailed, match="Unable to create step"):
         await anext(Logs(NoLogs(reason), pod_store).read(LogSlice(POD, "main")))
+
+
+class GoneFromNode(FakeSite):
+    """The job ended just now: its logs have been copied from the node, and the folder there has been removed."""
+
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
+        return NoLog(NoLogReason.NO_FOLDER) if at else await super().open_log(what, over=over)
+
+
+async def test_a_log_is_read_at_the_site_once_the_folder_on_the_node_is_gone() -> None:
+    pod_store, site = PodStore(), GoneFromNode()
+    site.account.folders[POD] = {}
+    pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
+    log = Logs(site, pod_store).read(LogSlice(POD, "main"))
+    with pytest.raises(RemoteFailed, match="folder on its node has been removed"):
+        await anext(log)
+    site.account.logs[POD] = b"hello\n"
+    log = Logs(site, pod_store).read(LogSlice(POD, "main"))
+    assert b"".join([data async for data in log]) == b"hello\n"
 
 
 @pytest.mark.parametrize(

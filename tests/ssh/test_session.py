@@ -222,7 +222,7 @@ async def test_cut_anywhere_a_script_runs_once_or_not_at_all(
     """And NotSent, which makes `run` send it again, is never the word for a script that has run."""
     outcomes = set()
     async with sessions_at(sshd, proxy.port) as sessions:
-        for size in range(1, 700, 47):
+        for size in (*range(1, 700, 47), 1_000_000):
             ran = tmp_path / f"{direction}-{size}"
             await sessions.run("true", deadline=SECONDS)
             await asyncio.sleep(0.05)
