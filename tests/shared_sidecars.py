@@ -6,7 +6,9 @@ is killed.
 
 import fcntl
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -20,14 +22,19 @@ from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Client, Sidecar
 from tests.sites import Site
 from tests.vk import Watched
 
-# RUN STOP EXIT PROGRAM...: run the program while the process RUN exists and the file STOP does not; keep its exit code
+# RUN FOLDER PROGRAM...: run the program until the process RUN ends or SIGTERM comes; keep its exit code. Nothing here
+# polls in a loop of processes: about 30 such parents run all the time.
 _PARENT = """
-run=$1 stop=$2 exit=$3
-shift 3
+run=$1 folder=$2 stop=$2/stop exit=$2/exit
+shift 2
+trap : TERM
+echo "$$" >"$folder/parent"
 "$@" &
-while kill -0 "$run" && kill -0 "$!" && [ ! -e "$stop" ]; do sleep 0.5; done 2>/dev/null
-kill "$!" 2>/dev/null
-wait "$!"
+program=$!
+tail --pid="$run" -f /dev/null &
+wait -n
+kill "$program" "$!" 2>/dev/null
+wait "$program"
 echo "$?" >"$exit.new"
 mv "$exit.new" "$exit"
 [ -e "$stop" ] || rm -r "${stop%/*}"
@@ -79,7 +86,7 @@ class SharedSidecars:
         return served
 
     def _start(self, folder: Path, config: Path) -> None:
-        parent = ["setsid", "--fork", "bash", "-c", _PARENT, "parent", self._run, folder / "stop", folder / "exit"]
+        parent = ["setsid", "--fork", "bash", "-c", _PARENT, "parent", self._run, folder]
         with (folder / "log").open("wb") as log:
             subprocess.run(
                 [*parent, PROGRAM, "serve", "--config", config],
@@ -95,6 +102,8 @@ class SharedSidecars:
         started = [path.parent for path in sorted(self._folder.glob("*/log"))]
         for folder in started:
             (folder / "stop").touch()
+            if not (folder / "exit").exists():
+                os.kill(int((folder / "parent").read_text()), signal.SIGTERM)
         found = [problem for folder in started for problem in _problems(folder)]
         shutil.rmtree(self._folder, ignore_errors=True)
         return found

@@ -40,7 +40,7 @@ _KINDS = {
 
 # RUN MARK SCRIPT SITE: take the site down if the process RUN was killed, and could not do it
 _GUARD = """
-while kill -0 "$1"; do sleep 2; done
+tail --pid="$1" -f /dev/null
 [ ! -e "$2" ] || { "$3" down --name "$4"; rm "$2"; rmdir "${2%/*}"; }
 """
 

@@ -131,7 +131,9 @@ class Config(Block):
         "false.",
     )
     poll_interval: Annotated[float, BeforeValidator(seconds(1))] = setting(
-        10.0, "Seconds between two squeue calls at the site, for any number of pods."
+        10.0,
+        "Seconds between two squeue calls at the site, for any number of pods. Three times that, up to 30 s, while no "
+        "pod and no job is left.",
     )
 
     orphan_grace_period: Annotated[float, BeforeValidator(seconds(0))] = setting(

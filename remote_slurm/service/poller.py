@@ -26,6 +26,10 @@ STALE_SECONDS = 300
 CLEARED_PODS = 500
 # So that the records of a short job are read before the next poll
 EARLY_RECORDS_SECONDS = 2
+# While no job is in the queue and every pod has ended, nothing at the site can change what is reported: the next poll
+# comes after so many intervals. At most 30 s: the owner of DataRootFolder is taken for dead after 90 s without a poll.
+IDLE_INTERVALS = 3
+LONGEST_IDLE_SECONDS = 30
 # A poll has deadlines of its own, which add up to less
 LONGEST_POLL_SECONDS = 300
 
@@ -76,11 +80,11 @@ class Poller:
         self._note(error)
 
     def look_soon(self) -> None:
-        """Read the records, and nothing else, before the next poll: a job was submitted."""
+        """Read the records before the next poll, which comes within an interval: a job was submitted."""
         self._early.set()
 
     async def run(self) -> None:
-        """Poll for ever."""
+        """Poll for ever: once per interval, and less often while there is nothing to wait for."""
         while True:
             started = self._clock()
             try:
@@ -88,7 +92,7 @@ class Poller:
             finally:
                 self._site.observer.polled(self._clock() - started)
             await self.after_poll()
-            await self._until(started + self.interval)
+            await self._wait(started)
 
     async def poll(self) -> None:
         """Run squeue and read the records side by side, then settle the pods whose jobs ended.
@@ -145,14 +149,20 @@ class Poller:
         self._pod_store.take(await self._site.records(ended))
         self._cleared.update(ended)
 
-    async def _until(self, moment: float) -> None:
-        while (left := moment - self._clock()) > 0:
+    async def _pause(self) -> float:
+        if self.error or self.jobs or not all([tracked.is_over async for tracked in unhurried(self._pod_store)]):
+            return self.interval
+        return max(self.interval, min(IDLE_INTERVALS * self.interval, LONGEST_IDLE_SECONDS))
+
+    async def _wait(self, started: float) -> None:
+        """Wait for the time of the next poll after the one that `started` then."""
+        while (left := started + await self._pause() - self._clock()) > 0:
             try:
                 # wait_for would keep a cancellation to itself that comes together with the event (Python 3.11)
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(left, self.interval)):
                     await self._early.wait()
             except TimeoutError:
-                return
+                continue
             self._early.clear()
             await asyncio.sleep(min(EARLY_RECORDS_SECONDS, left))
             try:

@@ -1,5 +1,7 @@
 """A look at the site is only as good as the least of its answers: what failed is said, until all of it succeeds."""
 
+import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -7,9 +9,14 @@ import pytest
 from remote_slurm.domain.slurm.commands import Job, JobState
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.service.held_jobs import UNKNOWN_SECONDS
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.poller import Poller
+from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.release import ReleaseDecision
+from tests.fake_site import FakeSite
 from tests.service.logged import Logged
+from tests.service.virtual_time import VirtualLoop
 from tests.service.watched import Watched
 
 FULL = RemoteFailed("the records cannot be moved: No space left on device")
@@ -83,3 +90,61 @@ async def test_why_a_job_stays_held_is_logged_once(logged: Logged) -> None:
     assert [line.fields["reason"] for line in logged.with_message("cannot release a held job")] == [
         "job 7: Access denied"
     ]
+
+
+class TimedSite(FakeSite):
+    """Notes when squeue was called, in whole seconds since the loop was made."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self.round_trip = 0
+        self.jobs: tuple[Job, ...] = ()
+        self.polled: list[int] = []
+        self._loop = loop
+
+    async def queue(self) -> Queue:
+        self.polled.append(round(self._loop.passed))
+        return Queue(self.jobs, 0.0, {})
+
+
+@pytest.mark.parametrize(("interval", "idle"), [(1, 3), (10, 30), (20, 30), (100, 100)])
+def test_a_site_with_nothing_to_wait_for_is_polled_less_often(interval: int, idle: int) -> None:
+    loop = VirtualLoop()
+    site, pod_store = TimedSite(loop), PodStore()
+    poller = Poller(site, pod_store, interval, loop.time)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(poller.run())
+        await asyncio.sleep(2 * idle + 0.5)
+        tracked = pod_store.add("ns-1")  # and its sbatch takes a while
+        await asyncio.sleep(2 * interval)
+        site.jobs = (Job("9", JobState.RUNNING, pod="of-another-sidecar"),)
+        await asyncio.sleep(2 * interval)
+        tracked.fail("no such partition")
+        await asyncio.sleep(2 * idle)
+        running.cancel()
+
+    loop.run_until_complete(scenario())
+    loop.close()
+    assert site.polled[:3] == [0, idle, 2 * idle]
+    busy = site.polled[3:]
+    assert {after - before for before, after in itertools.pairwise(busy)} == {interval}
+    assert busy[0] - 2 * idle <= interval
+
+
+def test_a_submitted_job_ends_the_longer_interval() -> None:
+    loop = VirtualLoop()
+    site, pod_store = TimedSite(loop), PodStore()
+    poller = Poller(site, pod_store, 10, loop.time)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(poller.run())
+        await asyncio.sleep(15)
+        pod_store.add("ns-1").has_job("9")
+        poller.look_soon()
+        await asyncio.sleep(6)
+        running.cancel()
+
+    loop.run_until_complete(scenario())
+    loop.close()
+    assert site.polled == [0, 17]

@@ -35,7 +35,7 @@ class Two:
         self.older.start()
         await asyncio.sleep(30)
         self.newer.start()
-        await asyncio.sleep(30)
+        await asyncio.sleep(35)
         assert self.older.superseded
         assert not self.newer.superseded
 
@@ -180,7 +180,7 @@ def test_the_older_one_takes_over_from_one_that_was_killed(play: Play) -> None:
 def test_one_that_was_frozen_rests_when_it_wakes(play: Play) -> None:
     async def scene(two: Two) -> None:
         two.lines[1].down = True  # it reaches nothing, as one that is stopped
-        await asyncio.sleep(150)
+        await asyncio.sleep(180)
         assert not two.older.superseded
         two.lines[1].down = False
         await asyncio.sleep(600)

@@ -81,6 +81,7 @@ async def test_what_is_being_written_is_not_read_yet_and_not_moved(each_account:
 def test_no_name_of_what_was_read_leads_elsewhere(each_account: Account) -> None:
     each_account.ask("recover", sidecar="s", owns="")
     (each_account.root / ".remote-slurm/read/1-a").mkdir()
+    (each_account.root / ".remote-slurm/spool" / f"{POD}.c").write_text(RECORD)
     asked: dict[str, Any] = {"sidecar": "s", "epoch": "", "owns": "yes", "token": "2-b", "seen": "../claims .. 1-a"}
     each_account.ask("records", **asked)
     assert each_account.claims.is_dir()

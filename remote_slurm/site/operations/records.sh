@@ -37,6 +37,32 @@ reply_newer() {
     reply "newer $newest${mark:+ $mark}"
 } 2>/dev/null
 
+# Most polls find nothing new: then no process is started, which is what a poll costs a login node.
+holds_files() {
+    for folder; do
+        for file in "$folder"/*; do
+            [ -e "$file" ] && return
+        done
+    done
+    return 1
+}
+
+take_spool() {
+    for each in $seen; do
+        case $each in
+            *[!0-9a-z-]*) ;;
+            *) [ ! -e "read/$each" ] || rm -rf "read/$each" ;;
+        esac
+    done
+    if holds_files spool; then
+        mkdir -p "read/$token"
+        # not `mv -t`, which BSD lacks
+        # shellcheck disable=SC2016 # the inner shell's own variables
+        find spool -maxdepth 1 -type f -user "$(id -u)" ! -name '.*' -exec sh -c 'mv -- "$@" "$0"' "read/$token" {} +
+    fi
+    holds_files read/* && find read -type f -exec sh -c "$first_lines" sh {} +
+}
+
 records() {
     enter_root || return
     if is_superseded; then
@@ -45,23 +71,12 @@ records() {
     fi
     [ -z "$owns" ] || heartbeat "$token"
     cd .remote-slurm || return
-    if [ -z "$owns" ]; then
+    if [ -n "$owns" ]; then
+        take_spool
+        [ -z "$ended" ] || remove_secrets
+    elif holds_files spool read/*; then
         find spool read -type f -user "$(id -u)" ! -name '.*' -exec sh -c "$first_lines" sh {} +
-        reply records
-        return
     fi
-    for each in $seen; do
-        case $each in
-            *[!0-9a-z-]*) ;;
-            *) rm -rf "read/$each" ;;
-        esac
-    done
-    mkdir -p "read/$token"
-    # not `mv -t`, which BSD lacks
-    # shellcheck disable=SC2016 # the inner shell's own variables
-    find spool -maxdepth 1 -type f -user "$(id -u)" ! -name '.*' -exec sh -c 'mv -- "$@" "$0"' "read/$token" {} +
-    find read -type f -exec sh -c "$first_lines" sh {} +
-    [ -z "$ended" ] || remove_secrets
     reply records
 }
 

@@ -55,7 +55,7 @@ enter_root() {
         return 1
     fi
     root=$PWD
-    real_root=$(pwd -P)
+    cd -P . && real_root=$PWD
     reply "root $root"
     [ "$real_root" = "$root" ] || reply "root $real_root"
 }
