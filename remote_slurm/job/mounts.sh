@@ -160,9 +160,8 @@ in_namespace() {  # UID GID COUNT MOUNT... COUNT POINT... COMMAND...
 
 # The kernel lets only a process of the namespace above do this, once the new one is there.
 map_ids() {
-    local own tries=1000
-    own=$(readlink /proc/self/ns/user)
-    while [[ $(readlink "/proc/$1/ns/user") == "$own" ]]; do
+    local tries=1000
+    while [[ /proc/$1/ns/user -ef /proc/self/ns/user ]]; do
         ((tries-- > 0)) || return
         sleep 0.01
     done

@@ -377,13 +377,24 @@ cut_log() {
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
+# Each look is a process on the node, and a pod may run for days: what runs for longer is looked at less often, and once a
+# second in the end. A signal ends the longer pauses.
+look_later() {  # LOOKS_BEFORE
+    if (($1 < 30)); then
+        sleep "${pauses[$1 < 4 ? $1 : 4]}"
+    else
+        sleep "$(($1 < 50 ? 0 : 1)).$(($1 < 50 ? 4 : 0))" &
+        wait "$!"
+    fi
+}
+
 # await PID: sets `code`. bash may forget the end of a process of which `wait` learns together with a signal that has a trap,
 # and would then wait for it for ever (5.2: waitchld in jobs.c). Anywhere else it notes that end by itself, so that `wait` is
 # asked when there is nothing to wait for any more, and asked twice, since what it says may be of a signal that came before.
 await() {
     local tries=0 before=''
     while kill -0 "$1" 2>/dev/null; do
-        sleep "${pauses[tries < 4 ? tries++ : 4]}"
+        look_later "$((tries++))"
     done
     interrupted=yes
     code=''

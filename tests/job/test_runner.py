@@ -42,6 +42,23 @@ def test_a_running_container_has_a_record_and_the_claim_names_the_job(node: Node
     assert job.end().code == 0
 
 
+def test_what_runs_for_long_is_looked_at_once_a_second(node: Node) -> None:
+    """Each look is a process on the node."""
+    calls = 'sleep() { echo "$1" >>sleeps; command sleep 0.01; }'
+    job = node.start(f"{calls}\ncontainer main {sh('until [ -e go ]; do sleep 0.02; done; exit 3')}")
+    sleeps = node.pod / "sleeps"
+
+    def looks() -> list[str]:
+        return [
+            pause for pause in sleeps.read_text().split() if "." in pause
+        ]  # what looks at the log has whole seconds
+
+    until(lambda: sleeps.exists() and looks()[-9:] == ["1.0"] * 9)
+    assert looks().count("0.12") < 60
+    (node.pod / "go").touch()
+    assert job.end().code == 3
+
+
 def test_files_of_ours_are_for_the_owner_only(node: Node) -> None:
     node.run(f"container main {sh('true')}")
     for path in (node.pod / "records" / "main", node.pod / "logs" / "main.log"):
