@@ -74,7 +74,8 @@ class SharedSidecars:
         known = folder / "known.json"
         with _locked(folder / "lock"):
             if not known.exists():
-                config = site.config(folder, **keys(folder))
+                # most of them have nothing to do at a time: each poll is a dozen processes at the site
+                config = site.config(folder, **{"PollInterval": 2} | keys(folder))
                 self._start(folder, config)
                 pods = create(Serving(site, config, _Attached(folder / "log")))
                 facts = {"config": str(config), "pods": {key: (each.pod, each.job) for key, each in pods.items()}}
