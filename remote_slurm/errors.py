@@ -5,13 +5,16 @@
     RemoteSlurmError               one clear sentence: what, where, what would be right
     ├── ConfigError                correct the configuration; carries every problem at once
     ├── InvalidRequest             correct the request or the pod: asking again the same way fails the same way
-    │   └── Forbidden              this client may not ask this
+    │   ├── Forbidden              this client may not ask this
+    │   ├── PodNotFound            there is no such pod
+    │   └── PodNotRunning          the pod's job does not run yet, or any more
     ├── SubmissionRefused          Slurm said no for good: the pod fails with Slurm's words
     └── SiteError                  the site could not be asked
         ├── NotSent                nothing reached the site: sending again is safe
         │   ├── Unreachable        no connection: name, route, port, or the server is down
         │   │   ├── RenewalFailed  SSH.BeforeConnect failed, so that none was tried
         │   │   └── NoCommonAlgorithm  a server and the configuration have no cipher, MAC, ... in common
+        │   ├── PortUnreachable    no connection to a port of a compute node; `code` says how that failed
         │   ├── HostKeyRefused     the host key is unknown or changed: a person has to look
         │   └── AuthenticationRefused   the site wants another key or method: a person has to look
         ├── OutcomeUnknown         sent, and the answer was lost or did not come in time: look before sending again
@@ -35,6 +38,9 @@ class Code(StrEnum):
     NO_SPACE = "NoSpace"  # a file system or quota at the site is full
     KEY_FILE = "KeyFile"  # a file that the configuration names for the login cannot be used
     KEY_REFUSED = "KeyRefused"  # the site accepted none of the keys
+    FORWARDING_PROHIBITED = "ForwardingProhibited"  # the login node forwards no connections of this account
+    CONNECT_FAILED = "ConnectFailed"  # the login node tried to connect to the port, and failed
+    NO_ANSWER = "NoAnswer"  # the connection to the port was neither made nor refused in time
 
 
 class RemoteSlurmError(Exception):
@@ -96,6 +102,18 @@ class Forbidden(InvalidRequest):
     """The client is known, and may not do this."""
 
 
+class PodNotFound(InvalidRequest):
+    """There is no such pod, or the sidecar does not know of it."""
+
+
+class PodNotRunning(InvalidRequest):
+    """The pod's job does not run: it has `ended`, or it has not started yet."""
+
+    def __init__(self, message: str, *, ended: bool) -> None:
+        self.ended = ended
+        super().__init__(message)
+
+
 class SubmissionRefused(RemoteSlurmError):
     """Slurm refused the job for good; the message holds Slurm's own words."""
 
@@ -118,6 +136,10 @@ class RenewalFailed(Unreachable):
 
 class NoCommonAlgorithm(Unreachable):
     """A server accepts none of the algorithms that the configuration offers; the message names both lists."""
+
+
+class PortUnreachable(NotSent):
+    """No connection to the port of a compute node could be made."""
 
 
 class HostKeyRefused(NotSent):

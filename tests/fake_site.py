@@ -25,6 +25,7 @@ from remote_slurm.errors import (
     AuthenticationRefused,
     Code,
     OutcomeUnknown,
+    PortUnreachable,
     RemoteFailed,
     SlurmFailed,
     Superseded,
@@ -38,7 +39,7 @@ from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
 from remote_slurm.site.operations.settle import Settled
-from remote_slurm.site.site import OWN_GRACE, Site
+from remote_slurm.site.site import OWN_GRACE, PortStream, Site
 from remote_slurm.ssh.connection import ConnectionState
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import Line, Result
@@ -65,6 +66,7 @@ class SlurmJob:
     reason: str = "None"
     ended: float = 0.0
     shown: float = 0.0  # from when on squeue lists it
+    node: str = ""
 
     @property
     def is_held(self) -> bool:
@@ -104,6 +106,7 @@ class FakeAccount:
     squeue_fails: str = ""
     sinfo_fails: str = ""
     capacity: Capacity = field(default_factory=Capacity)
+    ports: dict[tuple[str, int], int] = field(default_factory=dict)  # a port of a node -> the one of this machine
 
     def add(self, job: SlurmJob, *records: Record) -> None:
         """A pod whose job an earlier sidecar has submitted."""
@@ -118,7 +121,7 @@ class FakeAccount:
 
     def start(self, job: SlurmJob) -> None:
         """The job's first act is to claim the pod; only then containers run."""
-        job.state = JobState.RUNNING
+        job.state, job.node = JobState.RUNNING, job.node or "n1"
         if job.pod in self.tombstones or self.claims.setdefault(job.pod, job.id) != job.id:
             self.end(job, JobState.FAILED)
             return
@@ -269,8 +272,11 @@ class FakeAccount:
             raise SlurmFailed(self.squeue_fails, command="squeue")
         oldest = self.now() - self.min_job_age
         seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or job.ended > oldest)
-        jobs = (Job(job.id, job.state, job.reason, job.pod) for job in seen if job.shown <= self.now())
-        return Queue(tuple(jobs), 0.0)
+        return Queue(tuple(_listed(job) for job in seen if job.shown <= self.now()), 0.0)
+
+    async def one_job(self, job_id: str) -> Job | None:
+        listed = {job.id: job for job in (await self.queue()).jobs}
+        return listed.get(job_id)
 
     async def sinfo(self) -> Capacity:
         if self.sinfo_fails:
@@ -409,6 +415,17 @@ class FakeSite(Site):
     async def queue(self) -> Queue:
         return await self._run("queue", self.account.queue, 75)
 
+    async def job(self, job_id: str) -> Job | None:
+        return await self._run("job", partial(self.account.one_job, job_id))
+
+    async def open_port(self, node: str, port: int) -> PortStream:
+        return await self._run("port", partial(self._connect, node, port))
+
+    async def _connect(self, node: str, port: int) -> PortStream:
+        if (node, port) not in self.account.ports:
+            raise PortUnreachable(f"cannot connect to {node} port {port}", code=Code.CONNECT_FAILED)
+        return LocalStream(*await asyncio.open_connection("127.0.0.1", self.account.ports[node, port]))
+
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self._run("outputs", partial(self.account.output_files, tuple(job_ids)), 45)
 
@@ -488,6 +505,44 @@ class FakeSite(Site):
         """What was in a buffer when the network froze may arrive when nobody waits for it any more."""
         await asyncio.sleep(40)
         return await script()
+
+
+def _listed(job: SlurmJob) -> Job:
+    return Job(job.id, job.state, job.reason, job.pod, node=job.node)
+
+
+class LocalStream(PortStream):
+    """A connection to a port of this machine, as if it were one of a node."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._closed = asyncio.Event()
+
+    async def read(self) -> bytes:
+        try:
+            data = await self._reader.read(65536)
+        except OSError as error:
+            raise OutcomeUnknown("the connection to the port was lost") from error
+        if not data and self._closed.is_set():
+            raise OutcomeUnknown("the connection to the port was lost")
+        return data
+
+    async def write(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise OutcomeUnknown("the connection to the port was closed by the other side") from error
+
+    async def write_eof(self) -> None:
+        self._writer.write_eof()
+
+    async def wait_closed(self) -> None:
+        await self._closed.wait()  # TCP does not tell what the other side has closed
+
+    def close(self) -> None:
+        self._closed.set()
+        self._writer.close()
 
 
 async def _returned(value: _T) -> _T:

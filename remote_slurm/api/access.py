@@ -26,6 +26,8 @@ _VERBS = {
     "/system-info": Verb.INFO,
     "/openapi.json": Verb.INFO,
     "/metrics": Verb.METRICS,
+    "/forward/{namespace}/{pod}": Verb.FORWARD,
+    "/forward/{namespace}/{pod}/{port}": Verb.FORWARD,
 }
 
 

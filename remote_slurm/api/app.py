@@ -16,6 +16,7 @@ from remote_slurm.api.auditing import auditing
 from remote_slurm.api.authentication import Gate, Tokens, authentication
 from remote_slurm.api.bodies import Bodies
 from remote_slurm.api.connections import Connections, Runner, counted
+from remote_slurm.api.forwards import FORWARDS, forward_routes
 from remote_slurm.api.handlers import ACCOUNTS, BODIES, RENDERING, routes
 from remote_slurm.api.health import health_routes
 from remote_slurm.api.kept_sockets import NO_LOG, CannotListen, Closable, FinishedAnswers, KeptSockets
@@ -24,10 +25,11 @@ from remote_slurm.api.openapi import openapi_routes
 from remote_slurm.api.tls import Certificates
 from remote_slurm.api.ui import RECENT, ui_routes
 from remote_slurm.api.watching import Watching
-from remote_slurm.config import Config, Watch
+from remote_slurm.config import Config, PortForward, Watch
 from remote_slurm.config.path_types import is_loopback
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
+from remote_slurm.service.port_forwards import PortForwards
 from remote_slurm.service.rendering import Rendering
 
 # A create answers within this; requests in flight may finish
@@ -72,6 +74,24 @@ def build_watch_app(
     return _app(accounts, watching, gate, audit)
 
 
+def build_forward_app(forwards: PortForwards, config: Config, audit: AuditLog | None = None) -> web.Application:
+    """Connections to ports of pods, and nothing else. Raises as build_app."""
+    settings = config.port_forward
+    gate = Gate(
+        _tokens("PortForward.TokenFile", settings.token_file),
+        access_of(config),
+        Certificates(settings.tls, "PortForward.") if settings.tls.enabled else None,
+        private=is_loopback(settings.bind_address),
+    )
+    before = [counted, session, sentences, auditing(audit or AuditLog())]
+    app = web.Application(middlewares=[*before, authentication(gate), plain])
+    app[GATE] = gate
+    app[FORWARDS] = forwards
+    app.add_routes(forward_routes)
+    app.on_shutdown.append(_end_forwards)
+    return app
+
+
 def access_of(config: Config) -> AccessList | None:
     """Return the grants of the file that Access names. Raises ConfigError."""
     return AccessList(config.access) if config.access else None
@@ -91,6 +111,10 @@ def _app(accounts: Accounts, watching: Watching, gate: Gate, audit: AuditLog | N
 
 def _tokens(key: str, path: Path | None) -> Tokens | None:
     return Tokens(path, key) if path else None
+
+
+async def _end_forwards(app: web.Application) -> None:
+    await app[FORWARDS].stop()
 
 
 async def _end_followers(app: web.Application) -> None:
@@ -113,6 +137,16 @@ async def serving_watchers(app: web.Application, watch: Watch, kept: KeptSockets
     """The same at Watch.Port."""
     async with _Server(app, kept or KeptSockets()) as server:
         yield await server.on_port("watch", watch.bind_address, watch.port or 0, "Watch.")
+
+
+@contextlib.asynccontextmanager
+async def serving_forwards(
+    app: web.Application, settings: PortForward, kept: KeptSockets | None = None
+) -> AsyncIterator[str]:
+    """The same at PortForward.Port. Connections end with this process."""
+    async with _Server(app, kept or KeptSockets()) as server:
+        port = settings.port or 0
+        yield await server.on_port("forward", settings.bind_address, port, "PortForward.", repeatable=False)
 
 
 class _Server:
@@ -140,8 +174,8 @@ class _Server:
             self._accepting.close()
         await self._runner.cleanup()
 
-    async def on_port(self, name: str, address: str, port: int, block: str = "") -> str:
-        """`block` is where the keys stand, for the sentences."""
+    async def on_port(self, name: str, address: str, port: int, block: str = "", *, repeatable: bool = True) -> str:
+        """`block` is where the keys stand, for the sentences. See KeptSockets.accept for `repeatable`."""
         certificates = self._runner.app[GATE].certificates
         context = certificates.context if certificates else None
         try:
@@ -151,7 +185,7 @@ class _Server:
                 f"cannot listen on {address} port {port}: {error.strerror or error}; choose another "
                 f"{block or 'Sidecar'}Port or {block}BindAddress, or end what listens there"
             ) from error
-        await self._accept(listener, context)
+        await self._accept(listener, context, repeatable=repeatable)
         taken = listener.getsockname()[1]
         scheme = "https" if context else "http"
         return f"{scheme}://[{address}]:{taken}" if ":" in address else f"{scheme}://{address}:{taken}"
@@ -164,10 +198,12 @@ class _Server:
         await self._accept(listener, None)
         return f"unix://{path}"
 
-    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _accept(
+        self, listener: socket.socket, context: ssl.SSLContext | None, *, repeatable: bool = True
+    ) -> None:
         assert self._runner.server is not None  # noqa: S101 - of setup
         make = cast(Connections, self._runner.server)
-        self._accepting = await self._kept.accept(listener, make, context)
+        self._accepting = await self._kept.accept(listener, make, context, repeatable=repeatable)
 
 
 def _bound_port(address: str, port: int) -> socket.socket:

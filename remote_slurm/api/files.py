@@ -19,8 +19,12 @@ def _each(config: Config) -> Iterator[str]:
     if config.access:
         Gate(access=AccessList(config.access))
         yield "Access"
-    watch = config.watch
-    for block, tls, token_file in (("", config.tls, config.token_file), ("Watch.", watch.tls, watch.token_file)):
+    watch, forward = config.watch, config.port_forward
+    for block, tls, token_file in (
+        ("", config.tls, config.token_file),
+        ("Watch.", watch.tls, watch.token_file),
+        ("PortForward.", forward.tls, forward.token_file),
+    ):
         if tls.enabled:
             Certificates(tls, block)
             yield f"{block}TLS (until {certificate(tls).not_valid_after_utc:%Y-%m-%d})"

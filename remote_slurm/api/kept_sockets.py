@@ -117,15 +117,18 @@ class KeptSockets:
 
     # --- connections ---
 
-    async def accept(self, listener: socket.socket, make: Factory, context: ssl.SSLContext | None) -> Closable:
+    async def accept(
+        self, listener: socket.socket, make: Factory, context: ssl.SSLContext | None, *, repeatable: bool = True
+    ) -> Closable:
         """Serve the connections of `listener` by protocols from `make`, until what is returned is closed.
 
-        The state of TLS cannot be handed to another process, so connections with TLS end with this one.
+        The state of TLS cannot be handed to another process, so connections with TLS end with this one, and so do those
+        whose requests are not `repeatable`.
         """
         loop = asyncio.get_running_loop()
         if context is not None:
             return await loop.create_server(lambda: Handshake(make(), context), sock=listener, backlog=BACKLOG)
-        if self._channel is None:
+        if self._channel is None or not repeatable:
             return await loop.create_server(make, sock=listener, backlog=BACKLOG)
         origin = self._origins[listener.fileno()]
         acceptor = self._acceptors[origin] = _Acceptor(listener, make, self._channel, origin)

@@ -9,14 +9,34 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from remote_slurm.errors import Forbidden, InvalidRequest, RemoteSlurmError, SiteError, SubmissionRefused
+from remote_slurm.errors import (
+    Code,
+    Forbidden,
+    InvalidRequest,
+    PodNotFound,
+    PodNotRunning,
+    PortUnreachable,
+    RemoteSlurmError,
+    SiteError,
+    SubmissionRefused,
+)
 from remote_slurm.log import debug, info, session_id
+from remote_slurm.service.port_forwards import TooManyConnections
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Characters of an answer that refuses something, and of a path in it
 _LONGEST = 1500
 _SHOWN = 200
+
+_STATUSES = (
+    (Forbidden, 403),
+    (PodNotFound, 404),
+    (InvalidRequest, 400),
+    (SubmissionRefused, 422),
+    (TooManyConnections, 429),
+    (SiteError, 503),
+)
 
 SESSION_HEADER = "InterLink-Http-Session"
 
@@ -64,8 +84,11 @@ def status_of(error: Exception) -> int:
         return error.status
     if isinstance(error, web.RequestPayloadError):
         return 400
-    codes = ((Forbidden, 403), (InvalidRequest, 400), (SubmissionRefused, 422), (SiteError, 503))
-    return next((code for kind, code in codes if isinstance(error, kind)), 500)
+    if isinstance(error, PodNotRunning):
+        return 410 if error.ended else 409
+    if isinstance(error, PortUnreachable):
+        return 504 if error.code is Code.NO_ANSWER else 502
+    return next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
 
 
 def _http_sentence(request: web.Request, error: web.HTTPException) -> str:

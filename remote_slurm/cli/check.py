@@ -143,8 +143,8 @@ def _listening(config: Config | None) -> list[Finding]:
 
 
 def _has_files(config: Config) -> bool:
-    watch = config.watch
-    return bool(config.tls.enabled or config.token_file or config.access or watch.tls.enabled or watch.token_file)
+    listeners = (config, config.watch, config.port_forward)
+    return bool(config.access) or any(each.tls.enabled or each.token_file for each in listeners)
 
 
 def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Finding]:

@@ -133,17 +133,18 @@ class SidecarClient:
         try:
             async with self._session.request(method, path, json=body, timeout=timeout) as response:
                 if response.status != _OK:
-                    raise Refused(response.status, await _refusal(response))
+                    raise Refused(response.status, await refusal(response))
                 yield response
         except TimeoutError as error:
             raise Unreachable(f"the sidecar at {self.url} did not answer {path} in time") from error
         except aiohttp.ClientPayloadError as error:
             raise Unreachable(f"the answer of the sidecar at {self.url} to {path} broke off before its end") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(f"no sidecar answers at {self.url}: {_words(error)}") from error
+            raise Unreachable(f"no sidecar answers at {self.url}: {connection_problem(error)}") from error
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> str:
+async def refusal(response: aiohttp.ClientResponse) -> str:
+    """The sentence of an answer that refuses something."""
     words = (await response.text()).strip() or str(response.reason)
     return f"{words}; --token-file FILE does" if response.status == _UNAUTHORIZED else words
 
@@ -153,7 +154,8 @@ def folder_of(pod: Json) -> str:
     return join_key(pod["metadata"]["namespace"], pod["metadata"]["uid"])
 
 
-def _words(error: Exception) -> str:
+def connection_problem(error: Exception) -> str:
+    """Why a sidecar cannot be reached, in words."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", error.certificate_error)
         return f"its certificate is not trusted ({why}): --ca-file FILE names who has signed it"

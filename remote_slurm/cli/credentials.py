@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote_slurm.config import Config
+from remote_slurm.config import TLS, Config
 from remote_slurm.errors import RemoteSlurmError
 
 
@@ -52,14 +52,23 @@ def named(arguments: argparse.Namespace) -> Credentials:
 
 def configured(config: Config) -> Credentials:
     """Those for the sidecar of this very configuration: it shows the certificate that stands there, and so do we."""
-    token = _token("TokenFile", config.token_file) if config.token_file else ""
-    if not config.tls.cert_file:
+    return _of_listener("", config.token_file, config.tls)
+
+
+def configured_for_forwards(config: Config) -> Credentials:
+    """Likewise for its PortForward.Port."""
+    return _of_listener("PortForward.", config.port_forward.token_file, config.port_forward.tls)
+
+
+def _of_listener(block: str, token_file: Path | None, tls: TLS) -> Credentials:
+    token = _token(f"{block}TokenFile", token_file) if token_file else ""
+    if not tls.cert_file:
         return Credentials(token)
-    context = _trusting("TLS.CertFile", config.tls.cert_file)
+    context = _trusting(f"{block}TLS.CertFile", tls.cert_file)
     context.check_hostname = False  # it is asked by its address, and no other certificate is trusted
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    if config.tls.client_ca_file:
-        _show("TLS.CertFile", context, config.tls.cert_file, config.tls.key_file)
+    if tls.client_ca_file:
+        _show(f"{block}TLS.CertFile", context, tls.cert_file, tls.key_file)
     return Credentials(token, context)
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "top": "show the site and its pods live in a terminal",
     "status": "list the pods at the site, or the named pods only",
     "logs": "print or follow the log of a container",
+    "port-forward": "forward local ports to ports of a pod",
     "delete": "cancel the job of a pod and remove its folder",
     "ping": "check that a sidecar is running, and print the capacity of its virtual node",
 }
@@ -101,7 +102,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == chosen:
             # the others are not loaded: --help is quick
-            module = import_module(f"remote_slurm.cli.{name}")
+            module = import_module(f"remote_slurm.cli.{name.replace('-', '_')}")
             module.fill(command)
             command.set_defaults(run=module.run)
     return parser

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remote_slurm import log
-from remote_slurm.api.app import build_app, build_watch_app, serving, serving_watchers
+from remote_slurm.api.app import (
+    build_app,
+    build_forward_app,
+    build_watch_app,
+    serving,
+    serving_forwards,
+    serving_watchers,
+)
 from remote_slurm.api.kept_sockets import KeptSockets
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
@@ -25,10 +32,12 @@ from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.pods import Pods, Shared
+from remote_slurm.service.port_forwards import PortForwards
 from remote_slurm.service.scale import keep_log_chunks, raise_descriptor_limit
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.observer import Observer
+from remote_slurm.ssh.port_channels import PortChannels
 from remote_slurm.ssh.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -99,6 +108,7 @@ async def _serve(config: Config, watching: Watching, kept: KeptSockets, ready_fi
         running(config, watching.observer, owner=True, audit=audit) as accounts,
         serving(build_app(accounts, config, watching, audit), config, kept) as url,
         _watch_port(accounts, config, watching, kept, audit),
+        _forward_port(accounts, config, kept, audit),
     ):
         if watching.tracing:
             stack.push_async_callback(watching.tracing.close)
@@ -135,6 +145,18 @@ async def _watch_port(
 
 
 @contextlib.asynccontextmanager
+async def _forward_port(accounts: Accounts, config: Config, kept: KeptSockets, audit: AuditLog) -> AsyncIterator[None]:
+    if config.port_forward.port is None:
+        yield
+        return
+    forwards = PortForwards(accounts, config.port_forward)
+    forwards.start()
+    async with serving_forwards(build_forward_app(forwards, config, audit), config.port_forward, kept) as url:
+        info(f"forwarding ports of pods at {url}")
+        yield
+
+
+@contextlib.asynccontextmanager
 async def running(
     config: Config, observer: Observer | None = None, *, owner: bool = False, audit: AuditLog | None = None
 ) -> AsyncIterator[Accounts]:
@@ -147,8 +169,8 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         shared, pods = Shared(cluster, audit or AuditLog()), {}
         for name, own in config.accounts.items():
-            sessions = await stack.enter_async_context(_connected(own, observer))
-            site = RemoteSite(sessions, own, observer, owner=owner)
+            sessions, ports = await stack.enter_async_context(_connected(own, observer))
+            site = RemoteSite(sessions, own, observer, owner=owner, ports=ports)
             pods[name] = Pods(site, own, Journal(own.state_folder), shared=shared)
         accounts = Accounts(pods, config)
         stack.push_async_callback(accounts.stop)
@@ -158,13 +180,15 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def _connected(config: Config, observer: Observer | None) -> AsyncIterator[Sessions]:
-    """The sessions of one account, which open their connection when they are used."""
+async def _connected(config: Config, observer: Observer | None) -> AsyncIterator[tuple[Sessions, PortChannels]]:
+    """The sessions of one account, and its way to ports of nodes: each opens its connection when it is used."""
     connection = Connection(config.ssh)
     sessions = Sessions(connection, observer=observer)
+    ports = PortChannels(connection.sibling(), idle_seconds=config.port_forward.idle_seconds)
     try:
-        yield sessions
+        yield sessions, ports
     finally:
+        await ports.close()
         await sessions.close()
         await connection.close()
 

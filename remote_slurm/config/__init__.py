@@ -15,6 +15,7 @@ from remote_slurm.config.listener import Watch
 from remote_slurm.config.load import config_path, load_config
 from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
 from remote_slurm.config.policy import PodPolicy, Policy
+from remote_slurm.config.port_forward import PortForward
 from remote_slurm.config.scalar_types import (
     ImagePull,
     LogFormat,
@@ -53,6 +54,7 @@ __all__ = [
     "PodPolicy",
     "Policy",
     "PolicyConfig",
+    "PortForward",
     "ResourceDefaults",
     "Resources",
     "RunAsUser",

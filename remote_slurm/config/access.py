@@ -30,10 +30,11 @@ class Verb(StrEnum):
     LIST = "list"
     INFO = "info"
     METRICS = "metrics"
+    FORWARD = "forward"
 
 
 # Those whose answers are about pods, which have a namespace
-_OF_PODS = frozenset({Verb.CREATE, Verb.STATUS, Verb.DELETE, Verb.LOGS, Verb.LIST})
+_OF_PODS = frozenset({Verb.CREATE, Verb.STATUS, Verb.DELETE, Verb.LOGS, Verb.LIST, Verb.FORWARD})
 
 
 def verb(value: object) -> Verb:
@@ -54,7 +55,7 @@ class Grant(Block):
         (), "The client must show a certificate with one of these subjects, as for TLS.AllowedSubjects."
     )
     verbs: tuple[Annotated[Verb, BeforeValidator(verb)], ...] = Field(
-        description="What the client may do: create, status, delete, logs, list, info, metrics."
+        description="What the client may do: create, status, delete, logs, list, info, metrics, forward."
     )
     namespaces: tuple[Line, ...] = setting(
         (), 'The namespaces, as patterns, of the pods that it may name or see: ["*"].'

@@ -36,6 +36,7 @@ from remote_slurm.config.path_types import (
     is_loopback,
 )
 from remote_slurm.config.policy import PodPolicy, Policy
+from remote_slurm.config.port_forward import PortForward
 from remote_slurm.config.scalar_types import (
     Bytes,
     Count,
@@ -178,6 +179,9 @@ class Config(Block):
         "AllowUnauthenticated: true.",
     )
     watch: Watch = Field(default_factory=Watch, description="Second TCP port, for browsers and Prometheus.")
+    port_forward: PortForward = Field(
+        default_factory=PortForward, description="TCP port for `remote-slurm port-forward`."
+    )
     max_request_size: Bytes = setting(
         32 << 20,
         "Maximum size of a request, as a quantity. A create request holds the ConfigMaps and Secrets of a pod, "
@@ -609,6 +613,16 @@ class Config(Block):
             f"{address} can be reached from other machines, and whoever reaches the port can run shell at "
             "the site as SSH.User: use 127.0.0.1 or a Socket, set a TokenFile or TLS.ClientCAFile, or "
             "AllowUnauthenticated: true where something else keeps strangers out"
+        )
+
+    @field_validator("port_forward")
+    @classmethod
+    def _has_clients(cls, block: PortForward, info: ValidationInfo) -> PortForward:
+        if block.port is None or block.token_file or block.tls.client_ca_file or info.data.get("access", "wrong"):
+            return block
+        raise ValueError(
+            "needs a PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access: clients of PortForward.Port reach "
+            "programs of all pods, and are never admitted unauthenticated"
         )
 
     @field_validator("state_folder", mode="before")

@@ -16,7 +16,7 @@ from remote_slurm.domain.slurm.commands import Capacity, Job
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
-from remote_slurm.errors import SlurmFailed
+from remote_slurm.errors import PortUnreachable, SlurmFailed
 from remote_slurm.site.batcher import Batch, Batcher
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.operations import (
@@ -24,6 +24,7 @@ from remote_slurm.site.operations import (
     accounting,
     cancel,
     fetch,
+    job,
     log,
     nodes,
     outputs,
@@ -45,7 +46,7 @@ from remote_slurm.site.operations.release import Released, ReleaseDecision
 from remote_slurm.site.operations.settle import Settled
 from remote_slurm.site.pod_replies import PodReplies
 from remote_slurm.site.reply import Reply
-from remote_slurm.site.site import OWN_GRACE, Site
+from remote_slurm.site.site import OWN_GRACE, PortStream, Site
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import Line, Result
 
@@ -65,14 +66,27 @@ class Shells(Protocol):
     def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]: ...
 
 
+class Ports(Protocol):
+    """What a site needs of `ssh.port_channels.PortChannels`."""
+
+    async def open(self, host: str, port: int) -> PortStream: ...
+
+
 class RemoteSite(Site):
     """See `Site` for what each operation promises."""
 
     def __init__(
-        self, shells: Shells, config: Config, observer: Observer | None = None, *, owner: bool = False
+        self,
+        shells: Shells,
+        config: Config,
+        observer: Observer | None = None,
+        *,
+        owner: bool = False,
+        ports: Ports | None = None,
     ) -> None:
         """The `owner` of DataRootFolder takes it over when it recovers; others, such as a command line, are guests."""
         self.observer = observer or Observer()
+        self._ports = ports
         self._shells = shells
         self._config = config
         self._owner = owner
@@ -132,6 +146,16 @@ class RemoteSite(Site):
     async def queue(self) -> Queue:
         reply = await self.ask(queue.operation(self._config, root_is_known=bool(self._roots)))
         return await self._queue.read(reply, self._roots)
+
+    async def job(self, job_id: str) -> Job | None:
+        reply = await self.ask(job.operation(self._config, job_id, root_is_known=bool(self._roots)))
+        return job.found(reply, job_id, self._roots)
+
+    async def open_port(self, node: str, port: int) -> PortStream:
+        if self._ports is None:
+            raise PortUnreachable(f"{node} port {port} is not reached from here: PortForward.Port is not set")
+        with self.observer.operation("port"):
+            return await self._ports.open(node, port)
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self.ask(outputs.operation(self._config, job_ids))

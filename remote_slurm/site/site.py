@@ -24,6 +24,26 @@ from remote_slurm.site.operations.settle import Settled
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import Line, Result
 
+
+class PortStream(Protocol):
+    """A connection to a port of a compute node. `read` and `write` raise OutcomeUnknown if it is lost."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty once the port has sent its last."""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of it; waits while the port takes nothing."""
+
+    async def write_eof(self) -> None:
+        """Tell the port that nothing more comes; it may still send."""
+
+    async def wait_closed(self) -> None:
+        """Return once the port has closed both directions, or `close` was called; for after its last byte was read."""
+
+    def close(self) -> None:
+        """End both directions. Never waits."""
+
+
 OWN_GRACE: Mapping[str, int] = MappingProxyType({})
 
 
@@ -78,6 +98,12 @@ class Site(Protocol):
 
     async def queue(self) -> Queue:
         """All jobs of the account, by one squeue. Raises SlurmFailed if squeue fails: that is not an empty queue."""
+
+    async def job(self, job_id: str) -> Job | None:
+        """The job as squeue lists it now, whoever it belongs to. Raises SlurmFailed if squeue fails."""
+
+    async def open_port(self, node: str, port: int) -> PortStream:
+        """Connect to the port from the login node. Raises PortUnreachable."""
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The output files of queued jobs by job id."""

@@ -41,6 +41,12 @@ class CircuitBreaker:
         self._stamps: tuple[_Stamp, ...] = ()
         self.last_error: SiteError | None = None
 
+    def sibling(self) -> "CircuitBreaker":
+        """A breaker for another connection to the same hosts; the limit per minute is for both together."""
+        other = CircuitBreaker(self._pace, self._files, self._clock)
+        other._attempts = self._attempts
+        return other
+
     def attempt(self) -> None:
         """Record an attempt that is about to be made, or raise the error that forbids it."""
         now = self._clock()

@@ -41,10 +41,17 @@ class ConnectionState:
 class Connection:
     """Gives out the live link to the site, connecting where there is none."""
 
-    def __init__(self, settings: SSH, *, pace: Pace | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: SSH,
+        *,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
         self._settings = settings
         self._hosts = list(settings.host_names)
-        self._breaker = CircuitBreaker(
+        self._breaker = breaker or CircuitBreaker(
             pace or Pace(per_minute=settings.max_connections_per_minute), _files_of_login(settings), clock
         )
         self._link: Transport | None = None
@@ -101,6 +108,19 @@ class Connection:
         if link is self._link:
             self._forget(f"the connection to {link.host} was given up: {why}")
         detach("ssh-close", link.close)
+
+    def sibling(self) -> "Connection":
+        """Another connection to the same site. Both together make no more attempts per minute than one may."""
+        return Connection(self._settings, breaker=self._breaker.sibling())
+
+    async def disconnect(self) -> None:
+        """End the link, since nothing needs it now. The next call of `link` connects again."""
+        link, self._link = self._link, None
+        if self._heartbeat:
+            self._heartbeat.cancel()
+        if link:
+            self._since = time.time()
+            await in_thread("ssh-close", link.close)
 
     async def close(self) -> None:
         """End the connection and any attempt; nothing can be asked afterwards."""

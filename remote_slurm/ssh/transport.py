@@ -1,5 +1,6 @@
 """Paramiko's transport with the algorithms of the configuration, and with what the server accepts remembered."""
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ _KEX = "kex_algo_list"
 _HOST_KEYS = "server_key_algo_list"
 _CIPHERS = ("client_encrypt_algo_list", "server_encrypt_algo_list")
 _MACS = ("client_mac_algo_list", "server_mac_algo_list")
+_MOST_REFUSED = 1000
 
 
 class Algorithms:
@@ -62,11 +64,33 @@ class ParamikoTransport(paramiko.Transport):
         self._preferred_ciphers = tuple(algorithms.ciphers)
         self._preferred_macs = tuple(algorithms.macs)
         self._preferred_kex = tuple(algorithms.kex)
+        self._refused: dict[int, tuple[int, str]] = {}
+        self._asked_for = threading.local()
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
         """The host key algorithms; Paramiko itself would add those of certificates after all others."""
         return tuple(self._algorithms.host_keys)
+
+    def why_refused(self) -> tuple[int, str] | None:
+        """Why the channel that this thread asked for last was not opened: the reason (RFC 4254, 5.1) and the words.
+
+        None if the server has not refused it. Paramiko keeps one reason for all channels, and loses the words.
+        """
+        return self._refused.pop(getattr(self._asked_for, "channel", -1), None)
+
+    def _next_channel(self) -> int:
+        channel: int = super()._next_channel()  # type: ignore[misc]
+        self._asked_for.channel = channel
+        return channel
+
+    def _parse_channel_open_failure(self, m: Any) -> None:
+        channel, reason, words = m.get_int(), m.get_int(), m.get_string().decode(errors="replace")
+        if len(self._refused) >= _MOST_REFUSED:  # nobody asked why
+            self._refused.clear()
+        self._refused[channel] = (reason, words)
+        m.rewind()
+        super()._parse_channel_open_failure(m)  # type: ignore[misc]
 
     def _really_parse_kex_init(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         parsed: dict[str, Any] = super()._really_parse_kex_init(*arguments, **options)  # type: ignore[misc]

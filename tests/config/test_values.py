@@ -17,6 +17,7 @@ from remote_slurm.config import (
     OwnSSH,
     PodPolicy,
     Policy,
+    PortForward,
     Resources,
     RunAsUser,
     Taint,
@@ -31,6 +32,13 @@ Load = Callable[..., Config]
 Problems = Callable[..., list[Problem]]
 
 RIGHT = [
+    (
+        "PortForward",
+        "{Port: 4002, TokenFile: /t, AllowedPorts: [8888, 9000-9001]}",
+        "port_forward",
+        PortForward(port=4002, token_file=Path("/t"), allowed_ports=("8888", "9000-9001")),
+    ),
+    ("PortForward", "{}", "port_forward", PortForward()),
     ("SidecarPort", '"4000"', "sidecar_port", 4000),
     ("SidecarPort", "4001", "sidecar_port", 4001),
     ("SidecarPort", "0", "sidecar_port", 0),
@@ -288,6 +296,13 @@ WRONG = [
     ("SocketMode", "0400", A_MODE),
     ("SocketMode", "0666", "lets everybody on this machine run shell at the site"),
     ("Watch", "{Port: 70000}", A_PORT),
+    ("PortForward", "{Port: 70000, TokenFile: /t}", A_PORT),
+    ("PortForward", "{Port: 4002}", "needs a PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access"),
+    ("PortForward", "{AllowedPorts: [http]}", "must be ports such as 8888, or ranges such as 8000-8999, not 'http'"),
+    ("PortForward", "{AllowedPorts: [0]}", "must be a whole number from 1 to 65535, not '0'"),
+    ("PortForward", "{AllowedPorts: [9-8]}", "from the lower port to the higher one, such as 8-9, not 9-8"),
+    ("PortForward", "{MaxConnections: 0}", "must be a whole number from 1 to 500"),
+    ("PortForward", "{Tokenfile: /t}", "is not a known key: did you mean TokenFile?"),
     ("Watch", "{BindAddress: 192.0.2.7}", "whoever reaches the port can read the logs of all pods"),
     ("Watch", "{Tokenfile: /t}", "is not a known key: did you mean TokenFile?"),
     ("TLS", "{CertFile: /c}", "goes with TLS.CertFile"),
@@ -535,3 +550,17 @@ def test_a_config_cannot_be_changed(load: Load) -> None:
         config.namespace = "other"
     with pytest.raises(ValueError, match="frozen"):
         config.ssh.port = 23
+
+
+@pytest.mark.parametrize(
+    ("ports", "allowed", "not_allowed"),
+    [
+        (("8888",), {8888}, {8887, 8889, 22}),
+        (("8000-8002", "22"), {22, 8000, 8001, 8002}, {23, 7999, 8003}),
+        (("1024-65535",), {1024, 65535}, {1, 22, 1023}),
+    ],
+)
+def test_allowed_ports(ports: tuple[str, ...], allowed: set[int], not_allowed: set[int]) -> None:
+    block = PortForward(allowed_ports=ports)
+    assert all(block.allows(port) for port in allowed)
+    assert not any(block.allows(port) for port in not_allowed)

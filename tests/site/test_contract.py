@@ -208,6 +208,23 @@ async def test_a_failed_squeue_is_not_an_empty_queue(lab: Lab, site: Site) -> No
         await site.queue()
 
 
+async def test_one_job_is_looked_up_with_its_node(lab: Lab, site: Site) -> None:
+    await site.submit(POD, payload())
+    await site.submit(OTHER, payload(OTHER))
+    lab.start(OTHER, "102")
+    job = await site.job("102")
+    assert job is not None
+    assert (job.id, job.pod, job.state, job.node) == ("102", OTHER, JobState.RUNNING, "n1")
+    lab.end(OTHER, "102")
+    job = await site.job("102")
+    assert job is not None
+    assert job.state is JobState.COMPLETED
+    assert await site.job("999") is None
+    lab.break_squeue()
+    with pytest.raises(SlurmFailed, match="squeue failed"):
+        await site.job("102")
+
+
 async def test_each_record_is_read_once(lab: Lab, site: Site) -> None:
     await site.submit(POD, payload())
     lab.start(POD, "101")

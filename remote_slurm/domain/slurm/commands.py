@@ -141,6 +141,12 @@ def queue_command(squeue: str, *, comments: bool = False) -> str:
     return words([squeue, "--me", "--noheader", "--states=all", f"--format={form}"])
 
 
+def job_command(squeue: str, job_id: str) -> str:
+    """One job, also one that has ended a short time ago."""
+    form = SEPARATOR.join(field.code for field in _QUEUE)
+    return words([squeue, "--noheader", "--states=all", f"--jobs={job_id}", f"--format={form}"])
+
+
 # Behind the command, which ends with the name of our script unless the job runs a copy
 _COMMENT = _Field("%k", "comment")
 _BEFORE_COMMENT = f"/job.sh{SEPARATOR}"

@@ -1,0 +1,25 @@
+"""Look up one job by squeue: whether it runs now, and on which node."""
+
+from __future__ import annotations
+
+from remote_slurm.config import Config
+from remote_slurm.domain.slurm.commands import Job, job_command, parse_job
+from remote_slurm.site.operation import Operation, yes
+from remote_slurm.site.reply import Reply
+
+
+def operation(config: Config, job_id: str, *, root_is_known: bool) -> Operation[Reply]:
+    """The reply is for `found`. If the path of DataRootFolder is known, its file system is not accessed."""
+    values = {"squeue": job_command(config.squeue_path, job_id), "known": yes(root_is_known)}
+    return Operation("job", _checked, values, seconds=25)
+
+
+def _checked(reply: Reply) -> Reply:
+    reply.require_success("job", "squeue")
+    return reply
+
+
+def found(reply: Reply, job_id: str, roots: tuple[str, ...]) -> Job | None:
+    """The job; None if squeue did not list it. `roots` are the paths of DataRootFolder at the site."""
+    jobs = (parse_job(line, roots) for line in reply.others)
+    return next((job for job in jobs if job is not None and job.id == job_id), None)

@@ -1,0 +1,67 @@
+"""Programs that listen on ports of this machine, as those of pods do on their nodes."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def listening(handle: Handler) -> AsyncIterator[int]:
+    """A server on a free port of this machine; its connections end with the context."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await handle(reader, writer)
+        finally:
+            writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers as it reads, and ends when the client has ended."""
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def digest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers once the client has sent its last byte."""
+    found = hashlib.sha256()
+    while data := await reader.read(65536):
+        found.update(data)
+    writer.write(found.hexdigest().encode())
+
+
+async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Says nothing, and ends when the client has ended."""
+    await reader.read()
+
+
+async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Neither reads nor says anything."""
+    await asyncio.sleep(600)
+
+
+async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends without an end."""
+    while True:
+        writer.write(b"x" * 65536)
+        await writer.drain()
