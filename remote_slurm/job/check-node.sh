@@ -23,6 +23,7 @@ check_node() {
     else
         reply "userns no $(unshare --user --map-root-user true 2>&1)"
     fi
+    reply "httpclient $(command -v curl || command -v wget)"
     reply "clock $(date +%s)"
     reply "checked"
 }

@@ -25,7 +25,7 @@ from remote_slurm.site.reply import Reply
 from remote_slurm.site.site import Site
 
 JOB = "job"
-NODE = ("node: folder", "node: runtime", "node: namespaces")
+NODE = ("node: folder", "node: runtime", "node: namespaces", "node: HTTP client")
 
 _COPY = "; the site's sbatch submits a copy of the script, so that only the job id connects a job to its pod"
 _COPY_REMEDY = (
@@ -160,7 +160,13 @@ def _findings(outcome: _Outcome, config: Config) -> list[Finding]:
         + (_COPY if outcome.is_copy else ""),
         remedy=_COPY_REMEDY if outcome.is_copy else "",
     )
-    return [ran, _folder(answer, config), _runtime(answer, config), _user_namespaces(answer, config)]
+    return [
+        ran,
+        _folder(answer, config),
+        _runtime(answer, config),
+        _user_namespaces(answer, config),
+        _http_client(answer),
+    ]
 
 
 def _silent(outcome: _Outcome, config: Config) -> Finding:
@@ -211,6 +217,15 @@ def _user_namespaces(answer: Reply, config: Config) -> Finding:
         return Finding(name, ok=True, message="the account may make them on the node")
     message = f"the account cannot make them on the node: {reason}"
     return Finding(name, ok=True, message=message, remedy=RUNTIMES.configure(config).user_namespaces_hint)
+
+
+def _http_client(answer: Reply) -> Finding:
+    """A node without one fails pods whose probes or hooks have httpGet: job/probe_handlers.sh."""
+    name = NODE[3]
+    if path := answer.get("httpclient").strip():
+        return Finding(name, ok=True, message=f"{path} for the httpGet of probes and hooks")
+    message = "the node has neither curl nor wget: pods whose probes or hooks use httpGet fail"
+    return Finding(name, ok=True, message=message, remedy="ask the site to install curl on its nodes")
 
 
 def _request(config: Config, options: JobOptions) -> CreateRequest:

@@ -162,7 +162,7 @@ def test_singularity_joins_or_starts_another_container_by_the_same_words() -> No
     assert "--workdir" in words
 
 
-@pytest.mark.parametrize("inside", [EXEC, {"grpc": {"port": 1}}, {"httpGet": {"port": 1, "scheme": "HTTPS"}}])
+@pytest.mark.parametrize("inside", [EXEC, {"grpc": {"port": 1}}])
 def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]) -> None:
     """Also where the image may have to help."""
     several = {"annotations": {"slurm-job.vk.io/mpi-flags": "true"}}

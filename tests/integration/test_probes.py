@@ -78,12 +78,12 @@ def test_https_is_asked_with_what_the_node_has_and_whatever_the_certificate(serv
     served24.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe)))).until_running("c")
 
 
-def test_https_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served22: Serving) -> None:
+def test_http_without_a_client_on_the_node_fails_the_pod_and_says_so(served22: Serving) -> None:
     probe = {"httpGet": {"port": 1, "scheme": "HTTPS"}} | OFTEN
     no = served22.vk.create(request(pod(sh("c", "exec sleep 600", livenessProbe=probe), restartPolicy="Always")))
     no.until_over()
     assert no.phase == "Failed"
-    assert "neither the node nor the image has one" in no.terminated("c")["message"]
+    assert "has neither: ask the site to install curl" in no.terminated("c")["message"]
 
 
 def test_grpc_is_asked_by_the_client_in_the_image(served24: Serving) -> None:

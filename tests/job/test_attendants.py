@@ -53,6 +53,8 @@ class Answers(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.status = 200
         self.leads: dict[str, str] = {}
+        self.delay = 0.0
+        self.endless = False
         self.asked: list[tuple[str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -78,12 +80,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, dict(self.headers)))
+        time.sleep(self.server.delay)
         to = self.server.leads.get(self.path)
         status = self.server.status if to is None else 302
         self.send_response(404 if self.path == "/missing" else status)
         if to:
             self.send_header("Location", to)
         self.end_headers()
+        with suppress(OSError):  # the client has read enough
+            while self.server.endless:
+                self.wfile.write(b"x" * 1024)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -373,43 +379,131 @@ def action(node: Node, call: str, path: str = "") -> tuple[int, str]:
     return int(code), said.strip()
 
 
-def test_the_pods_own_headers_replace_ours(node: Node, answers: Answers) -> None:
+# The HTTP clients that a node may have
+CLIENTS = ("curl", "wget", "busybox")
+needs_headers = pytest.mark.parametrize("client", CLIENTS[:2])
+
+
+def tools(node: Node, *names: str) -> str:
+    """A PATH with these programs, and what the runner itself needs. `busybox` is its wget."""
+    folder = node.root / "bin"
+    folder.mkdir(exist_ok=True)
+    needed = ["sh", "env", "uname", "cat", "sed", "head", "tail", "tr", "rm", "mkdir", "mv", "ln", "readlink", "sleep"]
+    for name in (*names, *needed):
+        found = shutil.which(name)
+        if name in CLIENTS and found is None:
+            pytest.skip(f"{name} is not on this machine")
+        assert found, f"{name} is not on this machine"
+        (folder / ("wget" if name == "busybox" else name)).symlink_to(found)
+    return str(folder)
+
+
+@needs_headers
+def test_the_pods_own_headers_replace_ours(node: Node, answers: Answers, client: str) -> None:
     """A header that is sent twice is one that a server may refuse."""
-    headers = words(["user-agent: mine", "Accept: ", "X-Empty: "])
-    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} / {headers}") == (0, "")
+    headers = words(["user-agent: mine", "X-Empty: ", "X-One: 1"])
+    call = f"http_get http 127.0.0.1 {answers.server_port} / {headers}"
+    assert action(node, call, tools(node, client)) == (0, "")
     [(_, sent)] = answers.asked
-    assert {name.lower(): value for name, value in sent.items()} == {
-        "host": f"127.0.0.1:{answers.server_port}", "user-agent": "mine", "connection": "close", "x-empty": ""
+    given = {name.lower(): value.lower() for name, value in sent.items()}
+    assert (given.pop("accept"), given.pop("accept-encoding", "identity")) == ("*/*", "identity")
+    assert given == {
+        "host": f"127.0.0.1:{answers.server_port}", "user-agent": "mine", "connection": "close", "x-empty": "",
+        "x-one": "1",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("tool", ["openssl", "curl", "wget"])
-def test_a_header_without_a_value_is_sent_by_each_program(
-    node: Node, answers: Answers, certificate: Path, tool: str
-) -> None:
-    if shutil.which(tool) is None:
-        pytest.skip(f"{tool} is not on this machine")
-    answers.over_tls(certificate)
-    headers = words(["X-Empty: ", "X-One: 1"])
-    assert action(node, f"http_get https 127.0.0.1 {answers.server_port} / {headers}", tools(node, tool)) == (0, "")
-    [(_, sent)] = answers.asked
-    assert (sent.get("X-Empty"), sent["X-One"]) == ("", "1")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_probe_names_itself_as_a_kubelet_does(node: Node, answers: Answers, client: str) -> None:
+    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} /", tools(node, client)) == (0, "")
+    assert answers.asked[0][1]["User-Agent"] == "kube-probe/remote-slurm"
+
+
+def test_an_empty_header_of_our_own_is_omitted(node: Node, answers: Answers) -> None:
+    headers = words(["User-Agent: ", "Accept: "])
+    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} / {headers}", tools(node, "curl")) == (0, "")
+    assert not {"User-Agent", "Accept"} & set(answers.asked[0][1])
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (399, 0), (400, 1), (503, 1)])
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_http_get(node: Node, answers: Answers, certificate: Path, scheme: str, status: int, code: int) -> None:
-    if scheme == "https":
-        answers.over_tls(certificate)
+def test_http_get(get: "Get", answers: Answers, status: int, code: int) -> None:
     answers.status = status
-    headers = words(['X-One: it\'s "quoted" \\ $HOME', "Host: example.org"])
-    call = f"http_get {scheme} 127.0.0.1 {answers.server_port} '/a?b=c&d' {headers}"
-    said = f"{scheme}://127.0.0.1:{answers.server_port}/a answers with status {status}" if code else ""
-    assert action(node, call) == (code, said)
+    hostile = ['it\'s "quoted" \\ $HOME', "@/etc/hostname", "-o /tmp/x", "#no comment", "{a,b}[1-3]"]
+    headers = [f"X-{number}: {value}" for number, value in enumerate(hostile)]
+    said = f"{get.words['own']}/a answers with status {status}" if code else ""
+    assert get("/a?b=c&d", *headers, "Host: example.org") == (code, said)
     ((path, asked),) = answers.asked
     assert path == "/a?b=c&d"
     assert asked["Host"] == "example.org"
-    assert asked["X-One"] == 'it\'s "quoted" \\ $HOME'
+    assert [asked[f"X-{number}"] for number in range(len(hostile))] == hostile
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_http_get_by_busybox(
+    node: Node, answers: Answers, certificate: Path, scheme: str, status: int, code: int
+) -> None:
+    if scheme == "https":
+        answers.over_tls(certificate)
+    answers.status = status
+    call = f"http_get {scheme} 127.0.0.1 {answers.server_port} /a"
+    said = f"{scheme}://127.0.0.1:{answers.server_port}/a answers with status {status}" if code else ""
+    assert action(node, call, tools(node, "busybox")) == (code, said)
+    assert [path for path, _ in answers.asked] == ["/a"]
+
+
+@pytest.mark.parametrize("given", ["'/a?token=secret'", "/a 'Authorization: secret'"])
+def test_busybox_is_given_nothing_that_may_be_secret(node: Node, answers: Answers, given: str) -> None:
+    code, said = action(node, f"http_get http 127.0.0.1 {answers.server_port} {given}", tools(node, "busybox"))
+    assert (code, answers.asked) == (78, [])
+    assert said == (
+        f"httpGet with httpHeaders or a query needs curl or GNU wget, and node {os.uname().nodename} has only the wget "
+        "of BusyBox, whose arguments all users of the node can read: ask the site to install curl"
+    )
+
+
+def all_arguments() -> list[bytes]:
+    """Of every process, since an HTTP client has no variable of its job."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes())
+    return found
+
+
+@pytest.mark.parametrize("client", CLIENTS[:2])
+def test_no_header_or_query_is_an_argument(node: Node, answers: Answers, client: str) -> None:
+    """All users of a node can read the arguments of each process."""
+    answers.delay = 5
+    secret = os.urandom(8).hex()
+    call = f"http_get http 127.0.0.1 {answers.server_port} '/?token={secret}' 'Authorization: {secret}'"
+    job = node.start(f"PATH={tools(node, client)}\n{call}")
+    until(lambda: answers.asked)
+    seen = all_arguments()
+    assert any(f"/{client}\0".encode() in each or each.startswith(f"{client}\0".encode()) for each in seen)
+    assert not [each for each in seen if secret.encode() in each]
+    job.end()
+    assert answers.asked[0][1]["Authorization"] == secret
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_neither_a_proxy_nor_settings_of_the_account_apply(node: Node, answers: Answers, client: str) -> None:
+    """A container may have written them: its home folder may be the account's."""
+    for name, text in ((".curlrc", "proxy = 127.0.0.1:1\n"), (".wgetrc", "http_proxy = http://127.0.0.1:1\n")):
+        (node.root / name).write_text(text)
+    (node.root / ".netrc").write_text("machine 127.0.0.1 login one password two\n")
+    proxies = "export http_proxy=http://127.0.0.1:1 HTTP_PROXY=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1\n"
+    call = f"{proxies}http_get http 127.0.0.1 {answers.server_port} /"
+    assert action(node, call, tools(node, client)) == (0, "")
+    assert "Authorization" not in answers.asked[0][1]
+    assert not list(node.root.glob(".wget-hsts"))
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_body_without_an_end_is_not_waited_for(node: Node, answers: Answers, client: str) -> None:
+    """A kubelet reads 10 KiB of it."""
+    answers.endless = True
+    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} /", tools(node, client)) == (0, "")
 
 
 class Get:
@@ -419,21 +513,18 @@ class Get:
         self._node, self._path = node, path
         self._call = f"http_get {scheme} 127.0.0.1 {answers.server_port}"
         host = f"127.0.0.1:{answers.server_port}"
-        self.words = {"own": f"{scheme}://{host}", "host": host, "nobody": "where nobody goes:"}
+        self.words = {"own": f"{scheme}://{host}", "host": host, "unfollowed": "was not followed:"}
 
-    def __call__(self, path: str) -> tuple[int, str]:
-        return action(self._node, f"{self._call} {quote(path)} 'A: b'", self._path)
+    def __call__(self, path: str, *headers: str) -> tuple[int, str]:
+        return action(self._node, f"{self._call} {quote(path)} {words(headers)}", self._path)
 
 
-@pytest.fixture(params=["", "openssl", "curl", "wget"])
+@pytest.fixture(params=[(client, scheme) for client in CLIENTS[:2] for scheme in ("http", "https")], ids="-".join)
 def get(request: pytest.FixtureRequest, node: Node, answers: Answers, certificate: Path) -> Get:
-    """By the shell itself, and over TLS by each program that a node may have."""
-    tool: str = request.param
-    if tool and shutil.which(tool) is None:
-        pytest.skip(f"{tool} is not on this machine")
-    if tool:
+    client, scheme = request.param
+    if scheme == "https":
         answers.over_tls(certificate)
-    return Get(node, answers, "https" if tool else "http", tools(node, *([tool] if tool else [])))
+    return Get(node, answers, scheme, tools(node, client))
 
 
 @pytest.mark.parametrize(
@@ -451,83 +542,87 @@ def get(request: pytest.FixtureRequest, node: Node, answers: Answers, certificat
             {"/a?b": "http://other.example/x"},
             0,
             ["/a?b"],
-            "it redirects to another host, {nobody} http://other.example/x",
+            "the redirect to another host {unfollowed} http://other.example/x",
         ),
-        ({"/a?b": "http://localhost:1/"}, 0, ["/a?b"], "it redirects to another host, {nobody} http://localhost:1/"),
+        ({"/a?b": "http://localhost:1/"}, 0, ["/a?b"], "the redirect to another host {unfollowed} http://localhost:1/"),
         ({"/a?b": ""}, 0, ["/a?b"], ""),
-        ({"/a?b": "/a?b"}, 1, ["/a?b"] * 10, "it redirects again and again, at last to {own}/a"),
+        ({"/a?b": "/a?b"}, 1, ["/a?b"] * 10, "stopped after 10 redirects, the last one to {own}/a"),
     ],
 )
 def test_redirections_are_followed_on_the_same_host(
     get: Get, answers: Answers, leads: dict[str, str], code: int, asked: list[str], said: str
 ) -> None:
     answers.leads = {path: to.format_map(get.words) for path, to in leads.items()}
-    assert get("/a?b") == (code, said.format_map(get.words))
+    assert get("/a?b", "A: b") == (code, said.format_map(get.words))
     assert [path for path, _ in answers.asked] == asked
     assert all(headers["A"] == "b" for _, headers in answers.asked)
 
 
+@pytest.mark.parametrize(
+    ("to", "code", "asked", "said"),
+    [
+        ("/missing", 1, "/missing", "{own}/missing answers with status 404"),
+        ("/b", 0, "/b", ""),
+        ("http://localhost:1/b", 0, "/a", "the redirect to another host {unfollowed} http://localhost:1/b"),
+    ],
+)
+def test_busybox_follows_redirects_as_the_others_do(
+    node: Node, answers: Answers, to: str, code: int, asked: str, said: str
+) -> None:
+    answers.leads = {"/a": to}
+    get = Get(node, answers, "http", tools(node, "busybox"))
+    assert get("/a") == (code, said.format_map(get.words))
+    assert answers.asked[-1][0] == asked
+
+
 @pytest.mark.parametrize("leads", ["ftp://127.0.0.1/x", "http://[::1", "http://a b/", "http://127.0.0.1:x/"])
-def test_a_redirection_to_nowhere_fails(node: Node, answers: Answers, leads: str) -> None:
+@needs_headers
+def test_a_redirect_to_an_invalid_url_fails(node: Node, answers: Answers, leads: str, client: str) -> None:
     answers.leads = {"/": leads}
     own = f"http://127.0.0.1:{answers.server_port}/"
-    said = f"{own} redirects to what is no address of the web: {leads}"
-    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} /") == (1, said)
+    call = f"http_get http 127.0.0.1 {answers.server_port} /"
+    assert action(node, call, tools(node, client)) == (1, f"{own} redirects to an invalid URL: {leads}")
+
+
+@needs_headers
+def test_a_redirect_is_no_pattern(node: Node, answers: Answers, client: str) -> None:
+    """Curl makes many requests of one URL with such characters, unless it is told not to."""
+    answers.leads = {"/": "/[1-3]{a,b}"}
+    call = f"http_get http 127.0.0.1 {answers.server_port} /"
+    assert action(node, call, tools(node, client)) == (0, "")
+    assert len(answers.asked) == 2
 
 
 @pytest.mark.parametrize(
     ("leads", "hosts"), [("/b", ["own.example"] * 2), ("//127.0.0.1:{port}/b", ["own.example", ""])]
 )
-def test_a_host_header_goes_along_unless_the_redirection_names_a_host(
-    node: Node, answers: Answers, leads: str, hosts: list[str]
+@needs_headers
+def test_a_host_header_applies_unless_the_redirect_names_a_host(
+    node: Node, answers: Answers, leads: str, hosts: list[str], client: str
 ) -> None:
     answers.leads = {"/": leads.format(port=answers.server_port)}
-    assert action(node, f"http_get http 127.0.0.1 {answers.server_port} / 'Host: own.example'") == (0, "")
+    call = f"http_get http 127.0.0.1 {answers.server_port} / 'Host: own.example'"
+    assert action(node, call, tools(node, client)) == (0, "")
     assert [headers["Host"] for _, headers in answers.asked] == [
         host or f"127.0.0.1:{answers.server_port}" for host in hosts
     ]
 
 
-def test_a_redirection_to_another_host_is_told_once(node: Node, answers: Answers) -> None:
+def test_a_redirect_to_another_host_is_logged_once(node: Node, answers: Answers) -> None:
     answers.leads = {"/": "http://other.example/"}
     probe = f"probe readiness {NOW} 1 3 '' http_get http 127.0.0.1 {answers.server_port} /\n"
     job = node.start(f"{probe}container main {FOREVER}")
     until(lambda: len(answers.asked) > 2)
     assert node.is_running("main")
     job.term()
-    said = "the readiness probe of container main succeeds: it redirects to another host"
+    said = "the readiness probe of container main succeeds: the redirect to another host was not followed"
     assert job.end().output.count(said) == 1
 
 
-def tools(node: Node, *names: str) -> str:
-    """A PATH with these programs, and what the runner itself needs."""
-    folder = node.root / "bin"
-    folder.mkdir()
-    for name in (*names, *["sh", "cat", "sed", "head", "tail", "tr", "rm", "mkdir", "mv", "ln", "readlink", "sleep"]):
-        found = subprocess.run(["which", name], capture_output=True, text=True, check=False).stdout.strip()
-        assert found, f"{name} is not on this machine"
-        (folder / name).symlink_to(found)
-    return str(folder)
-
-
-@pytest.mark.parametrize("tool", ["openssl", "curl", "wget"])
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_https_takes_whatever_the_node_has(
-    node: Node, answers: Answers, certificate: Path, tool: str, status: int, code: int
-) -> None:
-    if shutil.which(tool) is None:
-        pytest.skip(f"{tool} is not on this machine")
-    answers.over_tls(certificate)
-    answers.status = status
-    path = tools(node, tool)
-    assert action(node, f"http_get https 127.0.0.1 {answers.server_port} /x 'A: b'", path)[0] == code
-    assert answers.asked[0][0] == "/x"
-    assert answers.asked[0][1]["A"] == "b"
-
-
-def test_https_without_any_client_says_so(node: Node) -> None:
-    said = "https needs curl, openssl or wget, and neither the node nor the image has one"
-    assert action(node, "http_get https 127.0.0.1 1 /", tools(node)) == (78, said)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_http_get_without_any_client_says_so(node: Node, scheme: str) -> None:
+    said = f"httpGet needs curl or wget, and node {os.uname().nodename} has neither: ask the site to install curl"
+    assert action(node, f"http_get {scheme} 127.0.0.1 1 /", tools(node)) == (78, said)
 
 
 def test_tcp_socket(node: Node, answers: Answers) -> None:
@@ -543,29 +638,12 @@ def test_an_address_without_a_port_has_that_of_its_scheme(
     if own == "https":
         answers.over_tls(certificate)
     answers.leads = {"/": f"{other}://127.0.0.1/x"}
-    _, said = action(node, f"http_get {own} 127.0.0.1 {answers.server_port} /", tools(node, "openssl"))
+    _, said = action(node, f"http_get {own} 127.0.0.1 {answers.server_port} /", tools(node, "curl"))
     assert said.startswith(f"no answer from {other}://127.0.0.1:{port}/x")
-
-
-@pytest.mark.parametrize("tool", ["openssl", "curl"])
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_https_takes_what_the_image_has_where_the_node_has_nothing(
-    node: Node, answers: Answers, certificate: Path, tool: str, status: int, code: int
-) -> None:
-    answers.over_tls(certificate)
-    answers.status = status
-    path = tools(node, "env")
-    (node.root / "image").mkdir()
-    (node.root / "image" / tool).symlink_to(str(shutil.which(tool)))
-    world = f"world alike env PATH={node.root}/image:{path}\n"
-    assert action(node, f"{world}http_get https 127.0.0.1 {answers.server_port} /x 'A: b'", path)[0] == code
-    assert [(asked, headers["A"]) for asked, headers in answers.asked] == [("/x", "b")]
 
 
 def test_headers_that_wget_reads_of_a_file_do_not_stay_in_it(node: Node, answers: Answers, certificate: Path) -> None:
     """A probe that is over is killed with all that it has begun, be that to clear away."""
-    if shutil.which("wget") is None:
-        pytest.skip("wget is not on this machine")
     answers.over_tls(certificate)
     get = f"http_get https 127.0.0.1 {answers.server_port} / 'Authorization: secret'"
     assert action(node, f"{get}; grep -rl secret .runner", tools(node, "wget", "grep")) == (1, "")

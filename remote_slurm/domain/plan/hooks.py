@@ -38,10 +38,7 @@ def hook_calls(container: Container) -> Iterator[Call]:
 
 def needs_world(handler: Handler | None) -> bool:
     """Whether it may have to run something inside the container."""
-    if handler is None:
-        return False
-    over_tls = handler.http_get is not None and handler.http_get.scheme == "HTTPS"
-    return handler.exec is not None or handler.grpc is not None or over_tls
+    return handler is not None and (handler.exec is not None or handler.grpc is not None)
 
 
 def action(handler: Handler, container: Container, what: str, values: Mapping[str, str] = _NO_VARIABLES) -> Call:
