@@ -1,4 +1,4 @@
-"""The shell that runs inside jobs: `runner.sh`, its parts, and `check-node.sh`.
+"""The shell that runs inside jobs: `runner.sh`, its parts, and `check-node.sh`; and `podman_remove.sh` for deletes.
 
 A job is sent `runner.sh` and those parts whose functions it calls (domain/plan/job_parts.py). Comments stay here, but
 for the first one of each file, which explains the calls in job.sh.
@@ -12,7 +12,7 @@ _RUNNER = ("runner", "cleanup", "stop", "supervise", "messages")
 _PARTS = (
     "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",
     "runtime_environment", "on_node", "ipc", "working_dirs", "annotations",
-    "storage", "local_image", "from_image", "images", "podman", "enroot", "image_config", "tsocks",
+    "storage", "local_image", "from_image", "images", "apptainer", "podman", "enroot", "image_config", "tsocks",
     "protect_from_purge", "restarts", "sidecars", "exec_in_container", "probe_handlers", "hooks", "probes",
     "no_shared_fs",
 )  # fmt: skip
@@ -40,4 +40,5 @@ SCRIPTS = {
     **{f"{name}.sh": _sent(name, *names) for name, names in _PROGRAMS.items()},
 }
 CHECK_NODE = source("check-node").decode()
-STORAGE = source("storage").decode()
+# Functions of runtimes that a delete uses at the site, by the runtimes' parts
+REMOVAL = {"podman": (source("storage") + source("podman_remove")).decode()}

@@ -12,7 +12,7 @@ clean_up() {
     local folders=(scratch .runner "${leftovers[@]}")
     # first, since Slurm may give the rest little time
     may_run_again || { folders+=(secret); rm -rf secret 2>/dev/null; }
-    close_storage
+    runtime_hook close
     ((${#watchers[@]})) && kill "${watchers[@]}" 2>/dev/null
     end_log_writers
     rm -rf -- "${folders[@]}" 2>/dev/null && return

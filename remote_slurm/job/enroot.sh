@@ -1,12 +1,38 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
-# What Enroot needs:
+# What Enroot does in its own way: the runner's runtime_hook calls some of these functions. job.sh says
 #
+#   use_enroot                             containers run under Enroot
 #   enroot_storage                         a folder for the containers of this job
 #
 # And of the next container:
 #
 #   enroot_container NAME FILE PROGRAM...  an image becomes a container there
+
+use_enroot() {
+    runtime=enroot
+}
+
+# /etc/rc and a file descriptor are names of the script that stands in for the image's entry point.
+enroot_is_log_line() {
+    case $1 in
+        12[67]' /etc/rc: '*'exec: '* | 12[67]' /proc/self/fd/'*': '*'exec: '* | '1 enroot-'*': failed to '*) ;;
+        *) return 1 ;;
+    esac
+}
+
+enroot_is_start_error() {
+    enroot_is_log_line "$1"
+}
+
+enroot_is_own_program() {
+    [[ $1 == enroot* || $1 == squashfuse* || $1 == fuse* ]]
+}
+
+# NAME alone would be an empty variable where the node has none, which hides all GPUs.
+enroot_pass_variable() {
+    gpu_words+=(--env "$1=$2")
+}
 
 # Containers of all pods have the same names, and RuntimeEnvironment may name a folder that jobs share.
 enroot_storage() {

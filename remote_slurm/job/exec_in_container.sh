@@ -3,7 +3,7 @@
 # Commands in the world of a running container: its files, processes, volumes and environment.
 #
 #   world joined|entered|alike WORD...   for the next container: WORD... in front of a command runs it in the one that
-#                                        runs (`entered`: podman exec), or in another one of the same image, /tmp, volumes
+#                                        runs (`entered`: by a command of the runtime), or in another one of the same image, /tmp, volumes
 #                                        and environment; `joined` tries to join the one that runs first
 #   inside COMMAND...            what probes and hooks call
 #
@@ -27,7 +27,7 @@ inside() {
     fi
 }
 
-# What `podman exec` has started is no child of it, and outlives it in the container.
+# What such a command has started may be no child of it, and outlive it in the container, as with `podman exec`.
 end_entered() {
     local environ
     [[ $joins == entered ]] || return 0
@@ -55,13 +55,13 @@ has_ended() {
 
 is_there() {
     if [[ $joins == entered ]]; then
-        [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$podman_prefix$name" 2>/dev/null) == true ]]
+        runtime_hook is_running "$name"
     else
         first_process "$child" >/dev/null
     fi
 }
 
-# The first from PID downwards that is the container's: Enroot becomes that itself, Apptainer stays in front of it.
+# The first from PID downwards that is the container's: a runtime becomes that itself, or stays in front of it.
 first_process() {
     local pid
     is_in_container "$1" && echo "$1" && return
@@ -75,10 +75,7 @@ first_process() {
 is_in_container() {
     local program
     program=$(readlink "/proc/$1/exe")
-    case ${program##*/} in
-        '' | starter* | apptainer | singularity | enroot* | squashfuse* | fuse* | gocryptfs) return 1 ;;
-        *) has_own mnt "$1" && ! [[ /proc/$1/root/. -ef /. ]] ;;
-    esac
+    [[ -n $program ]] && ! runtime_hook is_own_program "${program##*/}" && has_own mnt "$1" && ! [[ /proc/$1/root/. -ef /. ]]
 }
 
 children_of() {

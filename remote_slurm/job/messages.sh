@@ -62,20 +62,16 @@ find_start_error() {
     case "$code $said" in
         # `exec` of this shell
         12[67]' ./'*'.sh: '*': exec: '*) said="exec: ${said#*: exec: }" ;;
-        # a program in Go that is told to stop before it could start the container's
-        '2 ') [[ ${image_config[0]-} == apptainer ]] && was_stopped ;;
-        '255 FATAL:   '* | '125 Error: '* | 12[67]' Error: '*'OCI '* | 12[67]' Error: workdir '*) ;;
-        '1 enroot-'* | 12[67]' /etc/rc: '* | 12[67]' /proc/self/fd/'*) ;;
-        *) return 1 ;;
+        # mounts.sh, or a script in front of the command
+        '125 Error: '*) ;;
+        *) runtime_hook is_start_error "$code $said" ;;
     esac
 }
 
 is_of_runtime() {
     case "$code $1" in
-        '255 FATAL:   '* | '255 ERROR  : '* | '255 WARNING: '* | '255 INFO:    '*) ;;
-        12[5-7]' Error: '* | 12[5-7]' time="'*'level='*) ;;
+        '125 Error: '*) ;;
         12[67]' ./'*'.sh: '*[0-9]*': '*) ;;  # "line" has another word in other languages
-        12[67]' /etc/rc: '*'exec: '* | 12[67]' /proc/self/fd/'*': '*'exec: '* | '1 enroot-'*': failed to '*) ;;
-        *) return 1 ;;
+        *) runtime_hook is_log_line "$code $1" ;;
     esac
 }

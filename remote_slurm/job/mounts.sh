@@ -20,10 +20,10 @@
 # text comes before this one's functions), and binds the folder that it is in: what is checked and what is mounted is the
 # same object, as on a kubelet since CVE-2021-25741.
 #
-# Binding needs a mount namespace of its own: a new one below a user namespace, or, with Podman, the one that all podman
-# commands of the account share:
+# Binding needs a mount namespace of its own: a new one below a user namespace, or the one that all containers of the account
+# share, as with Podman, where PROGRAM... runs a command:
 #
-#   mounts.sh --podman PROGRAM... -- CONTAINER COUNT MOUNT... 0 COMMAND...
+#   mounts.sh --shared-namespace PROGRAM... -- CONTAINER COUNT MOUNT... 0 COMMAND...
 #
 # A node without user namespaces has neither: there the resolved path is checked right before the command runs. Runs on
 # each node that mpiexec starts ranks on: it uses nothing else of the runner. Written for bash 4.2, coreutils and util-linux 2.23.
@@ -179,9 +179,9 @@ mapped() {
     exec -- "$@"
 }
 
-# The namespace of podman commands outlives a container, and is that of all ranks of an MPI program on a node: the first
-# rank mounts for the others. $PPID is what starts them.
-for_podman() {
+# Such a namespace outlives a container, and is that of all ranks of an MPI program on a node: the first rank mounts for the
+# others. $PPID is what starts them.
+in_shared_namespace() {
     local tries=600 rank=${PMI_RANK-}${PMIX_RANK-}${OMPI_COMM_WORLD_RANK-}
     until mkdir "$stage.lock" 2>/dev/null || ((tries-- == 0)); do
         sleep 0.05
@@ -198,12 +198,13 @@ for_podman() {
 
 # --- without namespaces -----------------------------------------------------------------------------------------------
 
-# The runtime gets the mounts that lie inside of others, right behind these.
+# The runtime gets the mounts that lie inside of others, right behind these, with the same option: OPTION SOURCE:TARGET:MODE.
 name_inner_mounts() {
-    local word words=()
+    local word words=() option=''
     for word in "${command[@]}"; do
         words+=("$word")
         [[ $word != .runner/mounts/"$container"/*:* ]] || name_those_in "${word%%:*}"
+        option=$word
     done
     command=("${words[@]}")
 }
@@ -213,7 +214,7 @@ name_those_in() {
     for ((index = 0; index < ${#points[@]}; index += 5)); do
         [[ ${points[index + 1]} == "$into" ]] || continue
         source=.runner/mounts/$container/${points[index]}
-        words+=(--bind "$source:${points[index + 3]}:${points[index + 4]}")
+        words+=("$option" "$source:${points[index + 3]}:${points[index + 4]}")
         name_those_in "$source"
     done
 }
@@ -225,11 +226,11 @@ command=()
 before=()
 propagation=()
 mode=''
-podman=()
-if [[ $1 == --podman ]]; then
+enter=()  # runs a command in the shared namespace
+if [[ $1 == --shared-namespace ]]; then
     shift
     while [[ $1 != -- ]]; do
-        podman+=("$1")
+        enter+=("$1")
         shift
     done
     shift
@@ -243,17 +244,17 @@ shift
 case $mode in
     --in-namespace) in_namespace "$@" ;;
     --mapped) mapped "$@" ;;
-    --for-podman)
+    --in-shared-namespace)
         starter=$1
         read_words "${@:2}"
-        for_podman
+        in_shared_namespace
         exit
         ;;
 esac
 read_words "$@"
 (umask 077 && mkdir -p -- "$stage") || refuse "no folder for mounts can be made"
-if ((${#podman[@]})); then
-    "${podman[@]}" unshare "$BASH" "$0" --for-podman "$container" "$PPID" "$@" || exit
+if ((${#enter[@]})); then
+    "${enter[@]}" "$BASH" "$0" --in-shared-namespace "$container" "$PPID" "$@" || exit
 elif can_mount; then
     # what the node mounts on demand (autofs) appears here, too; older ones do so anyway
     [[ $(unshare --help 2>&1) != *--propagation* ]] || propagation=(--propagation unchanged)

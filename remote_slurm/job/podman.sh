@@ -1,13 +1,53 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
-# What Podman needs:
+# What Podman does in its own way: the runner's runtime_hook calls some of these functions. job.sh says
 #
+#   use_podman                  containers run under Podman
 #   podman_storage PROGRAM...   a storage for this job alone, where podman unpacks images: see storage.sh
 #   podman_of_site PROGRAM...   podman-hpc's own storage, which has the containers of all jobs
 #
 # And of the next container:
 #
 #   podman_image TAG FILE       an archive or a folder becomes an image in the job's storage
+
+use_podman() {
+    runtime=podman
+}
+
+podman_is_log_line() {
+    [[ $1 == 12[5-7]' Error: '* || $1 == 12[5-7]' time="'*'level='* ]]
+}
+
+podman_is_start_error() {
+    [[ $1 == '125 Error: '* || $1 == 12[67]' Error: '*'OCI '* || $1 == 12[67]' Error: workdir '* ]]
+}
+
+podman_read_image_config() {  # IMAGE PROGRAM...
+    image_stop=$("${@:2}" image inspect --format '{{.Config.StopSignal}}' "$1")
+}
+
+podman_lacks_working_dir() {
+    [[ $1 == *workdir*'does not exist'* ]]
+}
+
+podman_mount_working_dir() {  # FOLDER PATH
+    working_dir_option=--workdir=$2 working_dir_mount=--volume=./$1:$2
+}
+
+# Puts the mount in front of the working directory.
+podman_adjust_command() {
+    local word mount=${working_dir_mount-}
+    [[ -n $mount ]] || return 0
+    words=()
+    for word; do
+        [[ $word != "$working_dir_option" || -z $mount ]] || { words+=("$mount"); mount=; }
+        words+=("$word")
+    done
+}
+
+podman_is_running() {  # NAME
+    [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$podman_prefix$1" 2>/dev/null) == true ]]
+}
 
 podman=()
 podman_prefix=''  # of the names of this pod's containers, where others' lie beside them
@@ -70,7 +110,7 @@ unpack_for_podman() {
 }
 
 # A container outlives the podman that was killed.
-end_podman() {  # NAME
+podman_end_container() {  # NAME
     has_storage && "${podman[@]}" rm --force --time 0 --ignore "$podman_prefix$1" >/dev/null 2>&1
 }
 
@@ -79,7 +119,7 @@ has_storage() {
     ((${#podman[@]})) && [[ -n $podman_prefix || -s $CONTAINERS_STORAGE_CONF ]]
 }
 
-close_storage() {
+podman_close() {
     ((${#podman[@]})) && [[ -z $podman_prefix ]] || return
     has_storage && "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1
     give_back

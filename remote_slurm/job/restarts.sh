@@ -61,7 +61,7 @@ await_restart() {
         sleep_unless_stopped "$delay"
     fi
     [[ -z $stopping && ! -e .stopping ]] || { stopping=yes; return 1; }
-    end_podman "$name"  # its name must be free again
+    runtime_hook end_container "$name"  # its name must be free again
     empty_scratch "$name"
     restarts=$((restarts + 1))
 }

@@ -477,6 +477,28 @@ finish() {
     exit "$worst"
 }
 
+# --- the container runtime --------------------------------------------------------------------------------------------
+
+runtime=''  # apptainer, podman or enroot: the part of this name has its functions
+
+# runtime_hook NAME WORD...: calls the function of this name of the runtime. Fails if it has none.
+#
+#   is_log_line "CODE LINE"     whether the runtime itself prints such a line, when it ends with this exit code
+#   is_start_error "CODE LINE"  whether this last line says that it could not start the container
+#   read_image_config IMAGE PROGRAM...   sets image_env, image_dir, image_volumes, image_stop, image_program and image_read
+#   apply_image_config          gives these to the container
+#   adjust_command WORD...      may change `words`, which start the container
+#   lacks_working_dir MESSAGE   whether it could not start the container without its workingDir
+#   mount_working_dir FOLDER PATH   mounts FOLDER there, from the next run on
+#   is_own_program NAME         whether a process of this program is the runtime's, and not the container's
+#   is_running CONTAINER        whether the container has been started
+#   end_container CONTAINER     ends what outlives the runtime's process
+#   pass_variable NAME VALUE    gives a variable to all containers
+#   close                       removes what it has on the node, when the job ends
+runtime_hook() {
+    declare -F -- "${runtime}_$1" >/dev/null && "${runtime}_$1" "${@:2}"
+}
+
 # --- what parts replace ----------------------------------------------------------------------------------------------
 
 # job.sh sources only the parts whose functions it calls. Without a part, the runner does this in its place.
@@ -485,12 +507,8 @@ finish() {
 await_image() { :; }
 # from_image.sh
 make_of_image() { :; }
-# podman.sh
-end_podman() { :; }
-close_storage() { :; }
 # image_config.sh
 apply_image_config() { :; }
-run_image_program() { words=("$@"); }
 # working_dirs.sh
 lacks_working_dir() { false; }
 empty_working_dir() { :; }

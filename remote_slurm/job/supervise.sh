@@ -9,7 +9,7 @@ expect_nothing() {
     image='' image_step=() no_image='' no_image_reason=''
     message_file='' message_policy=File
     joins='' world=()
-    work_in_image=() made_dir=() image_config=() program_from='' image_program=() has_odd=''
+    work_in_image='' working_dir_mount='' image_config=() program_from='' image_program=() has_odd=''
     post_start=() pre_stop=() stop_signal=''
     startup_probe=() readiness_probe=() liveness_probe=()
 }
@@ -49,8 +49,6 @@ supervise() {
     [[ -z $no_image ]] || end_without_image
     apply_image_config
     stop_signal=${stop_signal:-TERM}
-    run_image_program "$@"
-    set -- "${words[@]}"
     run_once "$@"
     if [[ -z $stopping && ! -e .stopping ]] && lacks_working_dir; then
         forget_attempt
@@ -103,7 +101,9 @@ become() {
 # inherit it. The log file is opened before, with the runner's own umask.
 begin() {
     umask 022
-    ((!${#made_dir[@]})) || { with_made_dir "$@"; set -- "${words[@]}"; }
+    local words=("$@")
+    runtime_hook adjust_command "$@"
+    set -- "${words[@]}"
     if declare -F -- "$1" >/dev/null; then
         "$@"
     else
@@ -147,7 +147,7 @@ run_once() {
     end_attendants
     # what it left behind ends with it, as in Kubernetes, and so does what watched it
     kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} ${stopper:+"-$stopper"} 2>/dev/null
-    ((code == 137)) && end_podman "$name"
+    ((code == 137)) && runtime_hook end_container "$name"
     await_log_writer
     note_size "$name"
     run_ended=$(now)

@@ -3,12 +3,11 @@
 # A workingDir that does not exist is made, as containerd and runc do. job.sh says, before it starts a container:
 #
 #   work_in_volume SOURCE PATH               its workingDir is PATH below a volume that it mounts
-#   work_in_image PATH KIND                  its workingDir is in the image, and KIND is `podman` or `apptainer`
+#   work_in_image PATH                       its workingDir is in the image
 #
 # The WORKDIR of an image comes to the same: see image_config.sh.
 
-work_in_image=()
-made_dir=()  # words of `podman run`
+work_in_image=''
 
 # A link that leads out of the volume means something else inside the container.
 work_in_volume() {
@@ -19,17 +18,16 @@ work_in_volume() {
 }
 
 work_in_image() {
-    work_in_image=("$@")
+    work_in_image=$1
 }
 
 # Only the runtime can look into every kind of image: it says that the folder does not exist when it cannot start the
 # container. Then an empty folder is mounted there in each run.
 lacks_working_dir() {
-    ((${#work_in_image[@]})) && [[ $reason == StartError && ! -d scratch/.work/$name ]] && ((run_ended - run_began < 60)) || return
-    case $message in
-        *'set working directory'* | *workdir*'does not exist'*) mount_working_dir "scratch/.work/$name" ;;
-        *) return 1 ;;
-    esac
+    [[ -n $work_in_image && $reason == StartError && ! -d scratch/.work/$name ]] && ((run_ended - run_began < 60)) || return
+    runtime_hook lacks_working_dir "$message" || return
+    as_in_kubernetes mkdir -p "scratch/.work/$name"
+    runtime_hook mount_working_dir "scratch/.work/$name" "$work_in_image"
 }
 
 empty_working_dir() {
@@ -37,26 +35,6 @@ empty_working_dir() {
     [[ -d $folder ]] || return 0
     rm -rf "$folder" 2>/dev/null || { chmod -R u+rwX "$folder"; rm -rf "$folder"; }
     as_in_kubernetes mkdir -p "$folder"
-}
-
-mount_working_dir() {
-    as_in_kubernetes mkdir -p "$1"
-    if [[ ${work_in_image[1]} == podman ]]; then
-        made_dir=("--volume=./$1:${work_in_image[0]}")
-    else
-        export APPTAINER_BIND="${APPTAINER_BIND:+$APPTAINER_BIND,}$1:${work_in_image[0]}"
-        export SINGULARITY_BIND="${SINGULARITY_BIND:+$SINGULARITY_BIND,}$1:${work_in_image[0]}"
-    fi
-}
-
-# Sets `words`: those of `podman run`, with the mount in front of the working directory.
-with_made_dir() {
-    local word mount=("${made_dir[@]}")
-    words=()
-    for word; do
-        [[ $word == "--workdir=${work_in_image[0]}" ]] && words+=("${mount[@]}") && mount=()
-        words+=("$word")
-    done
 }
 
 # What is made in the site's folders gets the modes that a kubelet gives: 0755 and 0644.

@@ -1,54 +1,16 @@
-"""Which program a runtime is, and that one class is all that a further runtime takes."""
+"""Which program a runtime is, and that one class and its part of the shell are all that a further runtime takes."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from remote_slurm.config import Config
-from remote_slurm.domain.plan.annotation_mounts import RuntimeAnnotations
-from remote_slurm.domain.plan.container_setup import EncodedVariables, Variables
 from remote_slurm.domain.plan.job_plan import JobPlan, plan_job
-from remote_slurm.domain.plan.mounts import Mount
+from remote_slurm.domain.plan.script import job_files
 from remote_slurm.domain.plan.semantic_checks import semantic_problems
-from remote_slurm.domain.pod.environment import shell_lines
-from remote_slurm.domain.runtimes.container_runtime import ContainerRuntime
-from remote_slurm.domain.runtimes.container_start import Command, ContainerStart, Line
-from remote_slurm.domain.runtimes.images import Image
-from remote_slurm.domain.runtimes.registry import RUNTIMES, Runtimes
-from remote_slurm.domain.shell import Call
+from remote_slurm.domain.runtimes.registry import RUNTIMES
 from tests.domain.podspec import ALL_ANNOTATIONS, config, container, pod, request
-
-
-@dataclass(frozen=True)
-class Toy(ContainerRuntime):
-    names: ClassVar[tuple[str, ...]] = ("toy", "toy-hpc")
-    annotations: ClassVar[RuntimeAnnotations] = RuntimeAnnotations("toy", mount_options=("--mount",))
-    image_suffix: ClassVar[str] = ".toy"
-
-    def encode_variables(self, variables: Variables) -> EncodedVariables:
-        return EncodedVariables(shell_lines(variables.values))
-
-    def storage_calls(self) -> tuple[Call, ...]:
-        return (("toy_storage",),)
-
-    def start_command(self, start: ContainerStart) -> Command:  # noqa: ARG002 - the interface
-        return ((*self.program, "run", *self.config.default_options),)
-
-    def environment_options(self, start: ContainerStart) -> Command:
-        return ((f"--env={start.setup.env_file}",),)
-
-    def mount_options(self, mount: Mount) -> Line:
-        return ("--mount", f"{mount.source}={mount.target}")
-
-    def image_argument(self, start: ContainerStart) -> Line:
-        return (start.image.place,)
-
-    def pull_command(self, image: Image) -> Line:
-        return (*self.program, "pull", "@", image.name)
-
-
-WITH_TOY = Runtimes((*RUNTIMES.classes, Toy))
+from tests.toy_runtime import SCRIPTS_WITH_TOY, WITH_TOY
 
 
 def toy_config(**keys: Any) -> Config:
@@ -73,8 +35,16 @@ def test_one_class_is_all_that_a_further_runtime_takes() -> None:
         (next(line[0] for line in main.lines if str(line[0]).startswith("image/")),),
         ("serve",),
     )
-    assert ("toy_storage",) in plan.calls
+    assert plan.calls.index(("use_toy",)) < plan.calls.index(("toy_storage",))
     assert b".toy Always docker://busybox nice -n 5 toy pull @ docker://busybox" in image
+
+
+def test_a_job_is_sent_its_part() -> None:
+    files = {each.path: each.content for each in job_files(planned(pod(container())), SCRIPTS_WITH_TOY)}
+    assert files["toy.sh"] == SCRIPTS_WITH_TOY["toy.sh"]
+    assert not {"apptainer.sh", "podman.sh", "enroot.sh"} & set(files)
+    job = (files["job.sh"] or b"").decode()
+    assert " toy;" in next(line for line in job.splitlines() if line.startswith("for part in runner "))
 
 
 def test_its_name_and_its_annotations_are_known_once_it_is_registered() -> None:

@@ -342,7 +342,7 @@ def test_the_delay_of_a_probe_counts_from_the_start_of_the_containers_own_comman
     podman.write_text("#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; esac\n")
     podman.chmod(0o755)
     calls = [
-        f"podman=({podman})\nworld entered {podman} exec",
+        f"use_podman\npodman=({podman})\nworld entered {podman} exec",
         "SECONDS=1000 born=1000",
         "(sleep 1.1; touch up) &",
         "await_world",
@@ -753,7 +753,7 @@ def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_e
     removed = "touch hooked; while [ -e up ]; do sleep 0.02; done; echo it has been removed; exit 125"
     podman.write_text(f"#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; exec) {removed} ;; esac\n")
     podman.chmod(0o755)
-    calls = f"podman=({podman})\nworld entered {podman} exec\npost_start inside true\n"
+    calls = f"use_podman\npodman=({podman})\nworld entered {podman} exec\npost_start inside true\n"
     script = "touch up; until [ -e hooked ]; do sleep 0.02; done; rm up; sleep 1; exit 3"
     assert node.run(f"{calls}container main {sh(script)}").code == 3
     assert (node.ended("main").exit_code, node.ended("main").message) == (3, "")
@@ -766,7 +766,7 @@ def test_containers_beside_those_of_other_pods_have_the_pods_name_in_front(node:
     podman.chmod(0o755)
     hooks = f"world entered {podman} exec\npost_start inside true\nrestart_policy OnFailure\n"
     script = sh("[ -e again ] || { touch again; sleep 1; exit 3; }")
-    assert node.run(f"podman_of_site {podman}\n{hooks}container main {script}").code == 0
+    assert node.run(f"use_podman\npodman_of_site {podman}\n{hooks}container main {script}").code == 0
     removal = rf"rm --force --time 0 --filter name=^{POD}\."
     until(lambda: removal in (node.root / "asked").read_text().splitlines())
     asked = (node.root / "asked").read_text().splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.domain.shell import quote
+from remote_slurm.domain.shell import quote, words
 from remote_slurm.job import SCRIPTS
 from tests.job.node import BASH
 
@@ -23,16 +23,19 @@ esac
 """
 
 
+PARTS = ("runner.sh", "working_dirs.sh", "hooks.sh", "image_config.sh", "apptainer.sh")
+
+
 def applied(folder: Path, config: object, told: str = "") -> list[str]:
     """The variables that a shell finds in the script, the working directory and the signal."""
     (folder / "program").write_text(PROGRAM)
     (folder / "i.sif").write_text("")
     (folder / "i.sif.json").write_text(config if isinstance(config, str) else json.dumps(config))
-    for name in ("runner.sh", "working_dirs.sh", "hooks.sh", "image_config.sh"):
+    for name in PARTS:
         (folder / name).write_bytes(SCRIPTS[name])
     script = (
-        f". ./runner.sh; . ./working_dirs.sh; . ./hooks.sh; . ./image_config.sh; mkdir -p .runner; name=c; {told}\n"
-        f"image_config apptainer i.sif image {quote(BASH)} ./program\napply_image_config\n"
+        f"for part in {' '.join(PARTS)}; do . ./$part; done; mkdir -p .runner; name=c; use_apptainer; {told}\n"
+        f"image_config i.sif image {quote(BASH)} ./program\napply_image_config\n"
         '[[ ! -e .runner/c.image-env.sh ]] || env -i "$BASH" --norc -c ". ./.runner/c.image-env.sh; env -0"\n'
         'printf "%s\\0" "dir=${APPTAINER_PWD-}" "signal=$stop_signal" "bind=${APPTAINER_BIND-}"'
     )
@@ -101,17 +104,20 @@ def test_an_image_that_names_no_program(tmp_path: Path, config: object, refused:
     assert (said == ["CreateContainerError", NO_COMMAND]) is refused
 
 
+@pytest.mark.parametrize("prefix", [[], ["pixi", "run"], ["tool", "--silent", "run"]])
 @pytest.mark.parametrize(("odd", "begins", "ends"), [("x", "exec", ["./app.sh", "b c"]), ("", "run", [])])
 def test_an_image_with_variables_that_no_shell_can_hold_is_given_its_program(
-    tmp_path: Path, odd: str, begins: str, ends: list[str]
+    tmp_path: Path, prefix: list[str], odd: str, begins: str, ends: list[str]
 ) -> None:
-    """The script that Apptainer runs for `run` drops them."""
-    for name in ("runner.sh", "image_config.sh"):
+    """The script that Apptainer runs for `run` drops them. RuntimePrefix may have words of the same name."""
+    for name in PARTS:
         (tmp_path / name).write_bytes(SCRIPTS[name])
+    program = words([*prefix, "./a program"])
     script = (
-        f". ./runner.sh; . ./image_config.sh\n"
-        f"has_odd={odd} program_from=docker://x image_program=(./app.sh 'b c') image_config=(_ i.sif)\n"
-        "run_image_program program --silent run --pwd run i.sif\nprintf '%s\\0' \"${words[@]}\""
+        f"for part in {' '.join(PARTS)}; do . ./$part; done; use_apptainer\n"
+        f"has_odd={odd} program_from=docker://x image_program=(./app.sh 'b c') image_config=(i.sif image {program})\n"
+        f"exec() {{ shift; printf '%s\\0' \"$@\"; }}; begin mpiexec run {program} --silent run --pwd run i.sif"
     )
     ran = subprocess.run([BASH, "-c", script], cwd=tmp_path, capture_output=True, check=True, text=True)
-    assert ran.stdout.split("\0")[:-1] == ["program", "--silent", begins, "--pwd", "run", "i.sif", *ends]
+    started = ["mpiexec", "run", *prefix, "./a program", "--silent", begins, "--pwd", "run", "i.sif", *ends]
+    assert ran.stdout.split("\0")[:-1] == started

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from remote_slurm.domain.plan.job_parts import parts_used
-from remote_slurm.domain.plan.script import _SOURCES
+from remote_slurm.domain.plan.script import source_lines
 from remote_slurm.job import SCRIPTS, source
 from tests.job.node import BASH, Node, sh, sources
 
@@ -61,7 +61,7 @@ def test_a_plain_pod_brings_no_part(node: Node) -> None:
 def test_a_part_that_cannot_be_read_starts_no_container(node: Node) -> None:
     """Otherwise what it checks or brings would be missing, and the container would start."""
     (node.pod / "restarts.sh").unlink()
-    script = f"{_SOURCES.format(parts='runner restarts')}pod ns-1 5\ncontainer main touch started\nfinish\n"
+    script = f"{source_lines(['runner.sh', 'restarts.sh'])}pod ns-1 5\ncontainer main touch started\nfinish\n"
     (node.pod / "job.sh").write_text(script)
     done = subprocess.run([BASH, "job.sh"], cwd=node.pod, capture_output=True, text=True, check=False)
     assert done.returncode == 1

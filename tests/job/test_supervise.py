@@ -89,7 +89,9 @@ def test_its_name_is_free_again_in_a_storage_of_the_jobs_own(node: Node, storage
     podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/calls\n')
     podman.chmod(0o755)
     script = sh(f"{COUNT} [ $(wc -l <runs) -ge 2 ] || exit 3")
-    prepare = f"{storage}. ./podman.sh\nCONTAINERS_STORAGE_CONF=conf podman=({podman})\nrestart_policy OnFailure"
+    prepare = (
+        f"{storage}. ./podman.sh\nuse_podman\nCONTAINERS_STORAGE_CONF=conf podman=({podman})\nrestart_policy OnFailure"
+    )
     assert node.run(f"{prepare}\ncontainer main {script}").code == 0
     path = node.root / "calls"
     told = path.read_text().splitlines() if path.exists() else []
@@ -357,14 +359,29 @@ def test_the_termination_message(node: Node, calls: str, script: str, message: s
 
 
 @pytest.mark.parametrize(
+    ("runtime", "script", "words"),
+    [
+        ("apptainer", "echo 'INFO:    x'; echo 'FATAL:   no such image'; exit 255", "FATAL:   no such image"),
+        ("apptainer", "echo 'Error: what mounts.sh says'; exit 125", "Error: what mounts.sh says"),
+        ("podman", "echo 'Error: crun: x: OCI not found'; exit 127", "Error: crun: x: OCI not found"),
+        ("podman", "echo 'Error: no such container'; exit 125", "Error: no such container"),
+        ("enroot", "echo '/etc/rc: line 2: exec: x: no'; exit 127", "/etc/rc: line 2: exec: x: no"),
+        ("enroot", "echo 'enroot-mount: failed to mount: x'; exit 1", "enroot-mount: failed to mount: x"),
+    ],
+)
+def test_a_program_that_the_runtime_cannot_start_has_a_start_error(
+    node: Node, runtime: str, script: str, words: str
+) -> None:
+    calls = f"use_{runtime}\ntermination_message messages/main File\ncontainer main {sh(script)}"
+    assert node.run(calls).code == 128
+    record = node.ended("main")
+    assert (record.exit_code, record.signal, record.message, record.reason) == (128, 0, words, "StartError")
+
+
+@pytest.mark.parametrize("runtime", ["apptainer", "podman", "enroot"])
+@pytest.mark.parametrize(
     ("script", "code", "words"),
     [
-        ("echo 'INFO:    x'; echo 'FATAL:   no such image'; exit 255", 128, "FATAL:   no such image"),
-        ("echo 'Error: crun: x: OCI not found'; exit 127", 128, "Error: crun: x: OCI not found"),
-        ("echo 'Error: no such container'; exit 125", 128, "Error: no such container"),
-        ("echo '/etc/rc: line 2: exec: x: no'; exit 127", 128, "/etc/rc: line 2: exec: x: no"),
-        ("echo 'enroot-mount: failed to mount: x'; exit 1", 128, "enroot-mount: failed to mount: x"),
-        # programs return such codes, and print such words, themselves
         ("exit 255", 255, ""),
         ("echo hello; echo 'FATAL:   x'; exit 255", 255, ""),
         ("echo 'FATAL:   x'; printf hello; exit 255", 255, ""),
@@ -378,13 +395,13 @@ def test_the_termination_message(node: Node, calls: str, script: str, message: s
         ("exit 2", 2, ""),
     ],
 )
-def test_a_program_that_the_runtime_cannot_start_has_a_start_error(
-    node: Node, script: str, code: int, words: str
+def test_programs_return_such_codes_and_print_such_words_themselves(
+    node: Node, runtime: str, script: str, code: int, words: str
 ) -> None:
-    assert node.run(f"termination_message messages/main File\ncontainer main {sh(script)}").code == code
+    calls = f"use_{runtime}\ntermination_message messages/main File\ncontainer main {sh(script)}"
+    assert node.run(calls).code == code
     record = node.ended("main")
-    assert (record.exit_code, record.signal, record.message) == (code, 0, words)
-    assert record.reason == ("StartError" if code == 128 else "Error")
+    assert (record.exit_code, record.signal, record.message, record.reason) == (code, 0, words, "Error")
 
 
 @pytest.mark.parametrize(
@@ -406,7 +423,7 @@ def test_what_the_node_does_not_have_is_a_start_error(node: Node, command: str, 
 def test_what_is_stopped_before_its_program_began_was_told_to_stop(node: Node, said: str, code: int) -> None:
     """The process of Apptainer that makes the container is a program in Go: SIGTERM ends it with exit code 2."""
     script = sh(f"trap 'exit 2' TERM; : >up; {said} while :; do sleep 0.05; done")
-    job = node.start(f"image_config apptainer i.sif own false\ncontainer main {script}")
+    job = node.start(f"use_apptainer\ncontainer main {script}")
     until((node.pod / "up").exists)
     job.term()
     assert job.end().code == code

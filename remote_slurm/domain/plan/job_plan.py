@@ -118,6 +118,7 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
     )
     containers = plan_containers(volumes, images, context)
     part = joined(
+        Part(calls=() if request.job_script else runtime.use_calls()),
         Part(calls=(*own_calls(pod, runtime), *tsocks_calls(runtime, tsocks))),
         annotation_part(annotations, request.job_script, volumes, runtime),
         Part(calls=tuple(node_calls(pod, runtime))),

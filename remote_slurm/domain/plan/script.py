@@ -138,4 +138,9 @@ def _parts(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[str]:
 
 
 def _sources(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
-    return _SOURCES.format(parts=" ".join(name.removesuffix(".sh") for name in _parts(plan, scripts)))
+    return source_lines(_parts(plan, scripts))
+
+
+def source_lines(scripts: Iterable[str]) -> str:
+    """Return the shell that sources these scripts, in their order, or ends the job if it cannot read one."""
+    return _SOURCES.format(parts=" ".join(name.removesuffix(".sh") for name in scripts))

@@ -41,7 +41,7 @@ if ! test -f /.singularity.d/env/99-base.sh; then
 fi
 """
 # Without --nv there are no libraries, and 99-base.sh names their folder all the same.
-# Apptainer puts folders of its own behind the PATH that the script of the image sets: see job/image_config.sh.
+# Apptainer puts folders of its own behind the PATH that the script of the image sets: see job/apptainer.sh.
 _IMAGE_PATH = 'test -z "${_image_path:-}" || export PATH="$_image_path"\n'
 _ENV_END = """\
 _libs=
@@ -96,6 +96,7 @@ class Apptainer(ContainerRuntime):
         "singularity", mount_options=("--bind", "-B"), separator=r",(?=/)"
     )
     image_suffix: ClassVar[str] = ".sif"
+    shell_part: ClassVar[str] = "apptainer"
     reserved_paths: ClassVar[frozenset[str]] = frozenset({"/.singularity.d", "/.singularity.d/env"})
     # the runtime itself needs these, and passes none of them on
     kept_variables: ClassVar[str] = "(PATH|HOME|LD_LIBRARY_PATH)$|APPTAINER|SINGULARITY"
@@ -169,14 +170,14 @@ class Apptainer(ContainerRuntime):
     def image_config_calls(self, start: ContainerStart) -> tuple[Call, ...]:
         """Only an image that is built from an OCI image has the OCI configuration: other SIF files have a runscript."""
         has_own_dir = start.container.working_dir or start.mpi_flags is not None
-        read: Call = ("image_config", "apptainer", start.image.place, "own" if has_own_dir else "image", *self.program)
+        read: Call = ("image_config", start.image.place, "own" if has_own_dir else "image", *self.program)
         needs_program = not start.container.command and not start.container.args
         if needs_program and start.image.name.startswith("docker://"):
             return (read, ("image_gives_command", start.image.name))
         return (read,)
 
     def working_dir_call(self, start: ContainerStart) -> Call:
-        return ("work_in_image", start.container.working_dir, "apptainer")
+        return "work_in_image", start.container.working_dir
 
     def working_dir_options(self, start: ContainerStart) -> Line:
         """Without the option, Apptainer uses the job's working directory if the container sees the node's folders."""

@@ -71,6 +71,7 @@ class Enroot(ContainerRuntime):
         "enroot", mount_options=("--mount", "-m"), mount_flags=_FSTAB
     )
     image_suffix: ClassVar[str] = ".sqsh"
+    shell_part: ClassVar[str] = "enroot"
     has_node_shared_memory: ClassVar[bool] = True
     has_node_time_zone: ClassVar[bool] = True
     passes_gpu_variables: ClassVar[bool] = True

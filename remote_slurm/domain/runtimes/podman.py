@@ -61,6 +61,7 @@ _OF_PODMAN_BEGINS = (
 class Podman(ContainerRuntime):
     names: ClassVar[tuple[str, ...]] = ("podman",)
     image_suffix: ClassVar[str] = ".oci.tar"
+    shell_part: ClassVar[str] = "podman"
     follows_links: ClassVar[bool] = False
     user_namespaces_hint: ClassVar[str] = "podman needs them: ask the site to allow them"
 
@@ -79,13 +80,13 @@ class Podman(ContainerRuntime):
 
     @property
     def mount_namespace(self) -> Line:
-        return ("--podman", *self.program, "--")
+        return ("--shared-namespace", *self.program, "unshare", "--")
 
     def cache_settings(self) -> str:
         return 'export TMPDIR="$temporary"\n'
 
     def remove_command(self) -> Line:
-        return self.program
+        return ("remove_by_podman", *self.program)
 
     def encode_variables(self, variables: Variables) -> EncodedVariables:
         """Write one variable a line; what no line can hold goes through podman's environment, named in its options."""
@@ -120,10 +121,10 @@ class Podman(ContainerRuntime):
         return (f"--hostname={start.hostname}",) if start.mpi_flags is None else ()
 
     def image_config_calls(self, start: ContainerStart) -> tuple[Call, ...]:
-        return (("image_config", "podman", self._image_name(start.image), "own", *self.program),)
+        return (("image_config", self._image_name(start.image), "own", *self.program),)
 
     def working_dir_call(self, start: ContainerStart) -> Call:
-        return ("work_in_image", start.container.working_dir, "podman")
+        return "work_in_image", start.container.working_dir
 
     def working_dir_options(self, start: ContainerStart) -> Line:
         return (f"--workdir={start.container.working_dir}",) if start.container.working_dir else ()

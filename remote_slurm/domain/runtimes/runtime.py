@@ -51,6 +51,9 @@ class Runtime(ABC):
     user_namespaces_hint: ClassVar[str] = ""
     """What to do if the account cannot create user namespaces on the node; empty if the runtime needs none."""
 
+    shell_part: ClassVar[str] = ""
+    """Name of the part in job/ with the runtime's own shell functions, or empty: see runtime_hook in job/runner.sh."""
+
     @classmethod
     def configure(cls, config: Config) -> Self:
         """Return the runtime as the configuration describes it."""
@@ -75,6 +78,10 @@ class Runtime(ABC):
     def checks_mounts(self, start: ContainerStart) -> bool:
         """Return whether job/mounts.sh starts the container."""
         return False
+
+    def use_calls(self) -> tuple[Call, ...]:
+        """Return the runner's call by which its part takes over what the runtime does in its own way."""
+        return ((f"use_{self.shell_part}",),) if self.shell_part else ()
 
     def storage_calls(self) -> tuple[Call, ...]:
         """Return the runner's calls that prepare the runtime's storage before any container starts."""
@@ -117,5 +124,8 @@ class Runtime(ABC):
         return {}
 
     def remove_command(self) -> Line:
-        """Return the program for `PROGRAM unshare rm`, if containers create files with other ids than the account's."""
+        """Return the function that removes files with other ids than the account's, and the program that it uses.
+
+        The function is in REMOVAL of job/; empty if containers create no such files.
+        """
         return ()

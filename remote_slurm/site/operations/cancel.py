@@ -11,7 +11,7 @@ from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.domain.shell import words
 from remote_slurm.domain.slurm.commands import active_command, output_command
 from remote_slurm.errors import SlurmFailed
-from remote_slurm.job import STORAGE
+from remote_slurm.job import REMOVAL
 from remote_slurm.site.operation import Operation, lines
 from remote_slurm.site.reply import Reply
 
@@ -29,16 +29,20 @@ def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]
 
     `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds.
     """
-    podman = words(RUNTIMES.configure(config).remove_command())
+    runtime = RUNTIMES.configure(config)
+    removal, *program = runtime.remove_command() or ("",)
     values = {
         "squeue": active_command(config.squeue_path),
         "output_of": output_command(config.squeue_path),
         "scancel": config.scancel_path,
-        "podman": podman,
+        "removal": str(removal),
+        "program": words(program),
     }
     payload = lines(f"{pod} {'yes' if force else 'no'} {grace.get(pod, '-')}" for pod, force in pods.items())
     read = partial(_cancelled, pods=frozenset(pods))
-    return Operation("cancel", read, values, payload, seconds=130, library=STORAGE if podman else "")
+    return Operation(
+        "cancel", read, values, payload, seconds=130, library=REMOVAL[runtime.shell_part] if removal else ""
+    )
 
 
 def _cancelled(reply: Reply, *, pods: frozenset[str]) -> Cancelled:

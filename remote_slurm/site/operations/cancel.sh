@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # squeue, output_of, scancel and podman are set in front of this text, with job/storage.sh where that is not empty
+# shellcheck disable=SC2154 # squeue, output_of, scancel, removal and program are set in front of this text, with the function that `removal` names
 # Carries out deletes as far as they go now; the payload has a line for each: POD FORCE GRACE, where FORCE is yes or no, and
 # GRACE the seconds that take the place of the grace period that its runner knows, or `-`.
 # One squeue for all of them. A pod's job is one whose batch script is the pod's, or whose id sbatch printed or the job
@@ -109,7 +109,7 @@ remove() {
         124 | 137 | 143) printf 'removing %s takes long, or its file system hangs\n' "$1" && return 1 ;;
     esac
     limited chmod -R u+rwX -- "$1" >/dev/null 2>&1
-    limited rm -rf -- "$1" >/dev/null 2>&1 || remove_as_podman "$1" || limited rm -rf -- "$1"
+    limited rm -rf -- "$1" >/dev/null 2>&1 || remove_in_runtime "$1" || limited rm -rf -- "$1"
 }
 
 # What takes longer goes on in the next round: other deletes wait for this one.
@@ -117,21 +117,9 @@ limited() {
     timeout -k 5 10 "$@"
 }
 
-# What belongs to ids of users in an image (subuid), since the job was killed: the account alone may not.
-remove_as_podman() {
-    [ -n "$podman" ] || return
-    (
-        store=$PWD/.remote-slurm/incoming/podman.$$
-        eval "set -- \"\$1\" timeout -k 5 10 $podman"
-        what=$1
-        shift
-        mkdir -p "$store/run" || exit
-        open_storage "$store" "$store/run" "$@"
-        "$@" unshare rm -rf -- "$what"
-        code=$?
-        remove_storage "$store" "$@"
-        exit "$code"
-    ) 2>/dev/null </dev/null
+# What belongs to ids of users in an image, since the job was killed: the account alone may not remove it.
+remove_in_runtime() {
+    [ -n "$removal" ] && eval "$removal \"\$1\" $program"
 }
 
 # Whether the pod has a job, which is told to stop.
