@@ -7,7 +7,7 @@ for the first one of each file, which explains the calls in job.sh.
 import re
 from importlib.resources import files
 
-_RUNNER = ("runner", "cleanup", "stop", "supervise", "messages")
+_RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
 # job.sh sources its parts in this order
 _PARTS = (
     "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",
@@ -19,7 +19,8 @@ _PARTS = (
 # Programs of their own, which the runner, or the submit script, starts
 _PROGRAMS = {"rank": ("rank",), "pull": ("storage", "pull"), "mounts": ("paths", "mounts")}
 
-_COMMENT = re.compile(rb"^[ \t]*#(?!!).*\n|^\n", re.MULTILINE)
+# Whole lines, and what stands behind a command after two spaces
+_COMMENT = re.compile(rb"^[ \t]*#(?!!).*\n|^\n|(?<=\S) {2,}# .*$", re.MULTILINE)
 _DIRECTIVE = re.compile(rb"^# shellcheck .*\n", re.MULTILINE)
 
 
@@ -32,6 +33,13 @@ def _sent(introduced_by: str, *names: str) -> bytes:
     """The files as one. Of the comments only the first one of `introduced_by` stays, which says what job.sh calls."""
     introduction = _DIRECTIVE.sub(b"", source(introduced_by).partition(b"\n\n")[0])
     return introduction + b"\n" + b"".join(_COMMENT.sub(b"", source(name)) for name in names)
+
+
+def whole_text(program: str) -> str:
+    """The runner with all its parts, or `mounts.sh`, as one script with comments."""
+    names = (*_RUNNER, *_PARTS) if program == "runner" else _PROGRAMS[program]
+    text = b"\n".join(source(name) for name in names).decode()
+    return "#!/bin/bash\n" + re.sub(r"(?m)^# shellcheck shell=.*\n|^#!.*\n", "", text)
 
 
 SCRIPTS = {

@@ -1,11 +1,10 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What a pod's annotations, and the keys that are like them, do in its job:
 #
-#   deadline SECONDS               end the pod so many seconds after its job began
+#   deadline seconds=N             end the pod so many seconds after its job began
 #   job_workdir BASE KEEP NAME...  emptyDirs and scratch folders lie in a folder of the pod's below BASE
 #   pre_exec [mesh]                the pod's own shell; then containers.sh, inside mesh.sh where that was written
-#   resume NAME GRACE_SECONDS      how containers.sh begins, in place of `pod`
+#   resume NAME grace=SECONDS      how containers.sh begins, in place of `pod`
 #   prefixed TEXT COMMAND...       what singularity-commands puts in front of a container's command
 #   job_script NAME...             the script that came with the request, in place of all containers
 #   with_job_script NAME           a container that is over when that script is
@@ -13,10 +12,10 @@
 # --- the deadline ----------------------------------------------------------------------------------------------------
 
 deadline() {
-    deadline=$1
+    deadline=${1#seconds=}
     watch_deadline &
     disown "$!"
-    watchers+=("$!")
+    background_pids+=("$!")
 }
 
 watch_deadline() {
@@ -64,7 +63,7 @@ job_workdir() {
     fi
     chmod 700 "$workdir"
     # nobody else reaches a node that shares no file system
-    [[ -n $apart && -z $keep ]] && leftovers+=("$workdir")
+    [[ -n $local_root && -z $keep ]] && leftovers+=("$workdir")
     for name; do
         [[ ! -L $workdir/$name ]] || rm -f "$workdir/$name"
         mkdir -p "$workdir/$name"
@@ -91,12 +90,12 @@ pre_exec() {
     own_tmpdir
     [[ -e secret/wireguard.conf ]] && export WIREGUARD_CONFIG=$PWD/secret/wireguard.conf
     # shellcheck disable=SC2064 # as it stands now: nobody knows what the pod's shell does to our variables
-    trap "go_on $(printf %q "$PWD") '${1-}' \$?" EXIT
+    trap "start_containers_script $(printf %q "$PWD") '${1-}' \$?" EXIT
     if [[ -z $failed ]]; then
         # shellcheck source=/dev/null
         . ./secret/pre-exec.sh
     fi
-    go_on "$remote_slurm_folder" "${1-}"
+    start_containers_script "$remote_slurm_folder" "${1-}"
 }
 
 # What mesh.sh is told does not stand in quotes there.
@@ -109,14 +108,14 @@ own_tmpdir() {
     printf '%s=%q\n' began "$began" failed "$failed" failed_reason "$failed_reason" job_tmpdir "$job_tmpdir" pod_tmpdir "$pod_tmpdir" >secret/handed-on
 }
 
-# go_on FOLDER MESH [EXIT_CODE]: with an exit code, the pod's shell has ended itself
-go_on() {
+# start_containers_script FOLDER MESH [EXIT_CODE]: with an exit code, the pod's shell has ended itself
+start_containers_script() {
     trap - EXIT
     set +efuC +o posix
     IFS=$' \t\n'
     cd "$1" || exit 1
     [[ -n ${3-} ]] && hand_on_failure NotStarted "pre-exec ended the job with exit code $3"
-    take_over
+    read_handed_on
     [[ -z $failed && -n $2 ]] && through_mesh
     exec "$BASH" -p ./containers.sh
 }
@@ -125,7 +124,7 @@ hand_on_failure() {  # REASON SENTENCE
     printf '%s=%q\n' failed_reason "$1" failed "$2" >>secret/handed-on
 }
 
-take_over() {
+read_handed_on() {
     # shellcheck source=/dev/null
     . ./secret/handed-on
     [[ ! -e .stopping ]] || fail JobStopped "$stopped"
@@ -160,16 +159,16 @@ pass_on() {
 
 resume() {
     pod=$1
-    grace=$2
+    grace=${2#grace=}
     local job_tmpdir pod_tmpdir
-    take_over
+    read_handed_on
     leftovers+=("$pod_tmpdir" "$pod_tmpdir.owner")
     if [[ ${TMPDIR-} == "$pod_tmpdir"* ]]; then
         TMPDIR=$job_tmpdir
         [[ -n $TMPDIR ]] || unset TMPDIR
     fi
     unset SLIRP_TMPDIR
-    attend
+    trap_signals
     printf '%s\n' "$BASHPID" >.inside
     # a stop that came just now has not seen it
     [[ ! -e .stopping ]] || fail JobStopped "$stopped"

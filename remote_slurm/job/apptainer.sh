@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What Apptainer and Singularity do in their own way: the runner's runtime_hook calls these functions.
 #
 #   use_apptainer   containers run under Apptainer or Singularity

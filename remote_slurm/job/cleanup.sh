@@ -1,11 +1,6 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # part of runner.sh, whose variables it uses
 # What a job leaves on its node and in the pod's folder is removed when the job ends, and by the account's next job on that
 # node if this one was killed.
-
-shm=/dev/shm
-leftovers=()  # folders outside of the pod's that end with the job
-watchers=()   # process ids, which end with the job
 
 # Whatever happens, secrets do not outlive the job, nor does what lies on the node.
 clean_up() {
@@ -13,7 +8,7 @@ clean_up() {
     # first, since Slurm may give the rest little time
     may_run_again || { folders+=(secret); rm -rf secret 2>/dev/null; }
     runtime_hook close
-    ((${#watchers[@]})) && kill "${watchers[@]}" 2>/dev/null
+    ((${#background_pids[@]})) && kill "${background_pids[@]}" 2>/dev/null
     end_log_writers
     rm -rf -- "${folders[@]}" 2>/dev/null && return
     # a container may have taken its own folders' write permission away
@@ -26,8 +21,8 @@ may_run_again() {
     [[ $failed_reason == JobStopped && ! -e $control/claims/$pod.deleted ]] && grep -q '^#SBATCH --requeue' job.sh
 }
 
-# owns FOLDER: it ends with the job. The file beside it says which process has it, for jobs that come later.
-owns() {
+# own_until_end FOLDER: it ends with the job. The file beside it says which process has it, for jobs that come later.
+own_until_end() {
     leftovers+=("$1" "$1.owner")
     identify && (set -C && printf '%s\n' "${identity[*]}" >"$1.owner") 2>/dev/null
     return 0

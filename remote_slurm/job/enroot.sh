@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What Enroot does in its own way: the runner's runtime_hook calls some of these functions. job.sh says
 #
 #   use_enroot                             containers run under Enroot

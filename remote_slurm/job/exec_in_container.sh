@@ -1,36 +1,36 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
-# Commands in the world of a running container: its files, processes, volumes and environment.
+# Commands in a running container, with its files, processes, volumes and environment:
 #
-#   world joined|entered|alike WORD...   for the next container: WORD... in front of a command runs it in the one that
-#                                        runs (`entered`: by a command of the runtime), or in another one of the same image, /tmp, volumes
-#                                        and environment; `joined` tries to join the one that runs first
-#   inside COMMAND...            what probes and hooks call
+#   exec_mode nsenter|runtime|clone WORD...   for the next container: WORD... in front of a command runs it in the one that
+#                                             runs (`runtime`: by a command of the runtime), or in another one of the same
+#                                             image, /tmp, volumes and environment; `nsenter` enters the one that runs, if the
+#                                             node allows it
+#   exec_in_container COMMAND...              what probes and hooks call
 #
-# Measured with Apptainer 1.4: joining by nsenter takes 30 ms, another container 180 ms, and `apptainer instance` does
+# Measured with Apptainer 1.4: entering by nsenter takes 30 ms, another container 180 ms, and `apptainer instance` does
 # not work with every image (it wants a start script) and leaves files in the home folder. Where Apptainer is setuid,
 # nobody but root can join; then it is another container, which has the /tmp, but not the processes of the first.
 
 cannot=78  # the exit code if neither the node nor the image has what an action needs (EX_CONFIG in sysexits.h)
 
-world() {
-    joins=$1
-    world=("${@:2}")
+exec_mode() {
+    exec_mode=$1
+    exec_words=("${@:2}")
 }
 
-inside() {
+exec_in_container() {
     local target
-    if [[ $joins == joined ]] && target=$(first_process "$child") && may_join "$target"; then
+    if [[ $exec_mode == nsenter ]] && target=$(find_container_process "$child") && may_join "$target"; then
         (umask 022 && join "$target" "$@")
     else
-        (may_mount && umask 022 && "${world[@]}" "$@")
+        (recheck_mounts && umask 022 && "${exec_words[@]}" "$@")
     fi
 }
 
 # What such a command has started may be no child of it, and outlive it in the container, as with `podman exec`.
-end_entered() {
+end_exec() {
     local environ
-    [[ $joins == entered ]] || return 0
+    [[ $exec_mode == runtime ]] || return 0
     grep -lszxF "REMOTE_SLURM_ACTION=$REMOTE_SLURM_ACTION" /proc/[0-9]*/environ | while read -r environ; do
         kill -KILL "${environ//[!0-9]/}"
     done
@@ -38,35 +38,35 @@ end_entered() {
 
 # A runtime takes its time until the container's own command runs, above all where it unpacks an image for each start: there
 # is nothing to join before, and what is said of hooks and probes counts from then, as on a kubelet.
-await_world() {
+await_container_process() {
     local until=$((SECONDS + 300))
-    [[ $joins == joined || $joins == entered ]] || return
-    until is_there || ((SECONDS >= until)); do
+    [[ $exec_mode == nsenter || $exec_mode == runtime ]] || return
+    until is_container_running || ((SECONDS >= until)); do
         sleep 0.1
     done
     sleep 0.3  # a shell of the runtime's may stand there first, which has not read the variables yet
-    born=$SECONDS
+    process_started=$SECONDS
 }
 
 # Where there is nothing to join or to enter, nobody can tell.
-has_ended() {
-    [[ $joins == joined || $joins == entered ]] && ! is_there
+container_has_ended() {
+    [[ $exec_mode == nsenter || $exec_mode == runtime ]] && ! is_container_running
 }
 
-is_there() {
-    if [[ $joins == entered ]]; then
+is_container_running() {
+    if [[ $exec_mode == runtime ]]; then
         runtime_hook is_running "$name"
     else
-        first_process "$child" >/dev/null
+        find_container_process "$child" >/dev/null
     fi
 }
 
 # The first from PID downwards that is the container's: a runtime becomes that itself, or stays in front of it.
-first_process() {
+find_container_process() {
     local pid
     is_in_container "$1" && echo "$1" && return
     for pid in $(children_of "$1"); do
-        first_process "$pid" && return
+        find_container_process "$pid" && return
     done
     return 1
 } 2>/dev/null
@@ -167,9 +167,9 @@ join() {
 # `yes`, or nothing if the image has no shell. Asked once for each run of a container.
 shell_of_image() {
     local shell=''
-    if ! read -r shell 2>/dev/null <"$life.shell"; then
+    if ! read -r shell 2>/dev/null <"$run_prefix.shell"; then
         shell=$(env -i "${nsenter[@]}" /bin/sh -c 'echo yes' 2>/dev/null </dev/null)
-        (umask 077 && printf '%s\n' "$shell" >"$life.shell") 2>/dev/null
+        (umask 077 && printf '%s\n' "$shell" >"$run_prefix.shell") 2>/dev/null
     fi
     echo "$shell"
 }

@@ -1,12 +1,11 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # The image of the next container, if it is pulled, or if something must be made of it:
 #
 #   from_image KEY [FUNCTION WORD...]   KEY names it in the file `images`; `FUNCTION WORD...` makes what the runtime starts
 
 from_image() {
     image=$1
-    image_step=("${@:2}")
+    unpack_call=("${@:2}")
 }
 
 # A pull that fails now counts more than an image of a run before Slurm requeued the job.
@@ -15,9 +14,9 @@ is_pulled() {
 }
 
 # Sets `no_image` and `no_image_reason`, if it fails. Several containers may have one image.
-make_of_image() {
-    [[ -z $no_image ]] && ((${#image_step[@]})) && is_pulled || return 0
-    if no_image=$("${image_step[@]}" 2>&1); then
+unpack_image() {
+    [[ -z $no_image ]] && ((${#unpack_call[@]})) && is_pulled || return 0
+    if no_image=$("${unpack_call[@]}" 2>&1); then
         no_image=
     else
         no_image_reason=NotStarted

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # The GPUs of the job:
 #
 #   gpus   set the variables that name the GPUs that Slurm has given the job

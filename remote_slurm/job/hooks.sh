@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What runs beside a container: its postStart, its probes, and its preStop before it is told to end. job.sh says for the
 # next container:
 #
@@ -8,10 +7,10 @@
 #   pre_stop ACTION...     comes before the signal that tells it to end, within the grace period
 #   stop_signal NAME       the signal, if it is neither the image's STOPSIGNAL nor TERM
 #
-# And of the job, time_limit_notice SECONDS: Slurm signals so long before its time limit, or up to a minute earlier.
+# And of the job, time_limit_notice seconds=N: Slurm signals so long before its time limit, or up to a minute earlier.
 #
-# An action is `inside COMMAND...`, `http_get ...` or `sleep SECONDS`. A process of its own carries them out and tells the
-# container's supervisor by files named $life.*, and by SIGUSR1; only the supervisor writes records.
+# An action is `exec_in_container COMMAND...`, `http_get ...` or `sleep SECONDS`. A process of its own carries them out and tells the
+# container's supervisor by files named $run_prefix.*, and by SIGUSR1; only the supervisor writes records.
 
 post_start() {
     post_start=("$@")
@@ -26,7 +25,7 @@ stop_signal() {
 }
 
 time_limit_notice() {
-    notice=$1
+    notice=${1#seconds=}
 }
 
 is_near_time_limit() {
@@ -38,28 +37,28 @@ is_near_time_limit() {
 
 # --- beside the container --------------------------------------------------------------------------------------------
 
-begin_attendants() {
-    attendants=()
+start_watchers() {
+    watchers=()
     if ((${#post_start[@]} + ${#startup_probe[@]} + ${#readiness_probe[@]} == 0)); then
         mark_started
     else
-        attendant see_it_ready &
-        attendants+=("$!")
+        run_watcher watch_readiness &
+        watchers+=("$!")
         disown "$!"
     fi
     if ((${#liveness_probe[@]})); then
-        attendant see_it_alive &
-        attendants+=("$!")
+        run_watcher watch_liveness &
+        watchers+=("$!")
         disown "$!"
     fi
 }
 
-end_attendants() {
-    ((${#attendants[@]})) && kill -TERM "${attendants[@]}" 2>/dev/null
+end_watchers() {
+    ((${#watchers[@]})) && kill -TERM "${watchers[@]}" 2>/dev/null
 }
 
 # What it runs at the moment ends with it.
-attendant() {
+run_watcher() {
     local warned='' late=''
     set -m
     exec 2>/dev/null
@@ -74,32 +73,32 @@ kill_jobs() {
     done
 }
 
-see_it_ready() {
-    await_world
-    if has_post_start && ! act post_start 0 "${post_start[@]}"; then
-        end_for "the postStart hook failed${said:+: $said}"
+watch_readiness() {
+    await_container_process
+    if has_post_start && ! run_action post_start 0 "${post_start[@]}"; then
+        end_container_because "the postStart hook failed${said:+: $said}"
         return
     fi
-    let_next_start
+    allow_next_container
     if ((${#startup_probe[@]})); then
         await_startup || return
     fi
     mark_started
     if ((${#readiness_probe[@]})); then
-        keep_readiness
+        report_readiness
     else
         report ready
     fi
 }
 
-# act KIND SECONDS ACTION...: its exit code, and in `said` what it printed; it is killed after SECONDS, if that is not 0
-act() {
+# run_action KIND SECONDS ACTION...: its exit code, and in `said` what it printed; it is killed after SECONDS, if that is not 0
+run_action() {
     local kind=$1 seconds=$2 code timer action began=$SECONDS
     shift 2
-    [[ $joins != entered ]] || local -x REMOTE_SLURM_ACTION=$SLURM_JOB_ID.$life.$kind
-    [[ -z $late ]] || end_entered  # podman had not begun to start it when it was looked for
+    [[ $exec_mode != runtime ]] || local -x REMOTE_SLURM_ACTION=$SLURM_JOB_ID.$run_prefix.$kind
+    [[ -z $late ]] || end_exec  # podman had not begun to start it when it was looked for
     late=''
-    "$@" >"$life.$kind" 2>&1 </dev/null &
+    "$@" >"$run_prefix.$kind" 2>&1 </dev/null &
     action=$!
     if ((seconds)); then
         { sleep "$seconds"; kill -KILL -- "-$action"; } &
@@ -107,27 +106,27 @@ act() {
     fi
     wait "$action"
     code=$?
-    said=$(head -c 300 "$life.$kind" | tr -s '\n\t' ' ')
+    said=$(head -c 300 "$run_prefix.$kind" | tr -s '\n\t' ' ')
     said=${said% }
     ((code == 137 && seconds && SECONDS - began >= seconds)) && said="it took longer than $seconds s"
     kill -KILL -- "-$action" ${timer:+"-$timer"}
-    ((code == 137)) && late=yes && end_entered
+    ((code == 137)) && late=yes && end_exec
     return "$code"
 }
 
 # report ready, or report not_ready SENTENCE
 report() {
-    printf '%s\n' "$*" >"$life.news.new" && mv -f "$life.news.new" "$life.news" && kill -USR1 "$supervisor"
+    printf '%s\n' "$*" >"$run_prefix.news.new" && mv -f "$run_prefix.news.new" "$run_prefix.news" && kill -USR1 "$supervisor"
 }
 
-# end_for SENTENCE [GRACE_SECONDS]: the container is to be ended, for a reason that only an attendant knows. What fails since
+# end_container_because SENTENCE [GRACE_SECONDS]: the container is to be ended, for a reason that only a watcher knows. What fails since
 # the container has just ended by itself is none: its runtime takes a moment to tell that end, which ends this.
-end_for() {
+end_container_because() {
     local until=$((SECONDS + 60))
-    while has_ended && ((SECONDS < until)); do
+    while container_has_ended && ((SECONDS < until)); do
         sleep 0.1
     done
-    printf '%s %s\n' "${2:-$grace}" "$1" >"$life.end.new" && mv -f "$life.end.new" "$life.end" && kill -USR1 "$supervisor"
+    printf '%s %s\n' "${2:-$grace}" "$1" >"$run_prefix.end.new" && mv -f "$run_prefix.end.new" "$run_prefix.end" && kill -USR1 "$supervisor"
 }
 
 # --- in the job's own shell -------------------------------------------------------------------------------------------
@@ -144,42 +143,42 @@ await_post_start() {
 
 # --- in the supervisor -----------------------------------------------------------------------------------------------
 
-heed() {
+handle_result() {
     interrupted=yes
-    unheeded=$recording
-    [[ -n $under_way && -z $unheeded ]] || return
+    pending_result=$recording
+    [[ -n $is_running && -z $pending_result ]] || return
     local news grace_left
     # who is told to stop anyway may well answer no probe any more
-    if [[ -z $stopping$unhealthy && -s $life.end ]]; then
-        read -r grace_left unhealthy <"$life.end"
-        [[ -e $life.hopeless ]] && hopeless=yes
+    if [[ -z $stopping$unhealthy && -s $run_prefix.end ]]; then
+        read -r grace_left unhealthy <"$run_prefix.end"
+        [[ -e $run_prefix.hopeless ]] && impossible=yes
         end_container "$grace_left"
-    elif [[ -s $life.news ]]; then
-        read -r news <"$life.news"
-        [[ $news == "$told" ]] || tell_state "$news"
+    elif [[ -s $run_prefix.news ]]; then
+        read -r news <"$run_prefix.news"
+        [[ $news == "$reported_state" ]] || record_state "$news"
     fi
 }
 
-tell_begun() {
+record_first_state() {
     if has_post_start; then
-        tell_state 'not_ready its postStart hook is running'
+        record_state 'not_ready its postStart hook is running'
     elif ((${#startup_probe[@]})); then
-        tell_state 'not_ready its startup probe has not succeeded yet'
+        record_state 'not_ready its startup probe has not succeeded yet'
     elif ((${#readiness_probe[@]})); then
-        tell_state 'not_ready its readiness probe has not succeeded yet'
+        record_state 'not_ready its readiness probe has not succeeded yet'
     else
-        tell_state ready
+        record_state ready
     fi
 }
 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
-end_politely() {
+run_pre_stop() {
     local code
-    "${pre_stop[@]}" >"$life.pre_stop" 2>&1 </dev/null
+    "${pre_stop[@]}" >"$run_prefix.pre_stop" 2>&1 </dev/null
     code=$?
-    ((code)) && say "the preStop hook of container $name failed with exit code $code: $(head -c 300 "$life.pre_stop")"
-    now >"$life.told"
+    ((code)) && say "the preStop hook of container $name failed with exit code $code: $(head -c 300 "$run_prefix.pre_stop")"
+    now >"$run_prefix.told"
     kill "-$stop_signal" "$child"
 } 2>/dev/null
 

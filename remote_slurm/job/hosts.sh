@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # The files that containers have as /etc/hosts and /etc/localtime:
 #
 #   hosts HOSTNAME LINE...   make them; each LINE is an address and its names

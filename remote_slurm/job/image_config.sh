@@ -1,12 +1,9 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What the OCI configuration of an image says, and its runtime does not do. job.sh says, before it starts a container:
 #
 #   image_config IMAGE own|image PROGRAM...   the runtime's own function reads the configuration of IMAGE by PROGRAM;
 #                                             `image`: the container has no workingDir of its own
 #   image_gives_command NAME                  the container has no command and no args: the image must name the program
-
-image_config=()
 
 image_config() {
     image_config=("$@")

@@ -1,18 +1,17 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Images that the job pulls; job.sh says which, before it starts containers:
 #
-#   images RETRIES NAME...   bring what the file `images` names into the cache; the containers wait for it
+#   images retries=N NAME...   bring what the file `images` names into the cache; the containers wait for it
 #
 # An image that cannot be had holds up its own containers, and none that has its own: what watches over each of them tries
-# again, up to RETRIES times, and ends it then: a job cannot wait for ever, as a kubelet does.
+# again, up to N times, and ends it then: a job cannot wait for ever, as a kubelet does.
 
 pull_backoff=10  # seconds, as on a kubelet: 10 s, 20 s, 40 s, ... and never more than 300 s
 
 images() {
-    image_retries=$1
+    image_retries=${1#retries=}
     shift
-    waits ContainerCreating "images are being pulled on $(hostname)" "$@"
+    record_waiting ContainerCreating "images are being pulled on $(hostname)" "$@"
     # in a process of its own, so that a stop is noticed while it runs
     /bin/sh ./pull.sh node . &
     await "$!"
@@ -29,9 +28,9 @@ await_image() {
         no_image_reason=$why_reason no_image="$why_reason: $why"
         ((retries-- > 0)) || return
         late=yes
-        say "$why; it is tried again in $seconds s"
+        say "$why; retrying in $seconds s"
         record "$name" waiting "$(now)" 0 0 0 "$why_reason" "$why"
-        let_next_start
+        allow_next_container
         sleep_unless_stopped "$seconds"
         seconds=$((seconds < 160 ? seconds * 2 : 300))
         [[ -n $stopping ]] || pull_again
@@ -41,8 +40,8 @@ await_image() {
         why_stopped
         no_image_reason=$why_reason no_image=$why
     elif [[ -n $late ]]; then
-        make_of_image
-        [[ -n $no_image ]] || may_mount || no_image_reason=$failed_reason no_image=$failed
+        unpack_image
+        [[ -n $no_image ]] || recheck_mounts || no_image_reason=$failed_reason no_image=$failed
     fi
 }
 

@@ -1,18 +1,17 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What the containers of a pod share in Kubernetes: /dev/shm, and an IPC namespace for System V IPC. job.sh says, before it
 # starts containers:
 #
 #   shared_memory             make the folder that containers have as /dev/shm, in the node's memory
 #   apptainer_ipc PROGRAM     keep an IPC namespace that `in_pod_ipc` enters
-#   podman_ipc PROGRAM...     keep an IPC namespace that `podman run` joins
+#   podman_ipc PROGRAM...     keep an IPC namespace that `podman run` exec_mode
 #
 # A process that sleeps keeps the namespace, since containers may end and start again. If the node does not allow it, each
 # container has an IPC namespace of its own.
 
 enter_ipc=()
 ipc_option=''  # the words of job.sh have a default
-ipc_patience=100  # tenths of a second
+ipc_tries=100  # tenths of a second
 
 shared_memory() {
     local folder
@@ -20,7 +19,7 @@ shared_memory() {
     if node_folder "$shm"; then
         ln -s "$folder" shm
     else
-        say "/dev/shm of the containers is on disk: no folder can be made in $shm on node $(hostname)"
+        say "/dev/shm of the containers is on disk: no folder can be created in $shm on node $(hostname)"
         mkdir shm
     fi
     chmod 1777 shm/.
@@ -34,7 +33,7 @@ apptainer_ipc() {
     unshare --user --ipc sleep 2147483647 </dev/null >/dev/null 2>&1 &
     keeper=$!
     disown "$keeper"
-    watchers+=("$keeper")
+    background_pids+=("$keeper")
     until_in_ipc "$keeper" && map_own_ids "$keeper" || return 0
     enter_ipc=("$(type -P nsenter)" --preserve-credentials --target "$keeper" --user --ipc --)
     if "${enter_ipc[@]}" true; then
@@ -53,7 +52,7 @@ map_own_ids() {
 
 until_in_ipc() {
     local tries
-    for ((tries = 0; tries < ipc_patience; tries++)); do
+    for ((tries = 0; tries < ipc_tries; tries++)); do
         has_own ipc "$1" && return
         kill -0 "$1" || return
         sleep 0.1
@@ -73,13 +72,14 @@ podman_ipc() {
     "$@" unshare unshare --ipc "$BASH" -c 'echo "$$" >"$0"; exec sleep 2147483647' "$PWD/.runner/ipc" \
         </dev/null >/dev/null 2>&1 &
     disown "$!"
-    watchers+=("$!")
-    for ((tries = 0; tries < ipc_patience; tries++)); do
+    background_pids+=("$!")
+    for ((tries = 0; tries < ipc_tries; tries++)); do
         [[ -s .runner/ipc ]] && break
         kill -0 "$!" || return 0
         sleep 0.1
     done
     keeper=$(<.runner/ipc)
-    watchers+=("$keeper")
+    background_pids+=("$keeper")
+    # shellcheck disable=SC2034 # the words of job.sh have it
     until_in_ipc "$keeper" && ipc_option=--ipc=ns:/proc/$keeper/ns/ipc
 } 2>/dev/null

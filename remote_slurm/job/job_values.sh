@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What only the job knows. job.sh says, before it starts containers:
 #
 #   job_value MARK NAME TIMES BY   MARK stands for this value; an amount is multiplied and divided, and rounded up

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Images that lie at the site, if the policy has AllowedImages:
 #
 #   local_image PATH PATTERN...   the image must be one of AllowedImages with all links followed

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # part of runner.sh, whose variables it uses
 # What a container says of its own end.
 #
 #   termination_message FILE|- File|FallbackToLogsOnError   for the next container; a relative FILE is ours
@@ -17,7 +16,7 @@ termination_message() {
 begin_message() {
     case $message_file in
         - | "") ;;
-        /*) : >"$life.began" ;;
+        /*) : >"$run_prefix.began" ;;
         *) mkdir -p "${message_file%/*}" && : >"$message_file" ;;
     esac
 } 2>/dev/null
@@ -28,7 +27,7 @@ read_message() {
     case $message_file in
         - | "") ;;
         # -nt of bash 4.2 compares whole seconds
-        /*) [[ -f $message_file && -n $(find -L "$message_file" -newer "$life.began") ]] &&
+        /*) [[ -f $message_file && -n $(find -L "$message_file" -newer "$run_prefix.began") ]] &&
             message=$(head -c "$message_limit" "$message_file") ;;
         *) message=$(head -c "$message_limit" "$message_file") ;;
     esac

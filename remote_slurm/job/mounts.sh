@@ -1,17 +1,12 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # paths.sh, which comes before this text, uses these variables and sets `object`
-# mounts.sh CONTAINER COUNT MOUNT... COUNT POINT... COMMAND...: runs the command that starts a container, after the sources
-# of its mounts were opened, checked and bound to .runner/mounts/CONTAINER/0, 1, 2, ..., which the command names as the
-# sources. Each MOUNT is
+# mounts.sh CONTAINER OPTION... -- COMMAND...: runs the command that starts a container, after the sources of its mounts were
+# opened, checked and bound to .runner/mounts/CONTAINER/0, 1, 2, ..., which the command names as the sources. The options:
 #
-#   SOURCE SUBPATH SHOWN ALLOWED_COUNT ALLOWED...   a path of the node or of the pod's folder; a path below it, or '', and
-#                                                   how messages show it; folders that must contain the source, with all
-#                                                   links followed
-#
-# and each POINT, of which those that lie deepest come first,
-#
-#   NUMBER INTO PATH TARGET rw|ro                   mount NUMBER belongs on PATH below mount INTO, which is TARGET in the
-#                                                   container: the command does not name it
+#   --mount SOURCE SUBPATH SHOWN            a path of the node or of the pod's folder; a path below it, or '', and how messages
+#                                           show it
+#   --allowed FOLDER                        the source of this mount, with all links followed, must be in such a folder
+#   --inner NUMBER INTO PATH TARGET rw|ro   mount NUMBER belongs on PATH below mount INTO, which is TARGET in the container: the
+#                                           command does not name it. Those that lie deepest come first
 #
 # Apptainer makes a missing mount point by its name on the node, and follows links there: a container could put a link into
 # a volume, and have folders and files made wherever the account may write. So mounts inside of mounts are made here.
@@ -23,7 +18,7 @@
 # Binding needs a mount namespace of its own: a new one below a user namespace, or the one that all containers of the account
 # share, as with Podman, where PROGRAM... runs a command:
 #
-#   mounts.sh --shared-namespace PROGRAM... -- CONTAINER COUNT MOUNT... 0 COMMAND...
+#   mounts.sh --shared-namespace PROGRAM... -- CONTAINER OPTION... -- COMMAND...
 #
 # A node without user namespaces has neither: there the resolved path is checked right before the command runs. Runs on
 # each node that mpiexec starts ranks on: it uses nothing else of the runner. Written for bash 4.2, coreutils and util-linux 2.23.
@@ -51,18 +46,31 @@ link_object() {
     ln -s "$(here)/$object" "$stage/$1"
 }
 
-# COUNT MOUNT... COUNT POINT... COMMAND...: sets `mounts`, `points` and `command`.
-read_words() {
-    local count=$1
-    shift
-    mounts=()
-    while ((count-- > 0)); do
-        mounts+=("${@:1:4+$4}")
-        shift $((4 + $4))
+# read_options OPTION... -- COMMAND...: sets `mounts`, of which each is SOURCE SUBPATH SHOWN COUNT ALLOWED..., `points`, of which
+# each has the five words of --inner, and `command`.
+read_options() {
+    local allowed_count=0
+    mounts=() points=()
+    while [[ $1 != -- ]]; do
+        case $1 in
+            --mount)
+                allowed_count=$((${#mounts[@]} + 3))
+                mounts+=("${@:2:3}" 0)
+                shift 4
+                ;;
+            --allowed)
+                mounts[allowed_count]=$((mounts[allowed_count] + 1))
+                mounts+=("$2")
+                shift 2
+                ;;
+            --inner)
+                points+=("${@:2:5}")
+                shift 6
+                ;;
+            *) refuse "mounts.sh does not know the option $1" ;;
+        esac
     done
-    points=("${@:2:5*$1}")
-    shift $((1 + 5 * $1))
-    command=("$@")
+    command=("${@:2}")
 }
 
 # each_source FUNCTION: calls the function with the number of each mount, in the folder of its source.
@@ -133,7 +141,7 @@ enter_point() {
 
 # becomes the command
 run_command() {
-    exec -- "${before[@]}" "${command[@]}"
+    exec -- "${prefix[@]}" "${command[@]}"
 }
 
 # --- where mounts are made --------------------------------------------------------------------------------------------
@@ -148,13 +156,13 @@ make_stage() {
 
 # In a user namespace in which the account is root. The command gets another one below it, in which the account has its own
 # id again, and no right over these mounts.
-in_namespace() {  # UID GID COUNT MOUNT... COUNT POINT... COMMAND...
-    read_words "${@:3}"
+in_namespace() {  # UID GID OPTION... -- COMMAND...
+    read_options "${@:3}"
     make_stage
     each_source bind_object
     each_point mount_inside
     (map_ids "$$" "$1" "$2" &)
-    before=(unshare --user -- "$BASH" "$0" --mapped "$container")
+    prefix=(unshare --user -- "$BASH" "$0" --mapped "$container")
     run_command
 }
 
@@ -223,7 +231,7 @@ refusal='Error: '  # it stands in the container's log, and the runner quotes it 
 mounts=()
 points=()
 command=()
-before=()
+prefix=()
 propagation=()
 mode=''
 enter=()  # runs a command in the shared namespace
@@ -246,12 +254,12 @@ case $mode in
     --mapped) mapped "$@" ;;
     --in-shared-namespace)
         starter=$1
-        read_words "${@:2}"
+        read_options "${@:2}"
         in_shared_namespace
         exit
         ;;
 esac
-read_words "$@"
+read_options "$@"
 (umask 077 && mkdir -p -- "$stage") || refuse "no folder for mounts can be made"
 if ((${#enter[@]})); then
     "${enter[@]}" "$BASH" "$0" --in-shared-namespace "$container" "$PPID" "$@" || exit

@@ -1,25 +1,24 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # stands beside runner.sh, whose variables it uses
 # Where login and compute nodes share no file system (SHARED_FS: false): the pod's folder lies on the node, and what the
 # login node should know stands in the job's comment, which one squeue reads for all jobs. job.sh says
 #
-#   apart SCONTROL SECONDS COMMENT    the pod's own COMMENT is kept behind ours; an ended job waits for so many
+#   no_shared_fs SCONTROL fetch_timeout=SECONDS COMMENT    the pod's own COMMENT is kept behind ours; an ended job waits for so many
 #                                            SECONDS until its logs were fetched
 #
 # The comment is `at=FOLDER;RECORD;RECORD;|COMMENT`, each record as records/ has it but for its first two words, and
 # `over;` once all containers have ended and the logs can be fetched: domain/plan/no_shared_fs.py reads it.
 
 comment_limit=1000     # bytes; Slurm takes 1024
-last_word_patience=60  # seconds that an ended job waits at least until Slurm has heard how
-stopped_patience=15    # seconds that an ended job waits for who fetches its logs, once it was told to stop
+comment_timeout=60  # seconds that an ended job waits at least until Slurm has heard how
+stopped_timeout=15    # seconds that an ended job waits for who fetches its logs, once it was told to stop
 
-apart() {
-    apart=${PWD%/*}
+no_shared_fs() {
+    local_root=${PWD%/*}
     scontrol=$1
-    patience=$2
+    fetch_timeout=${2#fetch_timeout=}
     comment=$3
     # inside mesh.sh, another shell removes it
-    [[ $$ == "${REMOTE_SLURM_SHELL-}" ]] && owns "$apart"
+    [[ $$ == "${REMOTE_SLURM_SHELL-}" ]] && own_until_end "$local_root"
     start_reporter
 }
 
@@ -27,26 +26,26 @@ start_reporter() {
     report_changes &
     reporter=$!
     disown "$reporter"
-    watchers+=("$reporter")
+    background_pids+=("$reporter")
 }
 
 # --- the comment -----------------------------------------------------------------------------------------------------
 
 # One at a time, so that what is older never comes last; not more often than once a second, nor when nothing has changed.
 report_changes() {
-    local told='' pause=1 sleeper=''
+    local reported='' pause=1 sleeper=''
     LC_ALL=C  # what is counted are bytes, as by Slurm, and its words are those that are known
     trap 'kill $sleeper 2>/dev/null; exit' TERM
     while :; do
-        standing
-        if [[ $text == "$told" ]]; then
+        build_comment
+        if [[ $text == "$reported" ]]; then
             pause=1
-        elif tell_slurm "$text"; then
-            told=$text pause=1
+        elif update_comment "$text"; then
+            reported=$text pause=1
         else
             pause=$((pause < 30 ? pause * 2 : 30))
         fi
-        [[ $told == *';over;|'* ]] && mark .told && return
+        [[ $reported == *';over;|'* ]] && mark .told && return
         [[ -e .ended ]] && return
         sleep "$pause" &
         sleeper=$!
@@ -55,7 +54,7 @@ report_changes() {
 }
 
 # A job that Slurm has ended, by scancel or for its time limit, takes no comment any more, nor steps that fetch its logs.
-tell_slurm() {
+update_comment() {
     local said
     said=$(timeout -k 5 60 "$scontrol" update "JobId=$SLURM_JOB_ID" "Comment=$1" </dev/null 2>&1) && return
     case $said in
@@ -66,20 +65,20 @@ tell_slurm() {
 
 # Sets `text`: where that is too long, without the ends of messages and of the pod's own comment, then without how runs
 # before the present ones ended, and at last without any record.
-standing() {
-    local most name line over=''
-    [[ -e .over ]] && over='over;'
+build_comment() {
+    local most name line finished=''
+    [[ -e .over ]] && finished='over;'
     for most in 400 200 150 120 100 80 0 -1; do
-        text="at=$apart;"
+        text="at=$local_root;"
         for name in .states/*; do
             add_record "${name##*/}" "$most"
         done
         line=$comment
         cut_line "$((most < 0 ? 0 : most))"
-        text+="$over|$line"
+        text+="$finished|$line"
         ((${#text} <= comment_limit)) && return
     done
-    text="at=$apart;$over|"
+    text="at=$local_root;$finished|"
 }
 
 add_record() {
@@ -91,7 +90,7 @@ add_record() {
         line=$head
     else
         cut_line "$((${#head} > $2 ? ${#head} : $2))"
-        take_half_escape
+        trim_half_escape
     fi
     line=${line//'%'/%25}
     line=${line//';'/%3B}
@@ -111,7 +110,7 @@ cut_line() {
 }
 
 # Of what `escape` has written, a cut may leave the first half.
-take_half_escape() {
+trim_half_escape() {
     local backslashes=${line##*[!\\]}
     ((${#backslashes} % 2 == 0)) || line=${line%\\}
 }
@@ -120,21 +119,21 @@ take_half_escape() {
 
 # Who fetches the logs comes as a step of this job, so that it has to last until then. It says when it begins, since
 # logs may be long, and when it has them.
-hand_over() {
+await_log_fetch() {
     local until waits stopped_before=''
     [[ -e .stopping ]] && stopped_before=yes
     mark .over
     # a signal for all processes of the job has ended it
     kill -0 "$reporter" 2>/dev/null || start_reporter
     # the last word counts most: without it, only Slurm's own exit code tells how the pod ended
-    until=$((SECONDS + last_word_patience))
+    until=$((SECONDS + comment_timeout))
     while ((SECONDS < until)) && kill -0 "$reporter" 2>/dev/null; do
         sleep 0.2
     done
-    waits=$patience
-    [[ -n $stopped_before ]] && ((waits > stopped_patience)) && waits=$stopped_patience
+    waits=$fetch_timeout
+    [[ -n $stopped_before ]] && ((waits > stopped_timeout)) && waits=$stopped_timeout
     until=$((SECONDS + waits))
-    until [[ -e $apart/fetched ]] || { ((SECONDS >= until)) && ! is_fetched_now; }; do
+    until [[ -e $local_root/fetched ]] || { ((SECONDS >= until)) && ! is_fetched_now; }; do
         [[ -z $stopped_before && -e .stopping ]] && return
         # nobody fetches what nobody will be told of; a Slurm that is away is told later
         [[ ! -e .ended ]] && { [[ -e .told ]] || kill -0 "$reporter" 2>/dev/null; } || return
@@ -143,7 +142,7 @@ hand_over() {
 }
 
 mark() {
-    with_room make_mark "$1"
+    with_reserve make_mark "$1"
 }
 
 make_mark() {
@@ -153,5 +152,5 @@ make_mark() {
 # Its step may have been killed on the way, or its connection cut.
 is_fetched_now() {
     local who=''
-    read -r who 2>/dev/null <"$apart/fetching" && kill -0 "$who" 2>/dev/null
+    read -r who 2>/dev/null <"$local_root/fetching" && kill -0 "$who" 2>/dev/null
 }

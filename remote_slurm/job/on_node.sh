@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # ContainerRuntime none: the command of a container runs on the node.
 #
 #   on_node ENV_FILE WORKING_DIR COMMAND...

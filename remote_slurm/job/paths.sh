@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # the runner (volumes.sh, working_dirs.sh) and mounts.sh use these functions, and set `source`, `sub`, `shown` and `allowed`
 # Paths that containers can change while they are used. A path that was checked may be another one when it is used, so the
 # process enters the folder, asks the kernel where that is, and goes on from there: what is checked is what is used.
 # Call these functions in a subshell: they change the current folder, and end the shell with a message if they refuse.

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # What Podman does in its own way: the runner's runtime_hook calls some of these functions. job.sh says
 #
 #   use_podman                  containers run under Podman
@@ -122,12 +121,12 @@ has_storage() {
 podman_close() {
     ((${#podman[@]})) && [[ -z $podman_prefix ]] || return
     has_storage && "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1
-    give_back
+    return_files_to_account
     remove_storage "$PWD/scratch/.podman" "${podman[@]}"
 }
 
 # What users of an image own in volumes (subuid), the account could neither read nor remove. The images themselves go anyway.
-give_back() {
+return_files_to_account() {
     local where=("${leftovers[@]}")
     may_run_again || where+=(volumes/*/)
     [[ -n $(find "${where[@]}" -samefile scratch/.podman -prune -o ! -uid "$EUID" -print -quit) ]] || return

@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
-# What probes and hooks do, beside `inside` (exec_in_container.sh) and `sleep`. Each prints why it failed.
+# What probes and hooks do, beside `exec_in_container` and `sleep`. Each prints why it failed.
 #
 #   http_get http|https HOST PORT PATH [HEADER...]
 #   tcp_socket HOST PORT
@@ -168,10 +167,10 @@ grpc() {
         clean "${command[@]}"
         return
     fi
-    inside "${command[0]}" -version >/dev/null 2>&1
+    exec_in_container "${command[0]}" -version >/dev/null 2>&1
     if (($? == 126 || $? == 127)); then
         echo "a grpc probe needs grpc_health_probe, and neither the node nor the image has it"
         return "$cannot"
     fi
-    inside "${command[@]}"
+    exec_in_container "${command[@]}"
 }

@@ -1,18 +1,17 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Sites purge files of scratch file systems that nobody has used for some weeks. What a long job still needs would be among
 # them: what it was sent with, its images, its records, and its claim. Files of the pod's own are left as they are.
 #
-#   keep_fresh SECONDS          touch them as often
+#   protect_from_purge every=SECONDS   touch them as often
 
-keep_fresh() {
+protect_from_purge() {
     find . -type f ! -path './logs/*' ! -path './records/*' -print0 >.fresh
-    refresh "$1" &
+    touch_regularly "${1#every=}" &
     disown "$!"
-    watchers+=("$!")
+    background_pids+=("$!")
 }
 
-refresh() {
+touch_regularly() {
     local every=$1 sleeper=''
     trap 'kill "$sleeper" 2>/dev/null; exit' TERM
     while :; do

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Containers that run more than once. job.sh says before each container what holds for it, unless it runs once:
 #
 #   restart_policy Always|OnFailure      when it is started again
@@ -20,7 +19,7 @@ restart_rule() {
 # Whether the run that has just ended is followed by another one. Who would be started again, and is not since the job
 # was told to stop, was stopped.
 is_restarted() {
-    [[ -z $hopeless ]] && wants_restart || return
+    [[ -z $impossible ]] && wants_restart || return
     [[ ! -e .stopping ]] || stopping=yes
     [[ -z $stopping ]]
 }

@@ -1,15 +1,14 @@
 #!/bin/bash
-# shellcheck disable=SC2034 # its parts use its variables
 # Starts a pod's containers inside its Slurm job, and records what becomes of each. job.sh sources this file in the
 # pod's folder and then says what to run, one call after another:
 #
-#   pod NAME GRACE_SECONDS          claim the pod for this job; a job that comes second ends here
+#   pod NAME grace=SECONDS          claim the pod for this job; a job that comes second ends here
 #   scratch, host_path, images, ... what containers need of the node: each is in a part of its own, such as scratch.sh
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
 #
-# What applies to one container only is said right before it. This file and its parts are sent without further comments, which are
+# Values have names there, such as grace=30, which the functions ignore. What applies to one container only is said right before it. This file and its parts are sent without further comments, which are
 # in remote_slurm/job/ of the source.
 #
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
@@ -27,25 +26,6 @@ for descriptor in "/proc/$BASHPID/fd/"*; do
     [[ $descriptor != *[!0-9]* ]] && ((descriptor > 2 && descriptor != 255)) && exec {descriptor}>&-
 done
 
-failed=         # why no further container may start, in one sentence
-failed_reason=  # and its code: see `record`
-worst=0         # the highest exit code so far
-names=()        # containers that were started and may run
-supervisors=()  # the process id of what supervises each of them
-
-number=0      # of the last record of a container
-restarts=0    # of a container
-last=''       # how its last run ended, and what it said
-last_message=''
-recording=''  # while a record is being written
-unheeded=''   # what an attendant has told meanwhile
-
-pauses=(0.01 0.02 0.04 0.08 0.12)  # seconds between two looks at a process
-
-apart=''      # the folder on the node, where no file system is shared: see no_shared_fs.sh
-control=../.remote-slurm
-log_limit=1073741824  # bytes; job.sh says what the configuration says
-
 say() {
     printf 'remote-slurm: %s\n' "$*"
 }
@@ -60,7 +40,7 @@ now() {
 # the link has the pod: making a link is exclusive on every file system, unlike seeing whether it is there.
 pod() {
     pod=$1
-    grace=$2
+    grace=${2#grace=}
     end_if_deleted
     ln -s "$SLURM_JOB_ID" "$control/claims/$pod.job" 2>/dev/null
     local owner
@@ -78,13 +58,13 @@ pod() {
     rm -rf records/* .states/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
     mkdir -p .runner
     remove_dead_jobs
-    put_aside
+    reserve_disk
     began=$(now)
-    attend
+    trap_signals
 }
 
 # Room for the last records and for a stop, should the pod fill its file system: bytes, and files where these are counted.
-put_aside() {
+reserve_disk() {
     local file
     mkdir .runner/reserve
     head -c 65536 /dev/urandom >.runner/reserve/bytes
@@ -95,12 +75,12 @@ put_aside() {
     : >.runner/jobs
 }
 
-# with_room FUNCTION WORD...: with what was put aside, where it fails without
-with_room() {
+# with_reserve FUNCTION WORD...: with what was put aside, where it fails without
+with_reserve() {
     "$@" || { rm -rf .runner/reserve; "$@"; }
 }
 
-attend() {
+trap_signals() {
     trap terminate TERM INT
     trap clean_up EXIT
 }
@@ -131,9 +111,9 @@ end_if_deleted() {
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
-    with_room write_record "$@"
+    with_reserve write_record "$@"
     recording=
-    [[ -z $unheeded ]] || heed
+    [[ -z $pending_result ]] || handle_result
 }
 
 write_record() {
@@ -202,9 +182,9 @@ put() {
     return 1
 }
 
-# waits REASON MESSAGE NAME...: these containers have not started, and why. Whatever comes of them is recorded later, which
+# record_waiting REASON MESSAGE NAME...: these containers have not started, and why. Whatever comes of them is recorded later, which
 # the numbers of records tell: this one is 0.
-waits() {
+record_waiting() {
     local word=$1 message=$2 name time
     time=$(now)
     shift 2
@@ -267,7 +247,7 @@ container() {
 start() {
     local time
     recall_earlier_run "$1"
-    [[ -n $failed ]] || make_of_image
+    [[ -n $failed ]] || unpack_image
     if [[ -n $failed ]]; then
         time=$(now)
         say "container $1 is not started: $failed"
@@ -280,7 +260,7 @@ start() {
         [[ -n $failed ]] && kill -TERM "$!" 2>/dev/null
     fi
     forget_run
-    expect_nothing
+    reset_container_settings
 }
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -392,15 +372,15 @@ look_later() {  # LOOKS_BEFORE
 # and would then wait for it for ever (5.2: waitchld in jobs.c). Anywhere else it notes that end by itself, so that `wait` is
 # asked when there is nothing to wait for any more, and asked twice, since what it says may be of a signal that came before.
 await() {
-    local tries=0 before=''
+    local tries=0 previous=''
     while kill -0 "$1" 2>/dev/null; do
         look_later "$((tries++))"
     done
     interrupted=yes
     code=''
-    while [[ -n $interrupted || $code != "$before" ]]; do
+    while [[ -n $interrupted || $code != "$previous" ]]; do
         interrupted=''
-        before=$code
+        previous=$code
         wait "$1"
         code=$?
     done
@@ -442,10 +422,10 @@ record_missing_end() {
 terminate() {
     interrupted=yes
     local running why why_reason
-    with_room note_stop
+    with_reserve write_stop
     why_stopped
     fail "$why_reason" "$why"
-    if with_room note_jobs; then
+    if with_reserve write_jobs; then
         while read -r running; do
             pass_stop "$running"
         done <.runner/jobs
@@ -456,12 +436,12 @@ terminate() {
     fi
 }
 
-note_stop() {
+write_stop() {
     printf '%(%s)T\n' -1 >.stopping
 } 2>/dev/null
 
 # Not those that ended: their process ids may be somebody else's by now. `jobs` does not tell that it could not write.
-note_jobs() {
+write_jobs() {
     { jobs -rp; printf '\n'; } >.runner/jobs
 } 2>/dev/null
 
@@ -473,13 +453,11 @@ finish() {
     await_containers
     end_sidecars
     [[ -n $failed ]] && ((worst == 0)) && worst=1
-    [[ -z $apart ]] || hand_over
+    [[ -z $local_root ]] || await_log_fetch
     exit "$worst"
 }
 
 # --- the container runtime --------------------------------------------------------------------------------------------
-
-runtime=''  # apptainer, podman or enroot: the part of this name has its functions
 
 # runtime_hook NAME WORD...: calls the function of this name of the runtime. Fails if it has none.
 #
@@ -506,7 +484,7 @@ runtime_hook() {
 # images.sh
 await_image() { :; }
 # from_image.sh
-make_of_image() { :; }
+unpack_image() { :; }
 # image_config.sh
 apply_image_config() { :; }
 # working_dirs.sh
@@ -519,10 +497,10 @@ is_sidecar() { false; }
 end_sidecars() { :; }
 # hooks.sh
 has_post_start() { false; }
-begin_attendants() { mark_started; }
-end_attendants() { :; }
-tell_begun() { tell_state ready; }
-heed() { :; }
+start_watchers() { mark_started; }
+end_watchers() { :; }
+record_first_state() { record_state ready; }
+handle_result() { :; }
 is_near_time_limit() { false; }
 # annotations.sh
 is_past_deadline() { false; }

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Folders on the node that end with the job:
 #
 #   scratch NAME...   a folder for the /tmp, /var/tmp and home of each container
@@ -26,5 +25,5 @@ scratch() {
 
 # node_folder PARENT: make a folder on the node that ends with the job, and set `folder`
 node_folder() {
-    folder=$(mktemp -d "$1/remote-slurm-$SLURM_JOB_ID-XXXXXX" 2>/dev/null) && owns "$folder"
+    folder=$(mktemp -d "$1/remote-slurm-$SLURM_JOB_ID-XXXXXX" 2>/dev/null) && own_until_end "$folder"
 }

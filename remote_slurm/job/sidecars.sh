@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Native sidecars: started in their place among the init containers, ended after the last container, in reverse order. All of
 # them share one grace period, as on a kubelet.
 #

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # part of runner.sh, whose variables it uses
 # How containers are stopped, and why: by Slurm, by a delete, by the runner itself.
 
 # The code JobStopped decides; but a sidecar of the version before compares this sentence with the end of a message
@@ -12,7 +11,7 @@ was_stopped() {
 # evict REASON SENTENCE: as the job's end is asked for from outside, but for a reason that is known here
 evict() {
     say "$2"
-    with_room note_eviction "$@"
+    with_reserve note_eviction "$@"
     kill -TERM "$$"
 }
 
@@ -58,10 +57,10 @@ take_grace() {
 # end_container GRACE_SECONDS, of which there are two at least, as on a kubelet. The signal goes to its first process only, as
 # in Kubernetes; Apptainer passes it on, so all of the group would get it twice.
 end_container() {
-    [[ -n $under_way && -z $killer ]] || return
+    [[ -n $is_running && -z $killer ]] || return
     stopper=
     if ((${#pre_stop[@]})); then
-        end_politely &
+        run_pre_stop &
         stopper=$!
         disown "$stopper"
     else
@@ -75,7 +74,7 @@ end_container() {
 # Slurm may signal every process of the job: this one must outlast it. A hook that takes its time costs its container
 # all but two seconds, as on a kubelet.
 kill_later() {
-    local told=0
+    local signalled=0
     trap '' TERM
     sleep "$1"
     if [[ -n $stopper ]] && kill -0 "$stopper"; then
@@ -83,8 +82,8 @@ kill_later() {
         kill "-$stop_signal" "$child"
         sleep 2
     elif [[ -n $stopper ]]; then
-        read -r told <"$life.told"
-        (($(now) - told < 2)) && sleep 2
+        read -r signalled <"$run_prefix.told"
+        (($(now) - signalled < 2)) && sleep 2
     fi
     kill -KILL -- "-$child"
 } 2>/dev/null

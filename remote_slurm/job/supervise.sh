@@ -1,20 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # part of runner.sh, whose variables it uses
 # The life of one container, from its first run to its last: a process of its own watches over it.
-
-# What job.sh says of a container, it says right before it.
-expect_nothing() {
-    missing=()
-    policy=Never rules=()
-    image='' image_step=() no_image='' no_image_reason=''
-    message_file='' message_policy=File
-    joins='' world=()
-    work_in_image='' working_dir_mount='' image_config=() program_from='' image_program=() has_odd=''
-    post_start=() pre_stop=() stop_signal=''
-    startup_probe=() readiness_probe=() liveness_probe=()
-}
-
-expect_nothing
 
 # lacks SENTENCE: a volume that the next container does without
 lacks() {
@@ -22,11 +7,11 @@ lacks() {
 }
 
 # Who reads the log of a container learns what it does without, and so does who asks why it failed.
-tell_missing() {
+log_missing_volumes() {
     ((${#missing[@]})) && printf '(remote-slurm: %s)\n' "${missing[@]}" >>"logs/$name.log"
 }
 
-blame_missing() {
+add_missing_volumes_to_message() {
     local sentence
     ((code != 0)) || return
     for sentence in "${missing[@]}"; do
@@ -40,10 +25,10 @@ supervise() {
     shift
     set -m  # the container becomes a process group: all of it can be signalled
     supervisor=$BASHPID
-    stopping='' hopeless='' under_way='' killer='' puller='' backoff=0
+    stopping='' impossible='' is_running='' killer='' puller='' backoff=0
     trap stop_container TERM
-    trap heed USR1
-    # bash 4.2 loses a signal that comes between the fork and the trap; who waits for this one records its end
+    trap handle_result USR1
+    # bash 4.2 loses a signal that comes between the fork and the trap; who record_waiting for this one records its end
     [[ -e .stopping ]] && exit 143
     await_image
     [[ -z $no_image ]] || end_without_image
@@ -54,14 +39,14 @@ supervise() {
         forget_attempt
         run_once "$@"
     fi
-    let_next_start
+    allow_next_container
     while is_restarted && await_restart; do
-        may_mount || { code=1 signal=0 reason=$failed_reason message="not started again: $failed"; break; }
+        recheck_mounts || { code=1 signal=0 reason=$failed_reason message="not started again: $failed"; break; }
         empty_working_dir
         run_once "$@"
     done
     end_message
-    blame_missing
+    add_missing_volumes_to_message
     record "$name" terminated "$run_began" "$run_ended" "$code" "$signal" "${reason:-$(own_reason)}" "$message"
     exit "$code"
 }
@@ -113,40 +98,40 @@ begin() {
 
 # Of a run that only showed what the runtime cannot do.
 forget_attempt() {
-    rm -f "logs/$name.log" "logs/.$name.sizes" "$life".*
+    rm -f "logs/$name.log" "logs/.$name.sizes" "$run_prefix".*
 }
 
 # Sets run_began, run_ended, code, signal and message, and `reason` if the runner has ended it.
 run_once() {
-    signal=0 killer='' stopper='' noted='' unhealthy='' told='' reason=''
-    life=.runner/$name.$restarts
+    signal=0 killer='' stopper='' noted='' unhealthy='' reported_state='' reason=''
+    run_prefix=.runner/$name.$restarts
     trap stop_container TERM
     keep_previous_log "$name"
     begin_message
-    tell_missing
+    log_missing_volumes
     run_began=$(now)
-    born=$SECONDS
+    process_started=$SECONDS
     open_log_pipe "$name"
     # a container whose log file cannot be opened does not start
     begin "$@" >>"logs/$name.log" >&"$log_input" 2>&1 </dev/null {log_input}>&- {log_output}<&- &
     child=$!
     close_log_pipe
     watch_log "$name" &
-    watcher=$!
-    disown "$watcher"  # or bash writes into the job's output that it was killed
-    tell_begun
-    begin_attendants
-    under_way=yes  # a trap that starts a process would have changed $! before it was read
+    log_watcher=$!
+    disown "$log_watcher"  # or bash writes into the job's output that it was killed
+    record_first_state
+    start_watchers
+    is_running=yes  # a trap that starts a process would have changed $! before it was read
     [[ -n $stopping ]] && stop_container
-    heed
+    handle_result
     await "$child" 2>/dev/null  # bash would write into the job's output that it was killed
-    under_way=''
+    is_running=''
     # Slurm signals the processes of a job one after another: the SIGTERM for this one may still be on its way
     ((code == 143)) && sleep 0.2
     trap '' TERM
-    end_attendants
+    end_watchers
     # what it left behind ends with it, as in Kubernetes, and so does what watched it
-    kill -KILL -- "-$child" "-$watcher" ${killer:+"-$killer"} ${stopper:+"-$stopper"} 2>/dev/null
+    kill -KILL -- "-$child" "-$log_watcher" ${killer:+"-$killer"} ${stopper:+"-$stopper"} 2>/dev/null
     ((code == 137)) && runtime_hook end_container "$name"
     await_log_writer
     note_size "$name"
@@ -162,7 +147,7 @@ run_once() {
     fi
 }
 
-# Who waits to be started again is told to stop as well.
+# A container that waits for its restart is stopped as well.
 end_message() {
     local why why_reason
     was_stopped || return
@@ -173,37 +158,34 @@ end_message() {
 
 # --- what is recorded of its start ---------------------------------------------------------------------------------
 
-# tell_state ready, or tell_state not_ready SENTENCE
-tell_state() {
-    told=$1
-    if [[ $told == ready ]]; then
+# record_state ready, or record_state not_ready SENTENCE
+record_state() {
+    reported_state=$1
+    if [[ $reported_state == ready ]]; then
         record "$name" running "$run_began" 0 0 0 ''
     else
-        record "$name" waiting "$run_began" 0 0 0 NotReady "${told#not_ready }"
+        record "$name" waiting "$run_began" 0 0 0 NotReady "${reported_state#not_ready }"
     fi
 }
 
 # For what comes after a sidecar, and for this run's liveness probe: a startup probe gives time to each run.
 mark_started() {
-    : >"$life.started" && : >".runner/$name.started"
+    : >"$run_prefix.started" && : >".runner/$name.started"
 }
 
 # Also where its image has yet to come, or its first run has ended: then there is nothing to wait for.
-let_next_start() {
+allow_next_container() {
     : >".runner/$name.may-follow"
 }
 
 # --- what it mounts ------------------------------------------------------------------------------------------------
-
-guarded=()  # what was checked before containers mounted it, one call each
-guarding=yes
 
 guard() {
     [[ -z $guarding ]] || guarded+=("$(printf '%q ' "$@")")
 }
 
 # Before something is mounted once more, for a restart or a probe: a container may have put a link there meanwhile.
-may_mount() {
+recheck_mounts() {
     local guarding='' each
     for each in "${guarded[@]}"; do
         eval "$each"

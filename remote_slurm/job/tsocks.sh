@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Network for containers of nodes that have none (Tsocks): ssh from the node to a host that has it serves as a SOCKS proxy,
 # and libtsocks.so, loaded into every program that is dynamically linked, leads their TCP connections there.
 #
@@ -40,7 +39,7 @@ open_tunnel() {
     disown "$tunnel"
     while ((SECONDS < until)) && kill -0 "$tunnel" 2>/dev/null; do
         if tunnel_answers "$2"; then
-            watchers+=("$tunnel")
+            background_pids+=("$tunnel")
             return 0
         fi
         sleep 0.2

@@ -1,12 +1,11 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Variables whose names no shell can hold:
 #
 #   needs_carrier                       the next container has one: fail it if the node has neither perl nor python3
-#   with_env FILE KEPT COUNT WORD...    run WORD... with the variables of FILE
+#   with_env FILE kept=PATTERN at=N WORD...   run WORD... with the variables of FILE
 
 # A shell cannot set a variable whose name is not a shell's, and the words of `env` can be seen by all users of the node. So
-# the carrier, a program of the node, reads them from FILE. If KEPT is not empty, only the variables of the node whose names
+# the carrier, a program of the node, reads them from FILE. If PATTERN is not empty, only the variables of the node whose names
 # begin like that regular expression stay.
 # shellcheck disable=SC2016 # perl's variables
 carry_in_perl='
@@ -46,11 +45,11 @@ needs_carrier() {
 perl nor python3 to set it: give it another name"
 }
 
-# with_env FILE KEPT COUNT WORD...: runs the words with the NAME=VALUE entries of the file in the environment of what comes
-# behind the first COUNT words. Variables that only have several lines need no carrier.
+# with_env FILE kept=PATTERN at=N WORD...: runs the words with the NAME=VALUE entries of the file in the environment of what comes
+# behind the first N words. Variables that only have several lines need no carrier.
 # shellcheck disable=SC2094 # nothing writes the file
 with_env() {
-    local _rs_entry _rs_file=$PWD/$1 _rs_kept=$2 _rs_count=$3 carrier=()
+    local _rs_entry _rs_file=$PWD/$1 _rs_kept=${2#kept=} _rs_count=${3#at=} carrier=()
     shift 3
     while IFS= read -r -d '' _rs_entry; do
         [[ $_rs_entry =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] && export "${_rs_entry?}" 2>/dev/null && continue

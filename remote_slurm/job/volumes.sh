@@ -1,9 +1,8 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # Volumes on the node:
 #
 #   memory_volume NAME                an emptyDir in the node's memory
-#   size_limit NAME BYTES             evict the pod when this emptyDir grows beyond its limit
+#   size_limit NAME bytes=N           evict the pod when this emptyDir grows beyond its limit
 #   host_path TYPE PATH [ALLOWED...]  check or make a hostPath; links must not lead out of ALLOWED
 #   sub_path VOLUME PATH SHOWN        make what a container mounts of a volume; messages have SHOWN
 
@@ -15,15 +14,15 @@ memory_volume() {
         # without links, since enter_source takes no others for the runner's own
         ln -s "$(readlink -f -- "$folder")" "volumes/$1"
     else
-        say "volume $1 lies on disk: nothing can be made in $shm on node $(hostname)"
+        say "memory volume $1 is on disk: no folder can be created in $shm on node $(hostname)"
         mkdir "volumes/$1"
     fi
 }
 
 size_limit() {
-    watch_size "$1" "$2" &
+    watch_size "$1" "${2#bytes=}" &
     disown "$!"
-    watchers+=("$!")
+    background_pids+=("$!")
 }
 
 # Seldom, and the more seldom the longer it takes, since the file system may be everybody's.

@@ -1,13 +1,10 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # sourced after runner.sh, whose variables it uses
 # A workingDir that does not exist is made, as containerd and runc do. job.sh says, before it starts a container:
 #
 #   work_in_volume SOURCE PATH               its workingDir is PATH below a volume that it mounts
 #   work_in_image PATH                       its workingDir is in the image
 #
 # The WORKDIR of an image comes to the same: see image_config.sh.
-
-work_in_image=''
 
 # A link that leads out of the volume means something else inside the container.
 work_in_volume() {

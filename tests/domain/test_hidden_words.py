@@ -71,7 +71,7 @@ def test_a_value_is_not_in_the_script(case: str, runtime: str) -> None:
 def test_a_value_is_put_together_from_the_file() -> None:
     assert hidden(PODS["args"]) == [f"--password={SECRET}"]
     assert '    serve "${hidden[0]}"\n' in scripts(PODS["args"])
-    assert "\nhidden_words secret/words 1\n" in scripts(PODS["args"])
+    assert "\nhidden_words secret/words count=1\n" in scripts(PODS["args"])
 
 
 def test_without_hidden_words_there_is_no_file() -> None:

@@ -32,10 +32,10 @@ def test_the_deepest_mount_comes_first_and_the_runtime_gets_the_outer_one() -> N
         (".runner/mounts/main/1", "//v/"),
         ("hosts", "/etc/hosts"),
     ]
-    assert [each.words() for each in staged.checked] == [(f"volumes/{name}", "", "", "0") for name in "cab"]
+    assert [each.words() for each in staged.checked] == [("--mount", f"volumes/{name}", "", "") for name in "cab"]
     assert [each.words() for each in staged.inner] == [
-        ("0", "2", "c/d", "/v/a/../b/c/d", "ro"),
-        ("2", "1", "b", "/v/./b", "rw"),
+        ("--inner", "0", "2", "c/d", "/v/a/../b/c/d", "ro"),
+        ("--inner", "2", "1", "b", "/v/./b", "rw"),
     ]
 
 

@@ -108,7 +108,7 @@ def test_what_is_refused_there_and_nowhere_else(body: dict[str, Any], sentence: 
 def test_as_many_containers_as_fit_into_the_comment_are_taken() -> None:
     """Each takes 70 characters and its name, of 700."""
     fits = [container(f"c{n}" + "x" * 28) for n in range(7)]
-    assert plan(pod(*fits), settings=APART).report_calls == (("apart", "scontrol", "60", ""),)
+    assert plan(pod(*fits), settings=APART).report_calls == (("no_shared_fs", "scontrol", "fetch_timeout=60", ""),)
     with pytest.raises(InvalidRequest, match="has 8 containers"):
         plan(pod(*fits, container("c")), settings=APART)
 

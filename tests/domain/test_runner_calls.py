@@ -23,13 +23,16 @@ def told(fields: dict[str, Any], settings: dict[str, Any] | None = None, **spec:
 # --- probes ----------------------------------------------------------------------------------------------------------
 
 HIDDEN = Element("hidden", 0), Element("hidden", 1)
-WORLD = ("world", "alike", "on_node", "secret/env/main", "")
+EXEC_MODE = ("exec_mode", "clone", "on_node", "secret/env/main", "")
+
+
+NAMES = ("delay", "period", "timeout", "successes", "failures", "grace")
 
 
 @pytest.mark.parametrize(
     ("probe", "call"),
     [
-        (EXEC, ("0", "10", "1", "1", "3", "", "inside", "check", HIDDEN[0], "$(OTHER)", "it's")),
+        (EXEC, ("0", "10", "1", "1", "3", "", "exec_in_container", "check", HIDDEN[0], "$(OTHER)", "it's")),
         ({"tcpSocket": {"port": 80}, "initialDelaySeconds": 5, "periodSeconds": 2, "timeoutSeconds": 3,
           "failureThreshold": 7, "terminationGracePeriodSeconds": 9},
          ("5", "2", "3", "1", "7", "9", "tcp_socket", "127.0.0.1", "80")),
@@ -45,7 +48,7 @@ WORLD = ("world", "alike", "on_node", "secret/env/main", "")
 @pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
 def test_a_probe_is_one_call(kind: str, probe: dict[str, Any], call: tuple[str, ...]) -> None:
     fields = {f"{kind}Probe": probe, "env": ENV, "ports": [{"name": "web", "containerPort": 8080}]}
-    assert told(fields) == [WORLD, ("probe", kind, *call)]
+    assert told(fields) == [EXEC_MODE, ("probe", kind, *map("=".join, zip(NAMES, call[:6], strict=True)), *call[6:])]
 
 
 HOOK_ONLY = {"sleep": {"seconds": 1}}
@@ -86,7 +89,7 @@ def test_what_cannot_be_carried_out_is_refused(fields: dict[str, Any], sentence:
 
 def test_probes_that_are_turned_off_are_warned_of() -> None:
     planned = plan(pod(container("main", livenessProbe=EXEC)))
-    assert not [call for call in planned.containers[0].calls if call[0] in ("probe", "world")]
+    assert not [call for call in planned.containers[0].calls if call[0] in ("probe", "exec_mode")]
     (warning,) = [each for each in planned.warnings if "Probe" in each]
     assert warning == (
         "livenessProbe of container 'main' has no effect: EnableProbes is false in the sidecar's configuration"
@@ -99,9 +102,9 @@ def test_probes_that_are_turned_off_are_warned_of() -> None:
 def test_hooks_are_calls_and_their_words_are_not_expanded() -> None:
     hooks = {"postStart": EXEC, "preStop": {"sleep": {"seconds": 5}}, "stopSignal": "SIGUSR1"}
     assert told({"lifecycle": hooks, "env": ENV}) == [
-        WORLD,
+        EXEC_MODE,
         ("stop_signal", "USR1"),
-        ("post_start", "inside", "check", "$(NAME)", "$(OTHER)", "it's"),
+        ("post_start", "exec_in_container", "check", "$(NAME)", "$(OTHER)", "it's"),
         ("pre_stop", "sleep", "5"),
     ]
 
@@ -136,27 +139,27 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
     assert "--signal=B:TERM@45" in flag_lines(shorter)
 
 
-# --- the world of a container ----------------------------------------------------------------------------------------
+# --- commands in a container -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("runtime", "words"),
     [
-        ("none", ("alike", "on_node", "secret/env/main", "")),
-        ("podman", ("entered", "podman", "exec", "--env", "REMOTE_SLURM_ACTION", "main")),
-        ("podman-hpc", ("entered", "podman-hpc", "exec", "--env", "REMOTE_SLURM_ACTION", f"default-{UID}.main")),
+        ("none", ("clone", "on_node", "secret/env/main", "")),
+        ("podman", ("runtime", "podman", "exec", "--env", "REMOTE_SLURM_ACTION", "main")),
+        ("podman-hpc", ("runtime", "podman-hpc", "exec", "--env", "REMOTE_SLURM_ACTION", f"default-{UID}.main")),
     ],
 )
 def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:
     calls = told({"image": "r.org/a:1", "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
-    assert ("world", *words) in calls
+    assert ("exec_mode", *words) in calls
 
 
 def test_singularity_joins_or_starts_another_container_by_the_same_words() -> None:
     image = {"image": "/images/own.sif", "command": None, "args": ["x"]}
     calls = told({**image, "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": "apptainer"})
-    _, way, *words = next(call for call in calls if call[0] == "world")
-    assert way == "joined"
+    _, way, *words = next(call for call in calls if call[0] == "exec_mode")
+    assert way == "nsenter"
     assert words[:3] == ["apptainer", "--silent", "exec"], "not `run`, though the container has no command"
     assert words[-1] == "/images/own.sif"
     assert "--workdir" in words
@@ -176,10 +179,10 @@ def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]
     {"startupProbe": {"tcpSocket": {"port": 1}}},
 ])  # fmt: skip
 def test_what_counts_from_the_containers_start_is_told_how_to_see_that(fields: dict[str, Any]) -> None:
-    assert [call[1] for call in told(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "world"] == [
-        "joined"
+    assert [call[1] for call in told(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "exec_mode"] == [
+        "nsenter"
     ]
-    assert not [call for call in told({"lifecycle": {"preStop": HOOK_ONLY}}) if call[0] == "world"]
+    assert not [call for call in told({"lifecycle": {"preStop": HOOK_ONLY}}) if call[0] == "exec_mode"]
 
 
 # --- restarts, sidecars and messages ---------------------------------------------------------------------------------

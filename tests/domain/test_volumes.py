@@ -200,12 +200,12 @@ def test_a_projected_volume_without_data_stays_empty_and_says_so(export: bool, d
         ({"emptyDir": {}}, ()),
         ({}, ()),
         ({"emptyDir": {"medium": ""}}, ()),
-        ({"emptyDir": {"sizeLimit": "1Gi"}}, (("size_limit", "v", str(2**30)),)),
+        ({"emptyDir": {"sizeLimit": "1Gi"}}, (("size_limit", "v", f"bytes={2**30}"),)),
         ({"emptyDir": {"sizeLimit": "0"}}, ()),
         ({"emptyDir": {"medium": "Memory"}}, (("memory_volume", "v"),)),
         (
             {"emptyDir": {"medium": "Memory", "sizeLimit": "1500m"}},
-            (("memory_volume", "v"), ("size_limit", "v", "2")),
+            (("memory_volume", "v"), ("size_limit", "v", "bytes=2")),
         ),
     ],
 )
@@ -519,7 +519,10 @@ def test_interlinks_payload_with_one_of_each() -> None:
         "volumes/work": 0o700,
         "secret/volumes/kube-api-access-x7r2q": 0o700,
     }
-    assert found.part.calls == (("size_limit", "work", "52428800"), ("host_path", "DirectoryOrCreate", "/tmp/scratch"))
+    assert found.part.calls == (
+        ("size_limit", "work", "bytes=52428800"),
+        ("host_path", "DirectoryOrCreate", "/tmp/scratch"),
+    )
     assert found.mounts(body.pod.spec.containers[1], {}) == [
         Mount("volumes/config/greeting.txt", "/etc/app/greeting.txt", read_only=True)
     ]

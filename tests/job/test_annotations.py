@@ -302,7 +302,7 @@ def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: No
 
 def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node, outside: Path) -> None:
     base = outside / "base"
-    calls = f"apart=/somewhere\njob_workdir {base} {{}}\ncontainer main true"
+    calls = f"local_root=/somewhere\njob_workdir {base} {{}}\ncontainer main true"
     assert node.run(calls.format("keep")).code == 0
     assert (base / POD).exists()
     assert node.run(calls.format("''")).code == 0

@@ -116,7 +116,7 @@ def test_a_stop_ends_a_pull_that_is_tried_again(node: Node) -> None:
 
 def test_a_post_start_whose_container_waits_for_its_image_holds_up_no_other(node: Node) -> None:
     names(node, {"bad": BROKEN, "app": FINE})
-    hooked = f"world alike\npost_start inside true\n{container('main', 'true', 'bad')}"
+    hooked = f"exec_mode clone\npost_start exec_in_container true\n{container('main', 'true', 'bad')}"
     job = node.start(f"pull_backoff=600\n{BRING} 1 main side\n{hooked}{container('side', 'touch ran; sleep 300')}")
     until((node.pod / "ran").exists)
     assert waits_for_its_image(node)

@@ -51,10 +51,28 @@ def without_namespaces(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def mounted(
     node: Node, *mounts: tuple[str, ...], look: str, path: str = "", points: tuple[tuple[str, ...], ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    words = [word for source, sub, *allowed in mounts for word in (source, sub, sub, str(len(allowed)), *allowed)]
-    inner = [word for point in points for word in point]
-    program = [BASH, "mounts.sh", "main", str(len(mounts)), *words, str(len(points)), *inner]
-    command = [*program, "sh", "-c", look, "runtime", "--bind", f"{FIRST}:/v:rw", "--bind", "other:/w"]
+    options = [
+        word
+        for source, sub, *allowed in mounts
+        for word in ("--mount", source, sub, sub, *(word for folder in allowed for word in ("--allowed", folder)))
+    ]
+    inner = [word for point in points for word in ("--inner", *point)]
+    command = [
+        BASH,
+        "mounts.sh",
+        "main",
+        *options,
+        *inner,
+        "--",
+        "sh",
+        "-c",
+        look,
+        "runtime",
+        "--bind",
+        f"{FIRST}:/v:rw",
+        "--bind",
+        "other:/w",
+    ]
     environment = os.environ | ({"PATH": path} if path else {})
     return subprocess.run(
         command, cwd=node.pod, env=environment, capture_output=True, text=True, check=False, timeout=60

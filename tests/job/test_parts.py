@@ -12,7 +12,7 @@ from tests.job.node import BASH, Node, sh, sources
 
 PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
 PARTS = [name for name in SCRIPTS if name not in {"runner.sh", *PROGRAMS}]
-CORE = ("runner", "cleanup", "stop", "supervise", "messages")
+CORE = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
 
 
 def test_the_core_is_small() -> None:

@@ -66,7 +66,7 @@ def calls(record: Record, run: str) -> str:
 
 
 def bash(node: Node, script: str) -> str:
-    text = f"{sources('apart')}pod={POD} apart=/x control=../.remote-slurm\nmkdir -p .states\n{script}\n"
+    text = f"{sources('no_shared_fs')}pod={POD} local_root=/x control=../.remote-slurm\nmkdir -p .states\n{script}\n"
     (node.pod / "test.sh").write_text(text)
     done = subprocess.run([BASH, "test.sh"], cwd=node.pod, capture_output=True, check=True)
     return done.stdout.decode()
@@ -92,16 +92,16 @@ def test_a_comment_has_what_the_record_has_however_much_of_it_is_cut(node: Node,
     tell = f"text=; LC_ALL=C; add_record c {most}; printf '%s\\0' \"$text\""
     comments = bash(node, "\n".join(f"{calls(each, 'put_state')}\n{tell}" for each in RECORDS)).split("\0")[:-1]
     for record, comment in zip(RECORDS, comments, strict=True):
-        standing = parse_comment(POD, f"at=/x;{comment}over;|mine")
-        assert standing is not None
-        (told,) = standing.records
+        report = parse_comment(POD, f"at=/x;{comment}over;|mine")
+        assert report is not None
+        (told,) = report.records
         if most == 4000:  # room for all of it
             assert told == record
         elif most < 0:
             assert told == replace(record, message="", last=None)
         bare = {"message": "", "last": None}
         assert replace(told, **bare) == replace(record, **bare)
-        assert standing.over
+        assert report.over
 
 
 def test_the_login_node_reads_the_same_run_out_of_it(node: Node) -> None:

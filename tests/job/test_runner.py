@@ -75,8 +75,8 @@ def test_a_container_has_the_umask_of_every_container_runtime(node: Node) -> Non
 
 
 def test_a_hook_has_the_same_umask(node: Node) -> None:
-    hook = f"inside {sh('umask >hooked')}"
-    node.run(f"world alike\npost_start {hook}\ncontainer main {sh('until [ -s hooked ]; do sleep 0.02; done')}")
+    hook = f"exec_in_container {sh('umask >hooked')}"
+    node.run(f"exec_mode clone\npost_start {hook}\ncontainer main {sh('until [ -s hooked ]; do sleep 0.02; done')}")
     assert (node.pod / "hooked").read_text() == "0022\n"
 
 
@@ -728,14 +728,14 @@ def test_lines_alone_need_no_carrier(node: Node) -> None:
 
 
 def test_paths_are_looked_at_once_each_however_often(node: Node) -> None:
-    calls = 'mkdir -p volumes/v\nsub_path volumes/v it it\nmay_mount; may_mount; say "${#guarded[@]}"'
+    calls = 'mkdir -p volumes/v\nsub_path volumes/v it it\nrecheck_mounts; recheck_mounts; say "${#guarded[@]}"'
     assert node.run(calls).output == "remote-slurm: 1\n"
 
 
 def test_a_volume_in_memory_lies_on_disk_where_the_node_has_no_room_for_it(node: Node) -> None:
     calls = f"shm=/proc/no/such\nmemory_volume v\ncontainer main {sh('echo kept >volumes/v/file')}"
     ended = node.run(calls)
-    assert (ended.code, "volume v lies on disk" in ended.output) == (0, True)
+    assert (ended.code, "memory volume v is on disk" in ended.output) == (0, True)
     assert (node.pod / "volumes/v/file").exists()
 
 
@@ -796,7 +796,7 @@ def test_without_its_environment_nothing_runs(node: Node) -> None:
     assert not (node.root / "ran").exists()
 
 
-@pytest.mark.parametrize("command", ["join", "images", "world"])
+@pytest.mark.parametrize("command", ["join", "images", "exec_mode"])
 def test_a_command_is_a_program_also_where_the_runner_has_a_function_of_that_name(node: Node, command: str) -> None:
     environment_file(node, {"PATH": f"{node.root}:/usr/bin:/bin"})
     program = node.root / command

@@ -28,7 +28,7 @@ export SLURM_SUBMIT_DIR=$PWD
 """
 _SHARED_BEGIN = """
 cd "$SLURM_SUBMIT_DIR" || exit 1
-{sources}pod {pod} {grace}
+{sources}pod {pod} grace={grace}
 {calls}"""
 
 

@@ -67,7 +67,7 @@ class HiddenWords:
     @property
     def calls(self) -> tuple[tuple[Word, ...], ...]:
         """The runner's call that reads the file; none if there are no hidden words."""
-        return (("hidden_words", _FILE, str(len(self._index))),) if self._index else ()
+        return (("hidden_words", _FILE, f"count={len(self._index)}"),) if self._index else ()
 
     @property
     def files(self) -> tuple[File, ...]:

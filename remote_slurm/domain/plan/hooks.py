@@ -36,7 +36,7 @@ def hook_calls(container: Container) -> Iterator[Call]:
             yield call, *action(hook, container, what)
 
 
-def needs_world(handler: Handler | None) -> bool:
+def needs_exec(handler: Handler | None) -> bool:
     """Whether it may have to run something inside the container."""
     return handler is not None and (handler.exec is not None or handler.grpc is not None)
 
@@ -52,7 +52,7 @@ def action(handler: Handler, container: Container, what: str, values: Mapping[st
     if handler.exec is not None:
         if not handler.exec.command:
             raise InvalidRequest(f"{what} has no command to execute")
-        return "inside", *expanded_words(handler.exec.command, values, container.name)
+        return "exec_in_container", *expanded_words(handler.exec.command, values, container.name)
     if handler.http_get is not None:
         return _http_get(handler.http_get, container, what)
     if handler.tcp_socket is not None:

@@ -27,9 +27,9 @@ class InnerMount:
     mount: Mount
 
     def words(self) -> Call:
-        """The arguments of job/mounts.sh."""
+        """The option of job/mounts.sh."""
         mode = "ro" if self.mount.read_only else "rw"
-        return str(self.number), str(self.into), str(self.path), self.mount.target, mode
+        return "--inner", str(self.number), str(self.into), str(self.path), self.mount.target, mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import cache
 
 _DEFINED = re.compile(r"^(\w+)\(\)", re.MULTILINE)
 # What precedes a command: a keyword, or a function that runs its arguments
-_BEFORE = re.compile(r"\b(?:then|do|else|elif|if|while|until|attendant|trap|with_room|become)\b|!")
+_BEFORE = re.compile(r"\b(?:then|do|else|elif|if|while|until|run_watcher|trap|with_reserve|become)\b|!")
 _COMMAND = re.compile(r"(?:^|[;&|({)'])[ \t]*(\w+)(?=[\s;&|)'\"]|$)", re.MULTILINE)
 RUNNER = "runner.sh"
 # Programs that a part or a wrapper starts; nothing sources them

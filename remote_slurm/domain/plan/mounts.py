@@ -23,8 +23,9 @@ class CheckedSource:
     allowed: tuple[str, ...]
 
     def words(self) -> Call:
-        """The arguments of job/mounts.sh."""
-        return self.source, self.sub_path, self.shown, str(len(self.allowed)), *self.allowed
+        """The options of job/mounts.sh."""
+        allowed = (word for folder in self.allowed for word in ("--allowed", folder))
+        return "--mount", self.source, self.sub_path, self.shown, *allowed
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ if ! {{ said=$(unpack 2>&1) && cd "$folder"/{pod}; }}; then
 fi
 exec >"job-$SLURM_JOB_ID.out" 2>&1
 trap 'rm -rf "$folder"' EXIT  # until the runner takes over
-{sources}pod {pod} {grace}
+{sources}pod {pod} grace={grace}
 owns "$folder"
 {calls}"""
 
@@ -118,7 +118,7 @@ class NodeLocalFiles(FileTransfer):
 
     def report_calls(self, flags: tuple[Flag, ...]) -> tuple[Call, ...]:
         comment = next((flag.value or "" for flag in flags if flag.name == "comment"), "")
-        return (("apart", self.config.scontrol_path, str(self.config.fetch_seconds), comment),)
+        return (("no_shared_fs", self.config.scontrol_path, f"fetch_timeout={self.config.fetch_seconds}", comment),)
 
     def enter_folder(self, pod: str) -> str:
         return _START

@@ -12,7 +12,7 @@ from remote_slurm.errors import InvalidRequest
 
 
 def probe_calls(container: Container, values: Mapping[str, str]) -> Iterator[Call]:
-    """`probe KIND DELAY PERIOD TIMEOUT SUCCESSES FAILURES GRACE ACTION...`; an empty GRACE is the pod's.
+    """`probe KIND delay= period= timeout= successes= failures= grace= ACTION...`; an empty grace is the pod's.
 
     `values` is the container's environment, which words of a command may name as $(NAME), as on a kubelet. Raises
     InvalidRequest for a probe that cannot be carried out.
@@ -27,12 +27,12 @@ def probe_calls(container: Container, values: Mapping[str, str]) -> Iterator[Cal
         yield (
             "probe",
             kind,
-            str(probe.initial_delay_seconds),
-            str(probe.period_seconds),
-            str(probe.timeout_seconds),
-            str(probe.success_threshold),
-            str(probe.failure_threshold),
-            "" if grace is None else str(grace),
+            f"delay={probe.initial_delay_seconds}",
+            f"period={probe.period_seconds}",
+            f"timeout={probe.timeout_seconds}",
+            f"successes={probe.success_threshold}",
+            f"failures={probe.failure_threshold}",
+            "grace=" if grace is None else f"grace={grace}",
             *action(probe, container, what, values),
         )
 

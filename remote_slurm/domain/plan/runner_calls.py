@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from remote_slurm.domain.plan.container_setup import ContainerSetup
-from remote_slurm.domain.plan.hooks import hook_calls, needs_world
+from remote_slurm.domain.plan.hooks import hook_calls, needs_exec
 from remote_slurm.domain.plan.probes import probe_calls, probes
 from remote_slurm.domain.plan.termination_message import checked_path, is_below_dev, message_file
 from remote_slurm.domain.pod.environment import environment
@@ -32,7 +32,7 @@ def _exec_calls(start: ContainerStart, runtime: Runtime, *, probes_enabled: bool
     container = start.container
     hooks = container.lifecycle
     from_start = [hooks.post_start, *(probe for _, probe in probes(container) if probes_enabled)]
-    is_needed = any(map(needs_world, (*from_start, hooks.pre_stop)))
+    is_needed = any(map(needs_exec, (*from_start, hooks.pre_stop)))
     if not is_needed and not any(from_start):
         return
     try:
@@ -41,7 +41,7 @@ def _exec_calls(start: ContainerStart, runtime: Runtime, *, probes_enabled: bool
         if is_needed:
             raise
         return  # they count from when the runtime was asked to start it
-    yield "world", *words
+    yield "exec_mode", *words
 
 
 def _message_file(start: ContainerStart, runtime: Runtime) -> str:

@@ -32,7 +32,7 @@ _RESUME = """\
 #!{bash} -p
 # The containers of pod {pod}: job.sh goes on here once the pod's own shell, of its annotations, has run.
 
-{sources}resume {key} {grace}
+{sources}resume {key} grace={grace}
 """
 
 _SOURCES = """\
@@ -50,7 +50,7 @@ finish
 
 JOB, CONTAINERS = SCRIPTS_OF_POD
 # Twice a day: purges count in weeks, and most jobs are over before the first time
-_FRESH_SECONDS = "43200"
+_TOUCH_SECONDS = 43200
 
 
 def render_job(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
@@ -95,11 +95,11 @@ def _first_calls(plan: JobPlan) -> Iterator[Call]:
 
 
 def _containers(plan: JobPlan) -> str:
-    deadline = () if plan.deadline_seconds is None else (("deadline", str(plan.deadline_seconds)),)
+    deadline = () if plan.deadline_seconds is None else (("deadline", f"seconds={plan.deadline_seconds}"),)
     return _CONTAINERS.format(
         log_limit=plan.script.max_log_size,
         hidden="hidden=()\n" if plan.hides_words else "",
-        calls=_lines((*plan.report_calls, ("keep_fresh", _FRESH_SECONDS), *deadline, *plan.calls)),
+        calls=_lines((*plan.report_calls, ("protect_from_purge", f"every={_TOUCH_SECONDS}"), *deadline, *plan.calls)),
         containers="".join(_call(container) for container in plan.containers),
     )
 

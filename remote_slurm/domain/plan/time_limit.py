@@ -32,7 +32,7 @@ def notice_flags(seconds: int) -> tuple[Flag, ...]:
 
 
 def notice_calls(seconds: int) -> tuple[Call, ...]:
-    return (("time_limit_notice", str(seconds)),) if seconds else ()
+    return (("time_limit_notice", f"seconds={seconds}"),) if seconds else ()
 
 
 def notice_warnings(seconds: int, flags: tuple[Flag, ...]) -> Iterator[str]:

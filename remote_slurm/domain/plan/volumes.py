@@ -282,7 +282,7 @@ def _empty_dir(volume: Volume, source: EmptyDirVolume, *, has_workdir: bool) -> 
         collected.files.append(File(folder, None, 0o700))
     limit = whole(quantity(source.size_limit or 0, f"the sizeLimit of volume '{volume.name}'"))
     if limit:
-        collected.calls.append(("size_limit", volume.name, str(limit)))
+        collected.calls.append(("size_limit", volume.name, f"bytes={limit}"))
     return collected
 
 

@@ -94,13 +94,13 @@ class ContainerRuntime(Runtime):
     def exec_words(self, start: ContainerStart) -> Line:
         """Enter the running container, or start another one from its image with an empty command line."""
         if words := self.exec_command(start):
-            return "entered", *words
+            return "runtime", *words
         container = start.container.model_copy(update={"command": ("",)})
         setup = replace(start.setup, container=container, command=("",), init=True)
         start = replace(start, setup=setup)
         *lines, _ = self._lines(start)
         carried = with_env_words(start, (*lines, ()))
-        return "joined", *flat(with_carrier(start, carried, self._program_index(start), self.kept_variables))
+        return "nsenter", *flat(with_carrier(start, carried, self._program_index(start), self.kept_variables))
 
     def _lines(self, start: ContainerStart) -> Command:
         *before, opening = self.start_command(start)
@@ -135,10 +135,10 @@ class ContainerRuntime(Runtime):
             return ()
         program = (self.config.bash_path, "mounts.sh", *self.mount_namespace, start.container.name)
         return (
-            (*program, str(len(staged.checked))),
+            program,
             *(each.words() for each in staged.checked),
-            (str(len(staged.inner)),),
             *(each.words() for each in staged.inner),
+            ("--",),
         )
 
     def _staged_mounts(self, start: ContainerStart) -> StagedMounts:

@@ -68,7 +68,7 @@ def plan_images(
             File("images", _images(wanted, runtime, config).encode(), 0o600),
             *(file for image in wanted for file in _login_files(image, known[image.key], runtime)),
         ]
-        calls.append(("images", str(config.pull_retries), *of))
+        calls.append(("images", f"retries={config.pull_retries}", *of))
     if wanted and config.pull is not ImagePull.NODE:
         files.append(File("images.first", b"", 0o600))
     return Images(of, Part(tuple(files), (*calls, *storage), tuple(warnings)), pulls=bool(wanted))

@@ -40,7 +40,7 @@ class OnNode(Runtime):
 
     def exec_words(self, start: ContainerStart) -> Line:
         lines = with_env_words(start, (self._enter(start), ()))
-        return "alike", *flat(with_carrier(start, lines, len(lines) - 1))
+        return "clone", *flat(with_carrier(start, lines, len(lines) - 1))
 
     def _enter(self, start: ContainerStart) -> Line:
         return "on_node", start.setup.env_file, start.container.working_dir

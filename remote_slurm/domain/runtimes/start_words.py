@@ -30,7 +30,7 @@ def with_carrier(start: ContainerStart, lines: Command, index: int, kept: str = 
     if not start.setup.carried_file:
         return lines
     position = sum(len(line) for line in lines[:index])
-    return (("with_env", start.setup.carried_file, kept, str(position)), *lines)
+    return (("with_env", start.setup.carried_file, f"kept={kept}", f"at={position}"), *lines)
 
 
 def flat(lines: Command) -> Line:

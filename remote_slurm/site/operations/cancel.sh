@@ -13,7 +13,7 @@ claims=.remote-slurm/claims
 
 # The tombstone outlives the folder: a create that is still under way, or comes late, starts nothing. The claim settles
 # who was first, a job that just begins or this delete. In a full home it may fail until a folder is gone.
-bury() {
+write_tombstone() {
     true 2>/dev/null >"$claims/$1.deleted"
     ln -s deleted "$claims/$1.job" 2>/dev/null
     [ -e "$claims/$1.deleted" ] && [ -L "$claims/$1.job" ]
@@ -62,8 +62,8 @@ copy_of() {
 was_submitted_for() {
     for file in "$claims/$1.attempt" "$1/job.id"; do
         called=$(stat -c %Y "$file" 2>/dev/null || stat -f %m "$file" 2>/dev/null) || continue
-        apart=$((${submitted:-0} - called))
-        [ "$apart" -gt 300 ] || [ "$apart" -lt -300 ] || return 0
+        difference=$((${submitted:-0} - called))
+        [ "$difference" -gt 300 ] || [ "$difference" -lt -300 ] || return 0
     done
     return 1
 }
@@ -137,7 +137,7 @@ stop_jobs() {  # POD FORCE GRACE
 }
 
 clear_away() {  # POD
-    if said=$(remove_pod "$1" 2>&1) && bury "$1"; then
+    if said=$(remove_pod "$1" 2>&1) && write_tombstone "$1"; then
         rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".* \
             .remote-slurm/read/*/"$1".*  # of a sidecar that is gone
         reply "gone $1"
@@ -148,13 +148,13 @@ clear_away() {  # POD
 
 # Jobs are told first. Who removes for longer than this round has time leaves the others for the next one.
 carry_out() {
-    over=
+    finished=
     while read -r pod force grace; do
-        stop_jobs "$pod" "$force" "$grace" || over="$over $pod"
+        stop_jobs "$pod" "$force" "$grace" || finished="$finished $pod"
     done
     now
     until=$((uptime + 20))
-    for pod in $over; do
+    for pod in $finished; do
         now
         if [ "$uptime" -lt "$until" ]; then
             clear_away "$pod"
@@ -167,7 +167,7 @@ carry_out() {
 cancel() {
     enter_root && take_lines || return
     printf '%s' "$lines" | while read -r pod rest; do
-        bury "$pod"
+        write_tombstone "$pod"
     done
     notify_owner
     if ! queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $squeue" </dev/null); then

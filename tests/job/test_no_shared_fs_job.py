@@ -41,7 +41,7 @@ class Apart:
         (self.folder / name).chmod(0o755)
 
     def start(self, calls: str, *, patience: int = 60, comment: str = "", prefix: str = "") -> Job:
-        first = f". ./no_shared_fs.sh\napart {self.folder}/scontrol {patience} '{comment}'\n"
+        first = f". ./no_shared_fs.sh\nno_shared_fs {self.folder}/scontrol {patience} '{comment}'\n"
         return self.node.start(first + calls, prefix=prefix)
 
     @property

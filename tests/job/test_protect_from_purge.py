@@ -37,7 +37,7 @@ def test_what_a_running_job_needs_survives_a_purge_and_what_a_container_wrote_is
     (node.control / "owners").mkdir()
     (node.control / "owners" / "1795478290").symlink_to("sidecar")
     script = "echo own >volumes/own; until [ -e go ]; do sleep 0.1; done; cat volumes/setting secret/token"
-    job = node.start(f"keep_fresh 2\ntermination_message messages/main File\ncontainer main {sh(script)}")
+    job = node.start(f"protect_from_purge 2\ntermination_message messages/main File\ncontainer main {sh(script)}")
     until((node.pod / "volumes" / "own").exists)
     until(lambda: node.is_running("main"))
     (node.pod / "volumes" / "removed").unlink()

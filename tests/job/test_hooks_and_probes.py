@@ -1,4 +1,4 @@
-"""What runs beside a container: hooks, probes, and commands in its world."""
+"""What runs beside a container: hooks, probes, and commands in it."""
 
 import os
 import shutil
@@ -24,8 +24,8 @@ NOW = "0 1 60"  # delay, period and timeout of a probe that comes at once and of
 
 
 def here(script: str) -> str:
-    """An action in the world of a container that runs on the node itself."""
-    return f"inside {sh(script)}"
+    """An action inside a container that runs on the node itself."""
+    return f"exec_in_container {sh(script)}"
 
 
 @pytest.fixture
@@ -105,13 +105,13 @@ def waiting(node: Node, name: str = "main") -> Record | None:
 
 def test_between_two_probes_lies_the_period(node: Node) -> None:
     probe = here("date +%s >>times; exit 1")
-    node.run(f"world alike\nprobe liveness 0 3 60 1 3 '' {probe}\ncontainer main {FOREVER}")
+    node.run(f"exec_mode clone\nprobe liveness 0 3 60 1 3 '' {probe}\ncontainer main {FOREVER}")
     first, *_, last = map(int, (node.pod / "times").read_text().split())
     assert last - first >= 5
 
 
 def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node: Node) -> None:
-    calls = f"world alike\nprobe readiness {NOW} 1 1 '' {here('[ -e ready ] || { echo no file; exit 1; }')}\n"
+    calls = f"exec_mode clone\nprobe readiness {NOW} 1 1 '' {here('[ -e ready ] || { echo no file; exit 1; }')}\n"
     job = node.start(f"{calls}container main {FOREVER}")
     until(lambda: (record := waiting(node)) and record.message == "its readiness probe failed: no file")
     assert waiting(node).reason == "NotReady"
@@ -125,7 +125,7 @@ def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node
 
 def test_successes_and_failures_count_in_a_row(node: Node) -> None:
     every_other = here("echo >>probes; [ -e steady ] || exit $(($(wc -l <probes) % 2))")
-    job = node.start(f"world alike\nprobe readiness {NOW} 2 2 '' {every_other}\ncontainer main {FOREVER}")
+    job = node.start(f"exec_mode clone\nprobe readiness {NOW} 2 2 '' {every_other}\ncontainer main {FOREVER}")
     until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 6)
     assert waiting(node).message == "its readiness probe has not succeeded yet"
     (node.pod / "steady").touch()
@@ -137,7 +137,7 @@ def test_successes_and_failures_count_in_a_row(node: Node) -> None:
 def test_what_a_probe_of_the_pods_own_exits_with_is_a_failure_and_ends_it_with_no_success(node: Node) -> None:
     ends_well = sh("trap 'exit 0' TERM; while :; do sleep 0.05; done")
     probe = f"probe liveness {NOW} 1 1 '' {here('echo unwell; exit 78')}"
-    assert node.run(f"world alike\n{probe}\ncontainer main {ends_well}").code == 143
+    assert node.run(f"exec_mode clone\n{probe}\ncontainer main {ends_well}").code == 143
     assert node.ended("main").message == "the liveness probe failed: unwell"
 
 
@@ -147,7 +147,7 @@ def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_
         "echo run >>runs; while :; do sleep 0.05; done"
     )
     alive = here("[ ! -e ill ] || { echo unwell; exit 1; }")
-    calls = f"restart_policy OnFailure\nworld alike\nprobe liveness {NOW} 1 2 '' {alive}\n"
+    calls = f"restart_policy OnFailure\nexec_mode clone\nprobe liveness {NOW} 1 2 '' {alive}\n"
     job = node.start(f"{calls}container main {sh(script)}")
     until(lambda: (record := node.record("main")) and record.restarts == 1)
     assert (node.pod / "runs").read_text().split()[:2] == ["run", "told"]
@@ -159,7 +159,7 @@ def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_
 
 def test_a_probe_that_fails_while_the_container_is_told_to_end_is_no_reason(node: Node) -> None:
     """Who closes its port first when it is asked to end is not unhealthy."""
-    calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('[ ! -e closed ] || { touch probed; exit 1; }')}\n"
+    calls = f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {here('[ ! -e closed ] || { touch probed; exit 1; }')}\n"
     ends = "touch closed; until [ -e probed ]; do sleep 0.05; done; sleep 0.5; exit 5"
     job = node.start(
         f"{calls}container main {sh(f'trap {quote(ends)} TERM; echo ready; while :; do sleep 0.05; done')}"
@@ -172,7 +172,7 @@ def test_a_probe_that_fails_while_the_container_is_told_to_end_is_no_reason(node
 
 def test_what_a_probe_prints_is_told_on_one_line_and_not_all_of_it(node: Node) -> None:
     long = here(r"printf 'one\n\ttwo\n'; printf %0400d 0; exit 1")
-    node.run(f"world alike\nprobe liveness {NOW} 1 1 '' {long}\ncontainer main {FOREVER}")
+    node.run(f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {long}\ncontainer main {FOREVER}")
     assert node.ended("main").message == f"the liveness probe failed: one two {'0' * 291}"
 
 
@@ -190,7 +190,7 @@ def test_a_container_that_is_told_to_end_before_it_was_ready_is_never_told_to_be
     ends = "touch told; until [ -e go ]; do sleep 0.02; done; exit 5"
     slow = sh(f"trap {quote(ends)} TERM; touch up; while :; do sleep 0.05; done")
     wait = calls.replace("exit 1", "until [ -e up ]; do sleep 0.02; done; exit 1")
-    job = node.start(f"world alike\n{wait}\ncontainer main {slow}")
+    job = node.start(f"exec_mode clone\n{wait}\ncontainer main {slow}")
     until((node.pod / "told").exists)
     time.sleep(0.5)
     assert waiting(node).message == words
@@ -209,13 +209,13 @@ def slowly_recorded(node: Node) -> str:
 
 def test_a_liveness_probe_that_fails_while_a_record_is_written_ends_the_container_after_that(node: Node) -> None:
     probe = slowly_recorded(node)
-    calls = f"world alike\nprobe startup {NOW} 1 1 '' {probe}\nprobe liveness {NOW} 1 1 '' {probe}"
+    calls = f"exec_mode clone\nprobe startup {NOW} 1 1 '' {probe}\nprobe liveness {NOW} 1 1 '' {probe}"
     assert node.run(f"{calls}\ncontainer main {FOREVER}", prefix=f'PATH="{node.root}:$PATH"').code == 143
     assert node.ended("main").message == "the liveness probe failed"
 
 
 def test_what_comes_while_a_record_is_written_is_recorded_after_it_in_both_places(node: Node) -> None:
-    calls = f"world alike\nprobe readiness {NOW} 1 1 '' {slowly_recorded(node)}"
+    calls = f"exec_mode clone\nprobe readiness {NOW} 1 1 '' {slowly_recorded(node)}"
     job = node.start(f"{calls}\ncontainer main {FOREVER}", prefix=f'PATH="{node.root}:$PATH"')
     until(lambda: (record := waiting(node)) and record.message == "its readiness probe failed")
     places = node.pod / "records" / "main", node.control / "spool" / f"{POD}.main"
@@ -225,20 +225,20 @@ def test_what_comes_while_a_record_is_written_is_recorded_after_it_in_both_place
 
 
 def test_without_a_policy_it_has_failed(node: Node) -> None:
-    calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
+    calls = f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
     assert node.run(f"{calls}container main {sh('trap exit TERM; while :; do sleep 0.05; done')}").code == 143
     record = node.ended("main")
     assert (record.exit_code, record.message, record.reason) == (143, "the liveness probe failed", "Unhealthy")
 
 
 def test_a_probe_has_a_grace_period_of_its_own(node: Node) -> None:
-    calls = f"world alike\nprobe liveness {NOW} 1 1 1 {here('until [ -e up ]; do sleep 0.02; done; exit 1')}\n"
+    calls = f"exec_mode clone\nprobe liveness {NOW} 1 1 1 {here('until [ -e up ]; do sleep 0.02; done; exit 1')}\n"
     assert node.run(f"{calls}container main {sh('trap : TERM; touch up; while :; do sleep 0.05; done')}").code == 137
 
 
 def test_no_other_probe_begins_before_the_startup_probe_has_succeeded(node: Node) -> None:
     calls = [
-        "world alike",
+        "exec_mode clone",
         f"probe startup {NOW} 1 99 '' {here('[ -e up ]')}",
         f"probe readiness {NOW} 1 1 '' {here('[ -e up ] || touch early')}",
         f"probe liveness {NOW} 1 1 '' {here('[ -e up ] || touch early')}",
@@ -259,7 +259,7 @@ def test_a_startup_probe_gives_time_to_each_run(node: Node) -> None:
     """A liveness probe that begins before would end whoever is slow to start, run after run."""
     run = "echo >>runs; [ $(wc -l <runs) -ge 2 ] || { sleep 1.5; exit 3; }; sleep 2; touch up; exec sleep 300"
     calls = [
-        "world alike",
+        "exec_mode clone",
         "restart_policy OnFailure",
         f"probe startup {NOW} 1 20 '' {here('[ $(wc -l <runs) -lt 2 ] || [ -e up ]')}",
         f"probe liveness {NOW} 1 1 '' {here('[ $(wc -l <runs) -lt 2 ] || [ -e up ] || { touch early; exit 1; }')}",
@@ -275,21 +275,21 @@ def test_a_startup_probe_gives_time_to_each_run(node: Node) -> None:
 
 
 def test_a_startup_probe_that_fails_too_often_ends_the_container(node: Node) -> None:
-    calls = f"world alike\nprobe startup {NOW} 1 2 '' {here('echo >>probes; exit 1')}\n"
+    calls = f"exec_mode clone\nprobe startup {NOW} 1 2 '' {here('echo >>probes; exit 1')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
     assert node.ended("main").message == "the startup probe failed"
     assert len((node.pod / "probes").read_text()) == 2
 
 
 def test_a_probe_that_takes_too_long_has_failed_and_all_of_it_is_gone(node: Node) -> None:
-    calls = f"world alike\nprobe liveness 0 1 1 1 1 '' {here('sleep 300 & sleep 300')}\n"
+    calls = f"exec_mode clone\nprobe liveness 0 1 1 1 1 '' {here('sleep 300 & sleep 300')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
     assert node.ended("main").message == "the liveness probe failed: it took longer than 1 s"
 
 
 def test_one_that_somebody_else_has_killed_did_not_take_too_long(node: Node) -> None:
     """As the kernel does, where memory runs out."""
-    calls = f"world alike\nprobe liveness {NOW} 1 1 '' {here('kill -KILL $$')}\n"
+    calls = f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {here('kill -KILL $$')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
     assert "the liveness probe failed" in node.ended("main").message
     assert "took longer" not in node.ended("main").message
@@ -298,7 +298,7 @@ def test_one_that_somebody_else_has_killed_did_not_take_too_long(node: Node) -> 
 def test_probes_that_are_over_leave_nothing_behind(node: Node) -> None:
     """Neither what they have started, nor what waits for the end of their time."""
     probe = here("sleep 300 >/dev/null 2>&1 & echo >>probes")
-    job = node.start(f"world alike\nprobe readiness 0 1 1234 1 1 '' {probe}\ncontainer main {sh('exec sleep 299')}")
+    job = node.start(f"exec_mode clone\nprobe readiness 0 1 1234 1 1 '' {probe}\ncontainer main {sh('exec sleep 299')}")
     until(lambda: (node.pod / "probes").exists() and len((node.pod / "probes").read_text()) >= 4)
     until(lambda: node.is_running("main") and len(sleepers(node, "300", "1234")) <= 2)  # those of the last one
     job.term()
@@ -317,7 +317,7 @@ def sleepers(node: Node, *seconds: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
 def test_the_first_probe_comes_after_its_delay(node: Node, kind: str) -> None:
-    calls = f"world alike\nprobe {kind} 2 1 5 1 1 '' {here('date +%s >probed.new; mv probed.new probed; exit 1')}\n"
+    calls = f"exec_mode clone\nprobe {kind} 2 1 5 1 1 '' {here('date +%s >probed.new; mv probed.new probed; exit 1')}\n"
     job = node.start(f"{calls}container main {FOREVER}")
     until((node.pod / "probed").exists)
     first = int((node.pod / "probed").read_text())
@@ -327,7 +327,7 @@ def test_the_first_probe_comes_after_its_delay(node: Node, kind: str) -> None:
 
 
 def test_being_ready_is_recorded_once_however_often_it_is_seen(node: Node) -> None:
-    job = node.start(f"world alike\nprobe readiness {NOW} 1 1 '' {here('echo >>probes')}\ncontainer main {FOREVER}")
+    job = node.start(f"exec_mode clone\nprobe readiness {NOW} 1 1 '' {here('echo >>probes')}\ncontainer main {FOREVER}")
     until(lambda: node.is_running("main"))
     before = node.record("main")
     until(lambda: len((node.pod / "probes").read_text()) >= 4)
@@ -342,17 +342,17 @@ def test_the_delay_of_a_probe_counts_from_the_start_of_the_containers_own_comman
     podman.write_text("#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; esac\n")
     podman.chmod(0o755)
     calls = [
-        f"use_podman\npodman=({podman})\nworld entered {podman} exec",
-        "SECONDS=1000 born=1000",
+        f"use_podman\npodman=({podman})\nexec_mode runtime {podman} exec",
+        "SECONDS=1000 process_started=1000",
         "(sleep 1.1; touch up) &",
-        "await_world",
-        'say "$((born > 1000))"',
+        "await_container_process",
+        'say "$((process_started > 1000))"',
     ]
     assert node.run("\n".join(calls)).output == "remote-slurm: 1\n"
 
 
 def test_a_probe_that_hangs_ends_with_its_container(node: Node) -> None:
-    calls = f"world alike\nprobe readiness 0 1 300 1 1 '' {here('touch probed; sleep 300')}\n"
+    calls = f"exec_mode clone\nprobe readiness 0 1 300 1 1 '' {here('touch probed; sleep 300')}\n"
     assert node.run(f"{calls}container main {sh('until [ -e probed ]; do sleep 0.05; done; exit 4')}").code == 4
 
 
@@ -361,7 +361,9 @@ def test_every_word_of_a_probe_arrives_byte_for_byte(node: Node) -> None:
     command = words(
         ["sh", "-c", 'for each; do printf "%s\\0" "$each"; done >words.new; mv words.new words', "sh", *hostile]
     )
-    job = node.start(f"world alike\nprobe liveness {NOW} 1 1 '' inside {command}\ncontainer main {FOREVER}")
+    job = node.start(
+        f"exec_mode clone\nprobe liveness {NOW} 1 1 '' exec_in_container {command}\ncontainer main {FOREVER}"
+    )
     until((node.pod / "words").exists)
     job.term()
     job.end()
@@ -662,8 +664,8 @@ def test_grpc_asks_the_client_of_the_image_where_the_node_has_none(node: Node, m
     client = node.root / "image" / "grpc_health_probe"
     client.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
     client.chmod(mode)
-    world = f"world alike env PATH={client.parent}:/usr/bin:/bin\n"
-    assert action(node, f"{world}grpc 50051 ''") == (code, said)
+    mode = f"exec_mode clone env PATH={client.parent}:/usr/bin:/bin\n"
+    assert action(node, f"{mode}grpc 50051 ''") == (code, said)
 
 
 def test_grpc_asks_the_client_of_the_node(node: Node) -> None:
@@ -678,7 +680,7 @@ def test_grpc_asks_the_client_of_the_node(node: Node) -> None:
 
 @pytest.mark.parametrize("policy", ["Never", "Always"])
 def test_a_probe_that_nothing_can_carry_out_fails_the_container_for_good(node: Node, policy: str) -> None:
-    calls = f"restart_policy {policy}\nworld alike\nprobe readiness {NOW} 1 3 '' grpc 50051 ''\n"
+    calls = f"restart_policy {policy}\nexec_mode clone\nprobe readiness {NOW} 1 3 '' grpc 50051 ''\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
     assert node.ended("main").message == (
         "the readiness probe cannot be carried out: "
@@ -690,7 +692,7 @@ def test_a_probe_that_nothing_can_carry_out_fails_the_container_for_good(node: N
 
 
 def test_post_start_runs_beside_the_container_which_waits_for_it(node: Node) -> None:
-    calls = f"world alike\npost_start {here('until [ -e go ]; do sleep 0.02; done; echo hooked >hook')}\n"
+    calls = f"exec_mode clone\npost_start {here('until [ -e go ]; do sleep 0.02; done; echo hooked >hook')}\n"
     job = node.start(f"{calls}container main {sh('until [ -e hook ]; do sleep 0.02; done; exec sleep 300')}")
     until(lambda: waiting(node))
     assert waiting(node).message == "its postStart hook is running"
@@ -702,7 +704,7 @@ def test_post_start_runs_beside_the_container_which_waits_for_it(node: Node) -> 
 
 def test_the_next_container_starts_once_a_post_start_is_over(node: Node) -> None:
     hook = here("until [ -e go ]; do sleep 0.02; done; echo hook >>order")
-    calls = f"world alike\npost_start {hook}\ncontainer first {sh('until [ -e second ]; do sleep 0.02; done')}\n"
+    calls = f"exec_mode clone\npost_start {hook}\ncontainer first {sh('until [ -e second ]; do sleep 0.02; done')}\n"
     job = node.start(f"{calls}container second {sh('echo second >>order; touch second')}")
     until(lambda: waiting(node, "first"))
     time.sleep(0.5)
@@ -716,7 +718,7 @@ def test_the_next_container_starts_once_a_post_start_is_over(node: Node) -> None
     ("hook", "script"), [("exit 3", "exec sleep 300"), ("exec sleep 300", "exit 3")], ids=["hook fails", "run ends"]
 )
 def test_a_post_start_that_comes_to_nothing_holds_up_no_other(node: Node, hook: str, script: str) -> None:
-    calls = f"world alike\npost_start {here(hook)}\ncontainer first {sh(script)}\n"
+    calls = f"exec_mode clone\npost_start {here(hook)}\ncontainer first {sh(script)}\n"
     node.run(f"{calls}container second {sh('exit 0')}")
     assert node.ended("first").exit_code != 0
     assert node.ended("second").exit_code == 0
@@ -724,7 +726,7 @@ def test_a_post_start_that_comes_to_nothing_holds_up_no_other(node: Node, hook: 
 
 def test_nobody_waits_for_a_post_start_that_nobody_watches_any_more(node: Node) -> None:
     killed = sh("until [ -e hooked ]; do sleep 0.02; done; kill -KILL $PPID; exec sleep 300")
-    calls = f"world alike\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {killed}\n"
+    calls = f"exec_mode clone\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {killed}\n"
     job = node.start(f"{calls}container second {sh('exit 0')}")
     assert job.process.wait(PATIENCE) == 137
     assert node.ended("second").exit_code == 0
@@ -733,7 +735,7 @@ def test_nobody_waits_for_a_post_start_that_nobody_watches_any_more(node: Node) 
 
 
 def test_who_waits_for_a_post_start_is_not_started_when_the_job_is_told_to_stop(node: Node) -> None:
-    calls = f"world alike\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {FOREVER}\n"
+    calls = f"exec_mode clone\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {FOREVER}\n"
     job = node.start(f"{calls}container second {FOREVER}")
     until((node.pod / "hooked").exists)
     job.term()
@@ -742,7 +744,7 @@ def test_who_waits_for_a_post_start_is_not_started_when_the_job_is_told_to_stop(
 
 
 def test_a_post_start_that_fails_ends_the_container(node: Node) -> None:
-    calls = f"world alike\npost_start {here('echo oh; exit 3')}\n"
+    calls = f"exec_mode clone\npost_start {here('echo oh; exit 3')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
     assert node.ended("main").message == "the postStart hook failed: oh"
 
@@ -753,7 +755,7 @@ def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_e
     removed = "touch hooked; while [ -e up ]; do sleep 0.02; done; echo it has been removed; exit 125"
     podman.write_text(f"#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; exec) {removed} ;; esac\n")
     podman.chmod(0o755)
-    calls = f"use_podman\npodman=({podman})\nworld entered {podman} exec\npost_start inside true\n"
+    calls = f"use_podman\npodman=({podman})\nexec_mode runtime {podman} exec\npost_start exec_in_container true\n"
     script = "touch up; until [ -e hooked ]; do sleep 0.02; done; rm up; sleep 1; exit 3"
     assert node.run(f"{calls}container main {sh(script)}").code == 3
     assert (node.ended("main").exit_code, node.ended("main").message) == (3, "")
@@ -764,7 +766,7 @@ def test_containers_beside_those_of_other_pods_have_the_pods_name_in_front(node:
     podman = node.root / "podman"
     podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/asked\ncase $1 in container) echo true ;; esac\n')
     podman.chmod(0o755)
-    hooks = f"world entered {podman} exec\npost_start inside true\nrestart_policy OnFailure\n"
+    hooks = f"exec_mode runtime {podman} exec\npost_start exec_in_container true\nrestart_policy OnFailure\n"
     script = sh("[ -e again ] || { touch again; sleep 1; exit 3; }")
     assert node.run(f"use_podman\npodman_of_site {podman}\n{hooks}container main {script}").code == 0
     removal = rf"rm --force --time 0 --filter name=^{POD}\."
@@ -782,7 +784,7 @@ def test_containers_beside_those_of_other_pods_have_the_pods_name_in_front(node:
 def test_pre_stop_comes_before_the_signal_and_sees_the_container_alive(node: Node, name: str) -> None:
     script = f"trap 'echo told >>order; exit 6' {name}; echo ready; while :; do echo >alive; sleep 0.05; done"
     hook = "rm alive; until [ -e alive ]; do sleep 0.02; done; echo hook >>order"
-    job = node.start(f"world alike\nstop_signal {name}\npre_stop {here(hook)}\ncontainer main {sh(script)}")
+    job = node.start(f"exec_mode clone\nstop_signal {name}\npre_stop {here(hook)}\ncontainer main {sh(script)}")
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
     assert job.end().code == 6
@@ -790,18 +792,18 @@ def test_pre_stop_comes_before_the_signal_and_sees_the_container_alive(node: Nod
 
 
 def test_pre_stop_does_not_run_when_the_container_ends_by_itself(node: Node) -> None:
-    assert node.run(f"world alike\npre_stop {here('touch hooked')}\ncontainer main {sh('exit 3')}").code == 3
+    assert node.run(f"exec_mode clone\npre_stop {here('touch hooked')}\ncontainer main {sh('exit 3')}").code == 3
     assert not (node.pod / "hooked").exists()
 
 
 def test_pre_stop_runs_when_a_liveness_probe_fails(node: Node) -> None:
-    calls = f"world alike\npre_stop {here('touch hooked')}\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
+    calls = f"exec_mode clone\npre_stop {here('touch hooked')}\nprobe liveness {NOW} 1 1 '' {here('exit 1')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
     assert (node.pod / "hooked").exists()
 
 
 def test_a_pre_stop_that_fails_is_told_and_the_container_ends_all_the_same(node: Node) -> None:
-    job = node.start(f"world alike\npre_stop {here('echo oh; exit 3')}\ncontainer main {FOREVER}")
+    job = node.start(f"exec_mode clone\npre_stop {here('echo oh; exit 3')}\ncontainer main {FOREVER}")
     until(lambda: node.is_running("main"))
     job.term()
     ended = job.end()
@@ -811,7 +813,7 @@ def test_a_pre_stop_that_fails_is_told_and_the_container_ends_all_the_same(node:
 
 def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(node: Node) -> None:
     script = "trap 'echo told; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
-    job = node.start(f"world alike\npre_stop sleep 300\ncontainer main {sh(script)}", grace=3)
+    job = node.start(f"exec_mode clone\npre_stop sleep 300\ncontainer main {sh(script)}", grace=3)
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
     assert job.end().code == 6
@@ -820,7 +822,7 @@ def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(nod
 
 def test_a_pre_stop_that_takes_nearly_all_of_it_leaves_the_container_two_seconds(node: Node) -> None:
     script = "trap 'sleep 1.5; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
-    job = node.start(f"world alike\npre_stop sleep 2.5\ncontainer main {sh(script)}", grace=3)
+    job = node.start(f"exec_mode clone\npre_stop sleep 2.5\ncontainer main {sh(script)}", grace=3)
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
     assert job.end().code == 6
@@ -828,13 +830,13 @@ def test_a_pre_stop_that_takes_nearly_all_of_it_leaves_the_container_two_seconds
 
 def test_a_hook_ends_with_its_container(node: Node) -> None:
     script = "until [ -e hooking ]; do sleep 0.05; done; exit 4"
-    job = node.start(f"world alike\npre_stop {here('touch hooking; sleep 300')}\ncontainer main {sh(script)}")
+    job = node.start(f"exec_mode clone\npre_stop {here('touch hooking; sleep 300')}\ncontainer main {sh(script)}")
     until(lambda: node.is_running("main"))
     job.term()
     assert job.end().code == 4
 
 
-# --- the world of a container -----------------------------------------------------------------------------------------
+# --- commands in a container ------------------------------------------------------------------------------------------
 
 
 def namespaces() -> bool:
@@ -865,7 +867,7 @@ def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(no
     mount = quote(OWN_ROOT)
     look = "cat /file && cat /proc/$$/environ"
     script = f"{{ {look}; }} >{node.pod}/seen.new && {IT_SLEEPS.format(folder=node.pod)}"
-    calls = f"world joined false\nprobe readiness {NOW} 1 1 '' inside sh -c {quote(script)}\n"
+    calls = f"exec_mode nsenter false\nprobe readiness {NOW} 1 1 '' exec_in_container sh -c {quote(script)}\n"
     job = node.start(f"{calls}container main {in_namespace} sh -c {mount} sh {become}", grace=1)
     until((node.pod / "seen").exists)
     job.term()
@@ -890,7 +892,7 @@ def test_nothing_of_a_containers_environment_is_used_by_a_program_of_the_node(
     hidden = "" if shell else "mount --bind /dev/null /mnt/bin/sh\n"
     root = quote(OWN_ROOT.replace("exec chroot", f"{hidden}exec chroot"))
     look = f"env >{node.pod}/seen.new; mv {node.pod}/seen.new {node.pod}/seen"
-    probe = f"world joined false\nprobe readiness {NOW} 1 9 '' inside bash -c {quote(look)}\n"
+    probe = f"exec_mode nsenter false\nprobe readiness {NOW} 1 9 '' exec_in_container bash -c {quote(look)}\n"
     job = node.start(f"{probe}container main {IN_NAMESPACE} bash -c {root} bash bash -c 'exec '{run}", grace=1)
     until((node.pod / "seen").exists)
     job.term()
@@ -905,7 +907,7 @@ def test_nothing_of_a_containers_environment_is_used_by_a_program_of_the_node(
 def test_what_another_container_mounts_for_a_hook_is_looked_at_again(node: Node) -> None:
     """The one that runs may have put a link there meanwhile."""
     swap = "rm -r volumes/v/it; ln -s /etc volumes/v/it; touch swapped; exec sleep 300"
-    calls = f"mkdir -p volumes/v\nsub_path volumes/v it it\nworld alike\npre_stop {here('touch hooked')}"
+    calls = f"mkdir -p volumes/v\nsub_path volumes/v it it\nexec_mode clone\npre_stop {here('touch hooked')}"
     job = node.start(f"{calls}\ncontainer main {sh(swap)}")
     until(lambda: node.is_running("main") and (node.pod / "swapped").exists())
     job.term()
@@ -914,8 +916,8 @@ def test_what_another_container_mounts_for_a_hook_is_looked_at_again(node: Node)
 
 
 def test_what_cannot_be_joined_is_another_container_with_the_same_words(node: Node) -> None:
-    hook = "inside sh -c 'echo $WORLD >seen.new; mv seen.new seen'"
-    job = node.start(f"world alike env WORLD=alike\npost_start {hook}\ncontainer main {FOREVER}")
+    hook = "exec_in_container sh -c 'echo $WORLD >seen.new; mv seen.new seen'"
+    job = node.start(f"exec_mode clone env WORLD=alike\npost_start {hook}\ncontainer main {FOREVER}")
     until((node.pod / "seen").exists)
     assert (node.pod / "seen").read_text() == "alike\n"
     job.term()
