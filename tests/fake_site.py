@@ -16,8 +16,10 @@ from typing import TypeVar
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
-from remote_slurm.domain.slurm.commands import Capacity, Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
+from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
@@ -110,7 +112,7 @@ class FakeAccount:
 
     def add(self, job: SlurmJob, *records: Record) -> None:
         """A pod whose job an earlier sidecar has submitted."""
-        if job.state.phase is Phase.ENDED:
+        if job.state.phase is JobPhase.ENDED:
             job.ended = self.now()
         self.jobs[job.id] = job
         self.ids[job.pod] = job.id
@@ -146,7 +148,7 @@ class FakeAccount:
         job.state, job.ended = state, self.now()
 
     def active(self, pod: str) -> list[SlurmJob]:
-        return [job for job in self.jobs.values() if job.pod == pod and job.state.phase is not Phase.ENDED]
+        return [job for job in self.jobs.values() if job.pod == pod and job.state.phase is not JobPhase.ENDED]
 
     def shown(self, pod: str) -> list[SlurmJob]:
         return [job for job in self.active(pod) if job.shown <= self.now()]
@@ -271,7 +273,7 @@ class FakeAccount:
         if self.squeue_fails:
             raise SlurmFailed(self.squeue_fails, command="squeue")
         oldest = self.now() - self.min_job_age
-        seen = (job for job in self.jobs.values() if job.state.phase is not Phase.ENDED or job.ended > oldest)
+        seen = (job for job in self.jobs.values() if job.state.phase is not JobPhase.ENDED or job.ended > oldest)
         return Queue(tuple(_listed(job) for job in seen if job.shown <= self.now()), 0.0)
 
     async def one_job(self, job_id: str) -> Job | None:

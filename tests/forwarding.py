@@ -12,7 +12,7 @@ import yaml
 from remote_slurm.api.app import build_forward_app, serving_forwards
 from remote_slurm.api.forwards import PROTOCOL
 from remote_slurm.config import load_config
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.journal import Journal

@@ -15,7 +15,8 @@ from typing import Any
 
 from remote_slurm.config import Config
 from remote_slurm.domain.records import ContainerPhase
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.status.pod_summary import ContainerSummary, PodPhase, PodSummary
 from remote_slurm.domain.status.view import PodView
@@ -183,7 +184,7 @@ class Dashboard:
             "state": summary.state,
             "phase": summary.phase,
             "reason": summary.reason,
-            "startsAt": job.start if job and job.state.phase is Phase.WAITING else None,
+            "startsAt": job.start if job and job.state.phase is JobPhase.WAITING else None,
             "ageSeconds": max(0, int(time.time() - self._began(tracked))),
             "unaskedSeconds": int(unasked) if unasked >= SUSPICIOUS_SECONDS else None,
             "containers": [container_json(summary.container(name)) for name in names],
@@ -244,7 +245,7 @@ def _view_of(listed: Listed, tracked: TrackedPod | None, jobs: list[Job]) -> Pod
         return _described(tracked.view(), listed)
     records = {record.container: record for record in listed.records}
     recorded = [job for job in jobs if job.id == listed.job_id]
-    alive = [job for job in jobs if job.state.phase is not Phase.ENDED]
+    alive = [job for job in jobs if job.state.phase is not JobPhase.ENDED]
     job = next(iter([*recorded, *alive, *jobs]), None)
     if job is None and listed.job_id:
         job = Job(listed.job_id, JobState.UNKNOWN, pod=listed.pod)

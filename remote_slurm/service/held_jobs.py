@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from remote_slurm.domain.slurm.commands import Job, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.errors import SiteError
 from remote_slurm.log import warning
 from remote_slurm.service.pod_store import PodStore
@@ -33,7 +34,7 @@ class HeldJobs:
 
     async def release(self, jobs: Iterable[Job]) -> SiteError | None:
         """Release or cancel the held jobs among `jobs`. Return the error if the site could not be asked."""
-        held = [job for job in jobs if job.reason == "JobHeldUser" and job.state.phase is Phase.WAITING]
+        held = [job for job in jobs if job.reason == "JobHeldUser" and job.state.phase is JobPhase.WAITING]
         decisions = {job: self._decision(job) for job in held}
         self._decided &= {(job.id, decision) for job, decision in decisions.items()}
         self._unknown_since = {job.id: self._unknown_since[job.id] for job in held if job.id in self._unknown_since}

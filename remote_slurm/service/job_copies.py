@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from remote_slurm.domain.slurm.commands import Job
+from remote_slurm.domain.slurm.job import Job
 from remote_slurm.errors import SiteError
 from remote_slurm.log import debug
 from remote_slurm.service.pod_store import PodStore, TrackedPod

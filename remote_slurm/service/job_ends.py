@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_summary import PodPhase
 from remote_slurm.errors import Code, SiteError
 from remote_slurm.log import info, warning
@@ -43,7 +44,7 @@ class JobEnds:
 
     def _find_jobs(self, unlisted: list[TrackedPod], fences: Mapping[str, str], jobs: Iterable[Job]) -> None:
         """If squeue does not list the id that sbatch printed, the fence and then the script's path name the job."""
-        alive = {job.pod: job for job in jobs if job.state.phase is not Phase.ENDED}
+        alive = {job.pod: job for job in jobs if job.state.phase is not JobPhase.ENDED}
         for tracked in unlisted:
             other = alive.get(tracked.key)
             job_id = fences.get(tracked.key) or (other.id if other else tracked.job_id)
@@ -57,7 +58,7 @@ class JobEnds:
                 tracked.see(other)
 
     async def _ask_accounting(self, unlisted: list[TrackedPod]) -> None:
-        ids = {each.job_id: each for each in unlisted if each.job and each.job.state.phase is not Phase.ENDED}
+        ids = {each.job_id: each for each in unlisted if each.job and each.job.state.phase is not JobPhase.ENDED}
         if not ids or self._no_accounting:
             return
         try:
@@ -68,16 +69,16 @@ class JobEnds:
             return
         # of several jobs with one id, and of several runs of a requeued job, the last one counts
         # a cluster of a federation that did not run the job has it as revoked
-        known = (job for job in jobs if job.state.phase is not Phase.UNKNOWN)
+        known = (job for job in jobs if job.state.phase is not JobPhase.UNKNOWN)
         last = {job.id: job for job in known if (each := ids.get(job.id)) and job.may_be_of(each.key, each.submitted)}
         for job_id, job in last.items():
-            if job.state.phase is Phase.ENDED:
+            if job.state.phase is JobPhase.ENDED:
                 ids[job_id].is_accounted(job)
 
     def _decide_end(self, tracked: TrackedPod, job: Job) -> bool:
         """Return whether the pod has ended for good. A job that is lost gets the state UNKNOWN here."""
         now = self._clock()
-        if job.state.phase is Phase.ENDED:
+        if job.state.phase is JobPhase.ENDED:
             tracked.ended_since = tracked.ended_since or now
             # with SHARED_FS: false, records are in the job's comment, which is never late
             grace = 0 if self._site.reports_in_comment else RECORD_GRACE_SECONDS
@@ -93,7 +94,7 @@ class JobEnds:
 
 
 def _may_be_over(tracked: TrackedPod) -> bool:
-    has_ended = tracked.job is not None and tracked.job.state.phase is Phase.ENDED
+    has_ended = tracked.job is not None and tracked.job.state.phase is JobPhase.ENDED
     return not tracked.is_over and (has_ended or tracked.missing_since is not None)
 
 

@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from remote_slurm.domain.pod.folder_name import namespace_of
-from remote_slurm.domain.slurm.commands import Phase
+from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.log import warning
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Delete
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.site.cooperative import unhurried
 
-_ALIVE = (Phase.WAITING, Phase.RUNNING)
+_ALIVE = (JobPhase.WAITING, JobPhase.RUNNING)
 
 # interLink's Virtual Kubelet asks every 5 s, one pod after another: with many pods a round takes longer
 SUSPICIOUS_SECONDS = 120.0

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from remote_slurm.domain.plan.no_shared_fs import CommentReport, NodeFolder, parse_comment
 from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_summary import PodSummary
 from remote_slurm.domain.status.view import SUBMITTING, PodView
 from remote_slurm.log import info
@@ -94,12 +95,12 @@ class TrackedPod:
     @property
     def is_shown_waiting(self) -> bool:
         """Whether the last squeue listed the job as waiting. An id alone, or an earlier squeue, does not show that."""
-        return self.shown and self.job is not None and self.job.state.phase is Phase.WAITING
+        return self.shown and self.job is not None and self.job.state.phase is JobPhase.WAITING
 
     @property
     def on_node(self) -> NodeFolder | None:
         """The folder of its logs on the node, until they are copied to the site."""
-        running = self.job is not None and self.job.state.phase is Phase.RUNNING
+        running = self.job is not None and self.job.state.phase is JobPhase.RUNNING
         if self.comment_report is None or not self.comment_report.folder or self.fetched or not running:
             return None
         return NodeFolder(self.job_id, self.comment_report.folder)
@@ -133,7 +134,7 @@ class TrackedPod:
         if self.job is not None and self.job.id != job.id:
             return  # a second job of the pod: the fence has ended it, or will
         self.shown, self.missing_since, self.missing_polls = True, None, 0
-        if job is self.job or (job.state.phase is Phase.UNKNOWN and self.job is not None):
+        if job is self.job or (job.state.phase is JobPhase.UNKNOWN and self.job is not None):
             return
         self.submitted = job.submitted or self.submitted
         self.runs_copy = job.is_copy
@@ -141,11 +142,11 @@ class TrackedPod:
         if before is None or job.state is not before.state:
             info("job changed its state", pod=self.name, job=job.id, state=job.state.value, reason=job.reason)
         self._take_comment(job)
-        if job.state.phase is not Phase.ENDED:
+        if job.state.phase is not JobPhase.ENDED:
             self.ended_since = None
-        if job.state.phase is not Phase.WAITING:
+        if job.state.phase is not JobPhase.WAITING:
             self.waits_again = False
-        elif before is not None and before.state.phase in (Phase.RUNNING, Phase.ENDED):
+        elif before is not None and before.state.phase in (JobPhase.RUNNING, JobPhase.ENDED):
             self.waits_again = True
 
     def is_accounted(self, job: Job) -> None:
@@ -160,7 +161,7 @@ class TrackedPod:
         for record in standing.records:
             self.take(record)
         of_this_run = all(record.run == self.run for record in standing.records)
-        if job.state.phase is not Phase.WAITING and of_this_run:
+        if job.state.phase is not JobPhase.WAITING and of_this_run:
             self._stands(standing)
         elif standing.records and of_this_run:
             # a job that has not started writes no comment: this one is of the run before the requeue

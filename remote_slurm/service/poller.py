@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from remote_slurm.domain.slurm.commands import Job, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.errors import NotSent, SiteError
 from remote_slurm.log import debug, info, warning
 from remote_slurm.service.fetching import Fetching
@@ -211,4 +212,4 @@ def _own_job(jobs: list[Job], tracked: TrackedPod) -> Job | None:
     """The pod's job among those with its script: the one that is known, else one that is not over."""
     if tracked.job_id:
         return next((job for job in jobs if job.id == tracked.job_id), None)
-    return next((job for job in jobs if job.state.phase is not Phase.ENDED), jobs[0] if jobs else None)
+    return next((job for job in jobs if job.state.phase is not JobPhase.ENDED), jobs[0] if jobs else None)

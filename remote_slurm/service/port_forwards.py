@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from remote_slurm.config import PortForward
 from remote_slurm.domain.pod.folder_name import join_key, namespace_of
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import pending_sentence
 from remote_slurm.errors import Forbidden, NotSent, PodNotFound, PodNotRunning, RemoteFailed
 from remote_slurm.service.accounts import Accounts
@@ -55,7 +56,7 @@ class FoundPod:
         """The phase of the pod, its node if it has one, and a sentence."""
         summary = self.tracked.summary()
         job = self.tracked.job
-        node = job.node if job is not None and job.state.phase is Phase.RUNNING else ""
+        node = job.node if job is not None and job.state.phase is JobPhase.RUNNING else ""
         return {"pod": self.name, "phase": summary.phase.value, "node": node, "message": summary.reason}
 
 
@@ -86,7 +87,7 @@ class Connection:
         job = tracked.job
         if self.pod.pods.pod_store.get(tracked.key) is not tracked or tracked.is_over:
             self.end(f"pod {self.pod.name} has ended")
-        elif tracked.shown and job is not None and (job.state.phase is not Phase.RUNNING or job.node != self.node):
+        elif tracked.shown and job is not None and (job.state.phase is not JobPhase.RUNNING or job.node != self.node):
             self.end(f"the job of pod {self.pod.name} no longer runs on {self.node}")
         elif tracked.run != self.run:
             self.end(f"the job of pod {self.pod.name} was requeued")
@@ -189,7 +190,7 @@ class PortForwards:
         """Ask squeue for the node, and connect to the node known so far meanwhile: that saves a round trip."""
         tracked, site = pod.tracked, pod.pods.site
         known = _known_job(pod)
-        is_known = known.state.phase is Phase.RUNNING and _NODE.fullmatch(known.node)
+        is_known = known.state.phase is JobPhase.RUNNING and _NODE.fullmatch(known.node)
         guess = asyncio.ensure_future(site.open_port(known.node, port)) if is_known else None
         try:
             node = _node_of(pod, await site.job(known.id))
@@ -246,9 +247,9 @@ def _node_of(pod: FoundPod, job: Job | None) -> str:
         raise PodNotRunning(f"squeue does not list the job of pod {pod.name}", ended=pod.tracked.is_over)
     if job.pod != pod.key and (job.pod or not pod.tracked.owns(job)):
         raise PodNotRunning(f"job {job.id} is not a job of pod {pod.name} any more", ended=True)
-    if job.state.phase is Phase.ENDED or job.state is JobState.COMPLETING:
+    if job.state.phase is JobPhase.ENDED or job.state is JobState.COMPLETING:
         raise _ended(pod)
-    if job.state.phase is not Phase.RUNNING:
+    if job.state.phase is not JobPhase.RUNNING:
         raise _pending(pod, pending_sentence(job))
     if not _NODE.fullmatch(job.node):
         raise RemoteFailed(f"squeue names no node that job {job.id} of pod {pod.name} runs on")

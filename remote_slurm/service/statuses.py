@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from remote_slurm.domain.pod.model import Pod
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.orphans import EVERYBODY, Asker, Orphans

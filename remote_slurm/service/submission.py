@@ -13,8 +13,8 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
 
 from remote_slurm.domain.plan.payload import Payload
-from remote_slurm.domain.slurm.commands import shortened, slurm_words
 from remote_slurm.domain.slurm.refusals import Refusal
+from remote_slurm.domain.slurm.sbatch_messages import sbatch_message, shortened
 from remote_slurm.domain.slurm.submit_outcome import (
     Attempted,
     Deleted,
@@ -263,7 +263,7 @@ def _no_id(words: str) -> str:
     """Why there is no job id, from what sbatch printed."""
     if not words.strip():
         return "the reply of sbatch was lost"
-    return f"sbatch printed no job id, but: {shortened(slurm_words(words))}"
+    return f"sbatch printed no job id, but: {shortened(sbatch_message(words))}"
 
 
 def passes(error: BaseException) -> bool:

@@ -9,8 +9,9 @@ from typing import Protocol
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import Record
-from remote_slurm.domain.slurm.commands import Capacity, Job
+from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.partitions import Partition
+from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.site.operations.cancel import Cancelled

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from aiohttp import WSMsgType
 
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.site.operations.list import Listed
 from tests.api.api_client import until
 from tests.fake_site import SlurmJob

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.payload import Payload
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.log import Recent
 from remote_slurm.service.dashboard import MOST_PODS
 from remote_slurm.site.operations.list import Listed

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.cli.port_forward import Ports, ports
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from tests.api.api_client import until
 from tests.forwarding import PORT, TOKEN, Forwarding, forwarding
 from tests.local_ports import digest, echo, silent

@@ -7,15 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_slurm.domain.records import Record, parse_records
-from remote_slurm.domain.slurm.commands import (
-    Job,
-    JobState,
-    parse_accounting,
-    parse_job,
-    parse_nodes,
-    slurm_words,
-)
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.refusals import classify_refusal
+from remote_slurm.domain.slurm.sacct import parse_accounting
+from remote_slurm.domain.slurm.sbatch_messages import sbatch_message
+from remote_slurm.domain.slurm.sinfo import parse_nodes
+from remote_slurm.domain.slurm.squeue import parse_job
 from remote_slurm.site.reply import Reply
 from tests.effort import effort
 
@@ -95,7 +93,7 @@ PARSERS: list[Callable[[str], object]] = [
     parse_accounting,
     parse_records,
     parse_nodes,
-    slurm_words,
+    sbatch_message,
     classify_refusal,
 ]
 # letters of what the parsers look for, and any others

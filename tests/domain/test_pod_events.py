@@ -2,7 +2,8 @@
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_events import PodEvent, pod_events
 from remote_slurm.domain.status.pod_summary import PodSummary
 from remote_slurm.domain.status.view import PodView
@@ -67,5 +68,5 @@ def test_a_forecast_that_changes_is_one_event() -> None:
 @pytest.mark.parametrize("state", list(JobState))
 def test_bad_ends_and_suspensions_are_warnings(state: JobState) -> None:
     last = events(PodView(Job("7", state, "None")))[-1:]
-    bad = state is JobState.SUSPENDED or (state.phase is Phase.ENDED and state is not JobState.COMPLETED)
+    bad = state is JobState.SUSPENDED or (state.phase is JobPhase.ENDED and state is not JobState.COMPLETED)
     assert any(each.is_warning for each in last) == bad

@@ -8,7 +8,8 @@ import pytest
 
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import KILLED, SIGKILL, ContainerPhase, Reason, Record
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_events import pod_events
 from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.domain.status.pod_summary import ENDED, SUBMITTING, PodPhase, PodSummary
@@ -53,7 +54,7 @@ JOBS = [None, *(Job("7", state, "None") for state in JobState)]
 def views() -> Iterator[PodView]:
     flags = itertools.product((False, True), repeat=3)
     for (settled, deleted, unlisted), job, records in itertools.product(flags, JOBS, RECORDS):
-        if settled and (job is None or job.state.phase not in (Phase.ENDED, Phase.UNKNOWN)):
+        if settled and (job is None or job.state.phase not in (JobPhase.ENDED, JobPhase.UNKNOWN)):
             continue  # the poller settles pods whose job has ended or is lost
         by_name = {each.container: each for each in records}
         view = PodView(job, by_name, settled, container_names=NAMES, being_deleted=deleted, unlisted=unlisted)
@@ -132,7 +133,7 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
             assert summary.state == "FAILED"
         elif view.job is None:
             assert summary.state == SUBMITTING
-        elif view.unlisted and not view.settled and view.job.state.phase is not Phase.ENDED:
+        elif view.unlisted and not view.settled and view.job.state.phase is not JobPhase.ENDED:
             assert summary.state in {"UNKNOWN", ENDED}, view
         elif view.job.state is not JobState.UNKNOWN:
             assert summary.state == view.job.state.value, view

@@ -4,23 +4,13 @@ import shlex
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import (
-    Capacity,
-    Job,
-    JobState,
-    Phase,
-    accounting_commands,
-    active_command,
-    nodes_command,
-    parse_accounting,
-    parse_job,
-    parse_nodes,
-    pod_of_script,
-    queue_command,
-    shortened,
-    slurm_words,
-)
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
+from remote_slurm.domain.slurm.sacct import accounting_commands, parse_accounting
+from remote_slurm.domain.slurm.sbatch_messages import sbatch_message, shortened
+from remote_slurm.domain.slurm.sinfo import Capacity, nodes_command, parse_nodes
+from remote_slurm.domain.slurm.squeue import active_command, parse_job, pod_of_script, queue_command
 
 ROOT = "/home/hpcuser/.interlink/jobs"
 POD = "default-6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
@@ -28,16 +18,16 @@ POD = "default-6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
 # --- states -----------------------------------------------------------------------------------------------------------
 
 PHASES = {
-    Phase.WAITING: "PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT POWER_UP_NODE",
-    Phase.RUNNING: "RUNNING COMPLETING EXPEDITING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED UPDATE_DB",
-    Phase.ENDED: "COMPLETED BOOT_FAIL CANCELLED DEADLINE FAILED LAUNCH_FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED "
+    JobPhase.WAITING: "PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT POWER_UP_NODE",
+    JobPhase.RUNNING: "RUNNING COMPLETING EXPEDITING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED UPDATE_DB",
+    JobPhase.ENDED: "COMPLETED BOOT_FAIL CANCELLED DEADLINE FAILED LAUNCH_FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED "
     "RECONFIG_FAIL TIMEOUT",
-    Phase.UNKNOWN: "REVOKED UNKNOWN",
+    JobPhase.UNKNOWN: "REVOKED UNKNOWN",
 }
 
 
 @pytest.mark.parametrize(("phase", "words"), PHASES.items())
-def test_every_state_by_name(phase: Phase, words: str) -> None:
+def test_every_state_by_name(phase: JobPhase, words: str) -> None:
     assert {state.value for state in JobState if state.phase is phase} == set(words.split())
     for word in words.split():
         assert JobState.parse(word).phase is phase
@@ -290,7 +280,7 @@ SAYINGS = [
 
 @pytest.mark.parametrize(("saying", "refusal"), SAYINGS)
 def test_slurms_sayings(saying: str, refusal: Refusal) -> None:
-    assert classify_refusal(slurm_words(f"sbatch: error: {saying}")) is refusal
+    assert classify_refusal(sbatch_message(f"sbatch: error: {saying}")) is refusal
     assert classify_refusal(saying.upper()) is refusal
 
 
@@ -304,7 +294,7 @@ def test_slurms_sayings(saying: str, refusal: Refusal) -> None:
     ],
 )
 def test_what_sbatch_said_is_one_line(stderr: str, words: str) -> None:
-    assert slurm_words(stderr) == words
+    assert sbatch_message(stderr) == words
 
 
 def test_a_plugins_pages_are_cut_in_the_middle() -> None:

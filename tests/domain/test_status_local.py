@@ -8,7 +8,8 @@ import pytest
 
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.domain.status.view import PodView
 from tests.domain.podspec import UID, container, pod

@@ -7,7 +7,8 @@ import pytest
 
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, Reason, Record, parse_records
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.domain.status.view import PodView
 from tests.domain.podspec import UID, container, pod
@@ -38,7 +39,7 @@ def view(state: JobState, *records: Record, **fields: Any) -> PodView:
     return PodView(Job("7", state), {each.container: each for each in records}, **fields)
 
 
-@pytest.mark.parametrize("state", [state for state in JobState if state.phase is not Phase.ENDED])
+@pytest.mark.parametrize("state", [state for state in JobState if state.phase is not JobPhase.ENDED])
 @pytest.mark.parametrize("record", [stopped("a", signal=15), stopped("a", "any"), ended("a", 137, signal=9)])
 def test_a_killed_container_runs_until_slurm_gives_the_reason(state: JobState, record: Record) -> None:
     assert states(view(state, ended("init"), record))["a"] == {"running": {"startedAt": "1970-01-01T00:01:40Z"}}
@@ -78,7 +79,7 @@ def test_then_its_message_says_why(state: JobState, words: str, record: Record) 
     assert words in without_record["message"]
 
 
-@pytest.mark.parametrize("state", [state for state in JobState if state.phase is Phase.ENDED])
+@pytest.mark.parametrize("state", [state for state in JobState if state.phase is JobPhase.ENDED])
 def test_only_a_completed_job_implies_success_without_a_record(state: JobState) -> None:
     exit_code = states(view(state, settled=True))["a"]["terminated"]["exitCode"]
     assert (exit_code == 0) is (state is JobState.COMPLETED)

@@ -6,7 +6,8 @@ import pytest
 
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, LastRun, Reason, Record, parse_records
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status
 from remote_slurm.domain.status.view import PodView
 from remote_slurm.service.pod_store import TrackedPod

@@ -5,7 +5,8 @@ from typing import Any
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.shell import quote
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status
 from remote_slurm.domain.status.view import PodView
 from tests.domain.podspec import container, pod

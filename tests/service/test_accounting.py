@@ -2,7 +2,7 @@
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import parse_accounting
+from remote_slurm.domain.slurm.sacct import parse_accounting
 from remote_slurm.service.pod_store import TrackedPod
 
 FAILED = "7|FAILED|3:0|1795470000|sbatch /r/ns-a/job.sh|"

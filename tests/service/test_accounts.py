@@ -7,7 +7,7 @@ import pytest
 
 from remote_slurm.config import Identity
 from remote_slurm.domain.pod.model import parse_pod
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.pods import Pods
 from tests.fake_site import FakeAccount, FakeSite, SlurmJob

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from remote_slurm.config import Config
-from remote_slurm.domain.slurm.commands import Capacity
+from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from tests.fake_site import FakeAccount, FakeSite

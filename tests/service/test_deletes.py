@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.deletes import BATCH, LONGEST_WAIT_SECONDS, OVERTIME_SECONDS, Deletes
 from remote_slurm.service.journal import Delete, Journal, JournalError
 from remote_slurm.service.pod_store import PodStore

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from remote_slurm.domain.records import ContainerPhase
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteFailed, SiteError
 from remote_slurm.service.job_ends import LOST_POLLS, LOST_SECONDS, RECORD_GRACE_SECONDS
 from tests.service.logged import Logged

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.service.held_jobs import UNKNOWN_SECONDS
 from remote_slurm.service.pod_store import PodStore

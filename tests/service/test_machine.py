@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from remote_slurm.config import Config
 from remote_slurm.domain.pod.model import CreateRequest, parse_pod
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteSlurmError, SubmissionRefused
 from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.pods import Pods

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
 from remote_slurm.errors import InvalidRequest, RemoteFailed

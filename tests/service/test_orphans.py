@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.orphans import Asker, Orphans

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.poller import STALE_SECONDS, Poller
 from tests.service.watched import ScriptedSite

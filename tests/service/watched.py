@@ -6,7 +6,8 @@ from typing import Any
 
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, Record
-from remote_slurm.domain.slurm.commands import Job, JobState
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.errors import Code, RemoteFailed, SiteError
 from remote_slurm.service.pod_store import PodStore

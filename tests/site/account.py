@@ -14,7 +14,7 @@ from typing import Any
 
 from remote_slurm.config import Config
 from remote_slurm.domain.shell import assignments
-from remote_slurm.domain.slurm.commands import active_command
+from remote_slurm.domain.slurm.squeue import active_command
 from remote_slurm.errors import OutcomeUnknown
 from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.site.reply import Reply

@@ -11,7 +11,7 @@ import pytest
 from remote_slurm.domain.plan.payload import Payload, archive
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.records import Record
-from remote_slurm.domain.slurm.commands import JobState
+from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.refusals import Refusal
 from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, Submitted
 from remote_slurm.domain.status.log_slice import LogSlice

@@ -5,11 +5,11 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from remote_slurm.domain.slurm.commands import JobState, Phase
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.site.operation import script_text
 
 
-@pytest.mark.parametrize("state", [state for state in JobState if state.phase is Phase.WAITING])
+@pytest.mark.parametrize("state", [state for state in JobState if state.phase is JobPhase.WAITING])
 def test_a_job_that_waits_is_cancelled_without_a_signal(state: JobState) -> None:
     patterns = re.search(r'^ +(PENDING \|.*)\) "\$scancel" "\$4"', script_text("cancel"), re.MULTILINE)
     assert patterns

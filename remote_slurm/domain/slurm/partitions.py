@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from remote_slurm.domain.shell import words
-from remote_slurm.domain.slurm.commands import SEPARATOR
+from remote_slurm.domain.slurm.fields import SEPARATOR
 
 # `%C` is allocated/idle/other/total CPUs; the field of generic resources is last, since it may hold anything
 _FIELDS = ("%P", "%a", "%C", "%D", "%l", "%G")

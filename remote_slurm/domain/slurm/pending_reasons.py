@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remote_slurm.domain.slurm.commands import Job
+from remote_slurm.domain.slurm.job import Job
 
 _SENTENCES = {
     "AccountNotAllowed": "its account may not use the partition",

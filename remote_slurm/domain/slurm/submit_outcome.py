@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remote_slurm.domain.runtimes.images import PullFailure
-from remote_slurm.domain.slurm.commands import slurm_words
 from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
+from remote_slurm.domain.slurm.sbatch_messages import sbatch_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class SbatchFailed:
     @classmethod
     def from_stderr(cls, stderr: str) -> SbatchFailed:
         """Classify what sbatch printed: its exit code is the same for all failures."""
-        words = slurm_words(stderr)
+        words = sbatch_message(stderr)
         return cls(classify_refusal(words), words)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from remote_slurm.domain.plan.termination_message import cut_message
 from remote_slurm.domain.records import KILLED, SIGKILL, Reason, Record
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.view import PodView
 
 _END = {
@@ -96,7 +97,7 @@ def lost_message(view: PodView) -> str:
             f"job {view.job.id} ended with exit code {code}, the highest of its containers'; how this one ended was "
             "not recorded"
         )
-    if view.job is None or view.job.state.phase is Phase.UNKNOWN:
+    if view.job is None or view.job.state.phase is JobPhase.UNKNOWN:
         return "the job was not found again, neither in the queue nor in the accounting, and left no record"
     if view.job.state is JobState.OUT_OF_MEMORY and not view.names_memory:
         return _reason(view.job, view)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import reason_word
 from remote_slurm.domain.status.container_ends import end_sentence, lost_message
 from remote_slurm.domain.status.pod_summary import PodPhase, PodSummary, pending_message
@@ -36,15 +37,15 @@ def pod_events(summary: PodSummary) -> list[PodEvent]:
 
 
 def _latest(job: Job, summary: PodSummary) -> PodEvent | None:
-    if job.state.phase is Phase.ENDED or summary.is_over:
+    if job.state.phase is JobPhase.ENDED or summary.is_over:
         return _end(job, summary)
-    if job.state.phase is Phase.WAITING:
+    if job.state.phase is JobPhase.WAITING:
         # a forecast changes with each poll: only the first one is an Event
         key = f"pending {job.reason} {'forecast' if job.start else ''}"
         return PodEvent(key, "Pending", pending_message(job)) if reason_word(job) else None
     if job.state is JobState.SUSPENDED:
         return PodEvent("suspended", "Suspended", f"Slurm has suspended job {job.id}", is_warning=True)
-    if job.state.phase is Phase.RUNNING:
+    if job.state.phase is JobPhase.RUNNING:
         where = f" on node {job.node}" if job.node else ""
         return PodEvent("started", "Started", f"job {job.id} has started{where}")
     return None
@@ -55,7 +56,7 @@ def _end(job: Job, summary: PodSummary) -> PodEvent | None:
     key, failed = f"ended {summary.view.runs}", summary.phase is PodPhase.FAILED
     if job.state is JobState.UNKNOWN and failed:
         return PodEvent(key, "Lost", summary.reason or lost_message(summary.view), is_warning=True)
-    if job.state.phase is not Phase.ENDED or job.state is JobState.COMPLETED:
+    if job.state.phase is not JobPhase.ENDED or job.state is JobState.COMPLETED:
         if summary.phase is PodPhase.ENDING and not summary.view.being_deleted:
             return None
         if failed:

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from remote_slurm.domain.plan.termination_message import cut_message
 from remote_slurm.domain.records import KILLED, ContainerPhase, LastRun, Reason, Record, run_before_requeue
-from remote_slurm.domain.slurm.commands import Job, JobState, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import pending_sentence, reason_word
 from remote_slurm.domain.status.container_ends import end_message, lost_code, lost_message, reason_follows
 from remote_slurm.domain.status.times import rfc3339
@@ -42,10 +43,10 @@ _FAILED: str = JobState.FAILED.value
 _UNKNOWN: str = JobState.UNKNOWN.value
 
 _PHASES = {
-    Phase.WAITING: PodPhase.WAITING,
-    Phase.RUNNING: PodPhase.RUNNING,
-    Phase.ENDED: PodPhase.ENDING,
-    Phase.UNKNOWN: PodPhase.UNKNOWN,
+    JobPhase.WAITING: PodPhase.WAITING,
+    JobPhase.RUNNING: PodPhase.RUNNING,
+    JobPhase.ENDED: PodPhase.ENDING,
+    JobPhase.UNKNOWN: PodPhase.UNKNOWN,
 }
 
 
@@ -154,7 +155,7 @@ class PodSummary:
                 return view.waiting
             if self.state == _UNKNOWN:
                 return "squeue does not list its job"
-            if self.state != ENDED and job.state.phase is Phase.WAITING:
+            if self.state != ENDED and job.state.phase is JobPhase.WAITING:
                 return pending_sentence(job)
         return self._reason_of_end(job)
 
@@ -214,7 +215,7 @@ class PodSummary:
         view, job = self.view, self.view.job
         if job is None:
             return view.waiting_reason, view.waiting or "the job is being submitted"
-        if job.state.phase is Phase.WAITING:
+        if job.state.phase is JobPhase.WAITING:
             return reason_word(job) or "Pending", pending_message(job)
         if view.records:
             sidecar = view.awaited_sidecar
@@ -227,7 +228,7 @@ class PodSummary:
         """Whether Slurm shows no state of the job: squeue does not list it, and accounting knows no end."""
         job = self.view.job
         unlisted = self.view.unlisted and not self.view.settled
-        return job is None or job.state is JobState.UNKNOWN or (unlisted and job.state.phase is not Phase.ENDED)
+        return job is None or job.state is JobState.UNKNOWN or (unlisted and job.state.phase is not JobPhase.ENDED)
 
     @property
     def _all_recorded(self) -> bool:

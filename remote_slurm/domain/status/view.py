@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from remote_slurm.domain.records import Record
-from remote_slurm.domain.slurm.commands import Job, Phase
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobPhase
 
 # Why a pod waits that has no job yet, as long as nothing else is known
 SUBMITTING = "Submitting"
@@ -49,7 +50,7 @@ class PodView:
     @property
     def is_known(self) -> bool:
         """Whether there is anything to report: nothing yet of a job that only the Virtual Kubelet knows."""
-        unknown = self.job is not None and self.job.state.phase is Phase.UNKNOWN
+        unknown = self.job is not None and self.job.state.phase is JobPhase.UNKNOWN
         return not unknown or self.settled or bool(self.failure) or bool(self.records)
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.node_local_files import file_transfer
-from remote_slurm.domain.slurm.commands import Job, accounting_commands, parse_accounting
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.sacct import accounting_commands, parse_accounting
 from remote_slurm.errors import Code
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.reply import Reply

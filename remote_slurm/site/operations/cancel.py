@@ -9,7 +9,7 @@ from functools import partial
 from remote_slurm.config import Config
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.domain.shell import words
-from remote_slurm.domain.slurm.commands import active_command, output_command
+from remote_slurm.domain.slurm.squeue import active_command, output_command
 from remote_slurm.errors import SlurmFailed
 from remote_slurm.job import REMOVAL
 from remote_slurm.site.operation import Operation, lines

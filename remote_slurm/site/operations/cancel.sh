@@ -76,7 +76,7 @@ first_stop() {
 stop_job() {  # POD FORCE GRACE ID STATE
     case $5 in
         UNKNOWN) ;;
-        # Phase.WAITING in domain/slurm/commands.py
+        # JobPhase.WAITING in domain/slurm/job_states.py
         PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD | POWER_UP_NODE) "$scancel" "$4" </dev/null ;;
         COMPLETING) ;;
         # scancel would try for a minute and a half to signal it, and all other deletes would wait

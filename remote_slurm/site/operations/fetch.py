@@ -7,7 +7,7 @@ import secrets
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.shell import quote
-from remote_slurm.domain.slurm.commands import step_command
+from remote_slurm.domain.slurm.srun import step_command
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.reply import Reply
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from remote_slurm.config import Config
-from remote_slurm.domain.slurm.commands import Job, job_command, parse_job
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.squeue import job_command, parse_job
 from remote_slurm.site.operation import Operation, yes
 from remote_slurm.site.reply import Reply
 

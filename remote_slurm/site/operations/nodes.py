@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from remote_slurm.config import Config
-from remote_slurm.domain.slurm.commands import Capacity, nodes_command, parse_nodes
 from remote_slurm.domain.slurm.partitions import Partition, parse_partitions, partitions_command
+from remote_slurm.domain.slurm.sinfo import Capacity, nodes_command, parse_nodes
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.reply import Reply
 

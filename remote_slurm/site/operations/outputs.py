@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from remote_slurm.config import Config
-from remote_slurm.domain.slurm.commands import outputs_command, parse_outputs
+from remote_slurm.domain.slurm.squeue import outputs_command, parse_outputs
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.reply import Reply
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.node_local_files import file_transfer
-from remote_slurm.domain.slurm.commands import Job, parse_job, queue_command
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.squeue import parse_job, queue_command
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operation import Operation, yes
 from remote_slurm.site.reply import Reply

@@ -9,7 +9,7 @@ from remote_slurm.config import Config
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.payload import Payload, together
 from remote_slurm.domain.runtimes.images import PullFailure
-from remote_slurm.domain.slurm.commands import active_command
+from remote_slurm.domain.slurm.squeue import active_command
 from remote_slurm.domain.slurm.submit_outcome import (
     Attempted,
     Deleted,

@@ -1,0 +1,15 @@
+"""srun: the command line of a step in a job that runs."""
+
+from __future__ import annotations
+
+from remote_slurm.domain.shell import words
+
+
+def step_command(srun: str, job_id: str) -> str:
+    """What runs a line of shell, which is to follow as one word, beside what runs in the job (--overlap: 20.11).
+
+    On the batch host, where its folder is, with nothing of its own. What it prints comes as it is: --unbuffered would
+    give it a terminal.
+    """
+    options = ["--overlap", "--quiet", "--nodes=1", "--ntasks=1", "--relative=0", "--mem=0"]
+    return words([srun, f"--jobid={job_id}", *options, "--gres=none", "--chdir=/", "sh", "-c"])
