@@ -33,18 +33,18 @@ from remote_slurm.errors import (
     Superseded,
     Unreachable,
 )
-from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
-from remote_slurm.site.operations.settle import Settled
 from remote_slurm.site.site import OWN_GRACE, PortStream, Site
 from remote_slurm.ssh.connection import ConnectionState
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import Line, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 ROUND_TRIP = 0.05
 SBATCH = 0.2
@@ -57,7 +57,7 @@ CONTAINER = "c"
 _T = TypeVar("_T")
 _CONNECTION = ConnectionState(connected=True, host="login1", since=0, last_error="", retry_in=0, connects=2, failures=1)
 _PARTITION = Partition("main", is_default=True, is_up=True, cpus=8, free=3, nodes=1, time_limit="1:00", gres="")
-_LINE = Line(_CONNECTION, round_trip=ROUND_TRIP, sessions_in_use=1, sessions_limit=8)
+_STATUS = ConnectionStatus(_CONNECTION, round_trip=ROUND_TRIP, sessions_in_use=1, sessions_limit=8)
 
 
 @dataclass
@@ -85,7 +85,7 @@ class FakeAccount:
     again: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, float] = field(default_factory=dict)  # when sbatch was called
-    claims: dict[str, str] = field(default_factory=dict)
+    fences: dict[str, str] = field(default_factory=dict)
     tombstones: set[str] = field(default_factory=set)
     spool: list[Record] = field(default_factory=list)
     jobs: dict[str, SlurmJob] = field(default_factory=dict)
@@ -122,9 +122,9 @@ class FakeAccount:
     # --- Slurm and the runner ---
 
     def start(self, job: SlurmJob) -> None:
-        """The job's first act is to claim the pod; only then containers run."""
+        """The job's first act is to fence the pod; only then containers run."""
         job.state, job.node = JobState.RUNNING, job.node or "n1"
-        if job.pod in self.tombstones or self.claims.setdefault(job.pod, job.id) != job.id:
+        if job.pod in self.tombstones or self.fences.setdefault(job.pod, job.id) != job.id:
             self.end(job, JobState.FAILED)
             return
         self.runs[job.pod] = self.runs.get(job.pod, 0) + 1
@@ -164,8 +164,8 @@ class FakeAccount:
         return 0 < epoch < self.owner
 
     def job_id(self, pod: str) -> str:
-        claim = self.claims.get(pod, "")
-        return claim if claim.isdigit() else self.ids.get(pod, "")
+        fence = self.fences.get(pod, "")
+        return fence if fence.isdigit() else self.ids.get(pod, "")
 
     async def submit(self, pod: str, payload: Payload, epoch: int) -> SubmitOutcome:
         if pod in self.tombstones:
@@ -231,19 +231,19 @@ class FakeAccount:
 
     async def abandon(self, pod: str, epoch: int) -> str:
         self.written_by(epoch)
-        claim = self.claims.setdefault(pod, "void")
-        return claim if claim.isdigit() else ""
+        fence = self.fences.setdefault(pod, "void")
+        return fence if fence.isdigit() else ""
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int], epoch: int) -> Cancelled:
+    async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int], epoch: int) -> DeleteResult:
         self.notes += self.is_superseded(epoch)
         self.told_grace.update(grace)
         for pod in pods:
             self.tombstones.add(pod)
-            self.claims.setdefault(pod, "deleted")
+            self.fences.setdefault(pod, "deleted")
         if self.squeue_fails:
             raise SlurmFailed(self.squeue_fails, command="squeue")
         gone = frozenset(pod for pod, force in pods.items() if self.cancel_one(pod, force=force))
-        return Cancelled(gone, {pod: words for pod, words in self.stuck.items() if pod in pods})
+        return DeleteResult(gone, {pod: words for pod, words in self.stuck.items() if pod in pods})
 
     def cancel_one(self, pod: str, *, force: bool) -> bool:
         """Whether it is gone; a container that was told to stop takes a second."""
@@ -301,22 +301,22 @@ class FakeAccount:
         self.beats += epoch > 0
         return list(self.spool), None, self.notes
 
-    async def settle(self, pods: Iterable[str]) -> Settled:
+    async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
         known = [record for pod in pods for record in self.folders.get(pod, {}).values()]
-        fences = {pod: job_id for pod in pods if (job_id := self.claims.get(pod, "")).isdigit()}
-        return Settled(tuple(known), fences)
+        fences = {pod: job_id for pod in pods if (job_id := self.fences.get(pod, "")).isdigit()}
+        return Inspection(tuple(known), fences)
 
     async def recover(self) -> tuple[Recovery, int]:
         self.owner += 1
         return await self.survey(), self.owner
 
     async def survey(self) -> Recovery:
-        ids = self.ids | {pod: claim for pod, claim in self.claims.items() if claim.isdigit()}
+        ids = self.ids | {pod: fence for pod, fence in self.fences.items() if fence.isdigit()}
         records = tuple(record for kept in self.folders.values() for record in kept.values())
         unfinished = frozenset(self.again | self.attempts.keys())
         half_deleted = frozenset(self.tombstones & self.folders.keys())
         folders, tombstones = frozenset(self.folders), frozenset(self.tombstones)
-        given_up = frozenset(pod for pod, claim in self.claims.items() if claim == "void")
+        given_up = frozenset(pod for pod, fence in self.fences.items() if fence == "void")
         return Recovery(
             folders,
             ids,
@@ -332,7 +332,7 @@ class FakeAccount:
         self.written_by(epoch)
         for pod, job_id, decision in jobs:
             wanted, job = decision is ReleaseDecision.YES, self.jobs[job_id]
-            fence = self.claims.setdefault(pod, job_id) if wanted else self.claims.get(pod, job_id)
+            fence = self.fences.setdefault(pod, job_id) if wanted else self.fences.get(pod, job_id)
             forgotten = decision is ReleaseDecision.NEVER and pod not in self.folders
             if fence != job_id or pod in self.tombstones or forgotten:
                 self.end(job, JobState.CANCELLED)
@@ -393,8 +393,8 @@ class FakeSite(Site):
     asked: Counter[str] = field(default_factory=Counter)  # operations, by name
 
     @property
-    def line(self) -> Line:
-        return _LINE
+    def connection_status(self) -> ConnectionStatus:
+        return _STATUS
 
     async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
         return await self._run("submit", partial(self.account.submit, pod, payload, self.epoch))
@@ -411,8 +411,8 @@ class FakeSite(Site):
     async def fetch(self, pod: str, node: NodeFolder) -> bool:  # noqa: ARG002 - there is only one folder
         return await self._run("fetch", partial(self.account.fetch, pod, self.epoch), 700)
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
-        return await self._run("cancel", partial(self.account.cancel, pods, grace, self.epoch), 90)
+    async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> DeleteResult:
+        return await self._run("delete", partial(self.account.delete, pods, grace, self.epoch), 90)
 
     async def queue(self) -> Queue:
         return await self._run("queue", self.account.queue, 75)
@@ -442,8 +442,8 @@ class FakeSite(Site):
             self.account.secrets -= set(ended)
         return records
 
-    async def settle(self, pods: Iterable[str]) -> Settled:
-        return await self._run("settle", partial(self.account.settle, list(pods)))
+    async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
+        return await self._run("inspect_pods", partial(self.account.inspect_pods, list(pods)))
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
         return await self._run("accounting", partial(self.account.sacct, list(job_ids)), 75)

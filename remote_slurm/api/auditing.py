@@ -29,7 +29,7 @@ def auditing(log: AuditLog) -> Middleware:
     @web.middleware
     async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
         verb = verb_of(endpoint_of(request))
-        line = _Line(log, verb, Notes(client={"peer": peer_of(request)}, session=session_id.get()))
+        line = _AuditEntry(log, verb, Notes(client={"peer": peer_of(request)}, session=session_id.get()))
         line.notes.answered = line.answered
         before = notes.set(line.notes)
         try:
@@ -46,7 +46,7 @@ def auditing(log: AuditLog) -> Middleware:
     return audited
 
 
-class _Line:
+class _AuditEntry:
     """The line of one request, written once."""
 
     def __init__(self, log: AuditLog, verb: Verb | None, fields: Notes) -> None:

@@ -24,7 +24,7 @@ from aiohttp.typedefs import Middleware
 from remote_slurm.api.access import OPEN, AccessList, Client, current_client, require, verb_of
 from remote_slurm.api.tls import Certificates, ClientCertificate
 from remote_slurm.config.access import Grant
-from remote_slurm.config.writers import writers
+from remote_slurm.config.strict_modes import unsafe_file
 from remote_slurm.errors import Forbidden, RemoteSlurmError
 from remote_slurm.log import info, warning
 from remote_slurm.service.audit import note
@@ -77,7 +77,7 @@ class Tokens:
 
     def _read(self) -> tuple[bytes, ...]:
         try:
-            found = writers(self._path)
+            found = unsafe_file(self._path)
             lines = self._path.read_text(encoding="ascii").split("\n")
         except OSError as error:
             raise BadTokenFile(f"{self.key} {self._path} cannot be read: {error.strerror}") from error

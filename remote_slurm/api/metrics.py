@@ -25,7 +25,7 @@ from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.pods import Pods
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import Line
+from remote_slurm.ssh.sessions import ConnectionStatus
 
 _PREFIX = "remote_slurm"
 # From a round trip within a building to a submission that a busy slurmctld holds up
@@ -116,7 +116,7 @@ class _Standing(Collector):
         info.add_metric([__version__], 1)
         yield info
         yield from _of_pods(self._accounts)
-        yield from _of_lines(self._accounts)
+        yield from _of_connections(self._accounts)
         yield from _of_audit(self._audit)
         if self._tls.enabled:
             with suppress(CannotEncrypt):  # the log has said so
@@ -155,25 +155,25 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
     yield tell.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.recovery.adopted)
 
 
-def _of_lines(accounts: Accounts) -> Iterable[Metric]:
-    lines = {id(pods): pods.site.line for pods in accounts}
+def _of_connections(accounts: Accounts) -> Iterable[Metric]:
+    statuses = {id(pods): pods.site.connection_status for pods in accounts}
     tell = _Table(accounts)
 
-    def of(read: Callable[[Line], float | None]) -> Callable[[Pods], float | None]:
-        return lambda pods: read(lines[id(pods)])
+    def of(read: Callable[[ConnectionStatus], float | None]) -> Callable[[Pods], float | None]:
+        return lambda pods: read(statuses[id(pods)])
 
-    yield tell.gauge("connected", "1 while there is a connection to the site.", of(lambda x: x.connection.connected))
-    yield tell.counter("ssh_connects", "SSH connections that were made.", of(lambda x: x.connection.connects))
+    yield tell.gauge("connected", "1 while there is a connection to the site.", of(lambda x: x.state.connected))
+    yield tell.counter("ssh_connects", "SSH connections that were made.", of(lambda x: x.state.connects))
     yield tell.counter(
-        "ssh_connect_failures", "SSH connections that could not be made.", of(lambda x: x.connection.failures)
+        "ssh_connect_failures", "SSH connections that could not be made.", of(lambda x: x.state.failures)
     )
     yield tell.gauge(
-        "breaker_open", "1 while no connection is tried, after failures.", of(lambda x: x.connection.retry_in > 0)
+        "breaker_open", "1 while no connection is tried, after failures.", of(lambda x: x.state.retry_in > 0)
     )
     yield tell.gauge(
         "breaker_seconds_left",
         "How long none will be tried, unless a key changes.",
-        of(lambda x: x.connection.retry_in),
+        of(lambda x: x.state.retry_in),
     )
     yield tell.gauge("sessions_in_use", "SSH sessions that do something.", of(lambda x: x.sessions_in_use))
     yield tell.gauge("sessions_limit", "SSH sessions that the site allows at once.", of(lambda x: x.sessions_limit))

@@ -17,9 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from remote_slurm.config import TLS
+from remote_slurm.config.strict_modes import unsafe_file
 from remote_slurm.config.subjects import Rdns, rdns_of, rdns_of_text, text_of
 from remote_slurm.config.tls import Protocol
-from remote_slurm.config.writers import writers
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.log import info, warning
 
@@ -283,7 +283,7 @@ _CRL = b"-----BEGIN X509 CRL-----"
 
 def _read(key: str, path: Path | None) -> bytes:
     try:
-        found = writers(Path(str(path)))
+        found = unsafe_file(Path(str(path)))
         text = Path(str(path)).read_bytes()
     except OSError as error:
         raise CannotEncrypt(f"{key} {path} cannot be read: {error.strerror}") from error

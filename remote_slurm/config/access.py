@@ -15,7 +15,7 @@ from remote_slurm.config.block import Block, setting
 from remote_slurm.config.host_defaults import Machine, home_folder
 from remote_slurm.config.layers import Layers
 from remote_slurm.config.path_types import LocalPath
-from remote_slurm.config.scalar_types import Label, Line, shown
+from remote_slurm.config.scalar_types import Label, OneLine, shown
 from remote_slurm.config.subjects import Subject
 from remote_slurm.config.yaml_file import read_document, validated
 
@@ -57,7 +57,7 @@ class Grant(Block):
     verbs: tuple[Annotated[Verb, BeforeValidator(verb)], ...] = Field(
         description="What the client may do: create, status, delete, logs, list, info, metrics, forward."
     )
-    namespaces: tuple[Line, ...] = setting(
+    namespaces: tuple[OneLine, ...] = setting(
         (), 'The namespaces, as patterns, of the pods that it may name or see: ["*"].'
     )
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import LocalPath, Login, SiteFolder
-from remote_slurm.config.scalar_types import Line, Words, line_of_text, shown
+from remote_slurm.config.scalar_types import OneLine, Words, line_of_text, shown
 from remote_slurm.config.ssh import SSH
 
 
@@ -46,7 +46,7 @@ ServiceAccount = Annotated[str, BeforeValidator(service_account)]
 class Identity(Block):
     """Whose pods these are, and as whom they run. Patterns are those of file names (*, ?)."""
 
-    namespaces: tuple[Line, ...] = setting((), "Namespaces whose pods use this identity, as patterns.")
+    namespaces: tuple[OneLine, ...] = setting((), "Namespaces whose pods use this identity, as patterns.")
     service_accounts: tuple[ServiceAccount, ...] = setting(
         (),
         "Service accounts whose pods use this identity, as patterns of namespace/name. They take precedence over "
@@ -60,9 +60,9 @@ class Identity(Block):
     data_root_folder: SiteFolder | None = setting(
         None, "Folder at the site for the pods of this identity. Default: DataRootFolder."
     )
-    account: Line = setting("", "Slurm account of all its jobs. It overrides the flags of pods.")
-    qos: Line = setting("", "QOS of all its jobs. It overrides the flags of pods.", key="QOS")
-    partition: Line = setting("", "Partition of all its jobs. It overrides the flags of pods.")
+    account: OneLine = setting("", "Slurm account of all its jobs. It overrides the flags of pods.")
+    qos: OneLine = setting("", "QOS of all its jobs. It overrides the flags of pods.", key="QOS")
+    partition: OneLine = setting("", "Partition of all its jobs. It overrides the flags of pods.")
 
     @property
     def forced_flags(self) -> tuple[str, ...]:

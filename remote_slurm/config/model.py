@@ -46,10 +46,10 @@ from remote_slurm.config.scalar_types import (
     Format,
     ImagePull,
     Label,
-    Line,
     LogFormat,
     MemoryOrNone,
     Namespace,
+    OneLine,
     PullPlace,
     Quantity,
     ResourceFlag,
@@ -81,7 +81,7 @@ class Accelerator(Block):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    resource_type: Line = Field(description="Kubernetes resource name, such as nvidia.com/gpu.")
+    resource_type: OneLine = Field(description="Kubernetes resource name, such as nvidia.com/gpu.")
     available: Quantity = Field(description="Total number of accelerators of this type.")
 
 
@@ -101,16 +101,16 @@ class Taint(Block):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    key: Line = Field(description="Key of the taint.")
-    value: Line = setting("", "Value of the taint.")
+    key: OneLine = Field(description="Key of the taint.")
+    value: OneLine = setting("", "Value of the taint.")
     effect: Effect = Field(description="NoSchedule, PreferNoSchedule or NoExecute.")
 
 
 class Flavor(Block):
     """A named set of defaults for pods."""
 
-    name: Line = setting("", "Display name. Pods select a flavor by its key in Flavors.")
-    description: Line = setting("", "Purpose of the flavor.")
+    name: OneLine = setting("", "Display name. Pods select a flavor by its key in Flavors.")
+    description: OneLine = setting("", "Purpose of the flavor.")
     cpu_default: Annotated[int, BeforeValidator(number(0, 1_000_000))] = setting(0, "CPUs for pods that request none.")
     memory_default: FlavorMemory = setting(
         0, "Memory for pods that request none: 16G or 32000M in powers of 1024, or a number of bytes."
@@ -256,7 +256,7 @@ class Config(Block):
         "Accounts at the site for pods of different owners, by name. Each identity has its own connection. A pod "
         "that matches no identity is rejected. Empty: all pods run as SSH.User.",
     )
-    identity_annotation: Line = setting(
+    identity_annotation: OneLine = setting(
         "",
         "Annotation by which a pod selects one of the Identities that match it. Without the annotation, the first "
         "match applies.",
@@ -334,7 +334,7 @@ class Config(Block):
         "Named sets of defaults for pods. The annotation slurm-job.vk.io/flavor selects a flavor. Otherwise a "
         "flavor with the same number of GPUs applies, then DefaultFlavor.",
     )
-    default_flavor: Line = setting("", "Flavor of pods for which no other flavor applies.")
+    default_flavor: OneLine = setting("", "Flavor of pods for which no other flavor applies.")
     default_uid: UserId | None = setting(
         None,
         "User id of jobs, unless a flavor (UID) or the pod (runAsUser) sets one. It must be the user id of the "
@@ -363,7 +363,7 @@ class Config(Block):
         "",
         "Words before each command of ContainerRuntime. It overrides SingularityPrefix, EnrootPrefix and PodmanPrefix.",
     )
-    runtime_default_options: tuple[Line, ...] | None = setting(
+    runtime_default_options: tuple[OneLine, ...] | None = setting(
         None,
         "Options for each container. They override SingularityDefaultOptions, EnrootDefaultOptions and "
         "PodmanDefaultOptions.",
@@ -374,20 +374,20 @@ class Config(Block):
         environment="SINGULARITYPATH",
     )
     singularity_prefix: Words = setting("", "Words before each singularity command, such as `nice -n 5`.")
-    singularity_default_options: tuple[Line, ...] = setting(
+    singularity_default_options: tuple[OneLine, ...] = setting(
         (), "Options for each singularity command, after the options that are always given."
     )
     enroot_path: Command = setting("enroot", "enroot on the compute nodes.")
     enroot_prefix: Words = setting("", "Words before each enroot command.")
-    enroot_default_options: tuple[Line, ...] = setting(("--rw",), "Options for each `enroot start`.")
+    enroot_default_options: tuple[OneLine, ...] = setting(("--rw",), "Options for each `enroot start`.")
     podman_path: Command | None = setting(
         None, "podman or podman-hpc on the compute nodes. Default: the value of ContainerRuntime."
     )
     podman_prefix: Words = setting("", "Words before each podman command.")
-    podman_default_options: tuple[Line, ...] = setting(
+    podman_default_options: tuple[OneLine, ...] = setting(
         (), "Options for each `podman run`, after the options that are always given."
     )
-    runtime_environment: Mapping[VariableName, Line] = setting(
+    runtime_environment: Mapping[VariableName, OneLine] = setting(
         {},
         "Environment variables for the container runtime, at the login node and in jobs: APPTAINER_CACHEDIR, "
         "APPTAINER_TMPDIR, ENROOT_CACHE_PATH, STORAGE_DRIVER. By default, caches and temporary folders of the "
@@ -395,7 +395,9 @@ class Config(Block):
     )
 
     # Images
-    image_prefix: Line = setting("", "Prefix for image names that have no scheme and no leading /. Empty: docker://.")
+    image_prefix: OneLine = setting(
+        "", "Prefix for image names that have no scheme and no leading /. Empty: docker://."
+    )
     image_pull: PullPlace = setting(
         ImagePull.NODE,
         "Where to pull images from a registry. node: in the job. login: on the login node, before the job is "
@@ -426,12 +428,12 @@ class Config(Block):
         "and a container is ready when it runs.",
     )
 
-    tsocks_path: Line = setting(
+    tsocks_path: OneLine = setting(
         "",
         "libtsocks.so on the compute nodes. The path may contain variables that jobs have, such as $WORK.",
         environment="TSOCKSPATH",
     )
-    tsocks_login_node: Line = setting(
+    tsocks_login_node: OneLine = setting(
         "",
         "Host with network access that compute nodes reach by SSH, as user@host or host. Jobs use the account's "
         "own key at the site.",
@@ -471,7 +473,7 @@ class Config(Block):
         key="TELEMETRY_ENDPOINT",
         environment="TELEMETRY_ENDPOINT",
     )
-    telemetry_unique_id: Line = setting(
+    telemetry_unique_id: OneLine = setting(
         "",
         "Suffix of the service name in traces: Plugin-<suffix>. Default: a new UUID at each start.",
         key="TELEMETRY_UNIQUE_ID",
@@ -506,12 +508,12 @@ class Config(Block):
         environment="CUSTOMKUBECONF",
     )
     # Keys in many files of the reference plugin, which ignores them
-    interlink_url: Line = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
-    interlink_port: Line = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
-    sidecar_url: Line = setting(
+    interlink_url: OneLine = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
+    interlink_port: OneLine = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
+    sidecar_url: OneLine = setting(
         "", "Accepted, without effect.", later=f"{_INTERLINKS_OWN}: BindAddress is where the sidecar listens"
     )
-    vk_config_path: Line = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
+    vk_config_path: OneLine = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import AbsoluteSitePath
-from remote_slurm.config.scalar_types import Label, Line, SlurmFlag, line_of_text, shown
+from remote_slurm.config.scalar_types import Label, OneLine, SlurmFlag, line_of_text, shown
 
 
 def flag_name(value: object) -> str:
@@ -30,14 +30,14 @@ FlagName = Annotated[str, BeforeValidator(flag_name)]
 class Policy(Block):
     """Rules by name. A pod that breaks a rule is rejected with its name. Patterns are as for file names (*, ?)."""
 
-    allowed_annotations: tuple[Line, ...] = setting(
+    allowed_annotations: tuple[OneLine, ...] = setting(
         DATA_ANNOTATIONS,
         "Annotations that pods may set, as patterns of the name after the `/`: [flags, flavor, image-root]. "
         "Trusted annotations run outside of containers, as the account. Each of them must be listed by its own "
         "name, or all by *: pre-exec, singularity-commands, singularity-options, enroot-options, "
         "wstunnel-client-commands, and jobScript for scripts in requests.",
     )
-    allowed_images: tuple[Line, ...] = setting(
+    allowed_images: tuple[OneLine, ...] = setting(
         ("*",),
         'Images that pods may use, as patterns: ["docker://registry.example.org/*", "/srv/images/*"].',
     )
@@ -57,10 +57,10 @@ class Policy(Block):
 class PodPolicy(Policy):
     """Rules for the pods of some namespaces or identities, beside those of Policy. What is not listed is refused."""
 
-    namespaces: tuple[Line, ...] = setting((), "Namespaces whose pods this entry applies to, as patterns.")
+    namespaces: tuple[OneLine, ...] = setting((), "Namespaces whose pods this entry applies to, as patterns.")
     identities: tuple[Label, ...] = setting((), "Names in Identities whose pods this entry applies to.")
-    allowed_annotations: tuple[Line, ...] = setting((), "As in Policy. Empty: none.")
-    allowed_images: tuple[Line, ...] = setting((), "As in Policy. Empty: none.")
+    allowed_annotations: tuple[OneLine, ...] = setting((), "As in Policy. Empty: none.")
+    allowed_images: tuple[OneLine, ...] = setting((), "As in Policy. Empty: none.")
     allowed_host_paths: tuple[AbsoluteSitePath, ...] = setting(
         (), "Folders that hostPath volumes may use, within AllowedHostPaths. Empty: none."
     )

@@ -302,7 +302,7 @@ def one_of(closed_set: type[_Word]) -> Callable[[object], _Word]:
 
 
 Text = Annotated[str, BeforeValidator(text)]
-Line = Annotated[str, BeforeValidator(line_of_text)]
+OneLine = Annotated[str, BeforeValidator(line_of_text)]
 Words = Annotated[str, BeforeValidator(words)]
 Flag = Annotated[bool, BeforeValidator(flag)]
 Count = Annotated[int, BeforeValidator(number(1, 1_000_000))]

@@ -13,7 +13,7 @@ from remote_slurm.config.host_defaults import Machine
 from remote_slurm.config.layers import Layers
 from remote_slurm.config.problems import problems
 from remote_slurm.config.reading import Document, NotYaml, read_yaml
-from remote_slurm.config.writers import writers
+from remote_slurm.config.strict_modes import unsafe_file
 from remote_slurm.errors import ConfigError, Problem
 
 _Model = TypeVar("_Model", bound=Block)
@@ -28,7 +28,7 @@ def read_document(path: Path, *, key: str = "", hint: str = "", example: str = "
     begin = f"{key} " if key else ""
     try:
         document = read_yaml(path.read_bytes().decode("utf-8"))
-        others = writers(path) if path.is_file() else ""
+        others = unsafe_file(path) if path.is_file() else ""
     except FileNotFoundError as error:
         raise _unusable(path, f"{begin}does not exist{hint}") from error
     except OSError as error:

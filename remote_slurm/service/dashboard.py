@@ -134,19 +134,19 @@ class Dashboard:
             await asyncio.wait(unanswered, timeout=FIRST_VIEW_SECONDS)
 
     def _site_json(self) -> Json:
-        line, poller = self._site.line, self._poller
+        status, poller = self._site.connection_status, self._poller
         return {
             "address": address(self._config),
             "reachable": not poller.error,
             "error": poller.error,
-            "connected": line.connection.connected,
-            "host": line.connection.host,
-            "retryInSeconds": round(line.connection.retry_in, 1),
-            "roundTripSeconds": line.round_trip,
+            "connected": status.state.connected,
+            "host": status.state.host,
+            "retryInSeconds": round(status.state.retry_in, 1),
+            "roundTripSeconds": status.round_trip,
             "lastPollSeconds": None if poller.last_success is None else round(poller.age, 1),
             "pollIntervalSeconds": self._config.poll_interval,
-            "sessionsInUse": line.sessions_in_use,
-            "sessionsLimit": line.sessions_limit,
+            "sessionsInUse": status.sessions_in_use,
+            "sessionsLimit": status.sessions_limit,
         }
 
     def _partitions_json(self) -> list[Json] | None:

@@ -121,7 +121,7 @@ class Deletes:
     async def _round(self, pods: list[str]) -> None:
         try:
             forced = {pod: self._is_overdue(pod) for pod in pods}
-            cancelled = await self._site.cancel(forced, self._overriding(pods))
+            cancelled = await self._site.delete(forced, self._overriding(pods))
         except SiteError as error:
             warning("cannot carry out deletes, trying again", pods=len(pods), reason=error)
             return

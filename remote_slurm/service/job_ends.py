@@ -21,7 +21,7 @@ LOST_POLLS = 3
 
 
 class JobEnds:
-    """Settles pods whose job has ended, or that squeue no longer lists."""
+    """Decides which pods are over: those whose job has ended, or that squeue no longer lists."""
 
     def __init__(self, site: Site, pod_store: PodStore, clock: Callable[[], float]) -> None:
         self._site = site
@@ -29,14 +29,14 @@ class JobEnds:
         self._clock = clock
         self._no_accounting = False
 
-    async def settle(self, jobs: Iterable[Job]) -> None:
+    async def decide(self, jobs: Iterable[Job]) -> None:
         """`jobs` are those of the last squeue. Raises SiteError."""
         candidates = [tracked async for tracked in unhurried(self._pod_store) if _may_be_over(tracked)]
         if not candidates:
             return
-        settled = await self._site.settle(tracked.key for tracked in candidates)
-        self._pod_store.take(settled.records)
-        self._find_jobs(_unlisted(candidates), settled.claims, jobs)
+        inspection = await self._site.inspect_pods(tracked.key for tracked in candidates)
+        self._pod_store.take(inspection.records)
+        self._find_jobs(_unlisted(candidates), inspection.fences, jobs)
         await self._ask_accounting(_unlisted(candidates))
         for tracked in candidates:
             if tracked.job is not None and self._decide_end(tracked, tracked.job):
@@ -103,7 +103,7 @@ def _unlisted(pods: Iterable[TrackedPod]) -> list[TrackedPod]:
 
 
 def _end(tracked: TrackedPod) -> None:
-    tracked.settle()
+    tracked.finalize()
     summary = tracked.summary()
     pod, job, state = tracked.name, tracked.job_id, summary.state
     if summary.phase is PodPhase.FAILED:

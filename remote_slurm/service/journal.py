@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from remote_slurm.config.writers import writers_of_folder
+from remote_slurm.config.strict_modes import unsafe_folder
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.log import warning
 
@@ -44,7 +44,7 @@ class Journal:
         self._logged: set[Path] = set()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = writers_of_folder(folder) or writers_of_folder(self._folder)
+            found = unsafe_folder(folder) or unsafe_folder(self._folder)
         except OSError as error:
             raise JournalError(
                 f"StateFolder {folder} cannot be used: {error.strerror}; name a folder that can be written"

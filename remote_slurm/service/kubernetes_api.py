@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import yaml
 
 from remote_slurm.config.path_types import IN_CLUSTER
-from remote_slurm.config.writers import writers
+from remote_slurm.config.strict_modes import unsafe_file
 from remote_slurm.domain.pod.model import ConfigMap, Metadata, Secret
 from remote_slurm.domain.status.pod_events import PodEvent
 from remote_slurm.errors import RemoteSlurmError
@@ -113,7 +113,7 @@ def _connected(kubeconfig: Path) -> Any:
         if str(kubeconfig) == IN_CLUSTER:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            if kubeconfig.exists() and (found := writers(kubeconfig)):
+            if kubeconfig.exists() and (found := unsafe_file(kubeconfig)):
                 raise NoCredentials(f"CUSTOMKUBECONF {kubeconfig} is not used: {found}")
             config.load_kube_config(str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:

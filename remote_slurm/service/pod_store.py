@@ -31,7 +31,7 @@ class TrackedPod:
     previous_records: dict[str, Record] = field(default_factory=dict)  # the last record of earlier runs of the job
     run: int = 0
     waits_again: bool = False  # squeue listed its job as running, and then as waiting
-    settled: bool = False
+    final: bool = False
     failure: str = ""
     waiting: str = ""
     waiting_reason: str = SUBMITTING
@@ -55,7 +55,7 @@ class TrackedPod:
         return PodView(
             job=self.job,
             records=self.records,
-            settled=self.settled,
+            final=self.final,
             failure=self.failure,
             waiting=self.waiting,
             runs=self.run,
@@ -191,9 +191,9 @@ class TrackedPod:
         self.failure = reason
         self._notify_if_over()
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """End the pod: its job has ended, and its last records were read."""
-        self.settled = True
+        self.final = True
         self._notify_if_over()
 
     @property
@@ -204,7 +204,7 @@ class TrackedPod:
 
     @property
     def is_over(self) -> bool:
-        return self.settled or bool(self.failure)
+        return self.final or bool(self.failure)
 
 
 def _keep_latest(records: dict[str, Record], record: Record) -> None:

@@ -1,4 +1,4 @@
-"""All pods of one account: its parts are made and connected here, and only here."""
+"""All pods of one account. Only this module creates and connects the components of an account."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from remote_slurm.config import Config
 from remote_slurm.domain.pod.model import CreateRequest, Pod
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.log import info
+from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.capacity import CapacityWatch
-from remote_slurm.service.creates import Created, Creates, Parts
 from remote_slurm.service.dashboard import Dashboard
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Journal
@@ -25,13 +25,13 @@ from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.orphans import EVERYBODY, LOOK_SECONDS, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
+from remote_slurm.service.pod_creator import Created, CreatorComponents, PodCreator
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.recovery import PodRecovery
 from remote_slurm.service.retention import Retention
 from remote_slurm.service.statuses import Statuses
-from remote_slurm.service.submission import Patience, Submitter
-from remote_slurm.service.submissions import Submissions
+from remote_slurm.service.submitter import Patience, Submitter
 from remote_slurm.service.system_info import SystemInfo
 from remote_slurm.site.site import Site
 
@@ -74,13 +74,15 @@ class Pods:
         self._logs = Logs(site, self.pod_store, self.poller.returns)
         self._retention = Retention(self.pod_store, self.deletes, config.keep_finished)
         submitter = Submitter(site, self.poller.returns, patience, clock)
-        submissions = Submissions(submitter, self.poller, self._tasks, shared.audit, self.user)
+        submissions = ActiveSubmissions(submitter, self.poller, self._tasks, shared.audit, self.user)
         self.recovery = PodRecovery(site, self.pod_store, submissions, self.deletes, self.poller)
         self.ownership = Ownership(site, self.recovery, self.poller, self.orphans, clock)
         self.poller.after_poll = self.ownership.after_poll
         self._statuses = Statuses(self.pod_store, self.recovery, self.deletes, self.orphans, self.ownership)
-        self._creates = Creates(
-            Parts(self.pod_store, self.recovery, submissions, self.deletes, self.poller, self._logs, self._kubernetes),
+        self._creator = PodCreator(
+            CreatorComponents(
+                self.pod_store, self.recovery, submissions, self.deletes, self.poller, self._logs, self._kubernetes
+            ),
             config,
             patience.create,
         )
@@ -129,8 +131,8 @@ class Pods:
     # --- what interLink asks ---
 
     async def create(self, request: CreateRequest) -> Created:
-        """See Creates.create."""
-        return await self._creates.create(request)
+        """See PodCreator.create."""
+        return await self._creator.create(request)
 
     def status(self, pods: list[Pod], asker: Asker = EVERYBODY) -> list[dict[str, Any]]:
         """See Statuses.of."""

@@ -96,7 +96,7 @@ class Poller:
             await self._wait(started)
 
     async def poll(self) -> None:
-        """Run squeue and read the records side by side, then settle the pods whose jobs ended.
+        """Run squeue and read the records side by side, then decide the ends of jobs.
 
         The poll succeeds only if every question succeeds; the others are used all the same.
         """
@@ -121,7 +121,7 @@ class Poller:
             self.fetching.begin(self._pod_store)
         await self._notice_requeues(begun, time.time() + queue.clock_offset)
         try:
-            await self._ends.settle(self.jobs)
+            await self._ends.decide(self.jobs)
         except SiteError as error:
             problem = problem or error
         return problem

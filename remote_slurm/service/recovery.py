@@ -9,13 +9,13 @@ from collections.abc import Set as AbstractSet
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.errors import SiteError
 from remote_slurm.log import info
+from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Delete
 from remote_slurm.service.orphans import GRACE_SECONDS
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.poller import Poller
-from remote_slurm.service.submission import passes, recall
-from remote_slurm.service.submissions import Submissions
+from remote_slurm.service.submitter import passes, recall
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.site import Site
 
@@ -29,7 +29,7 @@ class PodRecovery:
     """
 
     def __init__(
-        self, site: Site, pod_store: PodStore, submissions: Submissions, deletes: Deletes, poller: Poller
+        self, site: Site, pod_store: PodStore, submissions: ActiveSubmissions, deletes: Deletes, poller: Poller
     ) -> None:
         self._site = site
         self._pod_store = pod_store
@@ -61,11 +61,11 @@ class PodRecovery:
 
     async def recover(self) -> None:
         """Take DataRootFolder over, and learn all pods in it. Raises SiteError."""
-        settled = self._settled()
+        complete = self._complete()
         known = await self._site.recover()
         self.adopted = 0
-        self._forget(settled - known.pods - known.job_ids.keys())
-        self._learn(known, settled)
+        self._forget(complete - known.pods - known.job_ids.keys())
+        self._learn(known, complete)
         self._finish_deletes(known)
         self.uid = known.uid
         self._submissions.recovered(len(known.pods))
@@ -74,10 +74,10 @@ class PodRecovery:
 
     async def survey(self, *, finish_deletes: bool) -> None:
         """Adopt the pods that another sidecar has submitted, and forget those that it has deleted. Raises SiteError."""
-        settled = self._settled() | set(self._deletes)
+        complete = self._complete() | set(self._deletes)
         known = await self._site.survey()
-        self._forget((known.deleted - known.pods) & settled)
-        self._learn(known, settled)
+        self._forget((known.deleted - known.pods) & complete)
+        self._learn(known, complete)
         if finish_deletes:
             self._finish_deletes(known)
 
@@ -88,16 +88,16 @@ class PodRecovery:
             return error
         return None
 
-    def _settled(self) -> set[str]:
+    def _complete(self) -> set[str]:
         """The pods for which a recovery brings nothing new but records."""
-        return {tracked.key for tracked in self._pod_store if self._is_settled(tracked)}
+        return {tracked.key for tracked in self._pod_store if self._is_complete(tracked)}
 
-    def _is_settled(self, tracked: TrackedPod) -> bool:
+    def _is_complete(self, tracked: TrackedPod) -> bool:
         has_job = bool(tracked.job_id) and not tracked.known_to_kubelet_only
         return has_job or bool(tracked.failure) or tracked.key in self._submissions
 
-    def _learn(self, known: Recovery, settled: AbstractSet[str]) -> None:
-        for pod in (known.pods | known.job_ids.keys()) - known.deleted - settled:
+    def _learn(self, known: Recovery, complete: AbstractSet[str]) -> None:
+        for pod in (known.pods | known.job_ids.keys()) - known.deleted - complete:
             tracked = self._pod_store.add(pod)
             tracked.known_to_kubelet_only = False
             if pod in known.given_up:

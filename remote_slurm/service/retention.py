@@ -36,7 +36,7 @@ class Retention:
         """Delete the pods that are due."""
         if not self._seconds:
             return
-        over = [tracked for tracked in self._pod_store if tracked.settled and not tracked.deleted]
+        over = [tracked for tracked in self._pod_store if tracked.final and not tracked.deleted]
         self._seen = {tracked.key: self._seen.get(tracked.key, self._clock()) for tracked in over}
         for tracked in over:
             if self._clock() - self._ended(tracked) > self._seconds:

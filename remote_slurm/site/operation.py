@@ -20,7 +20,8 @@ class Operation(Generic[_T]):
     """The script `operations/<name>.sh`, which takes one round trip.
 
     `values` become shell variables. `payload` is the script's standard input. The script has `seconds` to reply.
-    `library` is shell that the script calls, besides root.sh.
+    `library` is shell that the script calls, besides root.sh. `metric` is the operation's name in metrics and traces if
+    it differs: dashboards use the names of older versions.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Operation(Generic[_T]):
     payload: bytes = b""
     seconds: float = 30
     library: str = ""
+    metric: str = ""
 
     def script(self, account: Mapping[str, str]) -> str:
         """The text to run. `account` has the values that all scripts get: root, sidecar and epoch."""

@@ -13,11 +13,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class PodReply:
-    """A line `>WORD POD REST`. `said` are the words of the lines `>said POD WORDS` before it."""
+    """A line `>WORD POD REST`. `messages` are the WORDS of the lines `>message POD WORDS` before it."""
 
     word: str
     rest: str
-    said: str
+    messages: str
 
 
 class PodReplies(Generic[_T]):
@@ -26,8 +26,8 @@ class PodReplies(Generic[_T]):
     def __init__(self, read: Callable[[PodReply], _T | None]) -> None:
         self._read = read
         self._rest = b""
-        self._said: dict[str, list[str]] = {}
-        self._messages: list[str] = []
+        self._pod_messages: dict[str, list[str]] = {}
+        self._script_messages: list[str] = []
 
     def feed(self, data: bytes) -> Iterator[tuple[str, _T | SiteError]]:
         """Yield the pods whose outcome is in `data`, with the outcome."""
@@ -35,17 +35,17 @@ class PodReplies(Generic[_T]):
         for line in lines:
             text = line.decode(errors="replace")
             if not text.startswith(">"):
-                self._messages.append(text)
+                self._script_messages.append(text)
                 continue
             word, _, about = text[1:].partition(" ")
             pod, _, rest = about.partition(" ")
-            if word == "said":
-                self._said.setdefault(pod, []).append(rest)
+            if word == "message":
+                self._pod_messages.setdefault(pod, []).append(rest)
             elif outcome := self._outcome(word, pod, rest):
                 yield pod, outcome
 
     def _outcome(self, word: str, pod: str, rest: str) -> _T | SiteError | None:
         if word == "short":
-            why = "; ".join(filter(None, self._messages)) or "no space left?"
+            why = "; ".join(filter(None, self._script_messages)) or "no space left?"
             return RemoteFailed(f"the pod's files could not be written at the site: {why}")
-        return self._read(PodReply(word, rest, "\n".join(self._said.get(pod, []))))
+        return self._read(PodReply(word, rest, "\n".join(self._pod_messages.get(pod, []))))

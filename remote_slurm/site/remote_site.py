@@ -23,8 +23,9 @@ from remote_slurm.site.operation import Operation
 from remote_slurm.site.operations import (
     abandon,
     accounting,
-    cancel,
+    delete,
     fetch,
+    inspect_pods,
     job,
     log,
     nodes,
@@ -32,24 +33,23 @@ from remote_slurm.site.operations import (
     queue,
     recover,
     release,
-    settle,
     submit,
     withdraw,
 )
 from remote_slurm.site.operations import list as listing
-from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from remote_slurm.site.operations.queue import Queue, QueueReader
 from remote_slurm.site.operations.records import OtherSidecars, SpoolReader
 from remote_slurm.site.operations.recover import Recovered, Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
-from remote_slurm.site.operations.settle import Settled
 from remote_slurm.site.pod_replies import PodReplies
 from remote_slurm.site.reply import Reply
 from remote_slurm.site.site import OWN_GRACE, PortStream, Site
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import Line, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 _T = TypeVar("_T")
 
@@ -58,7 +58,7 @@ class Shells(Protocol):
     """What a site needs of `ssh.sessions.Sessions`."""
 
     @property
-    def line(self) -> Line: ...
+    def connection_status(self) -> ConnectionStatus: ...
 
     async def run(
         self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
@@ -104,8 +104,8 @@ class RemoteSite(Site):
         self.other_sidecars = OtherSidecars()
 
     @property
-    def line(self) -> Line:
-        return self._shells.line
+    def connection_status(self) -> ConnectionStatus:
+        return self._shells.connection_status
 
     # --- submit ---
 
@@ -139,8 +139,8 @@ class RemoteSite(Site):
     async def fetch(self, pod: str, node: NodeFolder) -> bool:
         return await self.ask(fetch.operation(self._config, pod, node))
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
-        return await self.ask(cancel.operation(self._config, pods, grace))
+    async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> DeleteResult:
+        return await self.ask(delete.operation(self._config, pods, grace))
 
     # --- poll ---
 
@@ -168,8 +168,8 @@ class RemoteSite(Site):
         self.other_sidecars = replace(reply.others, older_acted=before.older_acted or reply.others.older_acted)
         return reply.records
 
-    async def settle(self, pods: Iterable[str]) -> Settled:
-        return await self.ask(settle.operation(pods))
+    async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
+        return await self.ask(inspect_pods.operation(pods))
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
         return await self.ask(accounting.operation(self._config, job_ids))
@@ -217,7 +217,7 @@ class RemoteSite(Site):
 
     async def ask(self, operation: Operation[_T]) -> _T:
         """Run the operation, and notify the observer."""
-        with self.observer.operation(operation.name, operation.values.get("pod", "")):
+        with self.observer.operation(operation.metric or operation.name, operation.values.get("pod", "")):
             reply = await self._run(operation)
         try:
             return operation.parse(reply)

@@ -14,16 +14,16 @@ from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
-from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
-from remote_slurm.site.operations.settle import Settled
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import Line, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 
 class PortStream(Protocol):
@@ -61,7 +61,7 @@ class Site(Protocol):
     other_sidecars: OtherSidecars
 
     @property
-    def line(self) -> Line:
+    def connection_status(self) -> ConnectionStatus:
         """The state of the connection. Never waits."""
 
     async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
@@ -91,7 +91,7 @@ class Site(Protocol):
         Returns False if the pod has no folder: it is being deleted, or this login node does not see it yet.
         """
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
+    async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> DeleteResult:
         """Delete the pods as far as it is possible now: pod -> whether its job is killed at once.
 
         `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds.
@@ -115,7 +115,7 @@ class Site(Protocol):
         The owner of DataRootFolder removes the secrets of the `ended` pods.
         """
 
-    async def settle(self, pods: Iterable[str]) -> Settled:
+    async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
         """The records and fences of `pods`."""
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
-from remote_slurm.config.writers import writers
+from remote_slurm.config.strict_modes import unsafe_file
 from remote_slurm.errors import AuthenticationRefused, Code
 
 _KEY_CLASSES = (
@@ -219,7 +219,7 @@ def _refuse_what_others_write(path: Path, where: str) -> None:
             f"{where} can be written by others (mode {stat.S_IMODE(mode):04o}), who could put their own key there",
             f"chmod 600 {path}",
         )
-    if found := writers(path):
+    if found := unsafe_file(path):
         raise _unusable(f"{where} is not used", found)
 
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
-from remote_slurm.config.writers import writers
+from remote_slurm.config.strict_modes import unsafe_file
 from remote_slurm.errors import HostKeyRefused
 
 CERTIFICATE = "-cert-v01@openssh.com"
@@ -38,7 +38,7 @@ _PLAIN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _KnownHost:
     marker: str
     names: tuple[str, ...]
     kind: str
@@ -125,10 +125,10 @@ class KnownHost:
             )
         return f"{self._path} has no line for it"
 
-    def _read(self) -> list[_Line]:
+    def _read(self) -> list[_KnownHost]:
         try:
             text = self._path.read_text(encoding="utf-8", errors="replace")
-            found = writers(self._path)
+            found = unsafe_file(self._path)
         except FileNotFoundError:
             self._problem = f"{self._path} does not exist"
         except OSError as error:
@@ -219,14 +219,14 @@ class KnownHostPolicy(paramiko.MissingHostKeyPolicy):
         self._known.verify(key)
 
 
-def _parse(text: str) -> _Line | None:
+def _parse(text: str) -> _KnownHost | None:
     fields = text.split()
     if not fields or fields[0].startswith("#"):
         return None
     if fields[0].startswith("@") and len(fields) >= _MARKED:
-        return _Line(fields[0], tuple(fields[1].split(",")), fields[2], fields[3])
+        return _KnownHost(fields[0], tuple(fields[1].split(",")), fields[2], fields[3])
     if len(fields) >= _PLAIN:
-        return _Line("", tuple(fields[0].split(",")), fields[1], fields[2])
+        return _KnownHost("", tuple(fields[0].split(",")), fields[1], fields[2])
     return None
 
 

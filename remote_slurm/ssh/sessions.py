@@ -21,7 +21,7 @@ from remote_slurm.ssh.remote_shell import DeadSession, Result, Shell
 from remote_slurm.ssh.session_pool import PoolSize, SessionPool
 from remote_slurm.ssh.threads import in_thread
 
-__all__ = ["Line", "PoolSize", "Result", "Sessions"]
+__all__ = ["ConnectionStatus", "PoolSize", "Result", "Sessions"]
 
 _T = TypeVar("_T")
 # Streams that go on until somebody ends them, and those that end by themselves: the latter always have a place
@@ -30,10 +30,10 @@ _SHORT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConnectionStatus:
     """How the way to the site stands; `round_trip` is of the last script, in seconds, and None before the first."""
 
-    connection: ConnectionState
+    state: ConnectionState
     round_trip: float | None
     sessions_in_use: int
     sessions_limit: int
@@ -67,9 +67,9 @@ class Sessions:
         self._streaming: list[Shell] = []
 
     @property
-    def line(self) -> Line:
+    def connection_status(self) -> ConnectionStatus:
         """How the way to the site stands now; never waits."""
-        return Line(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
+        return ConnectionStatus(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
 
     async def run(
         self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None

@@ -23,7 +23,7 @@ from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS
 from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.ssh.observer import Observers
-from remote_slurm.ssh.sessions import Line, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, Result
 from tests.api.api_client import Api, bearer, until
 from tests.api.certificates import Authority
 from tests.fake_site import SlurmJob, instant_site
@@ -131,7 +131,7 @@ class ScriptedShells(Shells):
         return Result(0, answer.encode())
 
     @property
-    def line(self) -> Line:
+    def connection_status(self) -> ConnectionStatus:
         raise NotImplementedError
 
     def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]:
@@ -143,7 +143,7 @@ async def test_operations_at_the_site_and_what_slurm_says() -> None:
     ssh = {"HostName": "login", "User": "me", "IdentityFile": "/key"}
     shells = ScriptedShells(
         ">root /r\n>queue 1 0\nslurm_load_jobs error",
-        ">root /r\n>said ns-1 no such partition\n>failed ns-1\n",
+        ">root /r\n>message ns-1 no such partition\n>failed ns-1\n",
         OutcomeUnknown("late"),
     )
     site = RemoteSite(shells, Config.model_validate({"SSH": ssh}), Observers([metrics]))

@@ -127,7 +127,7 @@ async def test_it_ends_with_the_pod(server: Forwarding) -> None:
             await until(lambda: server.forwards._open)
             server.site.account.end(server.job, JobState.FAILED)
             tracked = next(iter(server.pods.pod_store))
-            tracked.settle()
+            tracked.finalize()
             assert await _rest(reader) == b""
             assert await program.code() == 1
         assert program.process.stderr

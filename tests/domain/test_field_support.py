@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes.client import V1Container, V1PodSpec
 
-from remote_slurm.domain.pod.annotations import FROM_VK
+from remote_slurm.domain.pod.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.pod.field_support import CONTAINER, POD_SPEC, Field, How, ignored_fields, refused
 from remote_slurm.domain.pod.model import Volume
 from remote_slurm.domain.runtimes.registry import RUNTIMES
@@ -59,7 +59,7 @@ def test_they_have_a_row_for_each_kind_of_volume_and_each_annotation() -> None:
         Volume.model_fields[kind].alias or kind for kind in kinds
     )
     assert set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| [^|]*", ANNOTATIONS, re.MULTILINE)))) >= (
-        RUNTIMES.annotations.known | FROM_VK
+        RUNTIMES.annotations.known | WRITTEN_BY_VIRTUAL_KUBELET
     )
 
 

@@ -53,14 +53,14 @@ JOBS = [None, *(Job("7", state, "None") for state in JobState)]
 
 def views() -> Iterator[PodView]:
     flags = itertools.product((False, True), repeat=3)
-    for (settled, deleted, unlisted), job, records in itertools.product(flags, JOBS, RECORDS):
-        if settled and (job is None or job.state.phase not in (JobPhase.ENDED, JobPhase.UNKNOWN)):
+    for (final, deleted, unlisted), job, records in itertools.product(flags, JOBS, RECORDS):
+        if final and (job is None or job.state.phase not in (JobPhase.ENDED, JobPhase.UNKNOWN)):
             continue  # the poller settles pods whose job has ended or is lost
         by_name = {each.container: each for each in records}
-        view = PodView(job, by_name, settled, container_names=NAMES, being_deleted=deleted, unlisted=unlisted)
+        view = PodView(job, by_name, final, container_names=NAMES, being_deleted=deleted, unlisted=unlisted)
         yield view
         yield replace(view, runs=1, previous_records=by_name, records={})
-        if not settled:
+        if not final:
             yield replace(view, failure="Slurm refused the job")
 
 
@@ -133,7 +133,7 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
             assert summary.state == "FAILED"
         elif view.job is None:
             assert summary.state == SUBMITTING
-        elif view.unlisted and not view.settled and view.job.state.phase is not JobPhase.ENDED:
+        elif view.unlisted and not view.final and view.job.state.phase is not JobPhase.ENDED:
             assert summary.state in {"UNKNOWN", ENDED}, view
         elif view.job.state is not JobState.UNKNOWN:
             assert summary.state == view.job.state.value, view
@@ -165,7 +165,7 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
             "",
         ),
         (
-            PodView(Job("7", JobState.FAILED, "NonZeroExitCode"), {"a": ended("a", 3)}, settled=True),
+            PodView(Job("7", JobState.FAILED, "NonZeroExitCode"), {"a": ended("a", 3)}, final=True),
             "failed",
             "FAILED",
             "a ended with exit code 3",
@@ -177,7 +177,7 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
             "",
         ),
         (
-            PodView(Job("7", JobState.COMPLETED), {"side": ended("side", 143)}, settled=True),
+            PodView(Job("7", JobState.COMPLETED), {"side": ended("side", 143)}, final=True),
             "succeeded",
             "COMPLETED",
             "",
@@ -192,7 +192,7 @@ def test_phase_state_and_reason(view: PodView, phase: str, state: str, reason: s
 
 
 def test_a_lost_pod_says_where_its_job_was_looked_for() -> None:
-    summary = PodSummary(PodView(Job("7", JobState.UNKNOWN), settled=True))
+    summary = PodSummary(PodView(Job("7", JobState.UNKNOWN), final=True))
     assert (summary.phase, summary.exit_code) == (PodPhase.FAILED, KILLED)
     assert summary.reason.startswith("the job was not found again, neither in the queue nor in the accounting")
     assert pod_events(summary)[-1].reason == "Lost"

@@ -21,7 +21,7 @@ def messages(record: Record, *, init: int = 0, main: int = 1, job: Job | None = 
     body = pod(*mains, initContainers=inits, annotations={"slurm-job.vk.io/flags": "--mem=1G"})
     parsed = CreateRequest.parse({"pod": body, "container": []}).pod
     records = {each["name"]: record for each in (*inits, *mains)}
-    status = pod_status(parsed, PodView(job, records, settled=True))
+    status = pod_status(parsed, PodView(job, records, final=True))
     states = [
         state
         for each in (*status["initContainers"], *status["containers"])
@@ -76,7 +76,7 @@ def test_a_pod_that_names_no_memory_is_told_what_to_set(fields: dict[str, Any], 
     reason = "the job ran out of memory (job 7)" + ("" if names else advice)
     body = parse_pod(pod(container("c", **fields)), "status")
     for records, said in (({"c": ended("x" * 5000, signal=9)}, "x; "), ({"c": ended("", signal=9)}, ""), ({}, "")):
-        status = pod_status(body, PodView(killed, records, settled=True))
+        status = pod_status(body, PodView(killed, records, final=True))
         message = status["containers"][0]["state"]["terminated"]["message"]
         without_record = " before any container started: its log may say more" if names and not records else ""
         assert message.endswith(said + reason + without_record)
@@ -86,7 +86,7 @@ def test_a_pod_that_names_no_memory_is_told_what_to_set(fields: dict[str, Any], 
 @pytest.mark.parametrize(("node", "hinted"), [("n1", True), ("", False)])
 def test_a_job_that_was_cancelled_on_its_node_may_have_a_failed_prolog(node: str, *, hinted: bool) -> None:
     """squeue and sacct give no reason, only the log of slurmd: "not able to requeue it, cancelling job"."""
-    view = PodView(Job("7", JobState.CANCELLED, "None", node=node), {}, settled=True)
+    view = PodView(Job("7", JobState.CANCELLED, "None", node=node), {}, final=True)
     status = pod_status(parse_pod(pod(container("c")), "status"), view)
     told = status["containers"][0]["state"]["terminated"]["message"]
     assert told.startswith("the job was cancelled (job 7) before any container started")
@@ -95,7 +95,7 @@ def test_a_job_that_was_cancelled_on_its_node_may_have_a_failed_prolog(node: str
 
 def test_the_flags_annotation_names_memory_as_well() -> None:
     body = parse_pod(pod(container("c"), annotations={"slurm-job.vk.io/flags": "--mem-per-cpu=1G"}), "status")
-    status = pod_status(body, PodView(Job("7", JobState.OUT_OF_MEMORY), {}, settled=True))
+    status = pod_status(body, PodView(Job("7", JobState.OUT_OF_MEMORY), {}, final=True))
     assert "names no memory" not in status["containers"][0]["state"]["terminated"]["message"]
 
 

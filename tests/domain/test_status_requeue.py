@@ -50,7 +50,7 @@ def test_an_unstarted_container_waits_until_slurm_gives_the_reason() -> None:
     records = (stopped("init"), never)
     before = states(view(JobState.COMPLETING, *records))
     assert [next(iter(state)) for state in before.values()] == ["running", "waiting", "waiting"]
-    after = states(view(JobState.CANCELLED, *records, settled=True))
+    after = states(view(JobState.CANCELLED, *records, final=True))
     assert after["a"]["terminated"]["message"] == f"not started: {STOPPED}: the job was cancelled (job 7)"
     assert after["b"]["terminated"]["exitCode"] == 137
 
@@ -70,18 +70,18 @@ def test_an_unstarted_container_waits_until_slurm_gives_the_reason() -> None:
 )
 @pytest.mark.parametrize("record", [stopped("a", signal=15), ended("a", 137, signal=9)])
 def test_then_its_message_says_why(state: JobState, words: str, record: Record) -> None:
-    told = states(view(state, record, settled=True))["a"]["terminated"]
+    told = states(view(state, record, final=True))["a"]["terminated"]
     before = f"{STOPPED}: " if record.message else ""
     assert told["message"].startswith(f"{before}{words} (job 7)")
     assert told["exitCode"] == record.exit_code
-    without_record = states(view(state, settled=True))["a"]["terminated"]
+    without_record = states(view(state, final=True))["a"]["terminated"]
     assert without_record["exitCode"] == 137
     assert words in without_record["message"]
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if state.phase is JobPhase.ENDED])
 def test_only_a_completed_job_implies_success_without_a_record(state: JobState) -> None:
-    exit_code = states(view(state, settled=True))["a"]["terminated"]["exitCode"]
+    exit_code = states(view(state, final=True))["a"]["terminated"]["exitCode"]
     assert (exit_code == 0) is (state is JobState.COMPLETED)
 
 
@@ -98,7 +98,7 @@ def test_only_a_completed_job_implies_success_without_a_record(state: JobState) 
     ],
 )
 def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: JobState, record: Record) -> None:
-    told = [states(view(state, record, settled=settled))["a"]["terminated"] for settled in (False, True)]
+    told = [states(view(state, record, final=final))["a"]["terminated"] for final in (False, True)]
     assert told[0] == told[1]
     assert told[0]["exitCode"] == record.exit_code
     assert told[0].get("message", "") == record.message
@@ -117,17 +117,17 @@ def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: Jo
     ],
 )  # fmt: skip
 def test_an_unrecorded_end_is_taken_from_accounting(job: Job, code: int, message: str) -> None:
-    told = states(PodView(job, {"a": ended("a", 2)}, settled=True))
+    told = states(PodView(job, {"a": ended("a", 2)}, final=True))
     assert told["a"]["terminated"]["exitCode"] == 2
     assert told["b"]["terminated"]["exitCode"] == code
     assert message in told["b"]["terminated"]["message"]
 
 
-@pytest.mark.parametrize("settled", [False, True])
-def test_a_failed_submission_ends_all_containers_that_still_run(*, settled: bool) -> None:
+@pytest.mark.parametrize("final", [False, True])
+def test_a_failed_submission_ends_all_containers_that_still_run(*, final: bool) -> None:
     """Nothing more is waited for, and who ran then was killed."""
     records = (stopped("init", signal=15), running("a"))
-    told = states(PodView(None, {each.container: each for each in records}, settled, failure="refused"))
+    told = states(PodView(None, {each.container: each for each in records}, final, failure="refused"))
     ends = {name: (state["terminated"]["exitCode"], state["terminated"]["message"]) for name, state in told.items()}
     assert ends == {"init": (143, STOPPED), "a": (137, "refused"), "b": (1, "refused")}
 
@@ -141,7 +141,7 @@ UNKNOWN = Job("7", JobState.UNKNOWN)
         (PodView(), True),
         (PodView(Job("7", JobState.PENDING)), True),
         (PodView(UNKNOWN), False),
-        (PodView(UNKNOWN, settled=True), True),
+        (PodView(UNKNOWN, final=True), True),
         (PodView(UNKNOWN, failure="refused"), True),
         (PodView(UNKNOWN, {"a": running("a")}), True),
     ],
@@ -154,7 +154,7 @@ def test_an_end_tells_its_times_and_its_signal_as_far_as_there_are_any() -> None
     began, over = "1970-01-01T00:01:40Z", "1970-01-01T00:03:20Z"
     killed = ended("a", 139, signal=11)
     never = Record(KEY, "b", ContainerPhase.TERMINATED, 0, 0, 1, 0)
-    told = states(view(JobState.FAILED, ended("init"), killed, never, settled=True))
+    told = states(view(JobState.FAILED, ended("init"), killed, never, final=True))
     assert {name: state["terminated"] for name, state in told.items()} == {
         "init": {"exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": over},
         "a": {"exitCode": 139, "reason": "Error", "startedAt": began, "finishedAt": over, "signal": 11},

@@ -126,7 +126,7 @@ def test_restarts_add_to_the_earlier_runs_of_the_job() -> None:
 
 @pytest.mark.parametrize("state", [JobState.TIMEOUT, JobState.NODE_FAIL, JobState.FAILED])
 def test_a_container_that_waited_when_its_job_was_lost_was_killed(state: JobState) -> None:
-    ended = status(record(ContainerPhase.WAITING, reason="NotReady"), state, settled=True)["state"]["terminated"]
+    ended = status(record(ContainerPhase.WAITING, reason="NotReady"), state, final=True)["state"]["terminated"]
     assert ended["exitCode"] == 137
 
 
@@ -140,13 +140,13 @@ def killed(**fields: Any) -> Record:
 def test_a_message_of_a_killed_container_does_not_replace_slurms() -> None:
     said = killed(message="its last words")
     assert "running" in status(said)["state"]
-    ended = status(said, JobState.OUT_OF_MEMORY, settled=True)["state"]["terminated"]
+    ended = status(said, JobState.OUT_OF_MEMORY, final=True)["state"]["terminated"]
     assert ended["message"].startswith("its last words; the job ran out of memory (job 7)")
 
 
 def test_whom_a_probe_has_killed_is_not_slurms() -> None:
     unhealthy = killed(reason="Unhealthy", message="the liveness probe failed")
-    for view in ({}, {"settled": True}):
+    for view in ({}, {"final": True}):
         ended = status(unhealthy, JobState.CANCELLED if view else JobState.RUNNING, **view)["state"]["terminated"]
         assert ended["message"] == "the liveness probe failed"
 
@@ -154,5 +154,5 @@ def test_whom_a_probe_has_killed_is_not_slurms() -> None:
 def test_who_was_stopped_says_its_own_words_and_slurms_reason() -> None:
     stopped = killed(message="last words; the job was told to stop", reason=Reason.JOB_STOPPED)
     assert "running" in status(stopped)["state"]
-    ended = status(stopped, JobState.TIMEOUT, settled=True)["state"]["terminated"]
+    ended = status(stopped, JobState.TIMEOUT, final=True)["state"]["terminated"]
     assert ended["message"] == "last words; the job was told to stop: the job reached its time limit (job 7)"

@@ -61,7 +61,7 @@ def volumes_of(asked: CreateRequest, **keys: Any) -> Volumes:
 
 
 def files(found: Volumes) -> dict[str, tuple[bytes | None, int]]:
-    return {file.path: (file.content, file.mode) for file in found.part.files}
+    return {file.path: (file.content, file.mode) for file in found.fragment.files}
 
 
 def first_mount(found: Volumes, known: dict[str, str] | None = None, **mount: Any) -> Mount:
@@ -177,7 +177,7 @@ def test_a_projected_volume_arrives_under_the_volumes_name() -> None:
         "secret/volumes/v/token": (b"abc", 0o440),
         "secret/volumes/v/deep/ca.crt": (b"line\nline\n", 0o440),
     }
-    assert found.part.warnings == ()
+    assert found.fragment.warnings == ()
     assert first_mount(found).read_only
 
 
@@ -191,7 +191,7 @@ def test_a_projected_volume_arrives_under_the_volumes_name() -> None:
 def test_a_projected_volume_without_data_stays_empty_and_says_so(export: bool, data: dict[str, Any], why: str) -> None:  # noqa: FBT001
     found = volumes({"projected": {}}, export=export, **data)
     assert files(found) == {"secret/volumes/v": (None, 0o700)}
-    assert found.part.warnings == (f"projected volume 'v' stays empty, since {why}",)
+    assert found.fragment.warnings == (f"projected volume 'v' stays empty, since {why}",)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +213,14 @@ def test_an_empty_dir_can_be_written(source: dict[str, Any], calls: tuple[Any, .
     found = volumes(source)
     on_disk = ("memory_volume", "v") not in calls
     assert files(found) == ({"volumes/v": (None, 0o700)} if on_disk else {})
-    assert found.part.calls == calls
+    assert found.fragment.calls == calls
     # a link leads to the node's memory, where other containers may write
     checked = None if on_disk else CheckedSource("volumes/v", "", "", ())
     assert first_mount(found) == Mount("volumes/v", "/v", read_only=False, checked=checked)
 
 
 def test_an_empty_dir_of_another_medium_lies_on_disk_and_says_so() -> None:
-    assert volumes({"emptyDir": {"medium": "HugePages"}}).part.warnings == (
+    assert volumes({"emptyDir": {"medium": "HugePages"}}).fragment.warnings == (
         "emptyDir volume 'v' lies on disk: medium HugePages is unknown",
     )
 
@@ -232,18 +232,18 @@ def test_a_size_limit_is_a_quantity() -> None:
 
 def test_a_host_path_is_checked_on_the_node() -> None:
     found = volumes({"hostPath": {"path": "/data/foo", "type": "DirectoryOrCreate"}})
-    assert found.part.calls == (("host_path", "DirectoryOrCreate", "/data/foo"),)
+    assert found.fragment.calls == (("host_path", "DirectoryOrCreate", "/data/foo"),)
     assert files(found) == {}
     assert first_mount(found, readOnly=True) == Mount("/data/foo", "/v", read_only=True)
     checked = CheckedSource("/data/foo", "a/b", "a/b", ())
     assert first_mount(found, subPath="a/b") == Mount("/data/foo/a/b", "/v", read_only=False, checked=checked)
-    assert volumes({"hostPath": {"path": "/d", "type": None}}).part.calls == (("host_path", "", "/d"),)
+    assert volumes({"hostPath": {"path": "/d", "type": None}}).fragment.calls == (("host_path", "", "/d"),)
     assert first_mount(volumes({"hostPath": {"path": "/"}}), subPath="a").source == "/a"
 
 
 @pytest.mark.parametrize("kind", ["Directory", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice"])
 def test_a_host_path_has_one_of_kubernetes_types(kind: str) -> None:
-    assert volumes({"hostPath": {"path": "/d", "type": kind}}).part.calls == (("host_path", kind, "/d"),)
+    assert volumes({"hostPath": {"path": "/d", "type": kind}}).fragment.calls == (("host_path", kind, "/d"),)
     with pytest.raises(InvalidRequest, match=f"hostPath volume 'v' has the type '{kind.lower()}'"):
         volumes({"hostPath": {"path": "/d", "type": kind.lower()}})
 
@@ -255,7 +255,9 @@ ALLOWED = {"AllowedHostPaths": ["/scratch/shared", "/data/"]}
 def test_a_host_path_in_an_allowed_folder(path: str) -> None:
     found = volumes({"hostPath": {"path": path}}, settings=ALLOWED)
     plain = path.replace("//", "/").rstrip("/")
-    assert found.part.calls == (("host_path", "", plain, "/scratch/shared", "/data"),), "links are followed on the node"
+    assert found.fragment.calls == (("host_path", "", plain, "/scratch/shared", "/data"),), (
+        "links are followed on the node"
+    )
     allowed = ("/scratch/shared", "/data")
     assert first_mount(found).checked == CheckedSource(plain, "", "", allowed)
 
@@ -264,7 +266,7 @@ def test_an_allowed_folder_inside_another_one_adds_nothing() -> None:
     """A container that mounts the outer one could replace it by a link."""
     nested = {"AllowedHostPaths": ["/data/inner", "/data", "/data2"]}
     found = volumes({"hostPath": {"path": "/data/inner/x"}}, settings=nested)
-    assert found.part.calls == (("host_path", "", "/data/inner/x", "/data", "/data2"),)
+    assert found.fragment.calls == (("host_path", "", "/data/inner/x", "/data", "/data2"),)
 
 
 @pytest.mark.parametrize("path", ["/scratch/shared2", "/scratch", "/", "/home/x/.ssh", "/database"])
@@ -305,7 +307,7 @@ CLAIMS = {
 )
 def test_a_claim_is_a_folder_that_the_configuration_names(claim: str, path: str, calls: tuple[Any, ...]) -> None:
     found = volumes({"persistentVolumeClaim": {"claimName": claim}}, settings=CLAIMS)
-    assert found.part.calls == calls
+    assert found.fragment.calls == calls
     assert first_mount(found) == Mount(path, "/v", read_only=False)
     checked = CheckedSource(path, "sub", "sub", ())
     assert first_mount(found, subPath="sub") == Mount(f"{path}/sub", "/v", read_only=False, checked=checked)
@@ -406,7 +408,7 @@ def test_leave_out_drops_unsupported_volumes_and_no_other_mount() -> None:
     why = "volume 'v' is of the kind 'nfs', which cannot be given to a Slurm job"
     sentence = f"{why}: it is left out, as UnsupportedVolumes says"
     assert found.mounts(first, {}) == [Mount("volumes/w", "/w", read_only=False)]
-    assert (found.part.warnings, found.lacks(first)) == ((sentence,), [("lacks", sentence)])
+    assert (found.fragment.warnings, found.lacks(first)) == ((sentence,), [("lacks", sentence)])
     unknown = pod(container(volumeMounts=[{"name": "x", "mountPath": "/x"}]))
     with pytest.raises(InvalidRequest, match="names a volume that the pod does not have"):
         volumes_of(request(unknown), UnsupportedVolumes="leave-out").mounts(request(unknown).pod.spec.containers[0], {})
@@ -510,7 +512,7 @@ def test_a_sub_path_is_made_where_it_does_not_travel_with_the_pod() -> None:
 def test_interlinks_payload_with_one_of_each() -> None:
     body = CreateRequest.parse(json.loads((PAYLOADS / "create-volumes.json").read_text()))
     found = volumes_of(body)
-    assert [file for file in found.part.files if file.path.startswith("volumes/config/")] == [
+    assert [file for file in found.fragment.files if file.path.startswith("volumes/config/")] == [
         File("volumes/config/greeting.txt", b"hello from a ConfigMap\nsecond line\n", 0o444)
     ]
     assert {path: mode for path, (content, mode) in files(found).items() if content is None} == {
@@ -519,14 +521,14 @@ def test_interlinks_payload_with_one_of_each() -> None:
         "volumes/work": 0o700,
         "secret/volumes/kube-api-access-x7r2q": 0o700,
     }
-    assert found.part.calls == (
+    assert found.fragment.calls == (
         ("size_limit", "work", "bytes=52428800"),
         ("host_path", "DirectoryOrCreate", "/tmp/scratch"),
     )
     assert found.mounts(body.pod.spec.containers[1], {}) == [
         Mount("volumes/config/greeting.txt", "/etc/app/greeting.txt", read_only=True)
     ]
-    assert found.part.warnings == ()
+    assert found.fragment.warnings == ()
 
 
 # --- the downward API, and the parts of projected volumes ------------------------------------------------------------
@@ -593,7 +595,7 @@ def test_items_of_a_projected_volume_have_modes_and_missing_ones_warn() -> None:
         "secret/volumes/v/token": (b"abc", 0o644),
         "secret/volumes/v/secret": (b"t0p", 0o440),
     }
-    assert found.part.warnings == (
+    assert found.fragment.warnings == (
         "projected volume 'v' lacks 'gone' of ConfigMap 'other', which did not come with the pod",
         "projected volume 'v' lacks Secret 'absent', which did not come with the pod",
     )

@@ -92,7 +92,7 @@ def test_a_job_workdir_that_hangs_holds_up_its_own_pods_and_no_other(site: Site,
         other.delete()
         served.until_gone(other.pod)
         assert served.vk.create(request(pod(sh("c", "exit 5")))).until_over().exit_code("c") == 5
-        wait_until(lambda: "takes long, or its file system hangs" in served.sidecar.log, "it is told what hangs")
+        wait_until(lambda: "its file system may hang" in served.sidecar.log, "it is told what hangs")
         assert served.left_of(ended.pod)
     finally:
         site.exec(f"pkill -CONT -f 'fuse-overlayfs.*{fuse}$'")

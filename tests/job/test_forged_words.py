@@ -54,7 +54,7 @@ def test_no_words_of_a_container_change_how_its_end_is_told(node: Node) -> None:
         ends = [node.ended(f"c{number}") for number in range(len(WORDS))]
         assert [(end.pod, end.exit_code, end.message) for end in ends] == [(POD, 1, words) for words in WORDS]
         for end in ends:
-            at_once, later = status(end, JobState.RUNNING), status(end, JobState.TIMEOUT, settled=True)
+            at_once, later = status(end, JobState.RUNNING), status(end, JobState.TIMEOUT, final=True)
             assert at_once["state"] == later["state"], end.message
             assert at_once["state"]["terminated"]["message"] == end.message
             again = status(end, JobState.PENDING, previous_records={end.container: end}, runs=1)

@@ -11,7 +11,7 @@ from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.deletes import BATCH, LONGEST_WAIT_SECONDS, OVERTIME_SECONDS, Deletes
 from remote_slurm.service.journal import Delete, Journal, JournalError
 from remote_slurm.service.pod_store import PodStore
-from remote_slurm.site.operations.cancel import Cancelled
+from remote_slurm.site.operations.delete import DeleteResult
 from remote_slurm.site.site import OWN_GRACE
 from tests.fake_site import FakeAccount, FakeSite, SlurmJob
 from tests.service.logged import Logged
@@ -112,13 +112,13 @@ class StubbornSite(FakeSite):
         self.told: float | None = None
         self.waited: list[float] = []
 
-    async def cancel(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> Cancelled:
+    async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> DeleteResult:
         assert not grace
         self.told = self.told or self.loop.time()
         if pods[POD]:
             self.waited.append(self.loop.time() - self.told)
             self.told = None
-        return Cancelled(frozenset(pod for pod, force in pods.items() if force), {})
+        return DeleteResult(frozenset(pod for pod, force in pods.items() if force), {})
 
 
 def test_a_job_is_ended_by_force_after_its_grace_period(loop: VirtualLoop, tmp_path: Path) -> None:

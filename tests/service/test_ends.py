@@ -214,7 +214,7 @@ async def test_a_pod_that_ended_while_no_sidecar_ran_keeps_its_end(watched: Watc
     watched.is_forgotten()
     for _ in range(LOST_POLLS):
         assert await watched.exit_code(LOST_SECONDS) == code
-    assert (watched.tracked.run, watched.tracked.settled) == (0, True)
+    assert (watched.tracked.run, watched.tracked.final) == (0, True)
 
 
 async def test_a_record_of_one_container_survives_its_unlisted_job(watched: Watched) -> None:

@@ -280,7 +280,7 @@ async def test_bytes_that_never_arrive_are_an_error() -> None:
 async def test_a_slow_transfer_goes_on_after_the_pod_is_over() -> None:
     """30 MB over a slow line take longer than anything else at a pod's end."""
     site, pod_store = GrowingLog(), PodStore()
-    pod_store.add(POD).settle()
+    pod_store.add(POD).finalize()
     text = b"".join(b"%d\n" % number for number in range(100))
     site.text, site.slow = text, True
     logs = Logs(site, pod_store, patience=LogPatience(last_lines=0.01))
@@ -338,7 +338,7 @@ async def test_followers_end_with_the_pod_also_where_no_end_was_recorded() -> No
     tracked = pod_store.add(POD)
     await reader.has(b"one\n")
     tracked.has_job("7")
-    tracked.settle()
+    tracked.finalize()
     assert await reader.end() == b"one\n"
 
 

@@ -27,7 +27,7 @@ FULL = RemoteFailed("the records cannot be moved: No space left on device")
     ("question", "state", "reason", "shared_fs"),
     [
         ("records", JobState.RUNNING, "", True),
-        ("settle", JobState.COMPLETED, "", True),
+        ("inspect_pods", JobState.COMPLETED, "", True),
         ("release", JobState.PENDING, "JobHeldUser", False),
     ],
 )

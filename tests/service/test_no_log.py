@@ -56,7 +56,7 @@ async def test_a_log_stays_on_a_node_only_if_its_container_ran(failure: str, sen
     if failure:
         tracked.fail(failure)
     else:
-        tracked.settle()
+        tracked.finalize()
     assert await refusal(pod_store, NoLogReason.STAYED_ON_NODE) == sentence
 
 

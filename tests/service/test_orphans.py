@@ -71,7 +71,7 @@ def test_what_was_found_at_the_start_has_the_whole_time(pods: Asked) -> None:
 def test_what_is_over_or_deleted_or_has_no_job_is_none(pods: Asked) -> None:
     over, deleted, waiting = (pods.pod_store.add(f"ns-{number}") for number in (3, 4, 5))
     over.job = Job("3", JobState.COMPLETED, pod="ns-3")
-    over.settle()
+    over.finalize()
     deleted.has_job("4")
     deleted.deleted = True
     assert not waiting.job_id

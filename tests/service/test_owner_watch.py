@@ -215,7 +215,7 @@ def test_a_pod_that_the_newer_one_deleted_is_forgotten_by_the_older(play: Play) 
         await asyncio.sleep(60)
         assert two.older.superseded
         two.account.folders.pop(key(body))
-        two.account.claims.pop(key(body), None)
+        two.account.fences.pop(key(body), None)
         two.account.ids.pop(key(body), None)
         await again.stop()
         await asyncio.sleep(150)

@@ -23,7 +23,7 @@ class Kept:
         self.pod_store.take([Record("ended", "main", ContainerPhase.TERMINATED, ENDED - 50, ENDED - 40, 0, 0)])
         for tracked in self.pod_store:
             if tracked.key != "running":
-                tracked.settle()
+                tracked.finalize()
         self.deletes = Deletes(FakeSite(), self.pod_store, Journal(folder))
         self.retention = Retention(self.pod_store, self.deletes, seconds, lambda: self.now)
 
@@ -58,5 +58,5 @@ async def test_how_it_ended_is_known_for_as_long_as_kubernetes_may_ask(tmp_path:
     assert len(kept.deletes) == 0
     tracked = kept.pod_store.get("ended")
     assert tracked is not None
-    assert tracked.view().settled
+    assert tracked.view().final
     assert kept.removed_after(100) == {"lost"}, "once only"

@@ -13,7 +13,7 @@ from remote_slurm.domain.slurm.submit_outcome import Attempted, Pulling, SbatchF
 from remote_slurm.errors import OutcomeUnknown
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
-from remote_slurm.service.submission import Submitter, Submitting
+from remote_slurm.service.submitter import Submission, Submitter
 from tests.fake_site import FOR_GOOD, FOR_NOW, FakeAccount, FakeSite
 from tests.service.virtual_time import VirtualLoop
 
@@ -58,7 +58,7 @@ class Submitted:
 
     async def _passed(self, seconds: float) -> None:
         if self.task is None:
-            self.task = asyncio.create_task(self.submitter.submit(Submitting(self.tracked, Payload("ns-1", b"files"))))
+            self.task = asyncio.create_task(self.submitter.submit(Submission(self.tracked, Payload("ns-1", b"files"))))
         await asyncio.sleep(seconds)
 
 

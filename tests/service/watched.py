@@ -12,9 +12,9 @@ from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.errors import Code, RemoteFailed, SiteError
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
+from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.release import Released, ReleaseDecision
-from remote_slurm.site.operations.settle import Settled
 from tests.fake_site import FakeSite
 from tests.pods import Json, key, pod, sh
 
@@ -30,7 +30,7 @@ class ScriptedSite(FakeSite):
         self.jobs = jobs
         self.spool: list[Record] = []
         self.folder: list[Record] = []
-        self.claims: dict[str, str] = {}
+        self.fences: dict[str, str] = {}
         self.others: dict[str, Job] = {}
         self.clock_offset = 0.0
         self.output = ""  # the output file of each job that runs a copy
@@ -51,10 +51,10 @@ class ScriptedSite(FakeSite):
         taken, self.spool = self.spool, []
         return taken
 
-    async def settle(self, pods: Iterable[str]) -> Settled:
-        self._may_fail("settle")
+    async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
+        self._may_fail("inspect_pods")
         asked = set(pods)
-        return Settled(tuple(record for record in self.folder if record.pod in asked), self.claims)
+        return Inspection(tuple(record for record in self.folder if record.pod in asked), self.fences)
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
         self.asked["accounting"] += 1

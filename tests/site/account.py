@@ -20,7 +20,7 @@ from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.site.reply import Reply
 from remote_slurm.ssh.framing import FramedOutput as Framed
 from remote_slurm.ssh.framing import bootstrap, frame, nonce, ready_mark
-from remote_slurm.ssh.sessions import Line, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
 _SCRIPTS = files("remote_slurm.site") / "operations"
@@ -374,7 +374,7 @@ class LocalShells(Shells):
         self.loses_next_reply = False
 
     @property
-    def line(self) -> Line:
+    def connection_status(self) -> ConnectionStatus:
         raise NotImplementedError
 
     async def run(

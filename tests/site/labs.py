@@ -96,7 +96,7 @@ class FakeLab(Lab):
         return {job.id: job.state for job in self.account.jobs.values()}
 
     def hold(self, pod: str, job_id: str) -> None:
-        self.account.claims.pop(pod, None)
+        self.account.fences.pop(pod, None)
         self.account.jobs[job_id].reason = "JobHeldUser"
 
     def start(self, pod: str, job_id: str) -> bool:

@@ -11,7 +11,7 @@ from remote_slurm.domain.pod.model import CreateRequest, Pod, parse_pod
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
-from remote_slurm.service.submission import Patience
+from remote_slurm.service.submitter import Patience
 from tests import pods as kubernetes
 from tests.site.account import Account
 

@@ -142,39 +142,39 @@ async def test_of_two_jobs_of_a_pod_one_runs(lab: Lab, site: Site) -> None:
     assert await site.submit(POD, NOTHING) == Submitted("300")
 
 
-# --- cancel ---
+# --- delete ---
 
 
 @pytest.mark.parametrize("force", [False, True])
 async def test_a_pending_job_is_cancelled_at_once(lab: Lab, site: Site, *, force: bool) -> None:
     await site.submit(POD, payload())
-    assert not (await site.cancel({POD: force})).stuck
+    assert not (await site.delete({POD: force})).stuck
     assert lab.jobs() == {"101": JobState.CANCELLED}
-    assert (await site.cancel({POD: force})).gone == {POD}
+    assert (await site.delete({POD: force})).gone == {POD}
     assert (await site.survey()).pods == frozenset()
 
 
 async def test_a_running_job_has_its_grace_period(lab: Lab, site: Site) -> None:
     await site.submit(POD, payload())
     lab.start(POD, "101")
-    assert (await site.cancel({POD: False}, {POD: 5})).gone == frozenset()
+    assert (await site.delete({POD: False}, {POD: 5})).gone == frozenset()
     assert lab.jobs() == {"101": JobState.RUNNING}
     lab.end(POD, "101", 143)
-    assert (await site.cancel({POD: False})).gone == {POD}
+    assert (await site.delete({POD: False})).gone == {POD}
 
 
 async def test_a_running_job_is_killed_by_force(lab: Lab, site: Site) -> None:
     await site.submit(POD, payload())
     lab.start(POD, "101")
-    await site.cancel({POD: True})
+    await site.delete({POD: True})
     assert lab.jobs() == {"101": JobState.CANCELLED}
 
 
 async def test_a_deleted_pod_is_not_submitted_again(lab: Lab, site: Site) -> None:
     await site.submit(POD, payload())
     for pod in (POD, UNKNOWN):
-        await site.cancel({pod: True})
-        assert (await site.cancel({pod: True})).gone == {pod}
+        await site.delete({pod: True})
+        assert (await site.delete({pod: True})).gone == {pod}
         assert await site.submit(pod, payload(pod)) == Deleted()
     assert (await site.survey()).deleted == {POD, UNKNOWN}
     assert not lab.start(POD, "300")
@@ -183,7 +183,7 @@ async def test_a_deleted_pod_is_not_submitted_again(lab: Lab, site: Site) -> Non
 async def test_a_delete_without_squeue_leaves_a_tombstone(lab: Lab, site: Site) -> None:
     lab.break_squeue()
     with pytest.raises(SlurmFailed, match="squeue failed"):
-        await site.cancel({POD: False})
+        await site.delete({POD: False})
     assert await site.submit(POD, payload()) == Deleted()
 
 
@@ -257,9 +257,9 @@ async def test_records_and_fences_of_some_pods(lab: Lab, site: Site) -> None:
     for pod, job_id in ((POD, "101"), (OTHER, "102")):
         await site.submit(pod, payload(pod))
         lab.start(pod, job_id)
-    settled = await site.settle([POD, UNKNOWN])
+    settled = await site.inspect_pods([POD, UNKNOWN])
     assert without_times(settled.records) == [running(POD)]
-    assert settled.claims == {POD: "101"}
+    assert settled.fences == {POD: "101"}
 
 
 async def test_a_site_without_accounting_is_told_by_its_code(site: Site) -> None:
@@ -300,7 +300,7 @@ async def test_the_site_remembers_pods_jobs_and_records(lab: Lab, site: Site) ->
 async def test_only_the_owner_finishes_a_delete_of_another_sidecar(lab: Lab, site: Site) -> None:
     await site.submit(POD, payload())
     lab.start(POD, "101")
-    await site.cancel({POD: False})
+    await site.delete({POD: False})
     assert (await lab.sidecar(owner=False).recover()).half_deleted == frozenset()
     assert (await lab.sidecar().recover()).half_deleted == {POD}
 
@@ -337,7 +337,7 @@ async def test_two_sidecars_notice_each_other(lab: Lab, site: Site) -> None:
     assert (await newer.survey()).job_ids == {POD: "101"}
     assert newer.other_sidecars == OtherSidecars()
     assert await newer.submit(OTHER, payload(OTHER)) == await site.submit(OTHER, NOTHING) == Submitted("102")
-    await site.cancel({OTHER: False})
+    await site.delete({OTHER: False})
     assert await newer.submit(OTHER, NOTHING) == Deleted()
 
 
@@ -366,10 +366,10 @@ async def test_a_held_job_of_a_wanted_pod_is_released(lab: Lab, site: Site) -> N
 @pytest.mark.parametrize("decision", ReleaseDecision)
 async def test_a_held_job_of_a_deleted_pod_is_cancelled(lab: Lab, site: Site, decision: ReleaseDecision) -> None:
     await site.submit(POD, payload())
-    await site.cancel({OTHER: True})
+    await site.delete({OTHER: True})
     lab.start(OTHER, "300")
     lab.hold(POD, "101")
-    await site.cancel({POD: False})
+    await site.delete({POD: False})
     assert (await site.release([(POD, "101", decision)])).done == {"101"}
     assert lab.jobs()["101"] is JobState.CANCELLED
 

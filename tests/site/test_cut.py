@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.errors import RemoteFailed
+from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.release import ReleaseDecision
-from remote_slurm.site.operations.settle import Settled
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.sessions import Result
 from tests.site.account import Account, LocalShells
@@ -52,7 +52,7 @@ async def test_a_delete(account: Account, *, force: bool) -> None:
     for pod in PODS:
         await account.site.submit(pod, packed(pod))
     account.job("104", "RUNNING", account.root / PODS[3] / "job.sh")
-    await cut_anywhere(account, lambda site: site.cancel(dict.fromkeys(ASKED, force)))
+    await cut_anywhere(account, lambda site: site.delete(dict.fromkeys(ASKED, force)))
     assert {stone.stem for stone in account.claims.glob("*.deleted")} == set(ASKED)
     assert {call.split()[-1] for call in account.calls("scancel")} == {"103", "104"}
 
@@ -76,7 +76,7 @@ async def test_reading_last_records(account: Account) -> None:
     settled = []
 
     async def settle(site: RemoteSite) -> None:
-        settled.append(await site.settle([PODS[3]]))
+        settled.append(await site.inspect_pods([PODS[3]]))
 
     await cut_anywhere(account, settle)
-    assert settled == [Settled(())]
+    assert settled == [Inspection(())]

@@ -23,7 +23,7 @@ def aged(path: Path, minutes: int) -> Path:
 
 async def expire(account: Account, by: str) -> None:
     """Each sidecar that starts does it, and so does each delete."""
-    await (account.owner().recover() if by == "start" else account.site.cancel({POD: False}))
+    await (account.owner().recover() if by == "start" else account.site.delete({POD: False}))
 
 
 @pytest.mark.parametrize("by", ["start", "delete"])

@@ -16,7 +16,7 @@ async def test_a_folder_without_symbolic_links_is_refused(each_account: Account)
     """A job could not claim its pod: each one would fail with 137."""
     each_account.command("ln", NO_SYMLINKS)
     with pytest.raises(
-        RemoteFailed, match=r"no symbolic link can be made there, by which .* \(Operation not permitted\)"
+        RemoteFailed, match=r"its file system has no symbolic links, which .* \(Operation not permitted\)"
     ):
         await each_account.owner().recover()
     assert each_account.ask("check_folder").has("nosymlinks")

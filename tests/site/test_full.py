@@ -98,7 +98,7 @@ async def test_a_delete_makes_room_in_a_home_that_is_full(tmp_path: Path, homes:
     await account.site.submit(POD, packed())
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
     homes[0].leave(0, "nr_inodes")
-    assert (await account.site.cancel({POD: False})).gone == {POD}
+    assert (await account.site.delete({POD: False})).gone == {POD}
     assert not (account.root / POD).exists()
     assert await account.site.submit(POD, packed()) == Deleted()
 
@@ -109,5 +109,5 @@ async def test_a_delete_in_a_home_that_is_full_tells_the_job_to_stop(tmp_path: P
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     homes[0].leave(0, "nr_inodes")
-    assert (await account.site.cancel({POD: False})).gone == set()
+    assert (await account.site.delete({POD: False})).gone == set()
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]

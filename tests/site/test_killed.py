@@ -84,7 +84,7 @@ async def until_gone(site: RemoteSite, *, force: bool) -> None:
         gone = False
         while not gone:
             with suppress(OutcomeUnknown):
-                gone = POD in (await site.cancel({POD: force})).gone
+                gone = POD in (await site.delete({POD: force})).gone
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -99,7 +99,7 @@ async def test_a_delete_that_is_killed_anywhere_is_carried_out(tmp_path: Path, s
     ended = "COMPLETED" if state == "COMPLETED" else "CANCELLED"
 
     async def killed_at(step: int) -> None:
-        account = mortal(tmp_path, "cancel", step)
+        account = mortal(tmp_path, "delete", step)
         assert await account.site.submit(POD, packed()) == Submitted("101")
         account.job("101", state, account.root / POD / "job.sh")
         await until_gone(account.site, force=force)

@@ -101,7 +101,7 @@ async def test_a_job_id_that_is_used_again_is_not_ours(account: Account, tmp_pat
         await pods.poller.poll()
         assert "waiting" in pods.status([pod.pod])[0]["containers"][0]["state"]
         account.job("101", "RUNNING", "/home/somebody/else/job.sh")
-        assert (await account.site.cancel({pod.pod.key: True})).gone == {pod.pod.key}
+        assert (await account.site.delete({pod.pod.key: True})).gone == {pod.pod.key}
     assert account.calls("scancel") == []
     assert (account.slurm / "jobs/101/state").read_text() == "RUNNING"
 
@@ -144,9 +144,9 @@ async def test_a_delete_cancels_a_job_that_runs_a_copy(each_account: Account, mo
     if key == "claimed":
         (each_account.root / POD / "job.id").write_text("7\n")
         (each_account.claims / f"{POD}.job").symlink_to("101")
-    assert not (await each_account.site.cancel({POD: False})).gone
+    assert not (await each_account.site.delete({POD: False})).gone
     assert (each_account.slurm / "jobs/101/state").read_text() == "CANCELLED\n"
-    assert (await each_account.site.cancel({POD: False})).gone == {POD}
+    assert (await each_account.site.delete({POD: False})).gone == {POD}
 
 
 async def test_a_delete_waits_for_a_claimed_job_that_may_be_another_one(account: Account) -> None:
@@ -154,9 +154,11 @@ async def test_a_delete_waits_for_a_claimed_job_that_may_be_another_one(account:
     await account.site.submit(POD, packed())
     account.alter("101", COPIES["no output file"][0] + '; echo 1700000000 >"$job/submitted"')
     (account.claims / f"{POD}.job").symlink_to("101")
-    cancelled = await account.site.cancel({POD: True})
+    cancelled = await account.site.delete({POD: True})
     assert (cancelled.gone, account.calls("scancel")) == (frozenset(), [])
-    assert cancelled.stuck == {POD: "job 101 claimed the pod, is in the queue, and has another script"}
+    assert cancelled.stuck == {
+        POD: "job 101 has the fence of the pod, but another script: scancel it if it is the pod's job"
+    }
 
 
 @pytest.mark.parametrize("says", ["42", "7\n42"], ids=["a line of digits", "several"])
@@ -213,7 +215,7 @@ async def test_squeue_runs_without_the_folder_once_its_path_is_known(account: Ac
 async def test_a_job_whose_script_only_begins_like_the_pods_is_not_the_pods(account: Account) -> None:
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", f"{account.root / POD}/job.sh.old")
-    assert (await account.site.cancel({POD: True})).gone == {POD}
+    assert (await account.site.delete({POD: True})).gone == {POD}
     assert account.calls("scancel") == []
 
 
@@ -227,7 +229,7 @@ async def test_a_link_takes_only_a_work_folder_of_the_pods_name_along(
     elsewhere = tmp_path / "elsewhere" / name
     elsewhere.mkdir(parents=True)
     (account.root / POD / "workdir").symlink_to(elsewhere)
-    assert (await account.site.cancel({POD: False})).gone == {POD}
+    assert (await account.site.delete({POD: False})).gone == {POD}
     assert elsewhere.exists() is not goes
 
 
@@ -274,7 +276,7 @@ async def test_an_upgrade_finds_and_cancels_jobs_with_the_path_without_links(
     await site.recover()
     for _ in range(2):
         assert [(job.id, job.pod) for job in (await site.queue()).jobs] == [("101", POD)]
-    assert (await site.cancel({POD: True})).gone == set()
+    assert (await site.delete({POD: True})).gone == set()
     assert each_account.calls("scancel") == ["scancel 101"]
 
 
@@ -282,13 +284,13 @@ async def test_a_suspended_job_is_not_signalled_before_its_time_is_up(account: A
     """scancel would try for a minute and a half, and all other deletes would wait for it."""
     await account.site.submit(POD, packed())
     account.job("101", "SUSPENDED", account.root / POD / "job.sh")
-    assert (await account.site.cancel({POD: False})).gone == set()
+    assert (await account.site.delete({POD: False})).gone == set()
     assert account.calls("scancel") == []
     account.job("101", "RUNNING", account.root / POD / "job.sh")
-    assert (await account.site.cancel({POD: False})).gone == set()
+    assert (await account.site.delete({POD: False})).gone == set()
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
     account.job("101", "SUSPENDED", account.root / POD / "job.sh")
-    await account.site.cancel({POD: True})
+    await account.site.delete({POD: True})
     assert account.calls("scancel")[1:] == ["scancel 101"]
 
 
@@ -300,11 +302,11 @@ async def test_a_folder_that_is_busy_is_removed_later(account: Account) -> None:
         "rm", f"case $* in *{POD}) echo 'rm: Device or resource busy' >&2; exit 1; esac\nexec /bin/rm \"$@\""
     )
     for _ in range(2):
-        cancelled = await account.site.cancel({POD: False})
+        cancelled = await account.site.delete({POD: False})
         assert cancelled.gone == set()
         assert cancelled.stuck == {POD: "rm: Device or resource busy"}
     (account.bin / "rm").unlink()
-    assert (await account.site.cancel({POD: False})).gone == {POD}
+    assert (await account.site.delete({POD: False})).gone == {POD}
     assert not (account.root / POD).exists()
 
 
@@ -318,13 +320,15 @@ async def test_a_folder_whose_file_system_hangs_holds_up_no_other_delete(account
     elsewhere.mkdir(parents=True)
     (account.root / POD / "workdir").symlink_to(elsewhere)
     account.command("timeout", 'case $* in *elsewhere*) exit 124; esac\nexec /usr/bin/timeout "$@"')
-    cancelled = await account.site.cancel({POD: False, other: False})
+    cancelled = await account.site.delete({POD: False, other: False})
     assert cancelled.gone == set()
-    assert cancelled.stuck == {POD: f"removing {elsewhere} takes long, or its file system hangs"}
+    assert cancelled.stuck == {
+        POD: f"removing {elsewhere} took longer than 10 s, and is continued: its file system may hang"
+    }
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 102"]
     (account.bin / "timeout").unlink()
     account.job("102", "COMPLETED", account.root / other / "job.sh")
-    assert (await account.site.cancel({POD: False, other: False})).gone == {POD, other}
+    assert (await account.site.delete({POD: False, other: False})).gone == {POD, other}
     assert not elsewhere.exists()
 
 
@@ -333,7 +337,7 @@ async def test_a_job_that_could_not_be_told_to_stop_is_told_again(account: Accou
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     account.tell("scancel.fails")
     for _ in range(3):
-        assert (await account.site.cancel({POD: False})).gone == set()
+        assert (await account.site.delete({POD: False})).gone == set()
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
 
 
@@ -344,11 +348,11 @@ async def test_the_grace_period_of_a_delete_is_written_before_the_signal(account
     told = account.root / f".remote-slurm/claims/{POD}.stop/grace"
     account.command("scancel", f'cp {told} {account.root}/seen; echo "scancel $*" >>"$SLURM/calls"')
     for seconds in (5, 7):
-        assert (await account.site.cancel({POD: False}, {POD: seconds})).gone == set()
+        assert (await account.site.delete({POD: False}, {POD: seconds})).gone == set()
     assert (account.root / "seen").read_text() == told.read_text() == "5\n"
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
-    assert (await account.site.cancel({POD: False}, {POD: 5})).gone == {POD}
+    assert (await account.site.delete({POD: False}, {POD: 5})).gone == {POD}
     assert not told.parent.exists()
 
 
@@ -356,8 +360,8 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     account.tell("scancel.fails")
-    assert (await account.site.cancel({POD: False}, {POD: 5})).gone == set()
-    assert (await account.site.cancel({POD: False}, {"ns-other": 5})).gone == set()
+    assert (await account.site.delete({POD: False}, {POD: 5})).gone == set()
+    assert (await account.site.delete({POD: False}, {"ns-other": 5})).gone == set()
     assert list((account.root / f".remote-slurm/claims/{POD}.stop").iterdir()) == []
     assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
 
@@ -368,7 +372,7 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
 async def test_a_job_that_has_no_shell_to_be_told_is_cancelled(account: Account, state: str) -> None:
     await account.site.submit(POD, packed())
     account.job("101", state, account.root / POD / "job.sh")
-    assert (await account.site.cancel({POD: False})).gone == set()
+    assert (await account.site.delete({POD: False})).gone == set()
     assert account.calls("scancel") == ["scancel 101"]
 
 
@@ -376,7 +380,7 @@ async def test_a_delete_while_squeue_fails_says_so_and_removes_nothing(account: 
     await account.site.submit(POD, packed())
     account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller\n")
     with pytest.raises(RemoteFailed, match="Unable to contact slurm controller"):
-        await account.site.cancel({POD: True})
+        await account.site.delete({POD: True})
     assert (account.root / POD).is_dir()
     assert account.calls("scancel") == []
 
@@ -386,7 +390,7 @@ async def test_a_tombstone_that_cannot_be_made_does_not_block_others(account: Ac
     (account.claims / f"{POD}.deleted").mkdir()
     account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller\n")
     with pytest.raises(RemoteFailed):
-        await account.site.cancel({POD: False, "ns-2": False})
+        await account.site.delete({POD: False, "ns-2": False})
     assert await account.site.submit("ns-2", packed("ns-2")) == Deleted()
 
 
@@ -394,6 +398,6 @@ async def test_a_delete_that_could_not_be_noted_is_not_done(account: Account) ->
     await account.site.submit(POD, packed())
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
     account.command("ln", "exit 1")
-    assert (await account.site.cancel({POD: False})).gone == set()
+    assert (await account.site.delete({POD: False})).gone == set()
     (account.bin / "ln").unlink()
-    assert (await account.site.cancel({POD: False})).gone == {POD}
+    assert (await account.site.delete({POD: False})).gone == {POD}

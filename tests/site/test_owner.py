@@ -32,7 +32,7 @@ async def test_the_newer_one_learns_of_what_the_older_one_deletes(each_account: 
     await newer.recover()
     await newer.submit(POD, packed())
     each_account.job("101", "COMPLETED", each_account.root / POD / "job.sh")
-    assert (await older.cancel({POD: False})).gone == {POD}
+    assert (await older.delete({POD: False})).gone == {POD}
     await newer.records()
     assert newer.other_sidecars.older_acted
     assert (await newer.survey()).deleted == {POD}
@@ -74,7 +74,7 @@ async def test_what_is_being_written_is_not_read_yet_and_not_moved(each_account:
         path.write_text(RECORD)
     assert (await site.recover()).records == ()
     assert await site.records() == []
-    assert (await site.settle([POD])).records == ()
+    assert (await site.inspect_pods([POD])).records == ()
     assert all(path.exists() for path in half)
 
 
@@ -96,7 +96,7 @@ async def test_a_delete_takes_what_a_sidecar_that_is_gone_had_read(each_account:
     assert await older.records()
     await newer.recover()
     each_account.job("101", "COMPLETED", each_account.root / POD / "job.sh")
-    assert (await newer.cancel({POD: False})).gone == {POD}
+    assert (await newer.delete({POD: False})).gone == {POD}
     assert list(each_account.root.glob(f".remote-slurm/read/*/{POD}.*")) == []
 
 

@@ -109,8 +109,8 @@ def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> No
     answer = account.submit(*convoy("ns-a", "ns-bad", "ns-c"))
     assert told(answer) == [
         "submitted ns-a 200",
-        "said ns-bad >submitted ns-bad 1",
-        "said ns-bad sbatch: error: no",
+        "message ns-bad >submitted ns-bad 1",
+        "message ns-bad sbatch: error: no",
         "failed ns-bad 3",
         "submitted ns-c 200",
     ]
@@ -119,8 +119,8 @@ def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> No
 def test_what_a_failing_sbatch_prints_in_the_wrong_place_is_told_as_well(account: Account) -> None:
     account.command("sbatch", 'echo "the wrapper says no"; echo "sbatch: error: no" >&2; exit 3')
     assert told(account.submit(*convoy("ns-a"))) == [
-        "said ns-a sbatch: error: no",
-        "said ns-a the wrapper says no",
+        "message ns-a sbatch: error: no",
+        "message ns-a the wrapper says no",
         "failed ns-a 3",
     ]
 
@@ -153,13 +153,13 @@ def test_the_id_is_found_among_what_plugins_print(account: Account, says: str, j
     account.tell("sbatch.says", f"{says}\n")
     answer = account.submit(*convoy("ns-a"))
     assert told(answer)[-1] == (f"submitted ns-a {job}" if job else "attempted ns-a")
-    assert job or "".join(answer.all("said")) == "".join(f"ns-a {line}" for line in says.split("\n"))
+    assert job or "".join(answer.all("message")) == "".join(f"ns-a {line}" for line in says.split("\n"))
 
 
 def test_an_sbatch_that_is_killed_is_an_attempt_and_the_next_pod_goes_on(account: Account) -> None:
     account.tell("sbatch.dies")
     answer = account.submit(*convoy("ns-a", "ns-b"))
-    assert [line for line in told(answer) if not line.startswith("said")] == ["attempted ns-a", "attempted ns-b"]
+    assert [line for line in told(answer) if not line.startswith("message")] == ["attempted ns-a", "attempted ns-b"]
     (account.slurm / "sbatch.dies").unlink()
     account.submit(*convoy("ns-a", "ns-b"))
     assert account.jobs() == ["101", "102"]
@@ -177,7 +177,7 @@ def test_what_sbatch_does_not_like_about_an_option_is_a_no_for_certain(
     account: Account, code: int, words: str, outcome: str
 ) -> None:
     account.refuse(words, code)
-    assert told(account.submit(*convoy("ns-a"))) == [f"said ns-a {words}", outcome]
+    assert told(account.submit(*convoy("ns-a"))) == [f"message ns-a {words}", outcome]
 
 
 def test_pods_that_are_not_submitted_in_time_are_stored(
@@ -239,7 +239,7 @@ def test_pods_attempted_by_another_script_wait_for_their_ids_together(account: A
 def test_a_pod_attempted_by_another_script_waits_for_the_refusal(account: Account) -> None:
     account.command("sbatch", 'echo sbatch >>"$SLURM/calls"; sleep 0.3; echo "sbatch: error: no" >&2; exit 3')
     answers = submitted_twice_at_once(account)
-    no = sorted(line for pod in ("ns-a", "ns-b") for line in (f"said {pod} sbatch: error: no", f"failed {pod} 3"))
+    no = sorted(line for pod in ("ns-a", "ns-b") for line in (f"message {pod} sbatch: error: no", f"failed {pod} 3"))
     assert [sorted(told(answer)) for answer in answers] == [no] * 2
     assert account.calls("sbatch") == ["sbatch"] * 2
 

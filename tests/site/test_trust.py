@@ -39,7 +39,9 @@ async def test_folders_that_others_can_write_to(account: Account, folder: str, m
     open_folder = made(account).root / folder
     open_folder.chmod(mode)
     message = await refusal(account)
-    assert message.startswith(f"{open_folder} must belong to the account and be writable for nobody else, but is of ")
+    assert message.startswith(
+        f"{open_folder} must belong to the account and be writable for no other account, but is owned by "
+    )
     assert message.endswith(f": run `chmod go-w {open_folder}` at the site")
     open_folder.chmod(open_folder.stat().st_mode & ~0o022)
     await account.owner().recover()
@@ -50,7 +52,7 @@ async def test_every_shell_finds_them(each_account: Account) -> None:
     assert (await refusal(each_account)).endswith(f"run `chmod go-w {each_account.root}` at the site")
     each_account.root.chmod(0o755)
     each_account.home.chmod(0o775)
-    assert f"since {each_account.home} is of" in await refusal(each_account)
+    assert f"since {each_account.home} is owned by" in await refusal(each_account)
     each_account.home.chmod(0o1777)
     await each_account.owner().recover()
 
@@ -59,7 +61,7 @@ async def test_every_shell_finds_them(each_account: Account) -> None:
 async def test_a_folder_above_that_others_can_write_to(account: Account, mode: int) -> None:
     account.home.chmod(mode)
     message = await refusal(made(account))
-    assert message.startswith(f"other accounts can replace DataRootFolder, since {account.home} is of ")
+    assert message.startswith(f"other accounts can replace DataRootFolder, since {account.home} is owned by ")
     assert message.endswith(f": run `chmod go-w {account.home}` at the site, or choose another DataRootFolder")
 
 
@@ -73,7 +75,7 @@ async def test_the_sticky_bit_is_enough_above(account: Account, mode: int) -> No
 async def test_a_folder_above_of_another_account(account: Account) -> None:
     os.chown(account.home, SOMEBODY, -1)
     message = await refusal(made(account))
-    assert message.startswith(f"other accounts can replace DataRootFolder, since {account.home} is of 4711 ")
+    assert message.startswith(f"other accounts can replace DataRootFolder, since {account.home} is owned by 4711 ")
     assert message.endswith(f"or ask the owner of {account.home} for `chmod +t {account.home}`")
 
 
@@ -84,7 +86,7 @@ async def test_a_folder_above_where_a_link_leads(account: Account) -> None:
     (scratch / "data").mkdir(parents=True)
     scratch.chmod(0o777)
     account.root.symlink_to(scratch / "data")
-    assert f"since {scratch} is of" in await refused_where(account, account.root)
+    assert f"since {scratch} is owned by" in await refused_where(account, account.root)
     scratch.chmod(0o755)
     os.chown(account.root, SOMEBODY, -1, follow_symlinks=False)
     await account.owner().recover()
@@ -127,7 +129,7 @@ async def test_what_another_account_has_planted(account: Account, plant: Callabl
     planted = plant(made(account).root)
     os.chown(planted, SOMEBODY, -1, follow_symlinks=False)
     message = await refusal(account)
-    assert message.startswith(f"{planted} must belong to the account, but is of 4711 with mode ")
+    assert message.startswith(f"{planted} must belong to the account, but is owned by 4711 with mode ")
     assert message.endswith(f": run `rm -rf {planted}` at the site")
 
 

@@ -32,19 +32,19 @@ async def sessions_at(sshd: Sshd, port: int = 0) -> AsyncIterator[Sessions]:
 
 async def test_connects_round_trip_and_sessions(sshd: Sshd, tmp_path: Path) -> None:
     async with sessions_at(sshd) as sessions:
-        before = sessions.line
-        assert (before.connection.connected, before.connection.connects, before.round_trip) == (False, 0, None)
+        before = sessions.connection_status
+        assert (before.state.connected, before.state.connects, before.round_trip) == (False, 0, None)
         began = time.monotonic()
         await sessions.run("sleep 0.5", deadline=SECONDS)
-        elapsed, line = time.monotonic() - began, sessions.line
-        assert (line.connection.connected, line.connection.connects, line.connection.failures) == (True, 1, 0)
-        assert line.round_trip is not None
-        assert 0 < line.round_trip <= elapsed - 0.5, "the script's own time is no part of the round trip"
-        assert line.sessions_limit == 8
-        await eventually(lambda: sessions.line.sessions_in_use == 0)
+        elapsed, status = time.monotonic() - began, sessions.connection_status
+        assert (status.state.connected, status.state.connects, status.state.failures) == (True, 1, 0)
+        assert status.round_trip is not None
+        assert 0 < status.round_trip <= elapsed - 0.5, "the script's own time is no part of the round trip"
+        assert status.sessions_limit == 8
+        await eventually(lambda: sessions.connection_status.sessions_in_use == 0)
         script = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
         run = asyncio.create_task(sessions.run(script, deadline=SECONDS))
-        await eventually(lambda: sessions.line.sessions_in_use == 1)
+        await eventually(lambda: sessions.connection_status.sessions_in_use == 1)
         (tmp_path / "go").touch()
         await run
 
@@ -54,7 +54,7 @@ async def test_connections_that_fail(sshd: Sshd) -> None:
         for _ in range(2):
             with pytest.raises(Unreachable):
                 await sessions.run("true", deadline=SECONDS)
-        connection = sessions.line.connection
+        connection = sessions.connection_status.state
         assert (connection.connected, connection.connects) == (False, 0)
         assert connection.failures >= 2
         assert connection.last_error

@@ -169,15 +169,15 @@ async def test_each_connection_finds_the_session_limit_again(start_sshd: StartSs
         server.know(proxy.port)
         async with sessions_at(server, proxy.port) as sessions:
             await asyncio.gather(*(sessions.run("sleep 0.2", deadline=SECONDS) for _ in range(4)))
-            assert sessions.line.sessions_limit == 2
+            assert sessions.connection_status.sessions_limit == 2
             server.stop()
             config = server.folder / "sshd_config"
             config.write_text(config.read_text().replace("MaxSessions 2", "MaxSessions 10"))
             server.start()
             proxy.cut()
-            await eventually(lambda: not sessions.line.connection.connected)
+            await eventually(lambda: not sessions.connection_status.state.connected)
             await asyncio.gather(*(sessions.run("sleep 0.2", deadline=SECONDS) for _ in range(4)))
-            assert sessions.line.sessions_limit == 8
+            assert sessions.connection_status.sessions_limit == 8
 
 
 async def test_a_site_that_allows_no_session(start_sshd: StartSshd) -> None:

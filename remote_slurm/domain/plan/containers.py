@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from remote_slurm.config import UserConfig
 from remote_slurm.domain.plan.container_setup import ContainerSetup, prepare
+from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.mounts import Mount
 from remote_slurm.domain.plan.own_mounts import own_mounts
-from remote_slurm.domain.plan.parts import Part
 from remote_slurm.domain.plan.policy import Rules
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.plan.runner_calls import is_sidecar, supervision_calls
@@ -61,7 +61,7 @@ class Containers:
     """
 
     plans: tuple[ContainerPlan, ...]
-    part: Part
+    fragment: PlanFragment
     checks_mounts: bool
 
 
@@ -72,7 +72,7 @@ def plan_containers(volumes: Volumes, images: Images, context: ContainerContext)
     starts = [_start(each, images.of[each.container.name], context) for each in setups]
     return Containers(
         tuple(_plans(starts, context)),
-        Part(files=tuple(_files(starts, runtime))),
+        PlanFragment(files=tuple(_files(starts, runtime))),
         any(map(runtime.checks_mounts, starts)),
     )
 

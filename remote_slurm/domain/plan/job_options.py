@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from remote_slurm.config import ResourceDefaults, UserConfig
 from remote_slurm.domain.plan.file_transfer import FileTransfer
-from remote_slurm.domain.plan.parts import Part
+from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.policy import Rules
 from remote_slurm.domain.plan.time_limit import notice_calls, notice_flags, notice_seconds, notice_warnings
 from remote_slurm.domain.pod.model import Pod
@@ -25,7 +25,7 @@ class JobOptions:
     flags: tuple[Flag, ...]
     report_calls: tuple[Call, ...]
     user: WantedUser | None
-    part: Part
+    fragment: PlanFragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def plan_options(
         flags=(*transfer.report_flags(flags), *notice_flags(notice)),
         report_calls=transfer.report_calls(flags),
         user=wanted_user(pod, flavor, users),
-        part=Part(
+        fragment=PlanFragment(
             calls=notice_calls(notice),
             warnings=(
                 *resource_warnings(resources, flags, defaults),

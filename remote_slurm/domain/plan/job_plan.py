@@ -15,17 +15,17 @@ from remote_slurm.config import (
     UserConfig,
     VolumeConfig,
 )
+from remote_slurm.domain.plan.annotation_fragment import annotation_fragment
 from remote_slurm.domain.plan.annotation_mounts import with_mounts
-from remote_slurm.domain.plan.annotation_part import annotation_part
 from remote_slurm.domain.plan.containers import ContainerContext, ContainerPlan, plan_containers
 from remote_slurm.domain.plan.file_transfer import FileTransfer
+from remote_slurm.domain.plan.fragment import PlanFragment, merged
 from remote_slurm.domain.plan.hidden_words import HiddenWords
 from remote_slurm.domain.plan.job_options import RequestedOptions, plan_options
 from remote_slurm.domain.plan.job_start import kept_variables
 from remote_slurm.domain.plan.job_values import fill_calls
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.own_mounts import memory_calls, node_calls, own_calls, shares_memory
-from remote_slurm.domain.plan.parts import Part, joined
 from remote_slurm.domain.plan.policy import rules_for
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.plan.runner_calls import container_warnings
@@ -117,18 +117,18 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
         extra_mounts=tsocks_mounts(tsocks),
     )
     containers = plan_containers(volumes, images, context)
-    part = joined(
-        Part(calls=() if request.job_script else runtime.use_calls()),
-        Part(calls=(*own_calls(pod, runtime), *tsocks_calls(runtime, tsocks))),
-        annotation_part(annotations, request.job_script, volumes, runtime),
-        Part(calls=tuple(node_calls(pod, runtime))),
-        volumes.part,
-        containers.part,
-        Part(warnings=request.ignored_fields),
-        images.part,
-        Part(calls=memory_calls(runtime, shares=context.shares_memory)),
-        options.part,
-        Part(warnings=tuple(container_warnings(pod, runtime, probes_enabled=config.enable_probes))),
+    part = merged(
+        PlanFragment(calls=() if request.job_script else runtime.use_calls()),
+        PlanFragment(calls=(*own_calls(pod, runtime), *tsocks_calls(runtime, tsocks))),
+        annotation_fragment(annotations, request.job_script, volumes, runtime),
+        PlanFragment(calls=tuple(node_calls(pod, runtime))),
+        volumes.fragment,
+        containers.fragment,
+        PlanFragment(warnings=request.ignored_fields),
+        images.fragment,
+        PlanFragment(calls=memory_calls(runtime, shares=context.shares_memory)),
+        options.fragment,
+        PlanFragment(warnings=tuple(container_warnings(pod, runtime, probes_enabled=config.enable_probes))),
     )
     hidden = HiddenWords()
     plans = tuple(_hide_words(each, hidden) for each in containers.plans)

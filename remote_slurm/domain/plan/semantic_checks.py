@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from remote_slurm.config import Config, Policy
-from remote_slurm.domain.pod.annotations import FROM_VK
+from remote_slurm.domain.pod.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.runtimes.image_names import wrong_image_pattern
 from remote_slurm.domain.runtimes.registry import RUNTIMES, Runtimes
 from remote_slurm.domain.slurm.flags import flag_of_name, parse_flags
@@ -63,7 +63,7 @@ def _wrong_names(policy: Policy, where: str) -> Iterator[Problem]:
 
 
 def _wrong_annotations(policy: Policy, where: str, runtimes: Runtimes) -> Iterator[Problem]:
-    names = sorted(runtimes.annotations.known | FROM_VK | runtimes.annotations.trusted)
+    names = sorted(runtimes.annotations.known | WRITTEN_BY_VIRTUAL_KUBELET | runtimes.annotations.trusted)
     for pattern in policy.allowed_annotations:
         if not any(fnmatchcase(name, pattern) for name in names):
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0]

@@ -15,9 +15,9 @@ from pathlib import PurePosixPath
 
 from remote_slurm.config import UnsupportedVolumes, VolumeConfig
 from remote_slurm.domain.plan.file_transfer import FileTransfer
+from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.hidden_words import expanded
 from remote_slurm.domain.plan.mounts import CheckedSource, Mount, refuse_bind_syntax, target_of
-from remote_slurm.domain.plan.parts import Part
 from remote_slurm.domain.plan.projections import (
     File,
     Projection,
@@ -87,9 +87,9 @@ class Volumes:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def part(self) -> Part:
+    def fragment(self) -> PlanFragment:
         volumes = self.collected.values()
-        return Part(
+        return PlanFragment(
             files=tuple(file for each in volumes for file in each.files),
             calls=tuple(call for each in volumes for call in (*each.calls, *each.checks)),
             warnings=(*self.left_out.values(), *(warning for each in volumes for warning in each.warnings)),
@@ -195,7 +195,7 @@ def plan_volumes(
     context = _Context(request, config, transfer, has_workdir)
     collected = {volume.name: _collect(volume, context) for volume in used}
     volumes_of_pod = Volumes(collected, left_out)
-    files = volumes_of_pod.part.files
+    files = volumes_of_pod.fragment.files
     check_files(len(files), sum(len(file.content or b"") for file in files))
     return volumes_of_pod
 

@@ -40,9 +40,9 @@ _FOR_ALL_RUNTIMES = frozenset({
 })  # fmt: skip
 _SHELL = frozenset({"pre-exec", "singularity-commands"})
 _TRUSTED = frozenset({"pre-exec", "singularity-commands", "wstunnel-client-commands", "jobScript"})
-FROM_VK = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
+WRITTEN_BY_VIRTUAL_KUBELET = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
 # What the Virtual Kubelet and interLink act on themselves
-_FOR_VK = frozenset({
+_READ_BY_VIRTUAL_KUBELET = frozenset({
     "disable-offload-containers", "disable-offload-init-containers", "mesh-network", "pod-subnet", "pod-vpn",
     "shadow-same-ns", "wg-keepalive-seconds", "wg-mtu", "wg-peer-public-key", "wg-private-key", "wstunnel-extra-ports",
     "wstunnel-path-prefix", "wstunnel-timeout",
@@ -106,7 +106,7 @@ def read_annotations(pod: Pod, names: AnnotationNames) -> Annotations:
     """Return the annotations of a pod. Raises InvalidRequest for a value that cannot be carried out."""
     given, known = pod.metadata.annotations, names.known
     ours = {name: _either(given, name) for name in known}
-    theirs = {name: given.get(_INTERLINK + name, "") for name in FROM_VK}
+    theirs = {name: given.get(_INTERLINK + name, "") for name in WRITTEN_BY_VIRTUAL_KUBELET}
     own, tunnel = ours["pre-exec"], theirs["wstunnel-client-commands"]
     return Annotations(
         flags=tuple(parse_flags(ours["flags"], f"the flags of pod {pod.full_name}")),
@@ -130,11 +130,8 @@ def given_names(pod: Pod, names: AnnotationNames) -> list[tuple[str, str]]:
     """Return each annotation of the pod that has an effect here, as its key and the name behind the prefix."""
     known = names.known
     split = ((key, key.partition("/")) for key, value in pod.metadata.annotations.items() if value.strip())
-    return [
-        (key, name)
-        for key, (prefix, slash, name) in split
-        if name in (known if prefix + slash in _PREFIXES else FROM_VK if prefix + slash == _INTERLINK else ())
-    ]
+    by_prefix = dict.fromkeys(_PREFIXES, known) | {_INTERLINK: WRITTEN_BY_VIRTUAL_KUBELET}
+    return [(key, name) for key, (prefix, slash, name) in split if name in by_prefix.get(prefix + slash, ())]
 
 
 def flags_note(pod: Pod) -> str:
@@ -208,9 +205,11 @@ def _address(text: str) -> str:
 
 
 def _unknown(given: Mapping[str, str], ours: frozenset[str]) -> Iterator[str]:
+    by_prefix = dict.fromkeys(_PREFIXES, ours)
+    by_prefix[_INTERLINK] = WRITTEN_BY_VIRTUAL_KUBELET | _READ_BY_VIRTUAL_KUBELET
     for key in given:
         prefix, slash, name = key.partition("/")
-        known = ours if prefix + slash in _PREFIXES else FROM_VK | _FOR_VK if prefix + slash == _INTERLINK else None
+        known = by_prefix.get(prefix + slash)
         if known is not None and name not in known:
             begin = name.lower()[:_SHOWN_FLAGS]
             nearest = difflib.get_close_matches(begin, sorted(known), n=1, cutoff=0)[0]

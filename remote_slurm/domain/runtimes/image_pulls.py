@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from remote_slurm.config import ImageConfig, ImagePull
 from remote_slurm.domain.plan.file_transfer import FileTransfer
-from remote_slurm.domain.plan.parts import Part
+from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.pod.model import CreateRequest
 from remote_slurm.domain.runtimes.images import Image, Login, image_of, logins, pulled, repository
@@ -36,7 +36,7 @@ class Images:
     """`of` has the image of each container; `pulls` is true if one of the images comes from a registry."""
 
     of: Mapping[str, Image]
-    part: Part = field(default_factory=Part)
+    fragment: PlanFragment = field(default_factory=PlanFragment)
     pulls: bool = field(default=False)
 
     @property
@@ -71,7 +71,7 @@ def plan_images(
         calls.append(("images", f"retries={config.pull_retries}", *of))
     if wanted and config.pull is not ImagePull.NODE:
         files.append(File("images.first", b"", 0o600))
-    return Images(of, Part(tuple(files), (*calls, *storage), tuple(warnings)), pulls=bool(wanted))
+    return Images(of, PlanFragment(tuple(files), (*calls, *storage), tuple(warnings)), pulls=bool(wanted))
 
 
 def image_calls(name: str, image: Image, runtime: Runtime) -> tuple[Call, ...]:

@@ -29,7 +29,7 @@ def reason_follows(record: Record, view: PodView) -> bool:
     Until then it is not even an end, since Slurm may run the job again. A container that was killed may have run out
     of memory.
     """
-    if view.settled or view.failure:
+    if view.final or view.failure:
         return False
     return record.reason == Reason.JOB_STOPPED or was_killed(record)
 

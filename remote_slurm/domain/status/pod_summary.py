@@ -115,7 +115,7 @@ class PodSummary:
     def is_over(self) -> bool:
         """Whether every container has ended, and no record can change how."""
         view = self.view
-        if view.failure or view.settled:
+        if view.failure or view.final:
             return True
         records = [view.records.get(name) for name in view.container_names]
         return bool(records) and all(record is not None and _is_final(record, view) for record in records)
@@ -140,7 +140,7 @@ class PodSummary:
             return record.exit_code
         if view.failure:
             return 1 if record is None else KILLED
-        return lost_code(view) if view.settled else None
+        return lost_code(view) if view.final else None
 
     @property
     def reason(self) -> str:
@@ -227,7 +227,7 @@ class PodSummary:
     def _is_unlisted(self) -> bool:
         """Whether Slurm shows no state of the job: squeue does not list it, and accounting knows no end."""
         job = self.view.job
-        unlisted = self.view.unlisted and not self.view.settled
+        unlisted = self.view.unlisted and not self.view.final
         return job is None or job.state is JobState.UNKNOWN or (unlisted and job.state.phase is not JobPhase.ENDED)
 
     @property

@@ -15,7 +15,7 @@ SUBMITTING = "Submitting"
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """What is known of a pod. `settled`: its records were read after its job had ended, so no more will come.
+    """What is known of a pod. `final`: its records were read after its job had ended, so no more will come.
 
     `failure` says why there is no job and will be none; with it, the pod is over. `waiting` and `waiting_reason` say
     why there is none yet. `runs` of the job were before this one, since Slurm requeued it; their last records are
@@ -28,7 +28,7 @@ class PodView:
 
     job: Job | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
-    settled: bool = False
+    final: bool = False
     failure: str = ""
     waiting: str = ""
     runs: int = 0
@@ -51,7 +51,7 @@ class PodView:
     def is_known(self) -> bool:
         """Whether there is anything to report: nothing yet of a job that only the Virtual Kubelet knows."""
         unknown = self.job is not None and self.job.state.phase is JobPhase.UNKNOWN
-        return not unknown or self.settled or bool(self.failure) or bool(self.records)
+        return not unknown or self.final or bool(self.failure) or bool(self.records)
 
     @property
     def job_id(self) -> str:

@@ -1,21 +1,20 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # pod is set in front of this text
-# A submission whose outcome nobody could find out: the pod's claim is taken, so that a job that still comes starts
-# nothing.
-#   >void             no job has the pod, and none ever will
-#   >submitted ID     a job had it first
-#   >superseded       the site has a newer sidecar, which looks for the job itself
+# Takes the pod's fence after a submission of unknown outcome, so that a job that starts later runs no container.
+#   >void             the fence holds no job, and no job will take it
+#   >submitted ID     this job had taken the fence before
+#   >superseded       a newer sidecar owns the site, and searches for the job itself
 
-void() {
+abandon() {
     enter_root || return
     superseded && return
     ln -s void ".remote-slurm/claims/$pod.job" 2>/dev/null
-    owner=$(readlink ".remote-slurm/claims/$pod.job")
-    case $owner in
+    holder=$(readlink ".remote-slurm/claims/$pod.job")
+    case $holder in
         void) reply void ;;
-        "" | *[!0-9]*) reply "claimed by ${owner:-nobody}" ;;
-        *) reply "submitted $owner" ;;
+        "" | *[!0-9]*) reply "fenced ${holder:-unknown}" ;;
+        *) reply "submitted $holder" ;;
     esac
 }
 
-void
+abandon

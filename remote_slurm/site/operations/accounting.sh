@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # sacct, the program, and with_line and without_line, whole commands, are set in front of this text
-# What the accounting knows of some jobs, one line each, then
+# Prints the accounting records of some jobs, one per line, then
 #   >accounting CODE
 
 accounting() {

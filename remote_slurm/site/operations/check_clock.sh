@@ -1,4 +1,4 @@
 # shellcheck shell=sh
-#   >clock SECONDS       what the site's clock shows, with a fraction where date knows one
+#   >clock SECONDS       the site's clock, with a fraction if `date` supports it
 
 reply "clock $(date +%s.%N)"

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # runtime is set in front of this text
-# The container runtime, as far as the login node has it.
+# Looks for the container runtime on the login node.
 #   >found PATH
 #   >absent COMMAND
 #   >version TEXT

@@ -1,12 +1,12 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # bash and tools are set in front of this text
-# What the login shell has become.
-#   >account NAME        who we are
-#   >host NAME           where
-#   >loginshell PATH     the account's own
-#   >posix yes           /bin/sh can do what the other scripts need
-#   >missing COMMAND     of the commands that they call
-#   >nobash PATH         BashPath is not there
+# Checks the shell and the commands that all scripts use.
+#   >account NAME        the user name
+#   >host NAME           the login node
+#   >loginshell PATH     the account's login shell
+#   >posix yes           /bin/sh has the features that the other scripts use
+#   >missing COMMAND     a command that they call, and that does not exist
+#   >nobash PATH         BashPath does not exist
 
 posix() {
     text=a.b.c

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # sbatch, scancel, squeue and sinfo are set in front of this text, scontrol and srun if they are needed
-# Slurm's commands, and whether slurmctld answers them.
+# Looks for the Slurm commands, and checks that slurmctld answers.
 #   >found COMMAND       its full path
 #   >absent COMMAND      neither a file nor in PATH
-#   >version TEXT        what sbatch --version says, each line
-#   >controller CODE N   the exit code of squeue, and how many jobs of ours it has listed; what it said comes before
-#   >sinfo CODE TEXT     the exit code of sinfo, and its words if it fails
+#   >version TEXT        each line that sbatch --version prints
+#   >controller CODE N   the exit code of squeue, and how many jobs of the account it listed; its messages come first
+#   >sinfo CODE TEXT     the exit code of sinfo, and its output if it fails
 #   >sacct yes|no        whether the accounting answers
 
 find_command() {

@@ -1,15 +1,15 @@
 # shellcheck shell=sh
-# The pods that have a folder, for a person who wants to see them all. Names stand in each job.sh as script.py writes it,
-# and in containers.sh where a pod's own shell comes before the containers.
+# Lists the pods that have a folder. Names are in each job.sh as script.py writes it, and in containers.sh if the pod's own
+# shell comes before the containers.
 #   >name POD NAME          NAMESPACE/NAME
-#   >grace POD SECONDS      the time that it has to end in
+#   >grace POD SECONDS      its grace period
 #   >init POD NAME          its init containers, in the order of its spec
-#   >container POD NAME     its containers, likewise
-#   >id POD ID              its job
-#   >submitted POD SECONDS  when
-#   >listed SECONDS         that was all, and the site's clock; the records of all containers come before it
+#   >container POD NAME     its containers, in the same order
+#   >id POD ID              the id of its job
+#   >submitted POD SECONDS  when sbatch returned the id
+#   >listed SECONDS         the end of the list, and the site's clock; the records of all containers come first
 
-tell_plans() {
+list_containers() {
     # shellcheck disable=SC2016 # awk's own variables
     find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec awk '
         FNR == 1 { split(FILENAME, path, "/") }
@@ -20,8 +20,8 @@ tell_plans() {
     ' {} +
 }
 
-tell_jobs() {
-    # shellcheck disable=SC2154 # of root.sh
+list_jobs() {
+    # shellcheck disable=SC2154 # set by root.sh
     find . -mindepth 2 -maxdepth 2 -name job.id -exec sh -c "$file_times" sh {} + |
         sed 's|^\(.*\)/job\.id |>submitted \1 |'
     # shellcheck disable=SC2016 # the inner shell's own variables
@@ -31,8 +31,8 @@ tell_jobs() {
 
 list() {
     enter_root || return
-    tell_plans
-    tell_jobs
+    list_containers
+    list_jobs
     find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec cat {} +
     reply "listed $(date +%s)"
 }

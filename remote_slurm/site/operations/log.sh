@@ -1,17 +1,17 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # pod, container, lines, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
-# The log of one container. Only the bytes that were asked for cross the wire, however long the log is.
-#   >noted TIME SIZE  what the runner noted of its length, where `notes` asks for it
-#   >run R.N          the run that the log is of: `run` asks for the log of that run, wherever it is by now
-#   >ended LENGTH     where `follow` asks: the container has ended, and its log has so many bytes
+# Prints the log of one container. Only the requested bytes are sent, however long the log is.
+#   >noted TIME SIZE  the length of the log at that time, as the runner noted it; if `notes` is set
+#   >run R.N          the run that wrote the log. With `run`, the log of that run is sent, also if it is the previous log by now
+#   >ended LENGTH     if `follow` is set and the container has ended: the length of its log
 #   >begun            on standard error: the log is open
-#   >log START        the bytes from START on follow, raw
+#   >log START        the bytes from START on come next, raw
 #   >waiting          the container has not started
 #   >noprevious       it has no run before this one
 #   >nofolder         the pod has no folder
-#   >stayed           on a node that shares no file system: it was not fetched before its job ended
-# Following ends with the container; when the reader goes away, the session ends this script. An exit code other than 0
-# reports that the log could not be read to its end. After `>log` nothing but bytes of the log is printed.
+#   >stayed           the log stayed on a node without a shared file system, and was not fetched before the job ended
+# Following ends with the container. If the reader disconnects, the session ends this script. An exit code other than 0
+# means that the log could not be read to its end. After `>log`, only bytes of the log are printed.
 
 # Sets run_key, which run of the container its record describes (requeues and restarts), and run_over, if that run has
 # ended. The fields of a record have a fixed order, which job/runner.sh defines: what comes after them is a message.
@@ -43,7 +43,7 @@ is_next_run() {
     [ "$run_key" = "${run%.*}.$((${run#*.} + 1))" ] || [ "$run_key" = "$((${run%.*} + 1)).${run#*.}" ]
 }
 
-# what Slurm and the runner had to say, where no container ever could
+# Sets log and sizes. If the container never started, the log is what Slurm and the runner printed.
 choose_log() {
     read_record
     followed_run=${run:-$run_key}
@@ -89,7 +89,7 @@ size() {
     wc -c <"$log"
 }
 
-# where the last lines begin; the log may grow while they are counted
+# Prints where the last lines begin; the log may grow while they are counted
 start_of_lines() {
     before=-1
     after=$(size)
@@ -101,7 +101,7 @@ start_of_lines() {
     echo $((after - count))
 }
 
-# the length that the log had before `since`, moved back to the beginning of its line
+# Prints the length of the log before `since`, moved back to the beginning of its line
 start_of_time() {
     [ -e "$sizes" ] || { echo 0; return; }
     start=$(awk -v since="$since" '$1 < since { size = $2 } END { print size + 0 }' "$sizes")
@@ -124,8 +124,8 @@ start_of_log() {
     echo "$first"
 }
 
-# Whether what was read up to `offset` is gone, since the log passed MaxLogSize: then all of the log is new.
-begins_anew() {
+# Whether the log was truncated since `offset` was read (MaxLogSize): then all of the log is new.
+was_truncated() {
     [ -n "$follow" ] && [ "${offset:-0}" -gt "$(final_length)" ] &&
         head -n 1 -- "$log" | grep -q '^(remote-slurm: [0-9]* bytes stood here'
 }
@@ -143,14 +143,14 @@ limit() {
     fi
 }
 
-# dd only moves to the place, and what comes after it reads on from there: tail would copy all of it through a pipe.
+# dd only sets the position, and the next command reads from there: tail would copy the whole log through a pipe.
 from_byte() {
     [ "$1" -eq 0 ] || dd bs=1 skip="$1" count=0 2>/dev/null
     limit
 }
 
-# GNU tail ends when the process that it watches has, after it has read the rest. Where it cannot be told of changes (NFS,
-# overlays) it looks ten times a second, for which it needs less time than the watcher does.
+# GNU tail ends after the process of --pid has ended and the rest is read. Without inotify (NFS, overlays) it polls ten
+# times a second, which takes less CPU than the watcher does.
 follow_from() {
     if ! tail -n 0 --pid=$$ /dev/null >/dev/null 2>&1; then
         follow_by_size "$1" | limit
@@ -165,14 +165,14 @@ follow_from() {
 # For a tail without --pid: BusyBox, toybox, BSD.
 follow_by_size() {
     from=$1
-    over_now=
-    while [ -z "$over_now" ]; do
-        ended && over_now=yes  # what was written before that is sent after it
+    is_over=
+    while [ -z "$is_over" ]; do
+        ended && is_over=yes  # send what was written before the end
         start=$(size)
         [ "$start" -ge "$from" ] || from=0
         [ "$start" -eq "$from" ] || slice || return
         from=$start
-        [ -n "$over_now" ] || sleep 1
+        [ -n "$is_over" ] || sleep 1
     done
 }
 
@@ -183,7 +183,7 @@ send_log() {
         return 0
     fi
     choose_log || return 0
-    begins_anew && offset=0
+    was_truncated && offset=0
     start=$(start_of_log)
     send_notes "$start"
     if [ -n "$follow" ] && ended; then
@@ -193,12 +193,12 @@ send_log() {
     [ -z "$followed_run" ] || reply "run $followed_run"
     opened=
     { opened=yes; reply begun >&2; deliver; } 4<"$log" && return
-    [ -z "$opened" ] || return  # the exit code reports it: the log's bytes are on their way
+    [ -z "$opened" ] || return  # bytes of the log were sent: the exit code reports the failure
     [ -d "$pod" ] || reply nofolder
     return 0
 }
 
-# No command here prints messages: the session would deliver them as bytes of the log.
+# Messages of commands are discarded: the session would deliver them as bytes of the log.
 deliver() {
     reply "log $start"
     if [ -n "$follow" ]; then

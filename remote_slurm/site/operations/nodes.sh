@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # sinfo is set in front of this text: the whole command
-# The nodes that the account may use, one line each, then
+# Prints the nodes that the account may use, one per line, then
 #   >nodes CODE
 
 nodes() {

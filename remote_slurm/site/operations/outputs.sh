@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # squeue is set in front of this text: the whole command
-# The output files of some jobs, one line each, then
+# Prints the output files of some jobs, one per line, then
 #   >outputs CODE
 
 outputs() {

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # squeue, the whole command, and known are set in front of this text
-# The account's jobs, one line each, then
+# Prints the account's jobs, one per line, then
 #   >queue CODE SECONDS   squeue's exit code, and the site's clock
 # If the path of DataRootFolder is `known`, its file system is not accessed: while it hangs, the queue still answers.
 

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # token, seen, owns, ended and carried are set in front of this text, and first_lines is root.sh's
-# What the runners dropped into the spool since the last time. Files are moved before they are read, so that one that
-# is renamed over while this runs is not lost; what was not reported as seen, by the names of earlier calls, is read
-# again. A sidecar that does not own the folder, or does not any more, takes nothing away.
-# If `ended` is not empty, the payload has the names of pods whose jobs have ended, one on a line: a job that was killed
-# could not remove its secrets, which are in job.sh as well if that has `carried` them to a node.
-#   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it leaves none, as sidecars before 0.2 do not
+# Prints the records that runners wrote to the spool since the last call. Files are moved before they are read, so that a
+# record that replaces another one meanwhile is not lost. Records are printed again until `seen` has the token of the call
+# that printed them. A sidecar that does not own the folder removes nothing.
+# If `ended` is not empty, the payload has the names of pods whose jobs have ended, one per line: a killed job could not
+# remove its secrets, which are in job.sh as well if the script has `carried` them to a node.
+#   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it writes none, as sidecars before 0.2
 #   >older acted      an older sidecar has submitted or deleted pods: see notify_owner in root.sh
 #   >records          all were read
 
@@ -37,7 +37,7 @@ reply_newer() {
     reply "newer $newest${mark:+ $mark}"
 } 2>/dev/null
 
-# Most polls find nothing new: then no process is started, which is what a poll costs a login node.
+# Most polls find nothing new. They start no process here, since processes are the cost of a poll on a login node.
 holds_files() {
     for folder; do
         for file in "$folder"/*; do

@@ -1,17 +1,17 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # sidecar and owns are set in front of this text, and first_lines and file_times are root.sh's
-# All that the site remembers of our pods, however many: for a sidecar that starts with an empty memory.
+# Prints all that the site stores of the pods, for a sidecar that starts with an empty memory.
 #   >uid N            the account's user id
 #   >pod NAME         a pod with a folder
-#   >id NAME ID       its job
-#   >again NAME       it was accepted, and Slurm had refused it for the time being
-#   >attempt NAME SECONDS  sbatch was called for it, and when
+#   >id NAME ID       the job in its fence
+#   >again NAME       it is to be submitted again: Slurm refused it for now, or its turn did not come
+#   >attempt NAME SECONDS  when sbatch was called for it
 #   >deleted NAME     it was deleted
-#   >links            a file can lie in several folders, so that scripts need not be copied for each pod
-#   >epoch N          the folder is ours from now on: whoever owned it before writes no more
-#   >recovered        that was all
+#   >links            hard links across folders work, so that scripts need not be copied for each pod
+#   >epoch N          this sidecar owns the folder from now on; the previous owner writes no more
+#   >recovered        the end of the reply
 
-# By the clock, so that a login node that does not see the latest owner yet finds a later epoch all the same.
+# The epoch is the time, so that it is later than that of an owner whose file this login node does not see yet.
 take_over() {
     mkdir -p .remote-slurm/owners
     epoch=$(date +%s)
@@ -31,7 +31,7 @@ take_over() {
     reply "epoch $epoch"
 }
 
-# Not everywhere: BeeGFS and AFS have hard links within a folder only, or none.
+# BeeGFS and AFS have hard links within a folder only, or none.
 has_links() {
     probe=.remote-slurm/incoming/links.$$
     mkdir -p "$probe/pod" && true >"$probe/script" && ln "$probe/script" "$probe/pod/script" 2>/dev/null &&

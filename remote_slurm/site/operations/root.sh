@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # root, sidecar and epoch are set in front of this text; pod, id and scontrol by who calls release_job
-# Goes in front of every other script here: enters DataRootFolder. `root` is its full path as the configuration and $HOME
-# name it, which login and compute nodes share; `real_root` is the path without links, which may exist on this login node
+# shellcheck disable=SC2154 # root, sidecar and epoch are set in front of this text; pod, id and scontrol by callers of release_job
+# Comes first in every script of this folder, and enters DataRootFolder. `root` is its full path by the configuration and
+# $HOME, which login and compute nodes share; `real_root` is the path without links, which may exist on this login node
 # only. Versions before 0.2 submitted jobs by the real path.
-# An answer is a line that starts with '>'; whatever else comes is a message of some command.
+# A reply is a line that starts with '>'. All other lines are messages of commands.
 
 unset CDPATH  # profiles set it for people
 
@@ -11,8 +11,8 @@ unset CDPATH  # profiles set it for people
 # shellcheck disable=SC2016,SC2034 # the inner shell's own variables
 first_lines='for file; do IFS= read -r line <"$file" && printf "%s\n" "$line"; done'
 
-# Likewise: the name and modification time of each file, by the stat of GNU and BusyBox, or that of BSD. A file that is gone
-# meanwhile is left out. After a failed `stat -c`, the -f of GNU would print the status of file systems.
+# For `find -exec sh -c`: the name and modification time of each file, by the stat of GNU and BusyBox, or that of BSD. A file that is
+# removed meanwhile is left out. After a failed `stat -c`, the -f of GNU would print the status of file systems.
 # shellcheck disable=SC2016,SC2034 # the inner shell's own variables
 file_times='if stat -c %Y / >/dev/null 2>&1; then stat -c "%n %Y" "$@"; else stat -f "%N %m" "$@"; fi 2>/dev/null'
 
@@ -20,21 +20,21 @@ reply() {
     printf '>%s\n' "$*"
 }
 
-# The same after a command of the site, whose last line may have no end.
+# Reply after a command whose last line may lack its newline.
 reply_after_command() {
     printf '\n'
     reply "$@"
 }
 
-# Seconds since the node started, by which a turn is measured: without a process, and whatever becomes of the clock.
+# Sets uptime to the seconds since the node started: it needs no process, and changes of the clock do not affect it.
 now() {
     uptime=0
     [ -r /proc/uptime ] && read -r uptime _ </proc/uptime
     uptime=${uptime%%.*}
 }
 
-# The lines of a payload into `lines`, once they are all here, which a line with a dot says. Without it the connection was
-# cut: the last name may be only the beginning of one, which is another pod's, and nobody is there to be answered.
+# Reads the lines of a payload into `lines`. A line with a dot is the end. Returns 1 without it, since the connection was
+# cut: the last name may be cut off too, and then be the name of another pod.
 take_lines() {
     lines=
     while IFS= read -r line; do
@@ -50,7 +50,7 @@ enter_root() {
         /*) ;;
         *) root=$HOME/$root ;;
     esac
-    if ! { is_made || make_root; } || ! cd "$root"; then
+    if ! { root_exists || make_root; } || ! cd "$root"; then
         reply "unusable $root"
         return 1
     fi
@@ -60,8 +60,8 @@ enter_root() {
     [ "$real_root" = "$root" ] || reply "root $real_root"
 }
 
-# Whether a newer sidecar owns the folder: each that starts leaves its name in a link whose own name is later than those
-# of all before. Whoever has no epoch owns nothing, and is no rival either.
+# Whether a newer sidecar owns the folder. Each sidecar that starts creates a link to its name, and names it by its epoch,
+# which is later than those before. A sidecar without an epoch never owned the folder.
 is_superseded() {
     [ -n "$epoch" ] || return 1
     for owner in .remote-slurm/owners/*; do
@@ -72,13 +72,13 @@ is_superseded() {
     return 1
 }
 
-# For what only the owner of the folder may do.
-#   >superseded      a newer sidecar owns it, and nothing was written
+# Guards what only the owner of the folder may do.
+#   >superseded      a newer sidecar owns it; nothing was written
 superseded() {
     is_superseded && reply superseded
 }
 
-# An older sidecar still submits and deletes pods. The poll of the newer one finds this file in the spool, and looks at all
+# An older sidecar still submits and deletes pods. The poll of the newer one finds this file in the spool, and surveys all
 # pods again.
 notify_owner() {
     is_superseded || return 0
@@ -86,44 +86,44 @@ notify_owner() {
     printf '>older acted\n' >"$note" && mv -f "$note" ".remote-slurm/spool/older.$sidecar"
 } 2>/dev/null
 
-# A mark that changes with each call, for an older sidecar: as long as it changes, the owner is alive. It cannot be a time,
-# since clocks differ. A full file system leaves the file empty, which no reader takes for silence.
+# Writes a mark that changes with each call: while it changes, older sidecars know that the owner is alive. It is no time,
+# since clocks differ. On a full file system the file is empty, which readers do not take for a mark that stays.
 heartbeat() {
     printf '%s\n' "$1" >".remote-slurm/owners/.$epoch"
 } 2>/dev/null
 
-# Folders that are made here are the account's alone, unless a default ACL opens them: umask does not hold that back, and
-# Secrets would lie open. A setgid bit does no harm.
+# Whether new folders are accessible to the account alone. A default ACL overrides umask and would open Secrets to others.
+# A setgid bit does no harm.
 is_private() {
     probe=.remote-slurm/incoming/mode.$$
     mkdir "$probe" || return
-    # shellcheck disable=SC2012 # the mode is what ls is for
+    # shellcheck disable=SC2012 # only ls prints the mode on every system
     mode=$(ls -ld "$probe" | cut -c 5-10 | sed 'y/ST/--/')
     rmdir "$probe"
-    [ "$mode" = ------ ] || printf '%s\n' "a default ACL there opens what is made in it to others: take it off" \
+    [ "$mode" = ------ ] || printf '%s\n' "a default ACL opens new files in it to other accounts: remove the ACL" \
         "with \`setfacl -R -b -k\`, or choose another folder"
     [ "$mode" = ------ ]
 }
 
-# The claim of a pod is a symbolic link, whose making is exclusive on every file system that has them: some FUSE and CIFS
-# mounts have none.
+# The fence of a pod is a symbolic link, whose creation is exclusive on every file system that has links. Some FUSE and
+# CIFS mounts have none.
 has_symlinks() {
     probe=.remote-slurm/incoming/symlink.$$
-    said=$(ln -s target "$probe" 2>&1) && rm -f "$probe" && return
-    printf '%s\n' "no symbolic link can be made there, by which a job claims its pod (${said##*: }): choose another folder"
+    output=$(ln -s target "$probe" 2>&1) && rm -f "$probe" && return
+    printf '%s\n' "its file system has no symbolic links, which the fence of a pod needs (${output##*: }): choose another folder"
     return 1
 }
 
-# As sshd's StrictModes: whoever can write to a folder can replace what is in it, and job.sh runs as the account. On Linux
-# the bits of the group show the most that an ACL allows, so that find sees ACLs too. Recovery and `check` call it: what
-# the scripts make later is the account's alone (umask, is_private).
+# As sshd's StrictModes: an account that can write to a folder can replace the files in it, and job.sh runs as the account.
+# On Linux the group bits show the most that an ACL allows, so that find sees ACLs too. Recovery and `check` call it;
+# what the scripts create later is accessible to the account alone (umask, is_private).
 is_trusted() {
     me=$(id -u)
     is_safe_above "$root" && is_safe_above "$real_root" && is_safe_inside
 }
 
-# The folders that contain PATH: each belongs to root or the account, and nobody else can write to it, except with the
-# sticky bit, as in /tmp: there only the owner of a file can replace it.
+# Whether each folder above PATH belongs to root or the account, and no other account can write to it. A folder with the
+# sticky bit, such as /tmp, is safe: there only the owner of a file can replace it.
 is_safe_above() {  # PATH
     above=${1%/*}
     set --
@@ -143,7 +143,7 @@ is_safe_above() {  # PATH
     return 1
 }
 
-# DataRootFolder and .remote-slurm with its folders are writable for the account alone, and all in them is the account's.
+# Whether DataRootFolder and .remote-slurm are writable for the account alone, and all files in them belong to it.
 is_safe_inside() {
     found=$(find . .remote-slurm .remote-slurm/* -maxdepth 0 ! -type l \
         \( ! -user "$me" -o -perm -020 -o -perm -002 \) | head -n 1)
@@ -151,10 +151,10 @@ is_safe_inside() {
         [ "$found" = . ] && found=$root || found=$root/$found
         remedy="run \`chmod go-w $found\` at the site"
         [ -n "$(find "$found" -maxdepth 0 -user "$me")" ] || remedy='choose another DataRootFolder'
-        printf '%s\n' "$found must belong to the account and be writable for nobody else, but is $(owner_and_mode "$found"): $remedy"
+        printf '%s\n' "$found must belong to the account and be writable for no other account, but is $(owner_and_mode "$found"): $remedy"
         return 1
     fi
-    # root's are .snapshot and lost+found
+    # .snapshot and lost+found belong to root
     found=$(
         find . -mindepth 1 -maxdepth 1 ! -user "$me" ! -user 0 | head -n 1
         find .remote-slurm -mindepth 1 -maxdepth 2 ! -user "$me" | head -n 1
@@ -168,12 +168,12 @@ is_safe_inside() {
 }
 
 owner_and_mode() {
-    # shellcheck disable=SC2012 # the mode and the owner are what ls is for
-    ls -ld "$1" | { read -r mode _ name _ && printf 'of %s with mode %s' "$name" "$mode"; }
+    # shellcheck disable=SC2012 # only ls prints the mode and the owner on every system
+    ls -ld "$1" | { read -r mode _ name _ && printf 'owned by %s with mode %s' "$name" "$mode"; }
 }
 
-# Deletes are told to everybody for a day, and an sbatch that said no after one leaves its attempt no longer; what was
-# only half received, or read by a sidecar that is gone, lies there for an hour.
+# Removes tombstones after a day, with the attempt of an sbatch that failed after the delete. Removes after an hour what
+# was received incompletely, or read by a sidecar that has ended.
 expire() {
     find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | while IFS= read -r stone; do
         rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop" \
@@ -182,33 +182,33 @@ expire() {
     find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
 }
 
-# Where nodes see none of this, a job waits held until the claim has decided that it is the pod's. Once only: whoever
-# holds it later has reasons.
+# Takes the fence for job `id`, and releases the job if it is in the fence. For nodes that do not see the fence, whose jobs
+# are submitted held. Once only: a user or the site may hold the job again later.
 release_job() {
     ln -s "$id" ".remote-slurm/claims/$pod.job" 2>/dev/null
-    owns_claim || return
+    owns_fence || return
     [ -e "$pod/released" ] || { "$scontrol" release "$id" </dev/null && true >"$pod/released"; }
 }
 
-owns_claim() {
+owns_fence() {
     [ "$(readlink ".remote-slurm/claims/$pod.job")" = "$id" ]
 }
 
-# For certain: a claim that could not be made, in a full home, or that is not in sight yet, is nobody's.
-is_claimed_by_another() {
+# Whether another job is certainly in the fence. A fence may be missing since the home is full, or not visible yet.
+is_fenced_by_another() {
     owner=$(readlink ".remote-slurm/claims/$pod.job")
     [ -n "$owner" ] && [ "$owner" != "$id" ]
 }
 
-# A purge of what is old may take folders away that are empty.
-is_made() {
+# Empty folders may be removed when the site purges old files.
+root_exists() {
     for folder in claims incoming spool; do
         [ -d "$root/.remote-slurm/$folder" ] || return
     done
 }
 
 make_root() {
-    # the first one alone, since mkdir says what is wrong once for each
+    # the first folder alone, since mkdir prints a message for each one that fails
     mkdir -p "$root/.remote-slurm" && mkdir -p "$root/.remote-slurm/claims" "$root/.remote-slurm/incoming" \
         "$root/.remote-slurm/read" "$root/.remote-slurm/spool"
 }

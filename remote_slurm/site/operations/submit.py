@@ -47,8 +47,8 @@ def operation(config: Config, payloads: Mapping[str, Payload]) -> Operation[None
 
 _OUTCOMES: Mapping[str, Callable[[PodReply], SubmitOutcome]] = {
     "submitted": lambda reply: Submitted(reply.rest),
-    "attempted": lambda reply: Attempted(reply.said),
-    "failed": lambda reply: SbatchFailed.from_stderr(reply.said),
+    "attempted": lambda reply: Attempted(reply.messages),
+    "failed": lambda reply: SbatchFailed.from_stderr(reply.messages),
     "deleted": lambda _: Deleted(),
     "stored": lambda _: Stored(),
     "pulling": lambda reply: Pulling(image=reply.rest),

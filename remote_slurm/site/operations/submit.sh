@@ -1,27 +1,28 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # pods, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, payload_* by the session
-# Creates the jobs of some pods, one after another. It can be sent again at any time, by anybody, in whatever company: it
-# answers what became of the first time. Each answer is told as soon as it is known.
+# Submits the jobs of some pods, one after another. It can be sent again at any time, by any sidecar, with other pods: it
+# reports the outcome of the first call. Each reply is printed as soon as it is known.
 #   >submitted POD ID     the pod has a job
-#   >attempted POD        sbatch was called, by whomever, and its id is not known (yet); lines `>said POD WORDS` may come before
-#   >failed POD CODE      sbatch said no, in the words of the lines `>said POD WORDS` before
+#   >attempted POD        sbatch was called, by this script or another one, and its id is unknown; its messages come before
+#   >failed POD CODE      sbatch failed; its messages come before
+#   >message POD WORDS    a line that sbatch printed
 #   >deleted POD          the pod was deleted: nothing is started
-#   >stored POD           its files are safe here, but its turn did not come within `seconds`: ask again, without a payload
-#   >superseded           a newer sidecar goes on with those that are not answered
-#   >pulling POD IMAGE    its files are safe here, and an image that it needs is being pulled: ask again
-#   >failing POD REASON WORDS     likewise, but pulling it has failed, for this reason, and will be tried again
-#   >unpullable POD REASON WORDS  an image that it needs cannot be had; see job/pull.sh
+#   >stored POD           its files are stored, but its turn did not come within `seconds`: ask again, without a payload
+#   >superseded           a newer sidecar continues with the pods that have no reply
+#   >pulling POD IMAGE    its files are stored, and an image is being pulled: ask again
+#   >failing POD REASON WORDS     its files are stored; the pull has failed, and will be repeated
+#   >unpullable POD REASON WORDS  the pull of an image has failed for good; see job/pull.sh
 #   >short POD            the payload did not arrive whole, or could not be written whole
-# A pod's folder appears by a rename, whole or not at all. `attempt` is decided by an exclusive create; it comes right
-# before sbatch, so that an attempt without an id means looking, never calling sbatch again. Slurm's no is written into it:
-# an attempt and its failure go together. A process costs more than all else here, so that the shell does itself what it
-# can.
+# A pod's folder appears by a rename, whole or not at all. The attempt marker is an exclusive create right before sbatch: if
+# there is a marker without a job id, the sidecar searches for the job, and never calls sbatch again. A failure of sbatch
+# is written into the marker, so that both exist together. Processes are the main cost of this script, so that the shell
+# does itself what it can.
 
-trap '' HUP PIPE  # once it is all here it goes on, even if the connection dies under it
+trap '' HUP PIPE  # a payload that has arrived whole is processed even if the connection is lost
 
 claims=.remote-slurm/claims
 
-# The claim counts more: it is the job whose containers run, should there be a second one.
+# The fence comes first: if the pod has two jobs, the containers of the one in the fence run.
 find_id() {
     id=
     [ -L "$claims/$pod.job" ] && id=$(readlink "$claims/$pod.job")
@@ -31,7 +32,7 @@ find_id() {
     [ -n "$id" ]
 }
 
-answer_if_known() {
+reply_if_known() {
     if [ -e "$claims/$pod.deleted" ]; then
         reply "deleted $pod"
     else
@@ -41,8 +42,8 @@ answer_if_known() {
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-# The pods that nothing is known of yet, without those whose files are there.
-missing_files() {
+# Sets missing to the pods that have neither files nor a job, attempt or tombstone. Whether there are any, and a payload.
+lacks_files() {
     missing=
     for pod in $pods; do
         [ -e "$claims/$pod.deleted" ] || [ -e "$pod/job.sh" ] || [ -e "$claims/$pod.attempt" ] || find_id ||
@@ -51,31 +52,31 @@ missing_files() {
     [ -n "$missing" ] && [ "$payload_size" -gt 0 ]
 }
 
-# One archive after another, each with its length and its checksum, which are gzip's: a payload that was cut off is no
-# archive. Scripts that are the same for all pods may lie in it once, with a hard link in each pod's folder.
+# Unpacks the payload, which is one gzip archive after another: gzip checks length and checksum, so that an incomplete
+# payload fails. Scripts that are the same for all pods may be in it once, with a hard link in each pod's folder.
 unpack() {
     mkdir "$incoming" && tar -xpz -C "$incoming" -f - || return
     set --
     for pod in $missing; do
         [ -e "$incoming/$pod/job.sh" ] && set -- "$@" "$incoming/$pod"
     done
-    # onto a folder with something in it this fails: somebody else's payload came first, whole
+    # fails if the folder exists and is not empty: another payload came first, whole
     [ $# -eq 0 ] || mv -- "$@" . 2>/dev/null || :
 }
 
 # --- sbatch ----------------------------------------------------------------------------------------------------------
 
-# Slurm replaces %j and the like in the name of the output file
+# Sets output to the path of the output file, in which Slurm replaces %j and similar patterns
 output_name() {
     output=$root/$pod/job-%j.out
     case $root/$pod in
         *%*) output=$(printf '%s\n' "$root/$pod" | sed 's/%/%%/g')/job-%j.out ;;
     esac
-    # a node that shares nothing has no such folder, and the job opens a file of its own
+    # a node without a shared file system has no such folder; the job opens a file on the node
     [ -z "$scontrol" ] || output=/dev/null
 }
 
-# Whether the pod's flags say where the job starts.
+# Whether the pod's flags set the working folder of the job.
 has_own_chdir() {
     while IFS= read -r line; do
         case $line in
@@ -106,7 +107,7 @@ call_sbatch() {
         take_id
     else
         [ -z "$out" ] || printf '%s\n' "$out" >>"$err"
-        tell_words <"$err"
+        reply_messages <"$err"
         if is_unknown; then
             reply "attempted $pod"
         else
@@ -117,21 +118,21 @@ call_sbatch() {
     fi
 }
 
-# A site's plugins and wrappers print lines of their own, before the id and after it. `Submitted batch job` and `ID;CLUSTER`
-# are sbatch's own forms; of several lines of digits the queue tells which one is the job's.
+# Prints the job id in the output of sbatch. Plugins and wrappers print further lines before and after it. `Submitted batch
+# job` and `ID;CLUSTER` are forms of sbatch itself; of several lines of digits, squeue decides which one is a job.
 id_of_sbatch() {
-    said=$(sed -n 's/^Submitted batch job \([0-9][0-9]*\).*/\1 sure/p; s/^\([0-9][0-9]*\);.*$/\1 sure/p; s/^[0-9][0-9]*$/& /p')
-    case $said in
-        *sure*) said=$(printf '%s\n' "$said" | sed -n 's/ sure$//p') ;;
+    output=$(sed -n 's/^Submitted batch job \([0-9][0-9]*\).*/\1 sure/p; s/^\([0-9][0-9]*\);.*$/\1 sure/p; s/^[0-9][0-9]*$/& /p')
+    case $output in
+        *sure*) output=$(printf '%s\n' "$output" | sed -n 's/ sure$//p') ;;
     esac
-    # shellcheck disable=SC2086 # numbers
-    set -- $said
-    [ $# -le 1 ] || queued_of "$@"
+    # shellcheck disable=SC2086 # split into numbers
+    set -- $output
+    [ $# -le 1 ] || id_in_queue "$@"
     [ $# -ne 1 ] || echo "$1"
 }
 
-# The one whose script is the pod's, or else the only one in the queue: a wrapper may submit a copy.
-queued_of() {
+# Prints the id whose job runs the pod's script, or else the only one in the queue: a wrapper may submit a copy.
+id_in_queue() {
     queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 20 $squeue" </dev/null 2>/dev/null)
     in_queue=
     for each; do
@@ -147,54 +148,54 @@ queued_of() {
     esac
 }
 
-# Accepted without telling the id, or killed on the way: nobody knows. sbatch itself ends with 255 where it does not like an
-# option, and so does the ssh of a wrapper that has lost its connection.
+# Whether the outcome is unknown: sbatch printed no id, or was killed. 255 is the exit code of sbatch for an invalid option,
+# and of ssh in a wrapper that has lost its connection.
 is_unknown() {
     [ "$code" -eq 0 ] || { [ "$code" -gt 128 ] && ! { [ "$code" -eq 255 ] && grep -q '^sbatch: ' "$err"; }; }
 }
 
-tell_words() {
-    printf '%s\n' "$(cat)" | sed "s|^|>said $pod |"
+reply_messages() {
+    printf '%s\n' "$(cat)" | sed "s|^|>message $pod |"
 }
 
-# To whoever asks again since the answer was lost, until it is withdrawn.
-tell_failure() {
+# Reports the failure again, since the reply may be lost, until the attempt is withdrawn.
+reply_failure() {
     [ -s "$claims/$pod.attempt" ] || return
-    { read -r code && tell_words; } <"$claims/$pod.attempt"
+    { read -r code && reply_messages; } <"$claims/$pod.attempt"
     reply "failed $pod $code"
 }
 
 take_id() {
-    printf '%s\n' "$id" >"$pod/job.id"  # half an id, on a full disk, has no end of line
+    printf '%s\n' "$id" >"$pod/job.id"  # without its newline, an id is incomplete: the disk was full
     [ ! -e "$pod/again" ] || rm -f "$pod/again"
-    # it is the claimed one that is released, now or by the next poll
-    if [ -n "$scontrol" ] && ! release_job >/dev/null 2>&1 && is_claimed_by_another; then
+    # the job in the fence is released, now or by the next poll
+    if [ -n "$scontrol" ] && ! release_job >/dev/null 2>&1 && is_fenced_by_another; then
         "$scancel" "$id" </dev/null
         find_id
     fi
-    # a delete that came meanwhile saw no job in the queue
+    # a delete that came meanwhile found no job in the queue
     [ -e "$claims/$pod.deleted" ] && "$scancel" "$id" </dev/null
     reply "submitted $pod $id"
 }
 
 # --- images ----------------------------------------------------------------------------------------------------------
 
-# Where ImagePull is not node, a job is not submitted before its images are there. See job/pull.sh.
+# If ImagePull is not node, a job is submitted after its images are pulled. See job/pull.sh.
 lacks_images() {
     [ -e "$pod/images.first" ] || return
-    said=$(/bin/sh "$pod/pull.sh" ask "$root/$pod" </dev/null 2>/dev/null)
-    case $said in
+    output=$(/bin/sh "$pod/pull.sh" ask "$root/$pod" </dev/null 2>/dev/null)
+    case $output in
         ready) return 1 ;;
-        "failed "*) reply "unpullable $pod ${said#failed }" ;;
-        "failing "*) reply "failing $pod ${said#failing }" ;;
-        *) reply "pulling $pod ${said#pulling }" ;;
+        "failed "*) reply "unpullable $pod ${output#failed }" ;;
+        "failing "*) reply "failing $pod ${output#failing }" ;;
+        *) reply "pulling $pod ${output#pulling }" ;;
     esac
-    true 2>/dev/null >"$pod/again"  # a sidecar that starts anew goes on with it
+    true 2>/dev/null >"$pod/again"  # a sidecar that starts later continues with it
 }
 
 # --- one pod after another -------------------------------------------------------------------------------------------
 
-# Exclusive as mkdir is (O_EXCL), without a process. `true`, since a special built-in that fails would end the shell.
+# Exclusive like mkdir (O_EXCL), without a process. With `true`, since a special built-in that fails would end the shell.
 attempt() {
     set -C
     true >"$claims/$pod.attempt"
@@ -203,7 +204,7 @@ attempt() {
     return "$code"
 }
 
-# Somebody else's attempt came first; or no file can be made, and then nobody has called sbatch.
+# Another attempt came first; or no file can be created, and then sbatch was not called.
 lost_attempt() {
     if [ -e "$claims/$pod.attempt" ]; then
         attempted="$attempted $pod"
@@ -213,26 +214,26 @@ lost_attempt() {
 }
 
 submit_pod() {
-    answer_if_known && return
+    reply_if_known && return
     now
     if [ -e "$claims/$pod.attempt" ]; then
-        tell_failure || attempted="$attempted $pod"
+        reply_failure || attempted="$attempted $pod"
     elif [ -e "$pod/again" ] && superseded; then
         : # only the owner submits a pod again, since it may be about to withdraw the attempt before
     elif [ ! -e "$pod/job.sh" ]; then
         reply "short $pod"
     elif [ "$uptime" -ge "$until" ]; then
-        true 2>/dev/null >"$pod/again"  # a sidecar that starts anew goes on with it
+        true 2>/dev/null >"$pod/again"  # a sidecar that starts later continues with it
         reply "stored $pod"
     elif ! true 2>/dev/null >"$err"; then
-        # a full home: the shell would not even call sbatch, which must not be taken for its no
+        # a full home: the shell would not call sbatch, which must not be reported as a failure of sbatch
         reply "short $pod"
     elif lacks_images; then
         :
     elif ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
-        # nobody else will remove what came too late
+        # the delete is over, so that only this script can remove what arrived after it
         rm -rf -- "./$pod" && rm -f "$claims/$pod.attempt"
         reply "deleted $pod"
     else
@@ -240,13 +241,13 @@ submit_pod() {
     fi
 }
 
-# Somebody else has called sbatch for them, and may be told what it says right now.
-wait_for_answers() {
+# Waits for other scripts that have called sbatch for the same pods.
+wait_for_other_scripts() {
     while [ -n "$attempted" ]; do
         waiting=$attempted
         attempted=
         for pod in $waiting; do
-            answer_if_known || tell_failure || attempted="$attempted $pod"
+            reply_if_known || reply_failure || attempted="$attempted $pod"
         done
         [ -n "$attempted" ] && [ "$wait_seconds" -gt 0 ] || break
         sleep 1
@@ -264,7 +265,7 @@ submit() {
     err=$root/$incoming.err
     attempted=
     acted=
-    if missing_files; then
+    if lacks_files; then
         acted=yes
         notify_owner
         unpack
@@ -272,7 +273,7 @@ submit() {
     for pod in $pods; do
         submit_pod
     done
-    wait_for_answers
+    wait_for_other_scripts
 }
 
 submit

@@ -1,18 +1,18 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # kept and dropped are set in front of this text
-# After sbatch said no for certain: the attempts of some pods are undone, so that they can be submitted again. The folders
-# of those that are `kept` stay, the `dropped` have none any more. Killed on the way, it leaves an attempt with its
-# failure, which is told again: never one whose outcome nobody knows.
-#   >withdrawn POD
-#   >short POD       what a sidecar that starts anew goes by could not be written
-#   >superseded      the site has a newer sidecar, whose attempts they may be by now
+# Removes the attempts of pods that sbatch has certainly refused, so that the pods can be submitted again. The folders of
+# `kept` pods stay, those of `dropped` pods are removed. If it is killed, attempts keep their failure, which is reported
+# again: no attempt of unknown outcome is left.
+#   >withdrawn POD   the attempt is removed
+#   >short POD       the marker for a sidecar that starts later could not be written
+#   >superseded      a newer sidecar owns the site, and may have made these attempts
 
 withdraw() {
     enter_root || return
     superseded && return
     withdrawn=
     for pod in $kept; do
-        # a sidecar that starts anew goes on with it
+        # a sidecar that starts later continues with it
         if true >"$pod/again" || [ ! -d "$pod" ]; then
             withdrawn="$withdrawn $pod"
         else

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.config.load import load_config
-from remote_slurm.config.writers import writers, writers_of_folder
+from remote_slurm.config.strict_modes import unsafe_file, unsafe_folder
 from remote_slurm.errors import AuthenticationRefused, ConfigError, HostKeyRefused
 from remote_slurm.service.journal import Journal, JournalError
 from remote_slurm.service.kubernetes_api import Cluster, NoCredentials
@@ -21,7 +21,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fil
 @pytest.fixture(autouse=True)
 def _outside_of_containers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("remote_slurm.config.writers._MARKS", ())
+    monkeypatch.setattr("remote_slurm.config.strict_modes._MARKS", ())
 
 
 @pytest.fixture
@@ -34,44 +34,46 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_of_ones_own(file: Path) -> None:
-    assert writers(file) == ""
+    assert unsafe_file(file) == ""
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o622, 0o602])
 def test_a_file_that_every_account_can_write_to(file: Path, mode: int) -> None:
     file.chmod(mode)
-    assert writers(file) == f"every account can write to {file} (mode {mode:04o}): chmod go-w {file}"
+    assert unsafe_file(file) == f"every account can write to {file} (mode {mode:04o}): chmod go-w {file}"
 
 
 def test_a_file_in_a_folder_that_every_account_can_write_to(file: Path) -> None:
     file.parent.chmod(0o777)
-    assert writers(file) == f"every account can write to {file.parent} (mode 0777): chmod go-w {file.parent}"
+    assert unsafe_file(file) == f"every account can write to {file.parent} (mode 0777): chmod go-w {file.parent}"
     file.parent.chmod(0o1777)
-    assert writers(file) == "", "as in /tmp"
+    assert unsafe_file(file) == "", "as in /tmp"
 
 
 def test_as_kubernetes_mounts_a_secret(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = file.parent / "..data"
     link.symlink_to(file)
     file.parent.chmod(0o1777)
-    assert writers(link) == ""
+    assert unsafe_file(link) == ""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     file.parent.chmod(0o777)
-    assert writers(file) == "", "an emptyDir, where there is no other account"
+    assert unsafe_file(file) == "", "an emptyDir, where there is no other account"
     file.chmod(0o666)
-    assert writers(file), "a file is one all the same"
+    assert unsafe_file(file), "a file is one all the same"
 
 
 @as_root
 def test_an_owner_who_is_neither_root_nor_the_account(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(file, 4711, -1)
-    assert writers(file) == f"{file} belongs to 4711: chown root {file}"
+    assert unsafe_file(file) == f"{file} belongs to 4711: chown root {file}"
     os.chown(file, 0, -1)
     os.chown(file.parent, 4711, -1)
     file.parent.chmod(0o1755)
-    assert writers(file) == f"{file.parent} belongs to 4711: chown root {file.parent}", "its owner may rename the file"
+    assert unsafe_file(file) == f"{file.parent} belongs to 4711: chown root {file.parent}", (
+        "its owner may rename the file"
+    )
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    assert writers(file) == ""
+    assert unsafe_file(file) == ""
 
 
 @as_root
@@ -82,34 +84,36 @@ def test_every_folder_above_counts(tmp_path: Path, owner: int) -> None:
     (link := tmp_path / "link").symlink_to(file)
     folder.parent.chmod(0o755 if owner else 0o777)
     os.chown(folder.parent, owner, -1)
-    assert f"{folder.parent} belongs to 4711" in writers(link) if owner else f"to {folder.parent}" in writers(link)
-    assert writers_of_folder(folder)
+    assert (
+        f"{folder.parent} belongs to 4711" in unsafe_file(link) if owner else f"to {folder.parent}" in unsafe_file(link)
+    )
+    assert unsafe_folder(folder)
     os.chown(folder.parent, 0, -1)
     folder.parent.chmod(0o755)
-    assert writers(link) == ""
+    assert unsafe_file(link) == ""
     (away := tmp_path / "away").mkdir()
     (elsewhere := away / "link").symlink_to(file)
     away.chmod(0o777)
-    assert str(away) in writers(elsewhere), "who can replace the link decides which file it is"
+    assert str(away) in unsafe_file(elsewhere), "who can replace the link decides which file it is"
 
 
 @as_root
 def test_in_a_container_there_is_no_other_account(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(file, 4711, -1)
     os.chown(file.parent, 4711, -1)
-    monkeypatch.setattr("remote_slurm.config.writers._MARKS", (file,))
-    assert writers(file) == ""
+    monkeypatch.setattr("remote_slurm.config.strict_modes._MARKS", (file,))
+    assert unsafe_file(file) == ""
     file.chmod(0o666)
-    assert "every account can write" in writers(file)
+    assert "every account can write" in unsafe_file(file)
 
 
 @as_root
 def test_groups(file: Path) -> None:
     file.chmod(0o664)
     os.chown(file, 0, OTHER_GROUP)
-    assert writers(file) == "", "nobody else is in it"
+    assert unsafe_file(file) == "", "nobody else is in it"
     os.chown(file, 0, 0)
-    assert writers(file) == "", "root alone"
+    assert unsafe_file(file) == "", "root alone"
 
 
 @as_root
@@ -119,15 +123,15 @@ def test_a_group_with_members(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     daemon = pwd.getpwnam("daemon")
     file.chmod(0o664)
     os.chown(file, -1, daemon.pw_gid)
-    assert writers(file) == f"the group daemon can write to {file} (mode 0664): chmod g-w {file}"
+    assert unsafe_file(file) == f"the group daemon can write to {file} (mode 0664): chmod g-w {file}"
     monkeypatch.setattr(os, "getgroups", lambda: [daemon.pw_gid])
-    assert writers(file) == "", "root has put this process into it, as with an fsGroup"
+    assert unsafe_file(file) == "", "root has put this process into it, as with an fsGroup"
 
 
 def test_state_folder_with_an_fs_group(tmp_path: Path) -> None:
     """A volume of Kubernetes: root's, setgid, and the group of the process can write to it."""
     tmp_path.chmod(0o2775)
-    assert writers_of_folder(tmp_path) == ""
+    assert unsafe_folder(tmp_path) == ""
     Journal(tmp_path)
 
 
@@ -172,4 +176,4 @@ def test_the_configuration(file: Path) -> None:
 
 
 def test_dev_null_is_an_empty_file() -> None:
-    assert writers(Path("/dev/null")) == ""
+    assert unsafe_file(Path("/dev/null")) == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from remote_slurm.domain.plan.parts import Part
+from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.plan.volumes import Volumes
 from remote_slurm.domain.pod.annotations import Annotations
@@ -12,8 +12,8 @@ from remote_slurm.domain.runtimes.runtime import Runtime
 from remote_slurm.domain.shell import Call
 
 
-def annotation_part(annotations: Annotations, job_script: str, volumes: Volumes, runtime: Runtime) -> Part:
-    return Part(
+def annotation_fragment(annotations: Annotations, job_script: str, volumes: Volumes, runtime: Runtime) -> PlanFragment:
+    return PlanFragment(
         files=tuple(_scripts(annotations, job_script)),
         calls=_workdir_calls(annotations, volumes),
         warnings=(*annotations.warnings, *(() if runtime.starts_containers else _without_effect(annotations, volumes))),

@@ -1,25 +1,25 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # squeue, output_of, scancel, removal and program are set in front of this text, with the function that `removal` names
-# Carries out deletes as far as they go now; the payload has a line for each: POD FORCE GRACE, where FORCE is yes or no, and
-# GRACE the seconds that take the place of the grace period that its runner knows, or `-`.
-# One squeue for all of them. A pod's job is one whose batch script is the pod's, or whose id sbatch printed or the job
-# claimed, if its output file is in the pod's folder as well: ids are reused, and accounts are shared.
-#   >gone POD         no job, and no folder
-#   >stopping POD     the job was told to end, or is ending
+# Deletes pods as far as possible now. The payload has a line for each pod: POD FORCE GRACE, where FORCE is yes or no, and
+# GRACE is the grace period in seconds that replaces that of the pod's runner, or `-`.
+# One squeue for all pods. A pod's job is one that runs the pod's batch script. It is also the job whose id sbatch printed
+# or which is in the fence, if its output file is in the pod's folder: ids are reused, and accounts are shared.
+#   >gone POD         the pod has no job and no folder
+#   >stopping POD     the job was signalled or cancelled, or is ending
 #   >busy POD WORDS   the folder could not be removed yet, and why
-#   >queue CODE       squeue failed, and nothing was done beyond the tombstones
+#   >queue CODE       squeue failed; only the tombstones were written
 
 claims=.remote-slurm/claims
 
-# The tombstone outlives the folder: a create that is still under way, or comes late, starts nothing. The claim settles
-# who was first, a job that just begins or this delete. In a full home it may fail until a folder is gone.
+# The tombstone outlives the folder: a create that is under way, or comes late, starts nothing. The fence decides whether
+# a job that just begins came first, or this delete. In a full home, the write may fail until a folder is gone.
 write_tombstone() {
     true 2>/dev/null >"$claims/$1.deleted"
     ln -s deleted "$claims/$1.job" 2>/dev/null
     [ -e "$claims/$1.deleted" ] && [ -L "$claims/$1.job" ]
 }
 
-jobs_of() {
+jobs_of_pod() {
     printf '%s\n' "$queue" | grep -F "/$1/job.sh" | while IFS='|' read -r id state submitted command; do
         case $command in
             "$root/$1/job.sh" | "$real_root/$1/job.sh") printf '%s %s\n' "$id" "$state" ;;
@@ -32,14 +32,14 @@ jobs_of() {
     for id in "$claimed" "$recorded"; do
         case $id in
             '' | *[!0-9]*) ;;
-            *) printf '%s\n' "$queue" | grep "^$id|" | copy_of "$1" ;;
+            *) printf '%s\n' "$queue" | grep "^$id|" | job_with_copy "$1" ;;
         esac
     done
 }
 
-# A job that runs a copy of the pod's script: a site's sbatch may make one, or pass the script on stdin. UNKNOWN: it claimed
-# the pod, and nothing tells whether the id has been reused since then.
-copy_of() {
+# Prints a job that runs a copy of the pod's script: a site's sbatch may make one, or pass the script on stdin. UNKNOWN: the
+# job is in the fence, and its id may have been reused since.
+job_with_copy() {
     IFS='|' read -r id state submitted command || return
     case $command in
         "$root"/*/job.sh | "$real_root"/*/job.sh) return ;;
@@ -58,7 +58,7 @@ copy_of() {
     printf '%s %s\n' "$id" "$state"
 }
 
-# Whether sbatch was called for the pod at that time, give or take what a slow slurmctld and clocks do.
+# Whether sbatch was called for the pod within 300 s of that time: slurmctld may be slow, and clocks differ.
 was_submitted_for() {
     for file in "$claims/$1.attempt" "$1/job.id"; do
         called=$(stat -c %Y "$file" 2>/dev/null || stat -f %m "$file" 2>/dev/null) || continue
@@ -68,8 +68,8 @@ was_submitted_for() {
     return 1
 }
 
-# Where nothing can be written, a job is rather told twice than never.
-first_stop() {
+# If nothing can be written, a job is signalled again with each call, so that it is signalled at all.
+is_first_stop() {
     mkdir "$claims/$1.stop" 2>/dev/null || [ ! -d "$claims/$1.stop" ]
 }
 
@@ -79,92 +79,93 @@ stop_job() {  # POD FORCE GRACE ID STATE
         # JobPhase.WAITING in domain/slurm/job_states.py
         PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD | POWER_UP_NODE) "$scancel" "$4" </dev/null ;;
         COMPLETING) ;;
-        # scancel would try for a minute and a half to signal it, and all other deletes would wait
+        # scancel would try to signal it for 90 s, and all other deletes would wait
         SUSPENDED) [ "$2" = no ] || "$scancel" "$4" </dev/null ;;
         *)
             if [ "$2" = yes ]; then
                 "$scancel" "$4" </dev/null
-            elif first_stop "$1"; then
+            elif is_first_stop "$1"; then
                 [ "$3" = - ] || [ ! -d "$claims/$1.stop" ] || printf '%s\n' "$3" 2>/dev/null >"$claims/$1.stop/grace"
-                # the runner passes it on and keeps the grace period
+                # the runner passes the signal to the containers and waits for the grace period
                 "$scancel" --batch --signal=TERM "$4" </dev/null || rm -rf "$claims/$1.stop"
             fi
             ;;
     esac
 }
 
-# With its folder below job-workdir, to which the runner has left a link, and which may lie on another file system.
+# Removes the pod's folder, and its folder below job-workdir: the runner left a link to it, which may lead to another file
+# system.
 remove_pod() {
-    elsewhere=$(readlink "$1/workdir")
-    case $elsewhere in
-        /*/"$1") remove "$elsewhere" ;;
+    workdir=$(readlink "$1/workdir")
+    case $workdir in
+        /*/"$1") remove "$workdir" ;;
     esac && remove "./$1"
 }
 
-# A container may have taken its own folders' write permission away, and its job could not give it back if it was killed.
-# Who hangs in the kernel keeps what it has open: nothing of this round's.
+# A container may have removed the write permission of its folders, and a killed job could not restore it.
+# A process that hangs in the kernel keeps its files open, but no pipe of this script.
 remove() {
     limited rm -rf -- "$1" >/dev/null 2>&1 && return
     case $? in
-        124 | 137 | 143) printf 'removing %s takes long, or its file system hangs\n' "$1" && return 1 ;;
+        124 | 137 | 143) printf 'removing %s took longer than 10 s, and is continued: its file system may hang\n' "$1" && return 1 ;;
     esac
     limited chmod -R u+rwX -- "$1" >/dev/null 2>&1
     limited rm -rf -- "$1" >/dev/null 2>&1 || remove_in_runtime "$1" || limited rm -rf -- "$1"
 }
 
-# What takes longer goes on in the next round: other deletes wait for this one.
+# A longer command is continued by the next call, since other deletes wait for this one.
 limited() {
     timeout -k 5 10 "$@"
 }
 
-# What belongs to ids of users in an image, since the job was killed: the account alone may not remove it.
+# Removes files of a killed job that belong to user ids of an image, which the account itself may not remove.
 remove_in_runtime() {
     [ -n "$removal" ] && eval "$removal \"\$1\" $program"
 }
 
-# Whether the pod has a job, which is told to stop.
+# Stops the jobs of the pod. Returns 1 if it has none.
 stop_jobs() {  # POD FORCE GRACE
-    jobs=$(jobs_of "$1")
+    jobs=$(jobs_of_pod "$1")
     [ -n "$jobs" ] || return 1
     printf '%s\n' "$jobs" | while read -r id state; do
         stop_job "$1" "$2" "$3" "$id" "$state"
     done
     case $jobs in
-        *UNKNOWN) reply "busy $1 job ${jobs%% *} claimed the pod, is in the queue, and has another script" ;;
+        *UNKNOWN) reply "busy $1 job ${jobs%% *} has the fence of the pod, but another script: scancel it if it is the pod's job" ;;
         *) reply "stopping $1" ;;
     esac
-    return 0  # whatever became of the answer
+    return 0  # also if the reply could not be written
 }
 
-clear_away() {  # POD
-    if said=$(remove_pod "$1" 2>&1) && write_tombstone "$1"; then
+remove_folder() {  # POD
+    if output=$(remove_pod "$1" 2>&1) && write_tombstone "$1"; then
         rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".* \
-            .remote-slurm/read/*/"$1".*  # of a sidecar that is gone
+            .remote-slurm/read/*/"$1".*  # of a sidecar that has ended
         reply "gone $1"
     else
-        reply "busy $1 $(printf '%s\n' "$said" | head -n 1)"
+        reply "busy $1 $(printf '%s\n' "$output" | head -n 1)"
     fi
 }
 
-# Jobs are told first. Who removes for longer than this round has time leaves the others for the next one.
-carry_out() {
-    finished=
+# Stops jobs first. After 20 s of removing folders, the remaining ones wait for the next call.
+delete_pods() {
+    without_job=
     while read -r pod force grace; do
-        stop_jobs "$pod" "$force" "$grace" || finished="$finished $pod"
+        stop_jobs "$pod" "$force" "$grace" || without_job="$without_job $pod"
     done
     now
     until=$((uptime + 20))
-    for pod in $finished; do
+    for pod in $without_job; do
         now
         if [ "$uptime" -lt "$until" ]; then
-            clear_away "$pod"
+            remove_folder "$pod"
         else
             reply "busy $pod"
         fi
     done
 }
 
-cancel() {
+delete() {
     enter_root && take_lines || return
     printf '%s' "$lines" | while read -r pod rest; do
         write_tombstone "$pod"
@@ -174,9 +175,9 @@ cancel() {
         reply_after_command "queue 1"
         return
     fi
-    printf '%s' "$lines" | carry_out
+    printf '%s' "$lines" | delete_pods
     notify_owner
     expire
 }
 
-cancel
+delete

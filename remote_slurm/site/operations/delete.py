@@ -1,4 +1,4 @@
-"""Delete pods, as far as it is possible now: tombstones, scancel, then the folders."""
+"""Delete pods as far as possible now: write tombstones, stop jobs, then remove folders."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from remote_slurm.site.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
+class DeleteResult:
     """The `gone` pods have no job and no folder any more. `stuck`: why the folders of other pods remain."""
 
     gone: frozenset[str]
     stuck: Mapping[str, str]
 
 
-def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Operation[Cancelled]:
+def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Operation[DeleteResult]:
     """Delete `pods`: each with whether its job is killed at once.
 
     `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds.
@@ -39,14 +39,13 @@ def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]
         "program": words(program),
     }
     payload = lines(f"{pod} {'yes' if force else 'no'} {grace.get(pod, '-')}" for pod, force in pods.items())
-    read = partial(_cancelled, pods=frozenset(pods))
-    return Operation(
-        "cancel", read, values, payload, seconds=130, library=REMOVAL[runtime.shell_part] if removal else ""
-    )
+    read = partial(_result, pods=frozenset(pods))
+    library = REMOVAL[runtime.shell_part] if removal else ""
+    return Operation("delete", read, values, payload, seconds=130, library=library, metric="cancel")
 
 
-def _cancelled(reply: Reply, *, pods: frozenset[str]) -> Cancelled:
+def _result(reply: Reply, *, pods: frozenset[str]) -> DeleteResult:
     if reply.has("queue"):
-        raise SlurmFailed(f"squeue failed, so nothing was cancelled: {reply.messages}", command="squeue")
+        raise SlurmFailed(f"squeue failed, so no pod was deleted: {reply.messages}", command="squeue")
     busy = (line.partition(" ") for line in reply.all("busy"))
-    return Cancelled(frozenset(reply.all("gone")) & pods, {pod: why for pod, _, why in busy if why})
+    return DeleteResult(frozenset(reply.all("gone")) & pods, {pod: why for pod, _, why in busy if why})

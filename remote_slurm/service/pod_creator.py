@@ -1,4 +1,4 @@
-"""Create: a request of interLink becomes a stored pod, and a submission that continues in the background."""
+"""Handles a create request: stores the pod, and starts a submission that continues in the background."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from remote_slurm.domain.status.pod_status import reported_names
 from remote_slurm.errors import InvalidRequest, NotSent, OutcomeUnknown, SiteError, SubmissionRefused
 from remote_slurm.job import SCRIPTS
 from remote_slurm.log import warning
+from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.audit import masked, note
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.kubernetes import Kubernetes
@@ -24,8 +25,7 @@ from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
 from remote_slurm.service.recovery import PodRecovery
 from remote_slurm.service.rendering import LargerThanItsRequestError, Rendering
-from remote_slurm.service.submission import Submitting
-from remote_slurm.service.submissions import Submissions
+from remote_slurm.service.submitter import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +37,23 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What creates work with."""
+class CreatorComponents:
+    """The components that PodCreator calls."""
 
     pod_store: PodStore
     recovery: PodRecovery
-    submissions: Submissions
+    submissions: ActiveSubmissions
     deletes: Deletes
     poller: Poller
     logs: Logs
     kubernetes: Kubernetes
 
 
-class Creates:
+class PodCreator:
     """Answers each create within `seconds`, since interLink gives up after two minutes."""
 
-    def __init__(self, parts: Parts, config: Config, seconds: float) -> None:
-        self._parts = parts
+    def __init__(self, components: CreatorComponents, config: Config, seconds: float) -> None:
+        self._components = components
         self._config = config
         self._seconds = seconds
         self._rendering = Rendering()
@@ -64,62 +64,62 @@ class Creates:
         Raises InvalidRequest or SubmissionRefused if asking again cannot help, and SiteError if the pod could not be
         stored at the site in time: then a delete is in the journal, and nothing will run.
         """
-        pod, parts = request.pod, self._parts
+        pod, components = request.pod, self._components
         until = asyncio.get_running_loop().time() + self._seconds
-        if parts.pod_store.get(pod.key) is None:
-            request = await parts.kubernetes.completed(request, self._config)
-        if not parts.recovery.is_done:
+        if components.pod_store.get(pod.key) is None:
+            request = await components.kubernetes.completed(request, self._config)
+        if not components.recovery.is_done:
             await self._rendered(request)  # an invalid pod is refused before the site answers
             await self._until_recovered(pod, until)
-        tracked = parts.pod_store.add(pod.key, pod.full_name)
+        tracked = components.pod_store.add(pod.key, pod.full_name)
         tracked.container_names = reported_names(pod)
         if tracked.failure:
             raise SubmissionRefused(tracked.failure)
         if tracked.job_id:
             return Created(pod.metadata.uid, tracked.job_id)
-        submitting = await self._submitting(tracked, request)
-        return Created(pod.metadata.uid, await self._job_id(pod, submitting, until))
+        submission = await self._submission(tracked, request)
+        return Created(pod.metadata.uid, await self._job_id(pod, submission, until))
 
     async def _until_recovered(self, pod: Pod, until: float) -> None:
         try:
             async with asyncio.timeout_at(until):
-                await self._parts.recovery.wait()
+                await self._components.recovery.wait()
         except TimeoutError:
             self._take_back(pod)
-            reason = self._parts.poller.error
+            reason = self._components.poller.error
             raise NotSent(f"the job of pod {pod.full_name} could not be submitted: {reason}") from None
         except SiteError:
             self._take_back(pod)
             raise
 
-    async def _submitting(self, tracked: TrackedPod, request: CreateRequest) -> Submitting:
+    async def _submission(self, tracked: TrackedPod, request: CreateRequest) -> Submission:
         """The submission of the pod: the one that is under way, or a new one."""
-        submissions = self._parts.submissions
+        submissions = self._components.submissions
         try:
             if under_way := submissions.get(tracked.key):
                 return under_way
             rendered = await self._rendered(request)
             return submissions.get(tracked.key) or submissions.begin(tracked, rendered, flags_note(request.pod))
         except InvalidRequest:
-            self._parts.pod_store.forget(tracked.key)
+            self._components.pod_store.forget(tracked.key)
             raise
 
-    async def _job_id(self, pod: Pod, submitting: Submitting, until: float) -> str:
+    async def _job_id(self, pod: Pod, submission: Submission, until: float) -> str:
         """The job id, or an empty one if the pod is stored at the site and the submission takes longer."""
-        tracked = submitting.tracked
+        tracked = submission.tracked
         try:
             async with asyncio.timeout_at(until):
-                return await asyncio.shield(submitting.answer)
+                return await asyncio.shield(submission.answer)
         except TimeoutError:
             if tracked.payload_stored:
                 return ""
-            submitting.cancel()
+            submission.cancel()
             self._take_back(pod)
             reason = tracked.waiting or "the site is slow"
             raise OutcomeUnknown(f"the job of pod {pod.full_name} could not be submitted in time: {reason}") from None
         except (SubmissionRefused, InvalidRequest) as error:
-            self._parts.pod_store.forget(tracked.key)
-            self._parts.logs.was_refused(tracked.key, str(error))
+            self._components.pod_store.forget(tracked.key)
+            self._components.logs.was_refused(tracked.key, str(error))
             raise
         except SiteError:
             self._take_back(pod)
@@ -127,8 +127,8 @@ class Creates:
 
     def _take_back(self, pod: Pod) -> None:
         """Kubernetes fails the pod for good, so whatever became of its submission must not run."""
-        self._parts.pod_store.forget(pod.key)
-        self._parts.deletes.accept_for(pod)
+        self._components.pod_store.forget(pod.key)
+        self._components.deletes.accept_for(pod)
 
     async def _rendered(self, request: CreateRequest) -> Payload:
         rendered, warnings = await self._rendering.rendered(request.size, self._render, request)
@@ -138,7 +138,7 @@ class Creates:
 
     def _render(self, request: CreateRequest, most_bytes: float) -> tuple[Payload, tuple[str, ...]]:
         plan = plan_job(with_pull_secrets(request, self._config), self._config)
-        plan.refuse_other_user(self._parts.recovery.uid)
+        plan.refuse_other_user(self._components.recovery.uid)
         if plan.size > most_bytes:
             raise LargerThanItsRequestError
         rendered = payload(plan, SCRIPTS)

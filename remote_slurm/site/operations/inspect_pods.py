@@ -11,20 +11,20 @@ from remote_slurm.site.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Inspection:
     """The records in the pods' folders, and the ids of the jobs in their fences by pod."""
 
     records: tuple[Record, ...]
-    claims: Mapping[str, str] = field(default_factory=dict)
+    fences: Mapping[str, str] = field(default_factory=dict)
 
 
-def operation(pods: Iterable[str]) -> Operation[Settled]:
+def operation(pods: Iterable[str]) -> Operation[Inspection]:
     """Read the folders and fences of `pods`."""
-    return Operation("settle", _settled, payload=lines(pods))
+    return Operation("inspect_pods", _inspection, payload=lines(pods), metric="settle")
 
 
-def _settled(reply: Reply) -> Settled:
-    reply.require("settled")
-    claims = (line.partition(" ") for line in reply.all("claim"))
-    ids = {pod: job_id for pod, _, job_id in claims if job_id.isdigit()}
-    return Settled(tuple(parse_records(reply.messages)), ids)
+def _inspection(reply: Reply) -> Inspection:
+    reply.require("inspected")
+    fences = (line.partition(" ") for line in reply.all("fence"))
+    ids = {pod: job_id for pod, _, job_id in fences if job_id.isdigit()}
+    return Inspection(tuple(parse_records(reply.messages)), ids)

@@ -59,7 +59,7 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Submitting:
+class Submission:
     """A submission under way. `answer` is set once create can answer: the job id, or an empty one if it follows later.
 
     `note` is added to the message if Slurm refuses the pod. `task` submits it.
@@ -101,34 +101,34 @@ class Submitter:
         self._clock = clock
         self.patience = patience or Patience()
 
-    async def submit(self, submitting: Submitting) -> None:
+    async def submit(self, submission: Submission) -> None:
         """Return once the pod has a job or is refused. The outcome is in the tracked pod and in the answer."""
-        tracked = submitting.tracked
+        tracked = submission.tracked
         try:
             pause = self._returns.subscribe()
-            while wait := await self._once(submitting):
-                submitting.answered("")
+            while wait := await self._once(submission):
+                submission.answered("")
                 await pause.wait(wait)
                 pause = self._returns.subscribe()
         except Superseded as error:
             # the newer sidecar continues the submission
             tracked.payload_stored, tracked.waiting = True, str(error)
-            submitting.answered("")
+            submission.answered("")
         except (InvalidRequest, SubmissionRefused, SiteError) as error:
             tracked.fail(str(error))
-            if submitting.answer.done():  # otherwise the answer of create is logged
+            if submission.answer.done():  # otherwise the answer of create is logged
                 warning("pod failed", pod=tracked.name, reason=error)
-            submitting.failed(error)
+            submission.failed(error)
         else:
-            submitting.answered(tracked.job_id)
+            submission.answered(tracked.job_id)
 
-    async def _once(self, submitting: Submitting) -> float:
+    async def _once(self, submission: Submission) -> float:
         """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome."""
-        tracked = submitting.tracked
-        outcome = await self._ask(tracked, submitting.payload)
+        tracked = submission.tracked
+        outcome = await self._ask(tracked, submission.payload)
         while isinstance(outcome, Stored):
             tracked.payload_stored = True
-            outcome = await self._ask(tracked, submitting.payload)
+            outcome = await self._ask(tracked, submission.payload)
         match outcome:
             case Submitted(job_id):
                 tracked.has_job(job_id)
@@ -137,14 +137,14 @@ class Submitter:
                 raise InvalidRequest(f"pod {tracked.name} was deleted before: create a pod with another UID")
             case Attempted(words):
                 if words.strip():
-                    submitting.answered("")  # the status shows what sbatch printed
-                return await self._look(submitting, _no_id(words))
+                    submission.answered("")  # the status shows what sbatch printed
+                return await self._look(submission, _no_id(words))
             case SbatchFailed():
-                return await self._refused(submitting, outcome)
+                return await self._refused(submission, outcome)
             case Pulling():
                 return self._pulling(tracked, outcome)
             case Unpullable(failure):
-                await self._drop(submitting)
+                await self._drop(submission)
                 raise SubmissionRefused(f"{failure.reason}: {failure.message}")
         return 0
 
@@ -159,14 +159,14 @@ class Submitter:
             info("the submission waits for images", pod=tracked.name, reason=tracked.waiting)
         return self.patience.pulling
 
-    async def _refused(self, submitting: Submitting, failed: SbatchFailed) -> float:
-        tracked, refusal, words = submitting.tracked, failed.refusal, shortened(failed.words)
+    async def _refused(self, submission: Submission, failed: SbatchFailed) -> float:
+        tracked, refusal, words = submission.tracked, failed.refusal, shortened(failed.words)
         if refusal is Refusal.UNKNOWN:
-            return await self._look(submitting, words)
+            return await self._look(submission, words)
         tracked.payload_stored = refusal is not Refusal.FOR_GOOD
         if refusal is Refusal.FOR_GOOD:
-            await self._drop(submitting)
-            note = f" ({submitting.note})" if submitting.note else ""
+            await self._drop(submission)
+            note = f" ({submission.note})" if submission.note else ""
             raise SubmissionRefused(f"Slurm refused the job of pod {tracked.name}: {words}{note}")
         await self._withdraw(tracked, keep_folder=True)
         refuses = "refuses the job for now" if refusal is Refusal.FOR_NOW else "cannot be reached"
@@ -178,14 +178,14 @@ class Submitter:
         """Send the submission until a reply arrives: the remote script is safe to send again."""
         return await self._answered(tracked, partial(self._site.submit, tracked.key, payload))
 
-    async def _drop(self, submitting: Submitting) -> None:
+    async def _drop(self, submission: Submission) -> None:
         """Remove the folder of a pod that is refused for good, if this sidecar has sent it.
 
         Otherwise the refusal stays at the site until the pod is deleted: the sidecar that sent the pod may ask for it.
         """
-        if submitting.payload:
+        if submission.payload:
             with contextlib.suppress(Superseded):
-                await self._withdraw(submitting.tracked, keep_folder=False)
+                await self._withdraw(submission.tracked, keep_folder=False)
 
     async def _withdraw(self, tracked: TrackedPod, *, keep_folder: bool) -> None:
         await self._answered(tracked, partial(self._site.withdraw, tracked.key, keep_folder=keep_folder))
@@ -220,9 +220,9 @@ class Submitter:
             debug("sending the submission again", pod=tracked.name, reason=error)
             raise
 
-    async def _look(self, submitting: Submitting, why: str) -> float:
+    async def _look(self, submission: Submission, why: str) -> float:
         """Find the job or the refusal after the reply of sbatch was lost. sbatch is not called again before that."""
-        tracked = submitting.tracked
+        tracked = submission.tracked
         tracked.payload_stored = True
         tracked.waiting = f"the job is being looked for, since {why}"
         warning("the job is being looked for", pod=tracked.name, reason=why)
@@ -234,7 +234,7 @@ class Submitter:
             elif isinstance(outcome, Deleted):
                 raise InvalidRequest(f"pod {tracked.name} was deleted")
             elif isinstance(outcome, SbatchFailed) and outcome.refusal is not Refusal.UNKNOWN:
-                return await self._refused(submitting, outcome)
+                return await self._refused(submission, outcome)
             elif self._clock() > deadline:
                 await self._give_up(tracked, why)
             else:

@@ -1,6 +1,6 @@
-"""Whether other accounts of this machine can change a file that decides whom the sidecar trusts, or a folder of it.
+"""StrictModes for local files: keys, tokens and configuration that other accounts of this machine can change.
 
-As sshd's StrictModes: the file, its folder and all folders above must belong to root or to the account that runs
+As in sshd: the file, its folder and all folders above must belong to root or to the account that runs
 this process, and no other account may write to them, except to a folder with the sticky bit. Exceptions for containers:
 
 - A mounted Secret belongs to root, with links and mode 0644. A volume with an fsGroup belongs to root, and the group
@@ -22,7 +22,7 @@ _KUBERNETES = "KUBERNETES_SERVICE_HOST"
 _MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
-def writers(path: Path) -> str:
+def unsafe_file(path: Path) -> str:
     """Return which other accounts can change or replace the file, and the command that corrects it; empty if none can.
 
     Raises OSError if the file cannot be found.
@@ -30,10 +30,10 @@ def writers(path: Path) -> str:
     real = path.resolve(strict=True)
     if real.is_char_device():  # /dev/null keeps nothing of what is written to it
         return ""
-    return _of(real) or writers_of_folder(real.parent) or writers_of_folder(path.absolute().parent)
+    return _of(real) or unsafe_folder(real.parent) or unsafe_folder(path.absolute().parent)
 
 
-def writers_of_folder(path: Path) -> str:
+def unsafe_folder(path: Path) -> str:
     """Return which other accounts can change the folder.
 
     In a folder with the sticky bit, only the owner of a file can replace it.

@@ -1,4 +1,4 @@
-"""The submissions of one account that are under way, each in a background task of its own."""
+"""The submissions of one account that have no outcome yet, each in its own background task."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.scale import MemoryTrim
-from remote_slurm.service.submission import Submitter, Submitting
+from remote_slurm.service.submitter import Submission, Submitter
 
 
-class Submissions:
+class ActiveSubmissions:
     """By the key of the pod. `user` is the account at the site, for the audit log."""
 
     def __init__(
@@ -24,32 +24,32 @@ class Submissions:
         self._tasks = tasks
         self._audit = audit
         self._user = user
-        self._under_way: dict[str, Submitting] = {}
+        self._under_way: dict[str, Submission] = {}
         self._memory_trim = MemoryTrim()
 
     def __contains__(self, pod: str) -> bool:
         return pod in self._under_way
 
-    def get(self, pod: str) -> Submitting | None:
+    def get(self, pod: str) -> Submission | None:
         return self._under_way.get(pod)
 
-    def begin(self, tracked: TrackedPod, payload: Payload, note: str = "") -> Submitting:
+    def begin(self, tracked: TrackedPod, payload: Payload, note: str = "") -> Submission:
         """Submit the pod in the background. An empty payload continues what is stored at the site."""
-        submitting = Submitting(tracked, payload, note)
-        self._under_way[tracked.key] = submitting
-        submitting.task = self._tasks.run_once(f"submit {tracked.key}", self._submit(submitting))
+        submission = Submission(tracked, payload, note)
+        self._under_way[tracked.key] = submission
+        submission.task = self._tasks.run_once(f"submit {tracked.key}", self._submit(submission))
         self._memory_trim.count(len(self._under_way))
-        return submitting
+        return submission
 
     def recovered(self, pods: int) -> None:
         """Trim memory after a recovery of many pods, which needs as much at once as a burst of creates."""
         self._memory_trim.count(pods)
         self._memory_trim.count(len(self._under_way))
 
-    async def _submit(self, submitting: Submitting) -> None:
-        tracked = submitting.tracked
+    async def _submit(self, submission: Submission) -> None:
+        tracked = submission.tracked
         try:
-            await self._submitter.submit(submitting)
+            await self._submitter.submit(submission)
             self._write_audit(tracked)
             if tracked.job_id and tracked.submitted is None:
                 tracked.submitted = time.time() + self._poller.clock_offset
