@@ -41,10 +41,11 @@ from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.site import OWN_GRACE, PortStream, Site
 from remote_slurm.ssh.connection import ConnectionState
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import ConnectionStatus, Result
+from remote_slurm.ssh.sessions import ConnectionStatus
 
 ROUND_TRIP = 0.05
 SBATCH = 0.2
@@ -107,6 +108,8 @@ class FakeAccount:
     listed: dict[str, Listed] = field(default_factory=dict)  # pods whose folders tell more than a name
     squeue_fails: str = ""
     sinfo_fails: str = ""
+    resources: str = "{}"  # what ResourceScriptPath prints
+    resource_script_fails: bool = False
     capacity: Capacity = field(default_factory=Capacity)
     ports: dict[tuple[str, int], int] = field(default_factory=dict)  # a port of a node -> the one of this machine
 
@@ -279,6 +282,11 @@ class FakeAccount:
     async def one_job(self, job_id: str) -> Job | None:
         listed = {job.id: job for job in (await self.queue()).jobs}
         return listed.get(job_id)
+
+    async def run_resource_script(self) -> str:
+        if self.resource_script_fails:
+            raise RemoteFailed("ResourceScriptPath /r ended with exit code 3")
+        return self.resources
 
     async def sinfo(self) -> Capacity:
         if self.sinfo_fails:
@@ -480,8 +488,14 @@ class FakeSite(Site):
     async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:  # noqa: ARG002 - there is only one folder
         return await self._run("log", partial(self.account.open_log, what, over=over))
 
-    async def run(self, script: str, *, seconds: float = 30) -> Result:  # noqa: ARG002 - there is no shell
-        return await self._run("run", partial(_returned, Result(0, b"PARTITION AVAIL\n")))
+    async def resources(self) -> str:
+        return await self._run("resources", self.account.run_resource_script)
+
+    async def sinfo(self) -> SinfoOutput:
+        failure = self.account.sinfo_fails
+        return await self._run(
+            "sinfo", partial(_returned, SinfoOutput("" if failure else "PARTITION AVAIL\n", failure))
+        )
 
     async def _run(self, name: str, script: Callable[[], Awaitable[_T]], deadline: float = 30) -> _T:
         self.asked[name] += 1

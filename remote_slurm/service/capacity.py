@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from remote_slurm.config import Config
-from remote_slurm.domain.shell import quote
 from remote_slurm.errors import NotSent, RemoteFailed, SiteError, SlurmFailed
 from remote_slurm.log import debug, warning
 from remote_slurm.service.reconnect_signal import ReconnectSignal
@@ -78,12 +77,8 @@ class CapacityWatch:
 
     async def _from_script(self) -> dict[str, Any]:
         path = self._config.resource_script_path
-        result = await self._site.run(f'cd "$HOME" && {quote(path)} 2>/dev/null </dev/null')
-        text = result.output.decode(errors="replace")
-        if result.exit_code:
-            raise RemoteFailed(f"ResourceScriptPath {path} ended with exit code {result.exit_code}")
         try:
-            answer = json.loads(text)
+            answer = json.loads(await self._site.resources())
         except ValueError as error:
             raise RemoteFailed(f"ResourceScriptPath {path} printed something that is not JSON: {error}") from error
         resources = answer.get("resources", answer) if isinstance(answer, dict) else None

@@ -12,7 +12,7 @@ from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import Code, RemoteFailed
 from remote_slurm.service.check_connection import ConnectionChecks
 from remote_slurm.service.findings import Breaks, Finding, Holds, Step, finding, one_line
-from remote_slurm.site.operations import check_clock, check_folder, check_runtime, check_slurm
+from remote_slurm.site.operations import check_clock, check_folder, check_round_trip, check_runtime, check_slurm
 from remote_slurm.site.operations.check_folder import FolderCheck
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.connection import Connection
@@ -150,7 +150,7 @@ class Chain:
         times = []
         for _ in range(_ROUND_TRIPS):
             began = time.monotonic()
-            await self.site.run(":")
+            await self.site.ask(check_round_trip.operation())
             times.append(time.monotonic() - began)
         return Holds(f"{statistics.median(times) * 1000:.0f} ms for one operation (median of {_ROUND_TRIPS})")
 

@@ -8,27 +8,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from remote_slurm.config import Config
-from remote_slurm.domain.shell import quote
 from remote_slurm.errors import SiteError
 from remote_slurm.service.orphans import Orphans
-from remote_slurm.site.reply import ended_with
 from remote_slurm.site.site import Site
 
 # One sinfo serves all clients that ask within this time
 SINFO_SECONDS = 5.0
-_DEADLINE_SECONDS = 20
-_SINFO_TIMEOUT = 15
 
 
 class SystemInfo:
     """Asks the site, at most once in SINFO_SECONDS however many clients ask."""
 
-    def __init__(
-        self, site: Site, config: Config, orphans: Orphans, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, site: Site, orphans: Orphans, clock: Callable[[], float] = time.monotonic) -> None:
         self._site = site
-        self._config = config
         self._orphans = orphans
         self._clock = clock
         self._output, self._error, self._reachable = "", "", False
@@ -53,11 +45,8 @@ class SystemInfo:
 
     async def _ask(self) -> tuple[str, str, bool]:
         """The output of sinfo, what failed, and whether the site is reachable: sinfo may fail where sbatch works."""
-        sinfo = f"timeout -k 2 {_SINFO_TIMEOUT} {quote(self._config.sinfo_path)} </dev/null"
         try:
-            result = await self._site.run(sinfo, seconds=_DEADLINE_SECONDS)
+            output = await self._site.sinfo()
         except SiteError as error:
             return "", str(error), False
-        output = result.output.decode(errors="replace")
-        failed = f"sinfo failed with {ended_with(str(result.exit_code), output)}" if result.exit_code else ""
-        return output, failed, True
+        return output.text, output.failure, True

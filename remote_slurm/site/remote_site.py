@@ -33,6 +33,8 @@ from remote_slurm.site.operations import (
     queue,
     recover,
     release,
+    resources,
+    sinfo,
     submit,
     withdraw,
 )
@@ -45,6 +47,7 @@ from remote_slurm.site.operations.queue import Queue, QueueReader
 from remote_slurm.site.operations.records import OtherSidecars, SpoolReader
 from remote_slurm.site.operations.recover import Recovered, Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.pod_replies import PodReplies
 from remote_slurm.site.reply import Reply
 from remote_slurm.site.site import OWN_GRACE, PortStream, Site
@@ -209,9 +212,11 @@ class RemoteSite(Site):
             await chunks.aclose()
             raise
 
-    async def run(self, script: str, *, seconds: float = 30) -> Result:
-        with self.observer.operation("run"):
-            return await self._shells.run(script, deadline=seconds)
+    async def resources(self) -> str:
+        return await self.ask(resources.operation(self._config))
+
+    async def sinfo(self) -> SinfoOutput:
+        return await self.ask(sinfo.operation(self._config))
 
     # --- any operation ---
 

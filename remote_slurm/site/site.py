@@ -22,8 +22,9 @@ from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
+from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import ConnectionStatus, Result
+from remote_slurm.ssh.sessions import ConnectionStatus
 
 
 class PortStream(Protocol):
@@ -142,5 +143,8 @@ class Site(Protocol):
         `at` is where the log is, if it is on a node that shares no file system.
         """
 
-    async def run(self, script: str, *, seconds: float = 30) -> Result:
-        """Run a script of the caller's own, such as ResourceScriptPath."""
+    async def resources(self) -> str:
+        """The output of ResourceScriptPath. Raises RemoteFailed if the script fails."""
+
+    async def sinfo(self) -> SinfoOutput:
+        """The partitions as sinfo prints them for people."""

@@ -21,7 +21,7 @@ from remote_slurm.errors import InvalidRequest
 from remote_slurm.service.rendering import LARGE_BYTES, LargerThanItsRequestError, Rendering, TookTooLong
 from remote_slurm.service.scale import raise_descriptor_limit
 from remote_slurm.site.operations.log import OpenLog
-from remote_slurm.ssh.sessions import Result
+from remote_slurm.site.operations.sinfo import SinfoOutput
 from tests import pods as kubernetes
 from tests.api.api_client import Api, until
 from tests.api.certificates import Authority
@@ -86,16 +86,16 @@ async def test_idle_connections_make_room_for_those_that_ask(serve: Any, few: Ca
 
 
 class SlowSite(FakeSite):
-    """Replies to a script of the caller once the test allows it."""
+    """Replies to sinfo once the test allows it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.may_reply = asyncio.Event()
 
-    async def run(self, script: str, *, seconds: float = 30) -> Result:
-        result = await super().run(script, seconds=seconds)
+    async def sinfo(self) -> SinfoOutput:
+        output = await super().sinfo()
         await self.may_reply.wait()
-        return result
+        return output
 
 
 async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: Any, few: Callable[..., None]) -> None:
@@ -105,7 +105,7 @@ async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: An
     busy = [Client(api) for _ in range(4)]
     for each in busy:
         each.send(b"GET /system-info HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await until(lambda: site.asked["run"])
+    await until(lambda: site.asked["sinfo"])
     for _ in range(20):
         await asyncio.sleep(0.01)  # the others wait for the same answer
     said = await Client(api).said()

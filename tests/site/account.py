@@ -272,6 +272,7 @@ class Account:
                 "PollInterval": 1,
                 "SHARED_FS": self.shared_fs,
                 "FetchSeconds": 1,
+                "ResourceScriptPath": "bin/resources",
                 "Policy": {"AllowedAnnotations": ["*"]},
             }
         )

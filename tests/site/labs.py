@@ -40,6 +40,13 @@ class Lab(ABC):
     def break_squeue(self) -> None: ...
 
     @abstractmethod
+    def break_sinfo(self) -> None: ...
+
+    @abstractmethod
+    def resource_script(self, text: str, exit_code: int = 0) -> None:
+        """The site has a script for ResourceScriptPath, which prints this text."""
+
+    @abstractmethod
     def enable_accounting(self) -> None: ...
 
     @abstractmethod
@@ -89,6 +96,12 @@ class FakeLab(Lab):
     def break_squeue(self) -> None:
         self.account.squeue_fails = "squeue failed"
 
+    def break_sinfo(self) -> None:
+        self.account.sinfo_fails = "sinfo failed with exit code 1: Access/permission denied"
+
+    def resource_script(self, text: str, exit_code: int = 0) -> None:
+        self.account.resources, self.account.resource_script_fails = text, exit_code != 0
+
     def enable_accounting(self) -> None:
         self.account.accounting = "on"
 
@@ -123,6 +136,7 @@ class RealLab(Lab):
     def __init__(self, home: Path, shell: list[str]) -> None:
         self.account = Account(home, shell)
         self.account.tell("sacct.fails", "Slurm accounting storage is disabled")  # a last line without an end
+        self.account.command("sinfo", "echo PARTITION AVAIL")
         self._shells: dict[Site, LocalShells] = {}
 
     def sidecar(self, *, owner: bool = True) -> RemoteSite:
@@ -144,6 +158,12 @@ class RealLab(Lab):
 
     def break_squeue(self) -> None:
         self.account.tell("squeue.fails", "slurm_load_jobs error")
+
+    def break_sinfo(self) -> None:
+        self.account.command("sinfo", "echo slurm_load_partitions: Access/permission denied >&2; exit 1")
+
+    def resource_script(self, text: str, exit_code: int = 0) -> None:
+        self.account.command("resources", f"echo to people >&2\nprintf '%s' '{text}'\nexit {exit_code}\n")
 
     def enable_accounting(self) -> None:
         (self.account.slurm / "sacct.fails").unlink()

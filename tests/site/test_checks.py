@@ -5,7 +5,14 @@ import time
 
 import pytest
 
-from remote_slurm.site.operations import check_clock, check_folder, check_runtime, check_shell, check_slurm
+from remote_slurm.site.operations import (
+    check_clock,
+    check_folder,
+    check_round_trip,
+    check_runtime,
+    check_shell,
+    check_slurm,
+)
 from remote_slurm.site.operations.check_runtime import RuntimeCheck
 from remote_slurm.site.operations.check_slurm import SlurmCheck
 from tests.site.account import Account
@@ -59,6 +66,10 @@ async def test_the_folder(each_account: Account) -> None:
     assert (found.root, found.is_written, found.has_symlinks) == (str(each_account.root), True, True)
     assert (found.is_out_of_space, found.is_caseless, found.has_short_names) == (False, False, False)
     assert found.free_kib
+
+
+async def test_the_round_trip(each_account: Account) -> None:
+    assert await each_account.site.ask(check_round_trip.operation()) == ""
 
 
 async def test_the_clock(each_account: Account) -> None:

@@ -1,6 +1,7 @@
 """What the service may rely on: the same tests for the fake site and for the real scripts."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +21,7 @@ from remote_slurm.errors import Code, OutcomeUnknown, RemoteFailed, SlurmFailed,
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.release import ReleaseDecision
+from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.site import Site
 from tests.site.account import SHELLS
 from tests.site.labs import CONTAINER, FakeLab, Lab, RealLab, ended, running
@@ -440,6 +442,20 @@ async def test_a_pod_that_is_over_has_an_empty_log_at_least(site: Site) -> None:
 
 
 # --- look ---
+
+
+async def test_sinfo_for_people(lab: Lab, site: Site) -> None:
+    assert await site.sinfo() == SinfoOutput("PARTITION AVAIL\n")
+    lab.break_sinfo()
+    assert "Access/permission denied" in (await site.sinfo()).failure
+
+
+async def test_the_output_of_the_resource_script(lab: Lab, site: Site) -> None:
+    lab.resource_script('{"cpu": 4}')
+    assert json.loads(await site.resources()) == {"cpu": 4}
+    lab.resource_script("{}", exit_code=3)
+    with pytest.raises(RemoteFailed, match="ended with exit code 3"):
+        await site.resources()
 
 
 async def test_the_list_has_all_pods_with_their_jobs(lab: Lab, site: Site) -> None:

@@ -1,0 +1,4 @@
+# shellcheck shell=sh
+#   >done      the script ran
+
+reply "done"
