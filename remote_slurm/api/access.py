@@ -106,7 +106,7 @@ class AccessList:
             except RemoteSlurmError as error:
                 self._grants = {}
                 reason = "; ".join(str(error).splitlines())
-                warning(f"all clients of Access are rejected until the file is corrected: {reason}")
+                warning("all clients of Access are rejected until the file is corrected", reason=reason)
             else:
                 info("Access was read again", clients=len(self._grants))
         return self._grants

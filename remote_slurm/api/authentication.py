@@ -71,9 +71,9 @@ class Tokens:
             self._digests = self._read()
         except BadTokenFile as error:
             self._digests = ()
-            warning(f"all tokens are rejected until the file is corrected: {error}")
+            warning("all tokens are rejected until the file is corrected", reason=error)
         else:
-            info(f"{self.key} was read again", tokens=len(self._digests))
+            info("the token file was read again", key=self.key, tokens=len(self._digests))
 
     def _read(self) -> tuple[bytes, ...]:
         try:
@@ -82,14 +82,15 @@ class Tokens:
         except OSError as error:
             raise BadTokenFile(f"{self.key} {self._path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise BadTokenFile(f"{self.key} {self._path} must be ASCII text, one token a line") from error
+            raise BadTokenFile(f"{self.key} {self._path} must be ASCII text, one token per line") from error
         tokens = [line.strip() for line in lines if line.strip()]
         if found:
             raise BadTokenFile(f"{self.key} {self._path} is not used: {found}")
         if not tokens or any(len(token) < _SHORTEST or len(token.split()) > 1 for token in tokens):
             raise BadTokenFile(
-                f"{self.key} {self._path} must hold a token a line, each a word of {_SHORTEST} signs or more, as "
-                "`openssl rand -hex 32` prints it"
+                f"{self.key} {self._path} must contain one token per line, each of at least {_SHORTEST} characters "
+                "without "
+                "blanks, such as the output of `openssl rand -hex 32`"
             )
         return tuple(_digest(token) for token in tokens)
 
@@ -131,11 +132,11 @@ class Gate:
             return replace(who, name=f"{self.tokens.key}:{number}", everything=True)
         if self.access is None:
             if self.tokens:
-                raise self._unauthorized(request, f"show a token of {self.tokens.key}", self.tokens.key)
+                raise self._unauthorized(request, f"send a token of {self.tokens.key}", self.tokens.key)
             return replace(who, everything=True)
         found = {name: each for name, each in self.access.grants().items() if self._has(each, token, shown)}
         if not found:
-            raise self._unauthorized(request, "show what an entry of Access names: a token", "Access")
+            raise self._unauthorized(request, "send a token of an entry of Access", "Access")
         return replace(who, name=",".join(found), grants=tuple(found.values()))
 
     def _has(self, grant: Grant, token: str, shown: ClientCertificate | None) -> bool:
@@ -149,7 +150,7 @@ class Gate:
             try:
                 self._of_grants[path] = Tokens(path, _OF_ACCESS)
             except BadTokenFile as error:
-                warning(f"Access lets nobody in by it: {error}")
+                warning("an entry of Access is ignored until its TokenFile is corrected", reason=error)
                 return False
         return self._of_grants[path].accept(token)
 
@@ -160,15 +161,19 @@ class Gate:
         shown = self.certificates.client(connection) if connection else None
         block, allowed = self.certificates.block, self.certificates.settings.allowed_subjects
         if shown is None:
-            raise _closing(Unauthorized(f"{block}TLS.ClientCAFile", "the certificate is not valid any more", "Bearer"))
+            raise _closing(
+                Unauthorized(f"{block}TLS.ClientCAFile", "the client certificate is no longer valid", "Bearer")
+            )
         if allowed and not any(shown.matches(each) for each in allowed):
             rule = f"{block}TLS.AllowedSubjects"
-            raise Forbidden(f"the certificate of {shown.name or 'no subject'} is not among {rule}", rule=rule)
+            raise Forbidden(
+                f"the subject {shown.name or '(empty)'} of the client certificate is not in {rule}", rule=rule
+            )
         return shown
 
     def _unauthorized(self, request: web.Request, what: str, rule: str) -> Unauthorized:
         scheme = 'Basic realm="remote-slurm: any name, and the token as password"' if _is_page(request) else "Bearer"
-        return Unauthorized(rule, f"{what}, as `Authorization: Bearer <token>`", scheme)
+        return Unauthorized(rule, f"{what} as `Authorization: Bearer <token>`", scheme)
 
 
 def _closing(error: Unauthorized) -> Unauthorized:
@@ -182,9 +187,11 @@ def authentication(gate: Gate) -> Middleware:
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.headers.get("Origin"):  # browsers say it where a page wants to change something, or is elsewhere
-            raise web.HTTPForbidden(reason="a web page may not ask this")
+            raise web.HTTPForbidden(
+                reason="requests with an Origin header are refused: web pages may not call this API"
+            )
         if gate.private and request.path.startswith(_FOR_PEOPLE) and not _is_of_this_machine(request.host):
-            raise web.HTTPForbidden(reason="ask by the address or as localhost, not by another name")
+            raise web.HTTPForbidden(reason="invalid Host header: must be an IP address or localhost")
         if endpoint_of(request) in OPEN:
             return await handler(request)
         client = gate.client(request)

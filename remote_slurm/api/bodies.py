@@ -129,9 +129,7 @@ def count_values(raw: bytes, most: int) -> int:
 
 def _parsed_within(request: web.Request, raw: bytes, most_values: int) -> Any:
     if count_values(raw, most_values) > most_values:
-        raise InvalidRequest(
-            f"the body of {request.method} {request.path} holds more values than the {most_values} that are allowed"
-        )
+        raise InvalidRequest(f"the body of {request.method} {request.path} has more than {most_values} values")
     return _parsed(request, raw)
 
 

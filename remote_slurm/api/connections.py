@@ -29,7 +29,7 @@ HEADER_SECONDS = 30.0
 # first to do so: a create on a connection that closes at that moment is lost
 IDLE_SECONDS = 300.0
 
-_SENTENCE = b"the sidecar has too many connections in use: ask again soon\n"
+_SENTENCE = b"the sidecar has too many connections in use: try again later\n"
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
 ) % (len(_SENTENCE), _SENTENCE)
@@ -114,7 +114,8 @@ class Connections:
         if time.monotonic() - self._warned > _WARN_EVERY_SECONDS:
             self._warned = time.monotonic()
             warning(
-                f"{self._most} connections are open, which is the limit: the longest idle ones are closed",
+                "too many connections are open: closing the longest idle ones",
+                limit=self._most,
                 busy=len(self._busy),
             )
 

@@ -104,14 +104,15 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
             await _break_off(request, response, error)
         except TimeoutError:
             warning(
-                f"dropped the reader of a log: it has taken nothing for {READER_SECONDS:.0f} s",
+                "closed the connection of a log reader that does not read",
                 pod=what.pod,
                 container=what.container,
+                seconds=READER_SECONDS,
             )
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionResetError:
-            info("the reader of a log went away", pod=what.pod, container=what.container)
+            info("the reader of a log disconnected", pod=what.pod, container=what.container)
         return response
 
 
@@ -121,7 +122,7 @@ def _in_the_log(request: web.Request, pod: str, error: RemoteSlurmError) -> web.
     since = request.app[ACCOUNTS].holding(pod).unreachable_since if isinstance(error, SiteError) else None
     if since is not None:
         sentence += f" (the site is unreachable since {since:%Y-%m-%dT%H:%M:%SZ})"
-    info(f"there is no log to show: {sentence}", pod=pod)
+    info("there is no log to show", pod=pod, reason=sentence)
     return web.Response(text=f"remote-slurm: {sentence}\n")
 
 
@@ -150,7 +151,7 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
 
 async def _break_off(request: web.Request, response: web.StreamResponse, error: SiteError) -> None:
     """Write the reason as a last line, and close without the end of the body: a log that is cut must not look whole."""
-    warning(f"a log breaks off before its end: {error}")
+    warning("a log was cut off before its end", reason=error)
     with contextlib.suppress(ConnectionResetError):
         await response.write(f"\n(remote-slurm: the log breaks off here: {error})\n".encode())
     response.force_close()

@@ -198,7 +198,7 @@ class _Acceptor:
         if not why:
             self._go_on()
             return
-        warning(f"cannot accept a connection: {why}, trying again in {_ACCEPT_RETRY_SECONDS:.0f} s")
+        warning("cannot accept a connection, trying again", reason=why, seconds=_ACCEPT_RETRY_SECONDS)
         self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._go_on)
 
     def _go_on(self) -> None:

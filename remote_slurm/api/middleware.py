@@ -20,7 +20,7 @@ from remote_slurm.errors import (
     SiteError,
     SubmissionRefused,
 )
-from remote_slurm.log import debug, info, session_id
+from remote_slurm.log import debug, info, session_id, warning
 from remote_slurm.service.port_forwards import TooManyConnections
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -113,6 +113,9 @@ def _unreadable(request: web.Request) -> str:
     return f"the body of {request.method} {request.path} cannot be read: it broke off, or is no HTTP"
 
 
+_MALFORMED = "refused a malformed HTTP request"
+
+
 class HttpLog(logging.LoggerAdapter[logging.Logger]):
     """What aiohttp's server logs: of a request that is no HTTP a line without a traceback, like any other refusal."""
 
@@ -121,7 +124,7 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **options: Any) -> None:
         if isinstance(exc_info, HttpProcessingError):
-            info(_malformed(exc_info, *args), level=logging.WARNING)
+            warning(_MALFORMED, **_problem(exc_info, *args))
         else:
             super().exception(msg, *args, exc_info=exc_info, **options)
 
@@ -129,14 +132,13 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
         """aiohttp calls this for what is most likely not HTTP at all, such as TLS."""
         error = options.get("exc_info")
         if isinstance(error, HttpProcessingError):
-            debug(_malformed(error, *args))
+            debug(_MALFORMED, **_problem(error, *args))
         else:
             super().debug(msg, *args, **options)
 
 
-def _malformed(error: HttpProcessingError, remote: object = "") -> str:
-    first = error.message.strip().partition("\n")[0]
-    return f"refused a malformed HTTP request of {remote or 'a client'}: {first[:_SHOWN]}"
+def _problem(error: HttpProcessingError, remote: object = "") -> dict[str, object]:
+    return {"client": remote, "reason": error.message.strip().partition("\n")[0][:_SHOWN]}
 
 
 def _refuse(request: web.Request, status: int, sentence: str, scheme: str | None = None) -> web.Response:
@@ -144,6 +146,12 @@ def _refuse(request: web.Request, status: int, sentence: str, scheme: str | None
     sentence = " ".join(sentence[: 2 * _LONGEST].split())
     sentence = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}..."
     level = logging.ERROR if status >= 500 else logging.WARNING  # noqa: PLR2004 - HTTP's own boundary
-    info(sentence, level=level, request=f"{request.method} {request.path[:_SHOWN]}", status=status)
+    info(
+        "request refused",
+        level=level,
+        reason=sentence,
+        request=f"{request.method} {request.path[:_SHOWN]}",
+        status=status,
+    )
     headers = {"WWW-Authenticate": scheme} if scheme else None
     return web.Response(status=status, text=sentence, headers=headers)

@@ -89,11 +89,11 @@ class _Connection(ssl.SSLObject):
             raise
         except ssl.SSLCertVerificationError as error:
             key = "CRLFile" if error.verify_code in _OF_CRL else "ClientCAFile"
-            warning(f"a client's certificate is refused: {error.verify_message}", rule=f"TLS.{key}")
+            warning("refused a client certificate", reason=error.verify_message, rule=f"TLS.{key}")
             raise
         except ssl.SSLError as error:
             if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
-                warning("a client without a certificate is refused", rule="TLS.ClientCAFile")
+                warning("refused a client without a certificate", rule="TLS.ClientCAFile")
             raise
 
 
@@ -137,7 +137,7 @@ class Certificates:
             try:
                 self._current = self._context()
             except CannotEncrypt as error:
-                warning(f"cannot load the new certificate, keeping the previous one: {error}")
+                warning("cannot load the new certificate, keeping the previous one", reason=error)
             else:
                 info("the certificate was renewed")
         return self._current

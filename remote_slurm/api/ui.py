@@ -81,7 +81,7 @@ async def log(request: web.Request) -> web.Response:
     require(Verb.LOGS, [namespace_of(pod)])
     accounts = request.app[ACCOUNTS]
     if not accounts.shows(pod, container):
-        raise InvalidRequest("there is no such pod and container: the page names those that there are")
+        raise InvalidRequest("unknown pod or container: must be one that the page shows")
     chunks = accounts.note(accounts.holding(pod)).log(LogSlice(pod, container, lines=TAIL_LINES))
     async with aclosing(chunks):
         body = await _end_of(chunks)

@@ -34,11 +34,11 @@ def read_documents(path: Path) -> Documents:
         kind = str(document.get("kind") or "document without a kind")
         if kind not in found:
             raise InvalidRequest(
-                f"{source} holds a {kind}: a Pod, and ConfigMaps and Secrets that it uses, are what can run"
+                f"{source} contains a {kind}: must contain a Pod, and the ConfigMaps and Secrets that it uses"
             )
         found[kind].append(document)
     if len(found["Pod"]) != 1:
-        raise InvalidRequest(f"{source} must hold exactly one Pod, and holds {len(found['Pod']) or 'none'}")
+        raise InvalidRequest(f"{source} must contain exactly one Pod, not {len(found['Pod'])}")
     return Documents(
         source,
         _without_kind(found["Pod"][0]),
@@ -82,7 +82,9 @@ def _flat(documents: list[Any], source: str) -> Iterator[Json]:
         if document is None:  # nothing between two separators
             continue
         if not isinstance(document, dict):
-            raise InvalidRequest(f"{source} must hold Kubernetes documents, such as one that begins with `kind: Pod`")
+            raise InvalidRequest(
+                f"{source} must contain Kubernetes documents, such as one that begins with `kind: Pod`"
+            )
         if document.get("kind") == "List":
             yield from _flat(document.get("items") or [], source)
         else:
@@ -121,4 +123,4 @@ def _refuse_unless_text(document: Json, block: str, source: str) -> None:
         raise InvalidRequest(f"{what} must be a block of keys")
     for key, value in values.items():
         if not isinstance(value, str):
-            raise InvalidRequest(f"{what} must hold texts: put the value of '{key}' in quotes")
+            raise InvalidRequest(f"invalid value of '{key}' in {what}: must be a text; put it in quotes")

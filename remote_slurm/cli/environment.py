@@ -50,7 +50,7 @@ class Sources:
         if optional:
             return None
         raise InvalidRequest(
-            f"{what} needs {named}, which {self.file} does not hold: add it to the file, after a line `---`"
+            f"{what} needs {named}, which {self.file} does not contain: add it to the file, after a line `---`"
         )
 
 
@@ -93,7 +93,7 @@ def field_value(pod: Json, path: str, what: str) -> str:
         "spec.serviceAccountName": (pod.get("spec") or {}).get("serviceAccountName", "default"),
     }
     if path not in fields:
-        raise InvalidRequest(f"{what} needs the field '{path}', which a pod has only in Kubernetes")
+        raise InvalidRequest(f"{what} needs the field '{path}', which exists only in Kubernetes")
     return str(fields[path])
 
 
@@ -152,5 +152,5 @@ def _decoded(secret: Json | None) -> dict[str, str]:
     except (binascii.Error, UnicodeDecodeError) as error:
         name = (secret or {})["metadata"]["name"]
         raise InvalidRequest(
-            f"the data of Secret '{name}' must be text in base64: `stringData` takes it as it is"
+            f"invalid data of Secret '{name}': must be base64; use stringData for plain text"
         ) from error

@@ -17,12 +17,10 @@ def the_pod(overview: Json, named: str) -> Json:
     """The one pod that is meant. Raises InvalidRequest where there is none, or more than one."""
     found = matching(overview, named)
     if not found:
-        raise InvalidRequest(
-            f"there is no pod '{named}' at {overview['site']}: `remote-slurm status` lists those that are"
-        )
+        raise InvalidRequest(f"there is no pod '{named}' at {overview['site']}: `remote-slurm status` lists the pods")
     if len(found) > 1:
         folders = ", ".join(each["pod"] for each in found)
-        raise InvalidRequest(f"'{named}' is the name of {len(found)} pods: say which one, by its folder: {folders}")
+        raise InvalidRequest(f"'{named}' is the name of {len(found)} pods: use the folder of one of them: {folders}")
     return found[0]
 
 

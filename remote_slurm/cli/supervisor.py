@@ -112,7 +112,7 @@ class Supervisor:
             # a server that listened answers what its requests cannot kill, so it is better than no listener
             self._failed_starts = 0 if was_ready else self._failed_starts + 1
             if self._failed_starts > MAX_FAILURES:
-                warning(f"the server process ended {self._failed_starts} times at its start, giving up", exit_code=code)
+                warning("the server process ended at its start, giving up", starts=self._failed_starts, exit_code=code)
                 return code if code >= 0 else 128 - code
             warning("the server process ended, starting it again", exit_code=code)
             self._close_unrepeatable(1 if was_ready else _FAILED_START_REPEATS)
@@ -231,7 +231,7 @@ class Supervisor:
             try:
                 end.sendto(state.encode(), self._notify.replace("@", "\0", 1))
             except OSError as error:
-                warning(f"systemd was not notified: {error.strerror or error}", state=state)
+                warning("cannot notify systemd", state=state, reason=error.strerror or error)
 
 
 def _activated(environment: Mapping[str, str]) -> dict[str, int]:

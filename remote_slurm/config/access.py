@@ -65,7 +65,7 @@ class Grant(Block):
     @classmethod
     def _for_somebody(cls, verbs: tuple[Verb, ...], info: ValidationInfo) -> tuple[Verb, ...]:
         if not info.data.get("token_file", "wrong") and not info.data.get("subjects", "wrong"):
-            raise ValueError("are for no client: set TokenFile or Subjects")
+            raise ValueError("match no client: set TokenFile or Subjects")
         return verbs
 
     @field_validator("namespaces")
@@ -73,7 +73,7 @@ class Grant(Block):
     def _of_verbs(cls, namespaces: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         of_pods = [each for each in info.data.get("verbs", ()) if each in _OF_PODS]
         if of_pods and not namespaces:
-            raise ValueError(f'is required for {", ".join(of_pods)}: ["*"] is every namespace')
+            raise ValueError(f'is required for {", ".join(of_pods)}: ["*"] matches every namespace')
         return namespaces
 
 

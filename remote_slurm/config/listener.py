@@ -47,7 +47,9 @@ class Watch(Block):
         if is_loopback(address) or requires_authentication(info):
             return address
         raise ValueError(
-            f"{address} can be reached from other machines, and whoever reaches the port can read the logs of all "
-            "pods: use 127.0.0.1, set a Watch.TokenFile or Watch.TLS.ClientCAFile, or Watch.AllowUnauthenticated: true "
-            "where something else keeps strangers out"
+            f"{address} is reachable from other machines, where any client could read the logs of all pods: use "
+            "127.0.0.1, "
+            "or set Watch.TokenFile or Watch.TLS.ClientCAFile, or Watch.AllowUnauthenticated: true if a firewall "
+            "or proxy "
+            "restricts access"
         )

@@ -565,13 +565,13 @@ class Config(Block):
             if place in seen:
                 raise ValueError(
                     f"{seen[place]} and {name} have the same account and folder at the site ({user}, {place[1]}): give "
-                    "one of them another SSH.User or DataRootFolder, or make them one"
+                    "one of them another SSH.User or DataRootFolder, or merge them"
                 )
             seen[place] = name
         unmatched = [name for name, each in identities.items() if not each.namespaces and not each.service_accounts]
         if unmatched:
             names = ", ".join(unmatched)
-            raise ValueError(f"no pod can match {names}: give each of them Namespaces or ServiceAccounts")
+            raise ValueError(f"{names} match no pod: set Namespaces or ServiceAccounts of each")
         return identities
 
     @field_validator("policies")
@@ -580,7 +580,7 @@ class Config(Block):
         identities, paths = info.data.get("identities"), info.data.get("allowed_host_paths")
         for name, policy in policies.items():
             if not policy.namespaces and not policy.identities:
-                raise ValueError(f"{name} is for no pod: set its Namespaces or Identities")
+                raise ValueError(f"{name} matches no pod: set its Namespaces or Identities")
             for unknown in [each for each in policy.identities if identities is not None and each not in identities]:
                 known = ", ".join(identities or ()) or "none are configured"
                 raise ValueError(f"{name} names the identity {unknown!r}, which is not in Identities: {known}")
@@ -593,7 +593,7 @@ class Config(Block):
     @classmethod
     def _on_tcp(cls, tls: TLS, info: ValidationInfo) -> TLS:
         if tls.enabled and info.data.get("socket"):
-            raise ValueError("is for the TCP port: with a Socket, SocketMode says who may connect")
+            raise ValueError("cannot be combined with Socket: SocketMode restricts access to the socket")
         return tls
 
     @field_validator("socket_mode")
@@ -602,8 +602,9 @@ class Config(Block):
         if not int(mode, 8) & 0o002 or requires_authentication(info):
             return mode
         raise ValueError(
-            f"{mode} lets everybody on this machine run shell at the site as SSH.User: use 0660 and a group, or set "
-            "a TokenFile, or AllowUnauthenticated: true where something else keeps strangers out"
+            f"{mode} allows every user of this machine to run commands at the site as SSH.User: use 0660 and a "
+            "group, or "
+            "set TokenFile, or AllowUnauthenticated: true if something else restricts access"
         )
 
     @field_validator("bind_address")
@@ -612,9 +613,10 @@ class Config(Block):
         if info.data.get("socket", "wrong") or is_loopback(address) or requires_authentication(info):
             return address
         raise ValueError(
-            f"{address} can be reached from other machines, and whoever reaches the port can run shell at "
-            "the site as SSH.User: use 127.0.0.1 or a Socket, set a TokenFile or TLS.ClientCAFile, or "
-            "AllowUnauthenticated: true where something else keeps strangers out"
+            f"{address} is reachable from other machines, where any client could run commands at the site as "
+            "SSH.User: use "
+            "127.0.0.1 or Socket, or set TokenFile or TLS.ClientCAFile, or AllowUnauthenticated: true if a firewall or "
+            "proxy restricts access"
         )
 
     @field_validator("port_forward")
@@ -639,21 +641,21 @@ class Config(Block):
     def _with_all_it_needs(cls, tsocks: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's form
         missing = [key for key in ("tsocks_path", "tsocks_login_node") if not info.data.get(key, "wrong")]
         if tsocks and missing:
-            raise ValueError(f"needs {' and '.join(to_pascal(key) for key in missing)} as well")
+            raise ValueError(f"requires {' and '.join(to_pascal(key) for key in missing)}")
         return tsocks
 
     @field_validator("image_pull")
     @classmethod
     def _where_nodes_see_it(cls, place: ImagePull, info: ValidationInfo) -> ImagePull:
         if place is ImagePull.LOGIN and info.data.get("shared_fs") is False:
-            raise ValueError("login needs SHARED_FS: true, since nodes would not see the images: use node or never")
+            raise ValueError("login requires SHARED_FS: true: use node or never")
         return place
 
     @field_validator("errors_only_logging")
     @classmethod
     def _not_both(cls, errors_only: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's form
         if errors_only and info.data.get("verbose_logging"):
-            raise ValueError("contradicts VerboseLogging, which is true as well: set one of the two to false")
+            raise ValueError("cannot be combined with VerboseLogging: set one of them to false")
         return errors_only
 
     @field_validator("custom_kubeconf")
@@ -662,8 +664,9 @@ class Config(Block):
         claims = info.data.get("persistent_volume_claims", {})
         if kubeconfig is None and any(key.startswith(STORAGE_CLASS) for key in claims):
             raise ValueError(
-                f"is needed where PersistentVolumeClaims has keys that begin with {STORAGE_CLASS}: "
-                "only Kubernetes knows the storage class of a claim"
+                f"is required by keys of PersistentVolumeClaims that begin with {STORAGE_CLASS}: the sidecar asks "
+                "Kubernetes "
+                "for the storage class of a claim"
             )
         return kubeconfig
 

@@ -128,8 +128,7 @@ def site_path(value: object) -> str:
         raise ValueError(f"must be a plain path: the site expands no variables and no ~name, not {shown(value)}")
     if re.search(r"[:,%\\]", path):
         raise ValueError(
-            "must not hold : , % or \\, which Slurm and container runtimes read as signs of their own, "
-            f"as {shown(value)} does"
+            f"must not contain : , % or \\, which Slurm and container runtimes interpret, not {shown(value)}"
         )
     if ".." in parts:
         raise ValueError(f"must not go up with .., as {shown(value)} does")
@@ -162,7 +161,7 @@ def claim_path(value: object) -> str:
     path = absolute_site_path(value)
     if path == "/" or re.search(r"[{}]", re.sub(r"\{(namespace|claim)\}", "", path)):
         raise ValueError(
-            f"must be a folder at the site, in which {{namespace}} and {{claim}} may stand, not {shown(value)}"
+            f"must be a folder at the site, which may contain {{namespace}} and {{claim}}, not {shown(value)}"
         )
     # team and a-x would have the folder of team-a and x
     if any("{namespace}" in part and "{claim}" in part for part in path.split("/")):
@@ -184,7 +183,7 @@ def claim_key(value: object) -> str:
     """
     key = line_of_text(value).strip()
     if key != "*" and not re.fullmatch(rf"([a-z0-9-]+/|{STORAGE_CLASS})?[a-z0-9.-]+", key):
-        raise ValueError(f"must be named by a claim, namespace/claim, {STORAGE_CLASS}name or *, not {shown(value)}")
+        raise ValueError(f"must be claim, namespace/claim, {STORAGE_CLASS}name or *, not {shown(value)}")
     return key
 
 

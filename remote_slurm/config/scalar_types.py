@@ -74,7 +74,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be one text, not {shown(value)}")  # noqa: TRY004 - pydantic collects no TypeError
     if "\x00" in value:
-        raise ValueError("must not hold a NUL character")
+        raise ValueError("must not contain a NUL character")
     return value
 
 
@@ -188,7 +188,7 @@ def memory_or_none(value: object) -> int | None:
     try:
         return positive_bytes(value)
     except ValueError as error:
-        raise ValueError(f"{error}; or be the word none, which leaves it to the partition") from error
+        raise ValueError(f"{error}; or none, for the limit of the partition") from error
 
 
 def quantity_text(value: object) -> str:
@@ -248,7 +248,7 @@ def secret_key(value: object) -> str:
     """Accept what names a Secret: `namespace/secret`, `secret`, or `*` for all others."""
     key = line_of_text(value).strip()
     if key != "*" and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9.-]+", key):
-        raise ValueError(f"must be named by a Secret, namespace/secret or *, not {shown(value)}")
+        raise ValueError(f"must be secret, namespace/secret or *, not {shown(value)}")
     return key
 
 
@@ -282,7 +282,7 @@ def label(value: object) -> str:
     """Accept a name for paths and logs."""
     name = line_of_text(value).strip()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
-        raise ValueError(f"must be named by letters, digits, '.', '_' and '-', not {shown(value)}")
+        raise ValueError(f"must consist of letters, digits, '.', '_' and '-', not {shown(value)}")
     return name
 
 

@@ -96,19 +96,19 @@ class TLS(Block):
     @classmethod
     def _comes_with_a_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
         if (key is None) != (info.data.get("cert_file") is None):
-            raise ValueError("goes with TLS.CertFile: a certificate and its key are set together")
+            raise ValueError("must be set together with TLS.CertFile")
         return key
 
     @field_validator("client_ca_file")
     @classmethod
     def _needs_encryption(cls, authorities: Path | None, info: ValidationInfo) -> Path | None:
         if authorities is not None and info.data.get("cert_file", "wrong") is None:
-            raise ValueError("needs TLS.CertFile and TLS.KeyFile: clients are asked for certificates over HTTPS only")
+            raise ValueError("requires TLS.CertFile and TLS.KeyFile")
         return authorities
 
     @field_validator("allowed_subjects", "crl_file")
     @classmethod
     def _needs_authorities(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("client_ca_file", "wrong") is None:
-            raise ValueError("needs TLS.ClientCAFile: without it clients show no certificate")
+            raise ValueError("requires TLS.ClientCAFile")
         return value

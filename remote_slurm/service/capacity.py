@@ -80,10 +80,10 @@ class CapacityWatch:
         try:
             answer = json.loads(await self._site.resources())
         except ValueError as error:
-            raise RemoteFailed(f"ResourceScriptPath {path} printed something that is not JSON: {error}") from error
+            raise RemoteFailed(f"ResourceScriptPath {path} printed invalid JSON: {error}") from error
         resources = answer.get("resources", answer) if isinstance(answer, dict) else None
         if not isinstance(resources, dict):
-            raise RemoteFailed(f"ResourceScriptPath {path} printed JSON that is no object with resources")
+            raise RemoteFailed(f"ResourceScriptPath {path} must print a JSON object with resources")
         others = {"taints": answer["taints"]} if "resources" in answer and "taints" in answer else {}
         return {"resources": _in_words(resources), **others}
 

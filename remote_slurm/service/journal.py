@@ -50,7 +50,9 @@ class Journal:
                 f"StateFolder {folder} cannot be used: {error.strerror}; name a folder that can be written"
             ) from error
         if found:
-            raise JournalError(f"StateFolder {folder} is not used, since who can write to it can delete pods: {found}")
+            raise JournalError(
+                f"StateFolder {folder} is not used, since other accounts could write to it and delete pods: {found}"
+            )
 
     def add(self, delete: Delete) -> None:
         """Write the delete to disk. Raises JournalError."""

@@ -62,7 +62,7 @@ class Kubernetes:
         )
         if not there:
             raise InvalidRequest(
-                f"pod {request.pod.full_name} is not in Kubernetes any more, so its job is not submitted"
+                f"pod {request.pod.full_name} no longer exists in Kubernetes: its job is not submitted"
             )
         found = ContainerData(
             config_maps=tuple(each for each in maps if each), secrets=tuple(each for each in secrets if each)

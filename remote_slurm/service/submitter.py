@@ -171,7 +171,7 @@ class Submitter:
         await self._withdraw(tracked, keep_folder=True)
         refuses = "refuses the job for now" if refusal is Refusal.FOR_NOW else "cannot be reached"
         tracked.waits("Submitting", f"Slurm {refuses} and is asked again: {words}")
-        warning("Slurm did not accept the job, retrying", pod=tracked.name, reason=tracked.waiting)
+        warning("Slurm did not accept the job, trying again", pod=tracked.name, reason=tracked.waiting)
         return self.patience.refused_for_now if refusal is Refusal.FOR_NOW else self.patience.not_sent
 
     async def _ask(self, tracked: TrackedPod, payload: Payload) -> SubmitOutcome:
@@ -225,7 +225,7 @@ class Submitter:
         tracked = submission.tracked
         tracked.payload_stored = True
         tracked.waiting = f"the job is being looked for, since {why}"
-        warning("the job is being looked for", pod=tracked.name, reason=why)
+        warning("searching for the job of a submission with unknown outcome", pod=tracked.name, reason=why)
         deadline = self._clock() + self.patience.look
         while not tracked.job_id:  # the poller finds it too
             outcome = await self._ask(tracked, Payload())

@@ -102,7 +102,7 @@ class Batcher(Generic[_P, _T]):
         return requests
 
     async def _run(self, batch: Batch[_P, _T]) -> None:
-        lost: SiteError = OutcomeUnknown("the site's answer broke off")
+        lost: SiteError = OutcomeUnknown("the reply of the site was cut off")
         try:
             await self._send(batch)
         except SiteError as error:

@@ -18,7 +18,7 @@ def ended_with(code: str, messages: str) -> str:
     """Return the exit code of a failed command with its last words, each line once."""
     lines = [" ".join(line.split()) for line in messages.splitlines() if line.strip()]
     if code in _TIMED_OUT:
-        lines.append("it did not answer in time")
+        lines.append("it did not end in time")
     words = "; ".join(dict.fromkeys(lines))[-_MOST_WORDS:]
     return f"exit code {code}{': ' if words else ''}{words}"
 
@@ -75,7 +75,7 @@ class Reply:
         """The rest of the first line with `word`. Raises RemoteFailed if the script did not get that far."""
         if not self.has(word):
             raise RemoteFailed(
-                f"the remote script '{self.script}' did not finish: {self.messages or 'it said nothing'}"
+                f"the remote script '{self.script}' did not finish: {self.messages or 'it printed nothing'}"
             )
         return self.get(word)
 

@@ -126,7 +126,7 @@ class Authentication:
     def said(self) -> str:
         """What the site has said meanwhile, as the end of a message: a banner, or words of PAM (pam_nologin)."""
         words = " ".join(self._banner.decode(errors="replace").split())
-        return f"; the site says: {words[:_LONGEST_BANNER]}" if words else ""
+        return f"; message of the site: {words[:_LONGEST_BANNER]}" if words else ""
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Return when logged in; raise AuthenticationRefused, or Paramiko's errors when nobody answers."""
@@ -139,7 +139,7 @@ class Authentication:
         methods = self._methods(transport)
         raise AuthenticationRefused(
             f"login of {self._account} was refused with {', '.join(tried) or 'no key at all'}; the site accepts "
-            f"{', '.join(methods) or 'nothing that it would name'}{self.said}",
+            f"{', '.join(methods) or 'no method that it names'}{self.said}",
             methods,
             code=Code.KEY_REFUSED,
             remedy="add the public key to the account's authorized_keys, or ask the site whether the account is open",

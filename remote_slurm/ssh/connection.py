@@ -22,7 +22,7 @@ from remote_slurm.ssh.threads import detach, in_thread
 _log = logging.getLogger(__name__)
 _SLACK = 1.0
 _MISSED_ANSWERS = 2
-_SHUTTING_DOWN = "nothing is sent any more: the service is shutting down"
+_SHUTTING_DOWN = "not sent: the sidecar is shutting down"
 
 
 @dataclass(frozen=True, slots=True)

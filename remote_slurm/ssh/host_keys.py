@@ -88,7 +88,7 @@ class KnownHost:
             raise HostKeyRefused(
                 f"the certificate of the host key of {self.name} is refused: {problem}",
                 remedy=f"ask the site for a certificate that its authority in {self._path} has signed for this name, "
-                f"or for the host key itself, and add what `{self._scan}` prints",
+                f"or for the host key itself, and add the output of `{self._scan}`",
             )
 
     def _refuse_revoked(self, key: paramiko.PKey, certificate: HostCertificate | None) -> None:
@@ -103,19 +103,20 @@ class KnownHost:
     def _refusal(self, key: paramiko.PKey) -> HostKeyRefused:
         if not self._keys:
             return HostKeyRefused(
-                f"the host key of {self.name} is not known: it offers {_shown(key)}, and {self._looked()}",
-                remedy="compare the fingerprint with the one that the site publishes, then add what "
-                f"`{self._scan}` prints",
+                f"the host key of {self.name} is unknown: {self._why_unknown()}; it offers {_shown(key)}",
+                remedy="compare the fingerprint with the one that the site publishes, then add the output of "
+                f"`{self._scan}`",
             )
         known = ", ".join(sorted({line.kind for line in self._keys}))
         return HostKeyRefused(
-            f"the host key of {self.name} is not the known one: it offers {_shown(key)}, and "
-            f"{self._path} has another ({known})",
-            remedy="either the site changed it or somebody is in between: ask the site, and only then replace the line "
-            f"by what `{self._scan}` prints",
+            f"the host key of {self.name} has changed: it offers {_shown(key)}, but {self._path} has another key "
+            f"({known})",
+            remedy="ask the site whether it changed the key, since the connection may be intercepted; only then "
+            "replace "
+            f"the line by the output of `{self._scan}`",
         )
 
-    def _looked(self) -> str:
+    def _why_unknown(self) -> str:
         if self._problem:
             return self._problem
         if self._authorities:

@@ -34,10 +34,10 @@ def greeting(host: str, port: int, seconds: float) -> str:
                 heard += data
         except OSError as error:
             raise Unreachable(
-                f"{host} port {port} accepts connections, and says nothing within {seconds:g} s"
+                f"{host} port {port} accepts connections, but sent nothing within {seconds:g} s"
             ) from error
     if not identification:
-        raise Unreachable(f"{host} port {port} accepts connections, but no SSH server answers: it says {_shown(heard)}")
+        raise Unreachable(f"{host} port {port} accepts connections, but no SSH server answers: it sent {_shown(heard)}")
     return identification
 
 
@@ -74,11 +74,11 @@ def login_shell(link: Transport, seconds: float) -> LoginShell:
         while mark.encode() not in heard:
             data = channel.recv(_READ)
             if not data:
-                raise RemoteFailed(f"the login shell ends instead of running `exec /bin/sh`, and says {shown(heard)}")
+                raise RemoteFailed(f"the login shell ended without running `exec /bin/sh`, and printed {shown(heard)}")
             heard += data
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise RemoteFailed(
-            f"the login shell does not come to `exec /bin/sh` within {seconds:g} s, and says {shown(heard)}"
+            f"the login shell did not run `exec /bin/sh` within {seconds:g} s, and printed {shown(heard)}"
         ) from error
     finally:
         if channel:

@@ -108,7 +108,7 @@ class Shell:
             if tell and parts[-1]:
                 tell(parts[-1])
             if size > _OUTPUT_LIMIT:
-                raise OutcomeUnknown(f"the answer from {self.link.host} is longer than {_OUTPUT_LIMIT >> 20} MiB")
+                raise OutcomeUnknown(f"the reply of {self.link.host} is longer than {_OUTPUT_LIMIT >> 20} MiB")
         self.used = time.monotonic()
         return Result(answer.exit_code, b"".join(parts))
 
@@ -188,7 +188,7 @@ class Shell:
         """The error for a frame whose answer will not come; for the thread that sent it."""
         if self._handed < self._script_end or self.link.wire.sent == self._sent_before:
             return DeadSession(f"nothing was sent to {self.link.host}: {_words(error)}")
-        return OutcomeUnknown(f"it was sent to {self.link.host}, but the answer is lost: {_words(error)}")
+        return OutcomeUnknown(f"sent to {self.link.host}, but the reply was lost: {_words(error)}")
 
     def _opened(self) -> paramiko.Channel:
         if self._channel is None:

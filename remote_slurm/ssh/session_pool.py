@@ -69,7 +69,7 @@ class SessionPool:
     async def take(self, until: float) -> Shell:
         """A shell that looks alive, in order of asking, before `until` (time.monotonic); else NotSent."""
         if self._closed:
-            raise NotSent("nothing is sent any more: the service is shutting down")
+            raise NotSent("not sent: the sidecar is shutting down")
         while self._idle:
             shell = self._idle.pop()
             if shell.alive:
@@ -114,7 +114,7 @@ class SessionPool:
     async def close(self) -> None:
         """End all sessions, and turn away everybody who waits."""
         self._closed = True
-        self._fail(NotSent("nothing is sent any more: the service is shutting down"), everybody=True)
+        self._fail(NotSent("not sent: the sidecar is shutting down"), everybody=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -129,7 +129,7 @@ class SessionPool:
             async with asyncio.timeout_at(until):
                 return await waiter
         except TimeoutError:
-            raise NotSent(f"nothing was sent: none of {self._limit} sessions became free in time") from None
+            raise NotSent(f"not sent: none of {self._limit} sessions became free in time") from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
                 self.give_back(waiter.result())

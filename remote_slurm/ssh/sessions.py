@@ -162,7 +162,7 @@ class Sessions:
         may_have_run = shell.stop()
         self._pool.suspect(shell)
         if may_have_run:
-            return OutcomeUnknown(f"it was sent to {shell.link.host}, but no answer came in time")
+            return OutcomeUnknown(f"sent to {shell.link.host}, but no reply came in time")
         return NotSent(f"{shell.link.host} did not take the whole script in time: nothing has run")
 
     @contextlib.asynccontextmanager

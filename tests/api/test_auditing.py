@@ -91,7 +91,7 @@ async def test_a_refusal_names_the_rule(serve: Serve, audit: Audit) -> None:
     ]
     assert {(line["verb"], line["outcome"], line["status"]) for line in lines} == {("create", "refused", 400)}
     assert lines[0]["images"] == ["alpine"]
-    assert "runs the image docker://alpine" in lines[0]["reason"]
+    assert "image docker://alpine of pod" in lines[0]["reason"]
 
 
 async def test_who_may_not_ask(serve: Serve, audit: Audit, tmp_path: Path) -> None:

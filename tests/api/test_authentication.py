@@ -49,7 +49,7 @@ async def test_who_does_not_gets_a_sentence(serve: Serve, token_file: Path, path
     api: Api = await serve(TokenFile=str(token_file))
     reply = await api.get(path, json=[], **({"Authorization": shown} if shown else {}))
     assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert reply.text == f"GET {path}: show a token of TokenFile, as `Authorization: Bearer <token>`"
+    assert reply.text == f"GET {path}: send a token of TokenFile as `Authorization: Bearer <token>`"
     assert TOKEN not in reply.text
 
 
@@ -83,7 +83,7 @@ async def test_the_file_is_read_again_when_it_changes(serve: Serve, token_file: 
 @pytest.mark.parametrize("text", ["", "\n\n", "short", "two words of a token", f"{TOKEN}\nshort\n"])
 def test_what_is_no_token(token_file: Path, text: str) -> None:
     token_file.write_text(text)
-    with pytest.raises(BadTokenFile, match="must hold a token a line, each a word of 16 signs or more") as caught:
+    with pytest.raises(BadTokenFile, match="must contain one token per line, each of at least 16 characters") as caught:
         Tokens(token_file)
     assert TOKEN not in str(caught.value)
 
@@ -109,7 +109,10 @@ async def test_a_page_of_somebody_else_cannot_ask_in_a_browsers_name(serve: Serv
     api: Api = await serve()
     for origin in ("https://evil.example", "null"):
         reply = await api.ask("POST", "/create", json={}, Origin=origin)
-        assert (reply.status, reply.text) == (403, "POST /create: a web page may not ask this")
+        assert (reply.status, reply.text) == (
+            403,
+            "POST /create: requests with an Origin header are refused: web pages may not call this API",
+        )
 
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example:4000", 403), ("localhost:4000", 200), ("127.0.0.1", 200)])

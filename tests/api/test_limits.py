@@ -111,7 +111,7 @@ async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: An
     said = await Client(api).said()
     site.may_reply.set()
     assert said.startswith(b"HTTP/1.1 503 ")
-    assert said.endswith(b"\r\n\r\nthe sidecar has too many connections in use: ask again soon\n")
+    assert said.endswith(b"\r\n\r\nthe sidecar has too many connections in use: try again later\n")
 
 
 async def test_headers_that_do_not_end_end_the_connection(serve: Any, few: Callable[..., None]) -> None:
@@ -194,7 +194,7 @@ async def test_a_body_of_empty_objects_is_refused_before_it_is_parsed(serve: Any
     for body in (b"[" + b"{}," * 10_000_000 + b"{}]", b"[" * 10_000_000):
         for method, path in (("POST", "/create"), ("GET", "/status"), ("POST", "/delete"), ("GET", "/getLogs")):
             reply = await api.send(method, path, body)
-            assert (reply.status, "that are allowed" in reply.text) == (400, True), (path, reply)
+            assert (reply.status, "has more than" in reply.text or "nested" in reply.text) == (400, True), (path, reply)
     assert memory() - before < 300_000_000  # parsed, each of them has over a gigabyte
 
 
@@ -289,7 +289,7 @@ async def test_a_reader_that_takes_nothing_of_a_log_is_dropped(
     asked = json.dumps({"PodUID": "1", "ContainerName": "c", "Opts": {"Follow": False}}).encode()
     client.send(b"GET /getLogs HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(asked), asked))
     await until(lambda: ended)
-    await until(lambda: "dropped the reader of a log: it has taken nothing for 0 s" in caplog.text)
+    await until(lambda: "closed the connection of a log reader that does not read" in caplog.text)
 
 
 async def test_a_small_pod_is_created_while_a_large_one_is_prepared(serve: Any) -> None:

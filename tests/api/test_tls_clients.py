@@ -15,6 +15,7 @@ import pytest
 
 from remote_slurm.api.tls import CannotEncrypt, Certificates, ClientCertificate
 from remote_slurm.config import TLS
+from remote_slurm.log import fields_of
 from tests.api.api_client import Api
 from tests.api.certificates import Authority, Pair, certificate_of
 
@@ -132,7 +133,7 @@ async def test_a_connection_does_not_outlive_the_certificate_either(
         crl.write_bytes(authority.crl(pair))
         refused = await asked_again(connection)
         assert b" 401 " in refused
-        assert b"the certificate is not valid any more" in refused
+        assert b"the client certificate is no longer valid" in refused
         # closed, so that the client's next request is on a connection with a certificate that it may have renewed
         assert await asyncio.to_thread(connection.recv, 4096) == b""
 
@@ -157,7 +158,8 @@ async def test_a_revoked_certificate_is_refused(
     assert await resuming(api.url, authority, valid, ssl.TLSVersion.TLSv1_3).status() == 200
     with pytest.raises(OSError):  # noqa: PT011 - a reset or an alert, as the version has it
         await resuming(api.url, authority, revoked, ssl.TLSVersion.TLSv1_3).status()
-    assert "a client's certificate is refused: certificate revoked" in caplog.text
+    refused = [fields_of(each) for each in caplog.records if each.getMessage() == "refused a client certificate"]
+    assert {"reason": "certificate revoked", "rule": "TLS.CRLFile"} in refused
     crl.write_bytes(authority.crl(valid))
     assert await resuming(api.url, authority, revoked, ssl.TLSVersion.TLSv1_2).status() == 200
     with pytest.raises(OSError):  # noqa: PT011
@@ -183,7 +185,7 @@ async def test_only_allowed_subjects(
     reply = await api.get("/status", json=[], tls=authority.trusting(authority.pair(subject)))
     assert reply.status == status
     if status == 403:
-        assert reply.text == f"the certificate of {subject} is not among TLS.AllowedSubjects"
+        assert reply.text == f"the subject {subject} of the client certificate is not in TLS.AllowedSubjects"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ async def test_its_token_is_its_own(serve: Serve, tmp_path: Path) -> None:
     refused = await api.watched.get("/metrics")
     assert (refused.status, refused.text) == (
         401,
-        "GET /metrics: show a token of Watch.TokenFile, as `Authorization: Bearer <token>`",
+        "GET /metrics: send a token of Watch.TokenFile as `Authorization: Bearer <token>`",
     )
     assert (await api.watched.get("/metrics", Authorization=bearer(TOKEN))).status == 200
     assert (await api.watched.get("/ui", Authorization=basic("me", TOKEN))).status == 200

@@ -36,7 +36,7 @@ def test_a_sidecar_with_https_a_token_and_certificates_of_clients(
     untold = program("status", *where, *trust, *shown)
     assert untold.returncode == 1
     assert untold.stderr.strip().endswith(
-        "show a token of TokenFile, as `Authorization: Bearer <token>`; --token-file FILE does"
+        "send a token of TokenFile as `Authorization: Bearer <token>`; --token-file FILE does"
     )
     untrusted = program("status", *where, *shown, "--token-file", token)
     assert "its certificate is not trusted" in untrusted.stderr

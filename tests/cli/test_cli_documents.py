@@ -41,17 +41,17 @@ def test_a_time_stays_a_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "must hold exactly one Pod, and holds none"),
-        (f"{POD}---\n{POD}", "must hold exactly one Pod, and holds 2"),
-        ("kind: Deployment", "holds a Deployment: a Pod, and ConfigMaps and Secrets"),
-        ("metadata: {}", "holds a document without a kind"),
-        ("- a\n- b\n", "must hold Kubernetes documents"),
+        ("", "must contain exactly one Pod, not 0"),
+        (f"{POD}---\n{POD}", "must contain exactly one Pod, not 2"),
+        ("kind: Deployment", "contains a Deployment: must contain a Pod"),
+        ("metadata: {}", "contains a document without a kind"),
+        ("- a\n- b\n", "must contain Kubernetes documents"),
         ("kind: Pod\nspec: {a: [b\n", "line 3: this is not YAML"),
         ("kind: Pod\n\tspec: {}\n", "line 2: this is not YAML"),
         ("kind: Pod\nspec: \x07\n", "is not YAML"),
         (
             f"{POD}---\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{port: 80}}\n",
-            "put the value of 'port' in quotes",
+            "invalid value of 'port' in",
         ),
         (
             f"{POD}---\nkind: Secret\nmetadata: {{name: s}}\nstringData: [a]\n",

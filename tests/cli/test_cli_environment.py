@@ -60,11 +60,11 @@ def test_value_from(value_from: Json, value: str | None) -> None:
     [
         (
             {"fieldRef": {"fieldPath": "status.podIP"}},
-            "needs the field 'status.podIP', which a pod has only in Kubernetes",
+            "needs the field 'status.podIP', which exists only in Kubernetes",
         ),
         ({"configMapKeyRef": {"name": "m", "key": "Z"}}, "needs the key 'Z' of 'm'"),
-        ({"secretKeyRef": {"name": "absent", "key": "Z"}}, "needs Secret 'absent', which f.yaml does not hold"),
-        ({"secretKeyRef": {"name": "binary", "key": "K"}}, "the data of Secret 'binary' must be text in base64"),
+        ({"secretKeyRef": {"name": "absent", "key": "Z"}}, "needs Secret 'absent', which f.yaml does not contain"),
+        ({"secretKeyRef": {"name": "binary", "key": "K"}}, "invalid data of Secret 'binary': must be base64"),
         ({"resourceFieldRef": {"resource": "limits.cpu"}}, "takes its value from resourceFieldRef"),
     ],
 )

@@ -30,7 +30,7 @@ def test_a_uid_is_exact_where_a_name_is_not() -> None:
 
 def test_a_name_that_two_pods_have() -> None:
     with pytest.raises(
-        InvalidRequest, match="'twice' is the name of 2 pods: say which one, by its folder: team-a-1, team-a-2"
+        InvalidRequest, match="'twice' is the name of 2 pods: use the folder of one of them: team-a-1, team-a-2"
     ):
         the_pod(SITE, "twice")
 

@@ -82,7 +82,7 @@ def _pod_with(volume: Json) -> Json:
     ],
 )
 def test_what_a_volume_needs_must_be_in_the_file(tmp_path: Path, volume: Json, missing: str) -> None:
-    with pytest.raises(InvalidRequest, match=f"volume 'v' needs {missing}, which .*pod.yaml does not hold"):
+    with pytest.raises(InvalidRequest, match=f"volume 'v' needs {missing}, which .*pod.yaml does not contain"):
         create_request(written(tmp_path, _pod_with(volume)))
 
 

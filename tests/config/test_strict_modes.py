@@ -158,7 +158,7 @@ def test_the_folder_of_a_key(file: Path) -> None:
 def test_the_state_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(
-        JournalError, match=r"StateFolder .* is not used, since who can write to it can delete pods: every"
+        JournalError, match=r"StateFolder .* is not used, since other accounts could write to it and delete pods: every"
     ):
         Journal(tmp_path)
 

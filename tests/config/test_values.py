@@ -277,7 +277,7 @@ A_MODE = "must be an octal file mode that lets the owner write"
 A_QUANTITY = "must be a quantity as Kubernetes writes it"
 PLAIN_PATH = "must be a plain path"
 OWN_FOLDER = "must be a folder of its own, such as .interlink/jobs"
-SIGNS = r"must not hold : , % or \, "
+SIGNS = r"must not contain : , % or \, "
 
 WRONG = [
     ("SidecarPort", "65536", A_PORT),
@@ -294,7 +294,7 @@ WRONG = [
     ("SocketMode", "0800", A_MODE),
     ("SocketMode", "rw-rw----", A_MODE),
     ("SocketMode", "0400", A_MODE),
-    ("SocketMode", "0666", "lets everybody on this machine run shell at the site"),
+    ("SocketMode", "0666", "allows every user of this machine to run commands at the site"),
     ("Watch", "{Port: 70000}", A_PORT),
     ("PortForward", "{Port: 70000, TokenFile: /t}", A_PORT),
     ("PortForward", "{Port: 4002}", "needs a PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access"),
@@ -303,21 +303,21 @@ WRONG = [
     ("PortForward", "{AllowedPorts: [9-8]}", "from the lower port to the higher one, such as 8-9, not 9-8"),
     ("PortForward", "{MaxConnections: 0}", "must be a whole number from 1 to 500"),
     ("PortForward", "{Tokenfile: /t}", "is not a known key: did you mean TokenFile?"),
-    ("Watch", "{BindAddress: 192.0.2.7}", "whoever reaches the port can read the logs of all pods"),
+    ("Watch", "{BindAddress: 192.0.2.7}", "any client could read the logs of all pods"),
     ("Watch", "{Tokenfile: /t}", "is not a known key: did you mean TokenFile?"),
-    ("TLS", "{CertFile: /c}", "goes with TLS.CertFile"),
-    ("TLS", "{KeyFile: /k}", "goes with TLS.CertFile"),
-    ("TLS", "{ClientCAFile: /ca}", "needs TLS.CertFile and TLS.KeyFile"),
-    ("TLS", "{CertFile: /c, KeyFile: /k, CRLFile: /crl}", "needs TLS.ClientCAFile"),
-    ("TLS", "{CertFile: /c, KeyFile: /k, AllowedSubjects: [CN=a]}", "needs TLS.ClientCAFile"),
+    ("TLS", "{CertFile: /c}", "must be set together with TLS.CertFile"),
+    ("TLS", "{KeyFile: /k}", "must be set together with TLS.CertFile"),
+    ("TLS", "{ClientCAFile: /ca}", "requires TLS.CertFile and TLS.KeyFile"),
+    ("TLS", "{CertFile: /c, KeyFile: /k, CRLFile: /crl}", "requires TLS.ClientCAFile"),
+    ("TLS", "{CertFile: /c, KeyFile: /k, AllowedSubjects: [CN=a]}", "requires TLS.ClientCAFile"),
     ("TLS", "{AllowedSubjects: [a b]}", "must be a subject as `openssl x509 -noout -subject -nameopt RFC2253` prints"),
     ("TLS", "{MinProtocol: TLSv1.1}", "must be one of TLSv1.2, TLSv1.3, not 'TLSv1.1'"),
     ("TLS", "{CipherString: 'ECDHE+AESGCM:ECDHE+AESGMC'}", "OpenSSL here has no ECDHE+AESGMC"),
     ("TLS", "{CipherString: 'NULL-SHA256:@SECLEVEL=0'}", "must not allow the weak cipher NULL-SHA256"),
     ("TLS", "{Certfile: /c}", "is not a known key: did you mean CertFile?"),
     ("Identities", "{a: {}, b: {}}", "a and b have the same account and folder at the site (hpcuser, .interlink/jobs)"),
-    ("Identities", "{a: {Account: x}}", "no pod can match a: give each of them Namespaces or ServiceAccounts"),
-    ("Identities", "{'a/b': {}}", "must be named by letters, digits"),
+    ("Identities", "{a: {Account: x}}", "a match no pod: set Namespaces or ServiceAccounts of each"),
+    ("Identities", "{'a/b': {}}", "must consist of letters, digits"),
     ("Identities", "{a: {ServiceAccounts: [lab]}}", "must be namespace/name of a service account"),
     ("Policy", "{ForbiddenFlags: [--qos=x]}", "must be the name of an option of sbatch, such as qos or -p"),
     ("Policy", "{ForcedFlags: [qos]}", "must be an option of sbatch"),
@@ -326,10 +326,10 @@ WRONG = [
         "{'*': '/claims/{namespace}-{claim}'}",
         "must have {namespace} and {claim} in folders of their own, such as {namespace}/{claim}",
     ),
-    ("Policies", "{a: {AllowedImages: [x]}}", "a is for no pod: set its Namespaces or Identities"),
+    ("Policies", "{a: {AllowedImages: [x]}}", "a matches no pod: set its Namespaces or Identities"),
     ("Policies", "{a: {Namespaces: [x], AllowedImage: [x]}}", "is not a known key: did you mean AllowedImages?"),
     ("Policies", "{a: {Identities: [x]}}", "a names the identity 'x', which is not in Identities: none are configured"),
-    ("Policies", "{'a/b': {Namespaces: [x]}}", "must be named by letters, digits"),
+    ("Policies", "{'a/b': {Namespaces: [x]}}", "must consist of letters, digits"),
     ("TLS", "true", "must be a block of keys, not 'true'"),
     ("TokenFile", "~you/token", "must begin with / or ~/ or be relative to this file"),
     ("SbatchPath", "sbatch --account=me", A_COMMAND),
@@ -340,7 +340,7 @@ WRONG = [
     ("ScontrolPath", "--help", A_COMMAND),
     ("KeepFinished", "7d", "must be a number of seconds from 0 to 31622400, without a unit"),
     ("SrunPath", "-n", A_COMMAND),
-    ("CommandPrefix", '"a\\0b"', "must not hold a NUL character"),
+    ("CommandPrefix", '"a\\0b"', "must not contain a NUL character"),
     ("CommandPrefix", "[module load x]", "must be one text, not a list"),
     ("ImagePrefix", '"docker://\\n"', ONE_LINE),
     ("SingularityPath", "module load apptainer; apptainer", A_COMMAND),
@@ -370,23 +370,23 @@ WRONG = [
     ("Namespace", "a" * 64, "must be a Kubernetes namespace"),
     ("LogFormat", "xml", "must be one of text, json, not 'xml'"),
     ("Tsocks", "maybe", "must be true or false"),
-    ("Tsocks", "true", "needs TsocksPath and TsocksLoginNode as well"),
+    ("Tsocks", "true", "requires TsocksPath and TsocksLoginNode"),
     ("JobVariables", "['*']", "must be the name of an environment variable, or its beginning and *"),
     ("BashPath", "bash", "must be a full path, since it follows #!"),
     ("BashPath", "/usr/bin/env bash", A_COMMAND),
     ("ImagePull", "always", "node, login, never"),
-    ("PersistentVolumeClaims", "{Team/data: /x}", "must be named by a claim, namespace/claim, storageClass/name or *"),
-    ("PersistentVolumeClaims", "{storageClass/: /x}", "must be named by a claim"),
+    ("PersistentVolumeClaims", "{Team/data: /x}", "must be claim, namespace/claim, storageClass/name or *"),
+    ("PersistentVolumeClaims", "{storageClass/: /x}", "must be claim, namespace/claim"),
     (
         "CUSTOMKUBECONF",
         "null\nPersistentVolumeClaims: {storageClass/fast: /x}",
-        "only Kubernetes knows the storage class",
+        "the sidecar asks Kubernetes for the storage class",
     ),
-    ("ImagePullSecrets", "{A B: /x}", "must be named by a Secret"),
+    ("ImagePullSecrets", "{A B: /x}", "must be secret, namespace/secret"),
     ("RuntimeEnvironment", "{A-B: x}", "must be the name of an environment variable"),
     ("ImageCacheFolder", "images", "must be a full path"),
     ("ImageCacheFolder", "/", "must be a folder of its own"),
-    ("ContainerRuntime", "a b", "must be named by letters, digits, '.', '_' and '-', not 'a b'"),
+    ("ContainerRuntime", "a b", "must consist of letters, digits, '.', '_' and '-', not 'a b'"),
     ("ContainerRuntime", "{}", "must be one text, not a block of keys"),
     ("DefaultUID", "-1", "must be a whole number from 0 to 4294967294"),
     ("Flavors", "[small]", "must be a block of keys, not a list"),
@@ -408,7 +408,7 @@ WRONG = [
     ("PollInterval", "86401", SECONDS),
     ("DefaultCPU", "0", "must be a whole number from 1"),
     ("DefaultCPU", "500m", "must be a whole number from 1"),
-    ("DefaultMemory", "0", "must be more than 0, not '0'; or be the word none"),
+    ("DefaultMemory", "0", "must be more than 0, not '0'; or none"),
     ("DefaultMemory", "1MB", A_QUANTITY),
     ("DefaultMemory", "-1M", A_QUANTITY),
     ("DefaultMemory", "1mi", A_QUANTITY),
@@ -502,7 +502,7 @@ def test_the_sidecar_listens_beyond_this_machine_only_when_told_so(
 ) -> None:
     (problem,) = problems(f"BindAddress: {address}")
     assert (problem.key, problem.line) == ("BindAddress", 1)
-    assert "can run shell at the site" in problem.message
+    assert "could run commands at the site" in problem.message
     assert "AllowUnauthenticated: true" in problem.message
     assert load(f"BindAddress: {address}\nAllowUnauthenticated: true").bind_address == address.strip('"')
     assert load(f"BindAddress: {address}\nSocket: unix:///run/a.sock").socket == Path("/run/a.sock")
@@ -530,7 +530,7 @@ def test_a_socket_for_everybody_asks_for_a_token(load: Load) -> None:
 def test_a_socket_has_no_certificate(problems: Problems) -> None:
     (problem,) = problems("Socket: unix:///run/a.sock\nTLS: {CertFile: /c, KeyFile: /k}")
     assert (problem.key, problem.line) == ("TLS", 2)
-    assert "SocketMode says who may connect" in problem.message
+    assert "SocketMode restricts access" in problem.message
 
 
 def test_details_and_errors_only_exclude_each_other(problems: Problems) -> None:

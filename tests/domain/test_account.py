@@ -47,12 +47,16 @@ def test_whose_a_pod_is(namespace: str, service_account: str, annotation: str, i
 @pytest.mark.parametrize(
     ("namespace", "annotation", "sentence"),
     [
-        ("chemistry", "", "none of Identities in the sidecar's configuration is for the namespace 'chemistry'"),
-        ("physics-2", "batch", "asks for the identity 'batch' .*, which is not for its namespace and service account"),
-        ("guest-1", "physics", "'physics' .*, which is not for its namespace and service account"),
-        ("guest-1", "guest", "asks for the identity 'guest' .*, which there is not: the nearest one is guests"),
-        ("chemistry", "guest", "asks for the identity 'guest' .*, which there is not$"),
-        ("guest-12", "", "is for the namespace 'guest-12' or its service account 'default'"),
+        ("chemistry", "", "no entry of Identities in the sidecar's configuration matches the namespace 'chemistry'"),
+        (
+            "physics-2",
+            "batch",
+            "invalid identity 'batch' .*: it does not match the pod's namespace and service account",
+        ),
+        ("guest-1", "physics", "'physics' .*: it does not match the pod's namespace and service account"),
+        ("guest-1", "guest", "invalid identity 'guest' .*: unknown, did you mean guests"),
+        ("chemistry", "guest", "invalid identity 'guest' .*: unknown$"),
+        ("guest-12", "", "matches the namespace 'guest-12' or the service account 'default'"),
     ],
 )
 def test_who_has_none_is_told(namespace: str, annotation: str, sentence: str) -> None:

@@ -105,10 +105,10 @@ def test_the_pods_address(address: str) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({VK + "pod-ip": "10.0.0.1; id"}, "interlink.eu/pod-ip is '10.0.0.1; id', which is not an address"),
-        ({OURS + "job-workdir": "relative"}, "it must be an absolute path"),
+        ({VK + "pod-ip": "10.0.0.1; id"}, "interlink.eu/pod-ip '10.0.0.1; id': must be an IP address"),
+        ({OURS + "job-workdir": "relative"}, "must be an absolute path"),
         ({OURS + "job-workdir": "/a/../b"}, "without '..'"),
-        ({OURS + "mpi-flags": "-n 2 -- id"}, "mpi-flags has '--', which is no option"),
+        ({OURS + "mpi-flags": "-n 2 -- id"}, "invalid word '--' in"),
         ({OURS + "mpi-flags": "'"}, "mpi-flags has an unfinished quotation"),
         ({OURS + "singularity-options": '"'}, "singularity-options has an unfinished quotation"),
         ({OURS + "flags": "--array=1-3"}, "--array cannot be used here: one pod is one job"),

@@ -97,17 +97,17 @@ def test_an_optional_key_that_did_not_come_leaves_the_variable_out() -> None:
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        ({"name": "", "value": "x"}, "a name must not be empty"),
-        ({"name": "A=B", "value": "x"}, "environment variable named 'A=B'"),
-        ({"name": "A", "value": "a\0b"}, "'A' of container 'main' holds a NUL character"),
+        ({"name": "", "value": "x"}, "must not be empty"),
+        ({"name": "A=B", "value": "x"}, "invalid environment variable name 'A=B'"),
+        ({"name": "A", "value": "a\0b"}, "'A' of container 'main': must not contain a NUL character"),
         (
             value_from(secretKeyRef={"name": "s", "key": "k"}),
-            "the value of environment variable 'V' of container 'main'",
+            "no value for environment variable 'V' of container 'main'",
         ),
-        (field("status.qosClass"), "needs the field 'status.qosClass', which a Slurm job cannot know"),
+        (field("status.qosClass"), "invalid fieldPath 'status.qosClass' of"),
         (
             value_from(resourceFieldRef={"resource": "limits.hugepages-2Mi"}),
-            "needs limits.hugepages-2Mi of container 'main', which has none",
+            "needs limits.hugepages-2Mi of container 'main', which is not set",
         ),
         (value_from(resourceFieldRef={"resource": "limits.cpu", "containerName": "x"}), "container 'x'"),
     ],

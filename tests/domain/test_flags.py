@@ -74,7 +74,7 @@ def test_flags_that_would_break_the_pod_and_their_abbreviations(text: str) -> No
         ("--partition", "--partition needs a value"),
         ("--partition --time=1", "--partition needs a value"),
         ("-p", "--partition needs a value"),
-        ("--hold=yes", "--hold takes no value, and got 'yes'"),
+        ("--hold=yes", "--hold takes no value, but has 'yes'"),
         ("gpu", "'gpu' is not an sbatch flag; flags start with '-' or '--'"),
         ("-t 10 20", "'20' is not an sbatch flag; flags start with '-' or '--'"),
         ("--exclusive user", "'user' is not an sbatch flag; flags start with '-' or '--'"),

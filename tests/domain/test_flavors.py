@@ -51,9 +51,9 @@ def test_without_a_default_a_pod_gets_none() -> None:
 
 
 def test_a_name_that_no_flavor_has_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(InvalidRequest, match=r"asks for the flavor 'gqu', .* the nearest one is 'gpu'"):
+    with pytest.raises(InvalidRequest, match=r"invalid flavor 'gqu' of .* did you mean 'gpu'"):
         lines(pod(annotations={FLAVOR: "gqu"}))
-    with pytest.raises(InvalidRequest, match="Flavors in the sidecar's configuration has none"):
+    with pytest.raises(InvalidRequest, match="Flavors in the sidecar's configuration is empty"):
         plan(pod(annotations={FLAVOR: "gpu"}))
 
 

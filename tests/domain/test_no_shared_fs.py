@@ -66,7 +66,9 @@ def test_the_files_stand_behind_the_script_as_lines_of_base64() -> None:
 
 
 def test_a_script_that_slurm_would_not_take_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match=r"a batch script of \d+ bytes, and MaxScriptSize is 1000"):
+    with pytest.raises(
+        InvalidRequest, match=r"the batch script has \d+ bytes with the pod's files, more than MaxScriptSize \(1000"
+    ):
         node_local(MaxScriptSize=1000).carry("#!/bin/bash\n", bytes(1000))
 
 
@@ -76,8 +78,8 @@ KEY = {"secretKeyRef": {"name": "keys", "key": "token"}}
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (pod(annotations={"slurm-job.vk.io/flags": "--hold"}), "--hold cannot be kept with SHARED_FS: false"),
-        (pod(*(container(f"container-{n}") for n in range(20))), "has 20 containers, and with SHARED_FS: false"),
+        (pod(annotations={"slurm-job.vk.io/flags": "--hold"}), "--hold cannot be used with SHARED_FS: false"),
+        (pod(*(container(f"container-{n}") for n in range(20))), r"too many containers \(20\) for SHARED_FS: false"),
         (
             pod(
                 container(volumeMounts=[{"name": "keys", "mountPath": "/k"}]),
@@ -109,7 +111,7 @@ def test_as_many_containers_as_fit_into_the_comment_are_taken() -> None:
     """Each takes 70 characters and its name, of 700."""
     fits = [container(f"c{n}" + "x" * 28) for n in range(7)]
     assert plan(pod(*fits), settings=APART).report_calls == (("no_shared_fs", "scontrol", "fetch_timeout=60", ""),)
-    with pytest.raises(InvalidRequest, match="has 8 containers"):
+    with pytest.raises(InvalidRequest, match=r"too many containers \(8\)"):
         plan(pod(*fits, container("c")), settings=APART)
 
 

@@ -194,7 +194,7 @@ def test_phase_state_and_reason(view: PodView, phase: str, state: str, reason: s
 def test_a_lost_pod_says_where_its_job_was_looked_for() -> None:
     summary = PodSummary(PodView(Job("7", JobState.UNKNOWN), final=True))
     assert (summary.phase, summary.exit_code) == (PodPhase.FAILED, KILLED)
-    assert summary.reason.startswith("the job was not found again, neither in the queue nor in the accounting")
+    assert summary.reason.startswith("the job is lost: neither squeue nor the accounting lists it")
     assert pod_events(summary)[-1].reason == "Lost"
 
 

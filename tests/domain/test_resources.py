@@ -46,7 +46,7 @@ def test_a_quantity_is_a_whole_number_rounded_up(text: str | float, number: int)
     ],
 )
 def test_what_is_no_quantity_is_refused_by_name(text: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"^memory of container 'c' is '"):
+    with pytest.raises(InvalidRequest, match=r"^invalid value '.*' of memory of container 'c': must be "):
         quantity(text, "memory of container 'c'")
 
 
@@ -104,12 +104,12 @@ def test_what_a_pod_needs(needed: PodResources, expected: PodResources) -> None:
 @pytest.mark.parametrize("kind", ["limits", "requests"])
 @pytest.mark.parametrize("name", ["hugepages-2Mi", "example.com/fpga", "intel.com/gpu", "cpus"])
 def test_a_resource_without_a_counterpart_is_refused(kind: str, name: str) -> None:
-    with pytest.raises(InvalidRequest, match=rf"container 'c0' of pod default/hello asks for '{name}'"):
+    with pytest.raises(InvalidRequest, match=rf"^unsupported resource '{name}' of container 'c0' of pod default/hello"):
         needs({kind: {name: "1"}})
 
 
 def test_an_init_container_is_looked_at_too() -> None:
     with pytest.raises(InvalidRequest, match="container 'i0'"):
         needs({}, init=(limits(**{"example.com/fpga": 1}),))
-    with pytest.raises(InvalidRequest, match="cpu of container 'i0' is 'x'"):
+    with pytest.raises(InvalidRequest, match="invalid value 'x' of cpu of container 'i0'"):
         needs({}, init=(limits(cpu="x"),))

@@ -37,7 +37,7 @@ def test_nobody_in_particular() -> None:
 
 
 def test_a_job_has_one_user() -> None:
-    with pytest.raises(InvalidRequest, match="are to run as different users, and a job has one"):
+    with pytest.raises(InvalidRequest, match=r"have different user ids \(runAsUser\), but a job has one"):
         plan(pod(container("a", **as_user(1)), container("b", **as_user(2))))
 
 
@@ -48,15 +48,14 @@ def test_only_the_accounts_own_can_be_had() -> None:
     with pytest.raises(InvalidRequest) as refused:
         planned.refuse_other_user(20001)
     assert str(refused.value) == (
-        "pod default/hello is to run as user id 1000 (its securityContext.runAsUser), and jobs run as the account at "
-        "the site, whose user id is 20001: another one would need root; RunAsUser: ignore in the sidecar's "
-        "configuration runs such pods as the account"
+        "invalid user id 1000 of pod default/hello (its securityContext.runAsUser): jobs run as the account at the "
+        "site, whose user id is 20001; RunAsUser: ignore in the sidecar's configuration runs such pods as the account"
     )
 
 
 def test_a_group_of_volumes_is_refused_with_what_to_do() -> None:
     with pytest.raises(
-        InvalidRequest, match=r"has the fsGroup 100, .*RunAsUser: ignore in the sidecar's configuration"
+        InvalidRequest, match=r"unsupported fsGroup 100 of .*RunAsUser: ignore in the sidecar's configuration"
     ):
         plan(pod(securityContext={"fsGroup": 100}))
 

@@ -38,9 +38,9 @@ def said(**keys: Any) -> list[str]:
         ),
         (
             {"Policies": {"a": {"Namespaces": ["a"], "AllowedAnnotations": ["flag"]}}},
-            "Policies.a.AllowedAnnotations: no annotation that means something here is called 'flag'",
+            "Policies.a.AllowedAnnotations: unknown annotation 'flag'",
         ),
-        ({"Policy": {"AllowedAnnotations": ["preexec"]}}, "Policy.AllowedAnnotations: no annotation that means"),
+        ({"Policy": {"AllowedAnnotations": ["preexec"]}}, "Policy.AllowedAnnotations: unknown annotation"),
     ],
 )
 def test_what_no_pod_could_ever_have(keys: dict[str, Any], sentence: str) -> None:
@@ -54,7 +54,7 @@ def test_everything_is_said_at_once() -> None:
         "Policy.ForcedFlags",
         "Policy.AllowedAnnotations",
     ]
-    assert said(Policy=policy)[1].endswith("is called 'flag': did you mean flags?")
+    assert said(Policy=policy)[1].endswith("unknown annotation 'flag': did you mean flags?")
 
 
 def test_what_can_be_carried_out_is_nobodys_business() -> None:

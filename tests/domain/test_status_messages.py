@@ -70,7 +70,7 @@ def test_why_the_job_ended_stays() -> None:
 def test_a_pod_that_names_no_memory_is_told_what_to_set(fields: dict[str, Any], names: bool) -> None:  # noqa: FBT001
     killed = Job("7", JobState.OUT_OF_MEMORY)
     advice = (
-        ": the pod names no memory, so the default of the sidecar or of the partition applied; "
+        ": the pod has no memory limit, so that the default of the sidecar or the partition applied; "
         "set resources.limits.memory"
     )
     reason = "the job ran out of memory (job 7)" + ("" if names else advice)
@@ -78,7 +78,7 @@ def test_a_pod_that_names_no_memory_is_told_what_to_set(fields: dict[str, Any], 
     for records, said in (({"c": ended("x" * 5000, signal=9)}, "x; "), ({"c": ended("", signal=9)}, ""), ({}, "")):
         status = pod_status(body, PodView(killed, records, final=True))
         message = status["containers"][0]["state"]["terminated"]["message"]
-        without_record = " before any container started: its log may say more" if names and not records else ""
+        without_record = " before any container started: see its log" if names and not records else ""
         assert message.endswith(said + reason + without_record)
         assert len(message) <= 12 * 1024
 

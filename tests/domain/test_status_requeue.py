@@ -109,11 +109,11 @@ def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: Jo
     [
         (Job("7", JobState.COMPLETED, exit_code=0), 0, "before the container's end was recorded"),
         (Job("7", JobState.FAILED, exit_code=3), 3,
-         "job 7 ended with exit code 3, the highest of its containers'; how this one ended was not recorded"),
+         "job 7 ended with exit code 3, the highest of its containers; the end of this container was not recorded"),
         (Job("7", JobState.FAILED), 137, "the job ended as FAILED (job 7) before"),
         (Job("7", JobState.FAILED, exit_code=0), 137, "the job ended as FAILED (job 7) before"),
         (Job("7", JobState.NODE_FAIL, exit_code=1), 137, "a node of the job failed (job 7) before"),
-        (Job("7", JobState.UNKNOWN), 137, "the job was not found again"),
+        (Job("7", JobState.UNKNOWN), 137, "the job is lost"),
     ],
 )  # fmt: skip
 def test_an_unrecorded_end_is_taken_from_accounting(job: Job, code: int, message: str) -> None:

@@ -120,14 +120,23 @@ def test_what_is_optional_may_be_missing(source: dict[str, Any], folder: str) ->
     assert files(volumes(source, **CONFIG)) == {folder: (None, 0o700)}
 
 
+_NOT_SENT = "which the create request does not contain: create it in the pod's namespace, or set optional: true"
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ({"configMap": {"name": "absent"}}, "ConfigMap 'absent', which volume 'v' needs, did not come with the pod"),
-        ({"secret": {"secretName": "absent"}}, "Secret 'absent', which volume 'v' needs, did not come with the pod"),
+        (
+            {"configMap": {"name": "absent"}},
+            f"volume 'v' needs ConfigMap 'absent', {_NOT_SENT}",
+        ),
+        (
+            {"secret": {"secretName": "absent"}},
+            f"volume 'v' needs Secret 'absent', {_NOT_SENT}",
+        ),
         (
             {"configMap": {"name": "settings", "items": [{"key": "z", "path": "z"}]}},
-            "ConfigMap 'settings' has no key 'z'",
+            "volume 'v' needs key 'z' of ConfigMap 'settings', which has no such key",
         ),
     ],
 )
@@ -139,11 +148,11 @@ def test_what_is_needed_may_not(source: dict[str, Any], sentence: str) -> None:
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "..", "/etc/passwd", "", ".", "a\0b"])
 def test_no_file_leaves_its_volume(path: str) -> None:
-    with pytest.raises(InvalidRequest, match="must stay below its volume"):
+    with pytest.raises(InvalidRequest, match="must be relative, without"):
         volumes({"configMap": {"name": "settings", "items": [{"key": "a", "path": path}]}}, **CONFIG)
-    with pytest.raises(InvalidRequest, match="must stay below its volume"):
+    with pytest.raises(InvalidRequest, match="must be relative, without"):
         volumes({"projected": {}}, projectedvolumemaps=[{"metadata": {"name": "v"}, "data": {path: "x"}}])
-    with pytest.raises(InvalidRequest, match="must stay below its volume"):
+    with pytest.raises(InvalidRequest, match="must be relative, without"):
         volumes({"secret": {"secretName": "s"}}, secrets=[{"metadata": {"name": "s"}, "stringData": {path: "x"}}])
 
 
@@ -158,7 +167,7 @@ def test_what_is_not_base64_is_refused_without_showing_it(data: str) -> None:
 def test_export_pod_data_false_keeps_them_in_kubernetes() -> None:
     for source in ({"configMap": {"name": "settings"}}, {"secret": {"secretName": "creds", "optional": True}}):
         with pytest.raises(
-            InvalidRequest, match=r"volume 'v' needs .* ExportPodData is false: it may not leave Kubernetes"
+            InvalidRequest, match=r"volume 'v' needs .*, which the sidecar may not send to the site: set ExportPodData"
         ):
             volumes(source, export=False, **CONFIG, **SECRET)
 
@@ -221,12 +230,12 @@ def test_an_empty_dir_can_be_written(source: dict[str, Any], calls: tuple[Any, .
 
 def test_an_empty_dir_of_another_medium_lies_on_disk_and_says_so() -> None:
     assert volumes({"emptyDir": {"medium": "HugePages"}}).fragment.warnings == (
-        "emptyDir volume 'v' lies on disk: medium HugePages is unknown",
+        "emptyDir volume 'v' is on disk: unknown medium HugePages",
     )
 
 
 def test_a_size_limit_is_a_quantity() -> None:
-    with pytest.raises(InvalidRequest, match="the sizeLimit of volume 'v' is 'much'"):
+    with pytest.raises(InvalidRequest, match="invalid value 'much' of the sizeLimit of volume 'v'"):
         volumes({"emptyDir": {"sizeLimit": "much"}})
 
 
@@ -244,7 +253,7 @@ def test_a_host_path_is_checked_on_the_node() -> None:
 @pytest.mark.parametrize("kind", ["Directory", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice"])
 def test_a_host_path_has_one_of_kubernetes_types(kind: str) -> None:
     assert volumes({"hostPath": {"path": "/d", "type": kind}}).fragment.calls == (("host_path", kind, "/d"),)
-    with pytest.raises(InvalidRequest, match=f"hostPath volume 'v' has the type '{kind.lower()}'"):
+    with pytest.raises(InvalidRequest, match=f"invalid type '{kind.lower()}' of hostPath volume 'v'"):
         volumes({"hostPath": {"path": "/d", "type": kind.lower()}})
 
 
@@ -274,7 +283,7 @@ def test_a_host_path_in_another_folder_is_refused_with_the_keys_name(path: str) 
     with pytest.raises(InvalidRequest) as caught:
         volumes({"hostPath": {"path": path}}, settings=ALLOWED)
     assert str(caught.value) == (
-        f"hostPath volume 'v' has the path '{path}', and AllowedHostPaths allows only what is in /scratch/shared, /data"
+        f"path '{path}' of hostPath volume 'v' is not allowed: AllowedHostPaths allows /scratch/shared, /data"
     )
 
 
@@ -318,7 +327,10 @@ def test_a_claim_is_a_folder_that_the_configuration_names(claim: str, path: str,
 def test_a_claim_without_a_path_is_refused_with_the_keys_name() -> None:
     with pytest.raises(InvalidRequest) as caught:
         volumes({"persistentVolumeClaim": {"claimName": "c"}})
-    assert str(caught.value) == ("PersistentVolumeClaims names no path at the site for the claim 'default/c'")
+    assert str(caught.value) == (
+        "PersistentVolumeClaims has no path for persistentVolumeClaim 'default/c': add an entry to the sidecar's "
+        "configuration"
+    )
 
 
 BY_CLASS = {
@@ -354,10 +366,10 @@ def test_the_name_of_a_claim_takes_precedence_over_its_storage_class(
 @pytest.mark.parametrize(
     ("settings", "classes", "sentence"),
     [
-        (BY_CLASS, {"c": "tape"}, "no path at the site for the claim 'default/c' of the storage class 'tape'"),
-        (BY_CLASS, {"c": ""}, "no path at the site for the claim 'default/c' without a storage class"),
-        (BY_CLASS, {}, "the claim 'default/c' has a storage class that is not known here"),
-        (OTHERS, {}, "the claim 'default/c' has a storage class that is not known here"),
+        (BY_CLASS, {"c": "tape"}, "no path for persistentVolumeClaim 'default/c' of the storage class 'tape'"),
+        (BY_CLASS, {"c": ""}, "no path for persistentVolumeClaim 'default/c' without a storage class"),
+        (BY_CLASS, {}, "the storage class of persistentVolumeClaim 'default/c' is unknown"),
+        (OTHERS, {}, "the storage class of persistentVolumeClaim 'default/c' is unknown"),
     ],
 )
 def test_a_claim_of_an_unknown_storage_class_is_refused(
@@ -388,15 +400,13 @@ def test_a_claims_name_is_one_part_of_a_path(name: str) -> None:
 
 @pytest.mark.parametrize("path", ["data", "./data", "/data/../etc", "", "../.."])
 def test_a_host_path_is_absolute(path: str) -> None:
-    with pytest.raises(InvalidRequest, match="hostPath volume 'v' has the path"):
+    with pytest.raises(InvalidRequest, match=r"^invalid path '.*' of hostPath volume 'v': must be absolute"):
         volumes({"hostPath": {"path": path}})
 
 
 @pytest.mark.parametrize("kind", ["nfs", "csi", "image", "ephemeral", "iscsi", "aKindOfNextYear"])
 def test_another_kind_is_refused_by_name(kind: str) -> None:
-    with pytest.raises(
-        InvalidRequest, match=f"volume 'v' is of the kind '{kind}', which cannot be given to a Slurm job: "
-    ):
+    with pytest.raises(InvalidRequest, match=f"volume 'v' has the unsupported kind '{kind}': "):
         volumes({kind: {"server": "s"}})
 
 
@@ -405,12 +415,12 @@ def test_leave_out_drops_unsupported_volumes_and_no_other_mount() -> None:
     body = pod(container(volumeMounts=mounts), volumes=[{"name": "v", "nfs": {}}, {"name": "w", "emptyDir": {}}])
     found = volumes_of(request(body), UnsupportedVolumes="leave-out")
     first = request(body).pod.spec.containers[0]
-    why = "volume 'v' is of the kind 'nfs', which cannot be given to a Slurm job"
-    sentence = f"{why}: it is left out, as UnsupportedVolumes says"
+    why = "volume 'v' has the unsupported kind 'nfs'"
+    sentence = f"{why}: it is left out (UnsupportedVolumes)"
     assert found.mounts(first, {}) == [Mount("volumes/w", "/w", read_only=False)]
     assert (found.fragment.warnings, found.lacks(first)) == ((sentence,), [("lacks", sentence)])
     unknown = pod(container(volumeMounts=[{"name": "x", "mountPath": "/x"}]))
-    with pytest.raises(InvalidRequest, match="names a volume that the pod does not have"):
+    with pytest.raises(InvalidRequest, match="refers to a volume that the pod does not have"):
         volumes_of(request(unknown), UnsupportedVolumes="leave-out").mounts(request(unknown).pod.spec.containers[0], {})
 
 
@@ -447,15 +457,15 @@ def test_a_mount(mount: dict[str, Any], expected: Mount) -> None:
 @pytest.mark.parametrize(
     ("mount", "sentence"),
     [
-        ({"name": "w"}, "names a volume that the pod does not have"),
-        ({"mountPath": "relative"}, "has the mountPath 'relative', which is not absolute"),
-        ({"subPath": "../../x"}, "must stay below its volume"),
-        ({"subPath": "/etc"}, "must stay below its volume"),
-        ({"mountPath": "/a:/b"}, "--bind cannot express"),
-        ({"mountPath": "/a,/b"}, "--bind cannot express"),
-        ({"mountPath": "/a\n/b"}, "--bind cannot express"),
-        ({"subPath": "a:b"}, "--bind cannot express"),
-        ({"subPath": "a\\b"}, "--bind cannot express"),
+        ({"name": "w"}, "refers to a volume that the pod does not have"),
+        ({"mountPath": "relative"}, "invalid mountPath 'relative' of"),
+        ({"subPath": "../../x"}, "must be relative, without"),
+        ({"subPath": "/etc"}, "must be relative, without"),
+        ({"mountPath": "/a:/b"}, "--bind interprets"),
+        ({"mountPath": "/a,/b"}, "--bind interprets"),
+        ({"mountPath": "/a\n/b"}, "--bind interprets"),
+        ({"subPath": "a:b"}, "--bind interprets"),
+        ({"subPath": "a\\b"}, "--bind interprets"),
     ],
 )
 def test_a_mount_that_is_refused(mount: dict[str, Any], sentence: str) -> None:
@@ -483,10 +493,10 @@ def test_a_sub_path_with_variables(expression: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("mount", "sentence"),
     [
-        ({"subPathExpr": "$(UP)/x"}, "must stay below its volume"),
-        ({"subPathExpr": "$(EMPTY)"}, "must stay below its volume"),
-        ({"subPathExpr": "$(UNKNOWN)"}, "names UNKNOWN in its subPathExpr, which the container's env does not have"),
-        ({"subPathExpr": "a", "subPath": "a"}, "has both a subPath and a subPathExpr"),
+        ({"subPathExpr": "$(UP)/x"}, "must be relative, without"),
+        ({"subPathExpr": "$(EMPTY)"}, "must be relative, without"),
+        ({"subPathExpr": "$(UNKNOWN)"}, "the container's env does not have UNKNOWN"),
+        ({"subPathExpr": "a", "subPath": "a"}, "has both subPath and subPathExpr"),
     ],
 )
 def test_a_sub_path_with_variables_that_is_refused(mount: dict[str, Any], sentence: str) -> None:
@@ -573,7 +583,7 @@ def test_what_the_virtual_kubelet_has_filled_in_counts(kind: str) -> None:
 def test_a_field_that_a_job_cannot_know_is_refused_by_name(field: str) -> None:
     items = [{"path": "f", "fieldRef": {"fieldPath": field}}]
     for source in ({"downwardAPI": {"items": items}}, {"projected": {"sources": [{"downwardAPI": {"items": items}}]}}):
-        with pytest.raises(InvalidRequest, match=rf"volume 'v' needs the field '{re.escape(field)}'"):
+        with pytest.raises(InvalidRequest, match=rf"invalid fieldPath '{re.escape(field)}' of volume 'v'"):
             volumes(source)
 
 

@@ -179,6 +179,6 @@ def test_a_pod_runs_as_the_account_and_as_nobody_else(serve: Serve, site: Site) 
     own = served.vk.create(request(pod(sh("c", "id -u"))))
     refused = served.vk.refused(request(pod(sh("c", "true"), securityContext={"runAsUser": 0})))
     assert refused.status == 400
-    assert "is to run as user id 0 (its securityContext.runAsUser)" in refused.text
+    assert "invalid user id 0 of pod" in refused.text
     assert f"whose user id is {uid}" in refused.text
     assert own.until_over().log("c") == f"{uid}\n"

@@ -38,7 +38,7 @@ def held_of(namespace: str, script: str) -> Json:
 def test_each_pod_runs_and_is_accounted_as_its_owner(shared: Serving) -> None:
     watched = {who: shared.vk.create(request(of(namespace, "id -u; exit 3"))) for namespace, who in WHO.items()}
     stranger = shared.vk.refused(request(of("team-x", "true")))
-    assert (stranger.status, "none of Identities" in stranger.text) == (400, True)
+    assert (stranger.status, "no entry of Identities" in stranger.text) == (400, True)
     for user, each in watched.items():
         assert each.until_over().exit_code("c") == 3
         assert each.log("c") == shared.site.exec(f"id -u {user}")
@@ -83,4 +83,4 @@ def test_an_annotation_chooses_only_among_ones_own(shared: Serving) -> None:
     a_pod = of("team-a", "true")
     a_pod["metadata"]["annotations"]["example.org/as"] = "bob"
     refused = shared.vk.refused(request(a_pod))
-    assert (refused.status, "not for its namespace" in refused.text) == (400, True)
+    assert (refused.status, "does not match the pod's namespace" in refused.text) == (400, True)

@@ -97,7 +97,7 @@ def test_a_claim_lies_at_the_path_of_its_storage_class(site: Site, serve: Serve,
 def test_a_pod_that_is_gone_is_not_submitted(told: Serving, api: KubeApi) -> None:
     gone = pod(sh("c", "true"))
     refused = told.vk.refused(request(gone))
-    assert (refused.status, "is not in Kubernetes any more" in refused.text) == (400, True)
+    assert (refused.status, "no longer exists in Kubernetes" in refused.text) == (400, True)
     successor = known(api, pod(sh("c", "true"), name=gone["metadata"]["name"]))
     assert told.vk.refused(request(gone)).status == 400  # another pod has its name now
     assert told.vk.create(request(successor)).until_over().phase == "Succeeded"

@@ -84,9 +84,9 @@ async def test_a_second_factor_that_asks_is_refused_with_its_question(pam_sshd: 
 
 async def test_the_words_of_a_maintenance_are_shown(pam_sshd: StartSshd) -> None:
     said = await outcome(pam_sshd(f"account required pam_nologin.so file=FOLDER/nologin\n{_REST}"))
-    assert said.endswith("; the site says: Maintenance until Monday 08:00.")
+    assert said.endswith("; message of the site: Maintenance until Monday 08:00.")
 
 
 async def test_the_words_of_a_site_that_closes_an_account_are_shown(pam_sshd: StartSshd) -> None:
     words = "account required pam_exec.so stdout /bin/echo Your project has ended\naccount required pam_deny.so\n"
-    assert "; the site says: Your project has ended" in await outcome(pam_sshd(f"{words}{_REST}"))
+    assert "; message of the site: Your project has ended" in await outcome(pam_sshd(f"{words}{_REST}"))

@@ -173,7 +173,10 @@ def test_a_job_that_died_with_its_slurmctld_is_looked_for_and_not_sent_again(ser
     with ThreadPoolExecutor(1) as threads, without(served_fragile.site, FREEZE, killed) as kill:
         asked = creating(served_fragile, request(a_pod), threads)
         kill()
-        wait_until(lambda: "the job is being looked for" in served_fragile.sidecar.log, "the job is looked for")
+        wait_until(
+            lambda: "searching for the job of a submission" in served_fragile.sidecar.log,
+            "the job is looked for",
+        )
         watched = Watched(served_fragile.client, a_pod)
         watched.delete()
         assert not asked.result().text.isdigit()
@@ -258,7 +261,7 @@ def test_a_site_with_scripts_of_its_own(served_scripted: Serving) -> None:
     held.delete()
     site.exec(f"{RESUME}; touch /etc/slurm/no-prolog")
     cancelled = create("prolog").until_over()
-    assert "Slurm does so too if the prolog of node hpc-" in cancelled.terminated("c")["message"]
+    assert "Slurm also does so if the prolog of node hpc-" in cancelled.terminated("c")["message"]
     site.exec(RESUME)
     assert create("again").until_over().exit_code("c") == 3
 

@@ -147,7 +147,7 @@ async def test_the_words_of_a_banner_are_shown_if_nobody_logs_in(start_sshd: Sta
     async with connection_to(server.settings()) as connection:
         assert (await connection.link()).alive
     (server.folder / "authorized_keys").write_text("")
-    words = r"the site says: \*\*\* Maintenance until Friday\. \*\*\* See https://status.example.org: "
+    words = r"message of the site: \*\*\* Maintenance until Friday\. \*\*\* See https://status.example.org: "
     async with connection_to(server.settings()) as connection:
         with pytest.raises(AuthenticationRefused, match=words):
             await connection.link()
@@ -186,7 +186,7 @@ async def test_the_end_of_what_a_startup_file_prints_is_quoted(start_sshd: Start
         sessions = Sessions(connection)
         with pytest.raises(NotSent, match=r"the login shell ended, and printed .*No such file or directory'$"):
             await sessions.run("true", deadline=60)
-        with pytest.raises(RemoteFailed, match=r"the login shell ends instead of .*No such file or directory'$"):
+        with pytest.raises(RemoteFailed, match=r"the login shell ended without running .*No such file or directory'$"):
             login_shell(await connection.link(), 60)  # as `check` does
         await sessions.close()
 

@@ -255,7 +255,7 @@ async def test_an_answer_that_is_lost_is_an_unknown_outcome(sshd: Sshd, proxy: F
 async def test_a_slow_script_times_out_and_keeps_the_connection(sshd: Sshd, proxy: FaultProxy) -> None:
     async with sessions_at(sshd, proxy.port) as sessions:
         await sessions.run("true", deadline=SECONDS)
-        with pytest.raises(OutcomeUnknown, match="no answer came in time"):
+        with pytest.raises(OutcomeUnknown, match="no reply came in time"):
             await sessions.run("sleep 30", deadline=2)
         assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
     assert proxy.connections == 1

@@ -71,8 +71,8 @@ class RuntimeAnnotations:
         given = {each for each in flags if each}
         if not source.startswith("/") or not target.startswith("/") or given - {"ro", "rw"} - self.mount_flags:
             raise InvalidRequest(
-                f"{where} has '{spec.partition('=')[0]}': it must be /SOURCE, /SOURCE:/TARGET or /SOURCE:/TARGET:ro, "
-                "and nothing else can be there"
+                f"invalid mount '{spec.partition('=')[0]}' in {where}: must be /SOURCE, /SOURCE:/TARGET or "
+                "/SOURCE:/TARGET:ro"
             )
         return AnnotationMount(self.mounts, source, target, "ro" in given)
 

@@ -66,7 +66,11 @@ def action(handler: Handler, container: Container, what: str, values: Mapping[st
 def _http_get(get: HttpGet, container: Container, what: str) -> Call:
     for header in get.http_headers:
         if not _HEADER_NAME.fullmatch(header.name) or _CONTROL.search(header.value):
-            raise InvalidRequest(f"{what} has a header that HTTP does not know: {header.name!r}")
+            raise InvalidRequest(
+                f"invalid HTTP header {header.name!r} of {what}: the name must be an HTTP token, and the value "
+                "must not "
+                "contain control characters"
+            )
     return (
         "http_get",
         get.scheme.lower(),
@@ -85,7 +89,7 @@ def _path(path: str) -> str:
 
 def _host(host: str, what: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]*", host):
-        raise InvalidRequest(f"{what} names a host that is none: {host!r}")
+        raise InvalidRequest(f"invalid host {host!r} of {what}: must be a host name or an IP address")
     return host or _POD_ADDRESS
 
 
@@ -94,5 +98,7 @@ def _port(port: int | str, container: Container, what: str) -> str:
         return str(port)
     found = next((each.container_port for each in container.ports if each.name == port), None)
     if found is None:
-        raise InvalidRequest(f"{what} names the port {port!r}, which is not among the container's ports")
+        raise InvalidRequest(
+            f"invalid port {port!r} of {what}: must be a number or the name of a port of the container"
+        )
     return str(found)

@@ -84,8 +84,9 @@ class JobPlan:
         """Raises InvalidRequest if the pod requests another user id than `uid`, which is that of the account."""
         if self.user is not None and uid not in (None, self.user.uid):
             raise InvalidRequest(
-                f"pod {self.full_name} is to run as user id {self.user.uid} ({self.user.said_in}), and jobs run as the "
-                f"account at the site, whose user id is {uid}: another one would need root; {RUN_AS_USER_HINT}"
+                f"invalid user id {self.user.uid} of pod {self.full_name} ({self.user.source}): jobs run as the "
+                "account at "
+                f"the site, whose user id is {uid}; {RUN_AS_USER_HINT}"
             )
 
 
@@ -161,7 +162,7 @@ def _check_pod(request: CreateRequest, namespace: str) -> None:
     pod = request.pod
     if namespace and pod.metadata.namespace != namespace:
         raise InvalidRequest(
-            f"pod {pod.full_name} is not in namespace '{namespace}', the only one that this site takes pods from",
+            f"pod {pod.full_name} is not in namespace '{namespace}': the site accepts pods of that namespace only",
             rule="Namespace",
         )
     for container in pod.spec.all_containers:

@@ -58,5 +58,5 @@ def refuse_bind_syntax(path: str, what: str, shown: str | None = None) -> None:
     if not can_be_bound(path):
         named = (path if shown is None else shown)[:100]
         raise InvalidRequest(
-            f"{what}: the path '{named}' holds one of : , \\ or a newline, which --bind cannot express"
+            f"invalid path '{named}' of {what}: must not contain : , \\ or a newline, which --bind interprets"
         )

@@ -56,8 +56,9 @@ def check_mpi_flags(words: tuple[str, ...], where: str) -> tuple[str, ...]:
         name = re.sub(r"^--?", "", word)
         if name == word or not name:
             raise InvalidRequest(
-                f"{where} has '{word[:_SHOWN]}', which is no option: a program and ':' cannot be there, since mpiexec "
-                "would run a program of the node"
+                f"invalid word '{word[:_SHOWN]}' in {where}: must be an option, since mpiexec would run any other "
+                "word as "
+                "a program of the node"
             )
         if name in _PARAMETERS:
             _check_value(left, word, f"({'|'.join(sorted(_PARAMETER_NAMES))})", where)
@@ -66,9 +67,7 @@ def check_mpi_flags(words: tuple[str, ...], where: str) -> tuple[str, ...]:
             _check_value(left, word, _WITH_VALUE[name], where)
         elif name not in _WITHOUT_VALUE:
             option = word.partition("=")[0]
-            raise InvalidRequest(
-                f"{where} has {option}, and pods may set only these options of mpiexec: {', '.join(_known())}"
-            )
+            raise InvalidRequest(f"invalid option {option} in {where}: must be one of {', '.join(_known())}")
     return words
 
 

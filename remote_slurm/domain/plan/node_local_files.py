@@ -76,14 +76,15 @@ class NodeLocalFiles(FileTransfer):
     def check_pod(self, pod: Pod, flags: Iterable[Flag]) -> None:
         if any(flag.name == "hold" for flag in flags):
             raise InvalidRequest(
-                "the flag --hold cannot be kept with SHARED_FS: false, where each job is submitted held, and released "
-                "once its id is safe"
+                "the flag --hold cannot be used with SHARED_FS: false: the sidecar submits each job held, and "
+                "releases it"
             )
         names = [container.name for container in pod.spec.all_containers]
         if sum(len(name) + _RECORD for name in names) > _COMMENT:
             raise InvalidRequest(
-                f"pod {pod.full_name} has {len(names)} containers, and with SHARED_FS: false their states must fit "
-                f"into the job's comment, {_COMMENT} characters, at {_RECORD} and its name for each"
+                f"pod {pod.full_name} has too many containers ({len(names)}) for SHARED_FS: false: the job's "
+                "comment has "
+                f"{_COMMENT} characters, and each container needs {_RECORD} and the length of its name"
             )
         for container in pod.spec.all_containers:
             for variable in container.env:
@@ -96,8 +97,9 @@ class NodeLocalFiles(FileTransfer):
     def check_secret(self, what: str) -> None:
         if not self.allows_secrets:
             raise InvalidRequest(
-                f"{what}, and with SHARED_FS: false it would be in the batch script, which Slurm stores: set "
-                "SecretsInScript: true in the configuration of the sidecar to allow that"
+                f"{what}, and with SHARED_FS: false it would be in the batch script, which Slurm stores: to allow "
+                "that, set "
+                "SecretsInScript: true in the sidecar's configuration"
             )
 
     @property
@@ -137,9 +139,8 @@ class NodeLocalFiles(FileTransfer):
         text = f"{script}{FILES}".encode() + base64.encodebytes(files)
         if len(text) > self.config.max_script_size:
             raise InvalidRequest(
-                f"the pod's files come to a batch script of {len(text)} bytes, and MaxScriptSize is "
-                f"{self.config.max_script_size} (max_script_size in slurm.conf): with SHARED_FS: false they travel in "
-                "it; give the pod less in ConfigMaps, or a hostPath"
+                f"the batch script has {len(text)} bytes with the pod's files, more than MaxScriptSize "
+                f"({self.config.max_script_size}; max_script_size in slurm.conf): use smaller ConfigMaps, or a hostPath"
             )
         return text
 

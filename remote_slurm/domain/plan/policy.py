@@ -88,7 +88,8 @@ def rules_for(pod: Pod, config: PolicyConfig) -> Rules:
             return Rules((for_all_pods, (where, policy)), policy.allowed_host_paths or config.allowed_host_paths)
     of = f" and the identity '{identity}'" if identity else ""
     raise InvalidRequest(
-        f"pod {pod.full_name} is refused: no entry of Policies is for the namespace '{pod.metadata.namespace}'{of}",
+        f"pod {pod.full_name} is not allowed: no entry of Policies matches the namespace "
+        f"'{pod.metadata.namespace}'{of}",
         rule="Policies",
     )
 
@@ -108,7 +109,8 @@ def _check_host_paths(pod: Pod, policy: PodPolicy, where: str) -> None:
         if volume.host_path is not None:
             rule = f"{where}.AllowedHostPaths"
             raise InvalidRequest(
-                f"pod {pod.full_name} has the hostPath volume {volume.name}, and {rule} allows none", rule=rule
+                f"hostPath volume '{volume.name}' of pod {pod.full_name} is not allowed: {rule} allows no paths",
+                rule=rule,
             )
 
 
@@ -119,7 +121,7 @@ def _check_annotations(pod: Pod, policy: Policy, names: AnnotationNames, where: 
             allowed = ", ".join(policy.allowed_annotations) or "none"
             named = f" ({_BY_NAME})" if name in names.trusted else ""
             raise InvalidRequest(
-                f"pod {pod.full_name} sets the annotation {key}, and {where}.AllowedAnnotations allows "
+                f"annotation {key} of pod {pod.full_name} is not allowed: {where}.AllowedAnnotations allows "
                 f"{allowed}{named}",
                 rule=f"{where}.AllowedAnnotations",
             )
@@ -130,7 +132,7 @@ def _check_job_script(request: CreateRequest, policy: Policy, names: AnnotationN
     if request.job_script and not _may_annotate("jobScript", policy.allowed_annotations, names):
         allowed = ", ".join(policy.allowed_annotations) or "none"
         raise InvalidRequest(
-            f"the request for pod {request.pod.full_name} has a jobScript, and {where}.AllowedAnnotations allows "
+            f"the jobScript of pod {request.pod.full_name} is not allowed: {where}.AllowedAnnotations allows "
             f"{allowed} ({_BY_NAME})",
             rule=f"{where}.AllowedAnnotations",
         )
@@ -146,7 +148,7 @@ def _check_images(pod: Pod, images: Iterable[str], policy: Policy, where: str) -
         if not is_allowed_image(image, policy.allowed_images):
             allowed = ", ".join(policy.allowed_images) or "none"
             raise InvalidRequest(
-                f"pod {pod.full_name} runs the image {image}, and {where}.AllowedImages allows {allowed}",
+                f"image {image} of pod {pod.full_name} is not allowed: {where}.AllowedImages allows {allowed}",
                 rule=f"{where}.AllowedImages",
             )
 
@@ -163,17 +165,19 @@ def _check_flags(pod: Pod, flags: Iterable[Flag], policy: Policy, where: str) ->
     for flag in flags:
         if flag.name in forbidden:
             rule = f"{where}.ForbiddenFlags"
-            raise InvalidRequest(f"pod {pod.full_name} sets --{flag.name}, which {rule} forbids", rule=rule)
+            raise InvalidRequest(f"--{flag.name} of pod {pod.full_name} is not allowed: it is in {rule}", rule=rule)
         if flag.name not in allowed and (reason := why_not_for_pods(flag.name)):
             raise InvalidRequest(
-                f"pod {pod.full_name} sets --{flag.name}: {reason}; only {where}.AllowedFlags lets pods set it, or the "
-                f"sidecar's configuration can (Flavors, {where}.ForcedFlags)",
+                f"--{flag.name} of pod {pod.full_name} is not allowed: {reason}; allow it in {where}.AllowedFlags, "
+                "or set it "
+                f"in the sidecar's configuration (Flavors, {where}.ForcedFlags)",
                 rule=f"{where}.AllowedFlags",
             )
         _check_value(pod, flag)
         if forced.get(flag.name, flag) != flag:
             raise InvalidRequest(
-                f"pod {pod.full_name} sets {flag.line().removeprefix('#SBATCH ')}, and {where}.ForcedFlags has "
+                f"{flag.line().removeprefix('#SBATCH ')} of pod {pod.full_name} is not allowed: "
+                f"{where}.ForcedFlags sets "
                 f"{forced[flag.name].line().removeprefix('#SBATCH ')}",
                 rule=f"{where}.ForcedFlags",
             )
@@ -184,13 +188,14 @@ def _check_value(pod: Pod, flag: Flag) -> None:
     value = flag.value or ""
     if flag.name == "mail-user" and not _MAIL_USER.fullmatch(value):
         raise InvalidRequest(
-            f"pod {pod.full_name} sets --mail-user={value}: it must be mail addresses or user names, separated by "
-            "commas"
+            f"invalid --mail-user={value} of pod {pod.full_name}: must be mail addresses or user names, separated "
+            "by commas"
         )
     if flag.name in _NODE_LISTS and "/" in value:
         raise InvalidRequest(
-            f"pod {pod.full_name} sets --{flag.name}={value}: with a '/', sbatch reads the nodes from a file of the "
-            "account; name the nodes"
+            f"invalid --{flag.name}={value} of pod {pod.full_name}: must not contain '/', since sbatch would read "
+            "the nodes "
+            "from a file of the account"
         )
 
 

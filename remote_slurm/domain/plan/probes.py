@@ -22,7 +22,7 @@ def probe_calls(container: Container, values: Mapping[str, str]) -> Iterator[Cal
         if probe.sleep is not None:
             raise InvalidRequest(f"{what} must be exec, httpGet, tcpSocket or grpc")
         if kind != "readiness" and probe.success_threshold != 1:
-            raise InvalidRequest(f"{what} has successThreshold {probe.success_threshold}: it must be 1")
+            raise InvalidRequest(f"invalid successThreshold {probe.success_threshold} of {what}: must be 1")
         grace = probe.termination_grace_period_seconds
         yield (
             "probe",

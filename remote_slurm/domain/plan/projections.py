@@ -68,7 +68,7 @@ def below(path: str, what: str, shown: str | None = None) -> str:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise InvalidRequest(
-            f"{what} has the path '{(path if shown is None else shown)[:_SHOWN]}', which must stay below its volume"
+            f"invalid path '{(path if shown is None else shown)[:_SHOWN]}' of {what}: must be relative, without '..'"
         )
     return check_path("/".join(parts), what, shown)
 
@@ -113,13 +113,16 @@ def _keys(
     what: str,
 ) -> Projection:
     if found is None and not source.optional:
-        raise InvalidRequest(f"{what}, which volume '{volume.name}' needs, did not come with the pod")
+        raise InvalidRequest(
+            f"volume '{volume.name}' needs {what}, which the create request does not contain: create it in the pod's "
+            "namespace, or set optional: true"
+        )
     for item in _items(source.items, found or {}):
         if found is not None and item.key in found:
             mode = source.default_mode if item.mode is None else item.mode
             projection.add(item.path, found[item.key], mode, what)
         elif not source.optional:
-            raise InvalidRequest(f"{what} has no key '{item.key}'")
+            raise InvalidRequest(f"volume '{volume.name}' needs key '{item.key}' of {what}, which has no such key")
     return projection
 
 

@@ -18,19 +18,21 @@ def claim_pattern(claim: str, request: CreateRequest, paths: Mapping[str, str]) 
     namespace = request.pod.metadata.namespace
     if own := _by_name(claim, namespace, paths):
         return own
-    what = f"the claim '{namespace}/{claim}'"
+    what = f"persistentVolumeClaim '{namespace}/{claim}'"
     if _has_classes(paths):
         if claim not in request.storage_classes:
             raise InvalidRequest(
-                f"{what} has a storage class that is not known here, and PersistentVolumeClaims goes by it: the "
-                "Kubernetes API has no such claim, or did not answer, and then the sidecar's log says why"
+                f"the storage class of {what} is unknown, but PersistentVolumeClaims selects paths by it: create the "
+                "claim, or read in the sidecar's log why the Kubernetes API did not answer"
             )
         storage_class = request.storage_classes[claim]
         what += f" of the storage class '{storage_class}'" if storage_class else " without a storage class"
         if path := paths.get(f"{STORAGE_CLASS}{storage_class}"):
             return path
     if "*" not in paths:
-        raise InvalidRequest(f"PersistentVolumeClaims names no path at the site for {what}")
+        raise InvalidRequest(
+            f"PersistentVolumeClaims has no path for {what}: add an entry to the sidecar's configuration"
+        )
     return paths["*"]
 
 

@@ -59,8 +59,8 @@ def _restart_calls(container: Container, pod: Pod) -> Iterator[Call]:
     for rule in container.restart_policy_rules:
         if rule.action != "Restart" or rule.exit_codes is None:
             raise InvalidRequest(
-                f"container '{container.name}' has a restart rule with the action {rule.action}: "
-                "only Restart, by exitCodes, can be carried out"
+                f"invalid action {rule.action} in restartPolicyRules of container '{container.name}': must be Restart, "
+                "by exitCodes"
             )
         yield "restart_rule", rule.exit_codes.operator, *map(str, rule.exit_codes.values)
 

@@ -69,7 +69,7 @@ def _wrong_annotations(policy: Policy, where: str, runtimes: Runtimes) -> Iterat
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0]
             yield Problem(
                 f"{where}.AllowedAnnotations",
-                f"no annotation that means something here is called '{pattern}': did you mean {nearest}?",
+                f"unknown annotation '{pattern}': did you mean {nearest}?",
             )
 
 

@@ -42,7 +42,7 @@ def checked_path(container: Container) -> str:
     path = container.termination_message_path
     what = f"terminationMessagePath of container '{container.name}'"
     if not path.startswith("/"):
-        raise InvalidRequest(f"{what} is '{path}', which is not absolute")
+        raise InvalidRequest(f"invalid {what}: '{path}' must be an absolute path")
     refuse_bind_syntax(path, what)
     return check_path(path, what)
 

@@ -128,9 +128,9 @@ class Volumes:
     def _mount(self, container: Container, mount: VolumeMount, known: Mapping[str, str]) -> Mount:
         what = _what(container, mount)
         if mount.name not in self.collected:
-            raise InvalidRequest(f"{what} names a volume that the pod does not have")
+            raise InvalidRequest(f"{what} refers to a volume that the pod does not have")
         if not mount.mount_path.startswith("/"):
-            raise InvalidRequest(f"{what} has the mountPath '{mount.mount_path}', which is not absolute")
+            raise InvalidRequest(f"invalid mountPath '{mount.mount_path}' of {what}: must be an absolute path")
         volume = self.collected[mount.name]
         sub = _sub_path(container, mount, known)
         folder = volume.source.rstrip("/")
@@ -163,11 +163,9 @@ def _sub_path(container: Container, mount: VolumeMount, known: Mapping[str, str]
     """The path below the volume; empty for all of it. Raises InvalidRequest."""
     what = _what(container, mount)
     if mount.sub_path and mount.sub_path_expr:
-        raise InvalidRequest(f"{what} has both a subPath and a subPathExpr: one of them has to go")
+        raise InvalidRequest(f"{what} has both subPath and subPathExpr: remove one of them")
     if missing := unknown_names(mount.sub_path_expr, known):
-        raise InvalidRequest(
-            f"{what} names {', '.join(missing)} in its subPathExpr, which the container's env does not have"
-        )
+        raise InvalidRequest(f"invalid subPathExpr of {what}: the container's env does not have {', '.join(missing)}")
     path = mount.sub_path or expanded(mount.sub_path_expr, known)
     is_whole_volume = not PurePosixPath(text_of(path)).parts and (text_of(path) or not mount.sub_path_expr)
     if is_whole_volume:
@@ -202,14 +200,14 @@ def plan_volumes(
 
 def _left_out(volumes: Iterable[Volume]) -> dict[str, str]:
     return {
-        each.name: f"{_of_its_kind(each)}: it is left out, as UnsupportedVolumes says"
+        each.name: f"{_of_its_kind(each)}: it is left out (UnsupportedVolumes)"
         for each in volumes
         if each.kind not in _KINDS
     }
 
 
 def _of_its_kind(volume: Volume) -> str:
-    return f"volume '{volume.name}' is of the kind '{volume.kind}', which cannot be given to a Slurm job"
+    return f"volume '{volume.name}' has the unsupported kind '{volume.kind}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +227,7 @@ def _collect(volume: Volume, context: _Context) -> Collected:
         return _claim(volume.persistent_volume_claim, context)
     if volume.kind in _KINDS:
         return _empty_dir(volume, volume.empty_dir or EmptyDirVolume(), has_workdir=context.has_workdir)
-    raise InvalidRequest(f"{_of_its_kind(volume)}: {', '.join(_KINDS[:-1])} and {_KINDS[-1]} can")
+    raise InvalidRequest(f"{_of_its_kind(volume)}: must be {', '.join(_KINDS[:-1])} or {_KINDS[-1]}")
 
 
 def _projection(volume: Volume, context: _Context) -> Projection | None:
@@ -262,7 +260,9 @@ def _contains_secret(volume: Volume) -> str:
 def _refuse_unless(export: bool, volume: Volume, what: str) -> None:  # noqa: FBT001 - reads as a sentence where it is called
     if not export:
         raise InvalidRequest(
-            f"volume '{volume.name}' needs {what}, and ExportPodData is false: it may not leave Kubernetes"
+            f"volume '{volume.name}' needs {what}, which the sidecar may not send to the site: set ExportPodData: "
+            "true in "
+            "its configuration"
         )
 
 
@@ -274,9 +274,7 @@ def _empty_dir(volume: Volume, source: EmptyDirVolume, *, has_workdir: bool) -> 
         collected.is_elsewhere = True
     else:
         if source.medium:
-            collected.warnings.append(
-                f"emptyDir volume '{volume.name}' lies on disk: medium {source.medium} is unknown"
-            )
+            collected.warnings.append(f"emptyDir volume '{volume.name}' is on disk: unknown medium {source.medium}")
         collected.on_disk = True
         collected.is_elsewhere = has_workdir
         collected.files.append(File(folder, None, 0o700))
@@ -287,17 +285,17 @@ def _empty_dir(volume: Volume, source: EmptyDirVolume, *, has_workdir: bool) -> 
 
 
 def _host_path(volume: Volume, source: HostPathVolume, allowed: Iterable[str]) -> Collected:
-    what = f"hostPath volume '{volume.name}' has the"
+    what = f"hostPath volume '{volume.name}'"
     if not source.path.startswith("/") or ".." in source.path.split("/"):
-        raise InvalidRequest(f"{what} path '{source.path}': it must be absolute, without '..'")
-    check_path(source.path, f"hostPath volume '{volume.name}'")
+        raise InvalidRequest(f"invalid path '{source.path}' of {what}: must be absolute, without '..'")
+    check_path(source.path, what)
     path = "/" + "/".join(part for part in source.path.split("/") if part not in {"", "."})
     if source.type not in _HOST_PATH_TYPES:
         known = ", ".join(sorted(_HOST_PATH_TYPES - {""}))
-        raise InvalidRequest(f"{what} type '{source.type}', which Kubernetes does not know: {known} it does")
+        raise InvalidRequest(f"invalid type '{source.type}' of {what}: must be one of {known}")
     allowed = tuple(allowed)
     if allowed and not any(PurePosixPath(path).is_relative_to(each) for each in allowed):
-        raise InvalidRequest(f"{what} path '{path}', and AllowedHostPaths allows only what is in {', '.join(allowed)}")
+        raise InvalidRequest(f"path '{path}' of {what} is not allowed: AllowedHostPaths allows {', '.join(allowed)}")
     # links are followed on the node, and must not lead out of what is allowed either
     allowed = _outermost(allowed)
     return Collected(path, checks=[("host_path", source.type, path, *allowed)], allowed=allowed)

@@ -25,8 +25,9 @@ def identity_of(pod: Pod, config: AccountConfig) -> str:
         return _named(pod, wanted, eligible, config)
     if not eligible:
         raise InvalidRequest(
-            f"pod {pod.full_name} has no account at the site: none of Identities in the sidecar's configuration is for "
-            f"the namespace '{pod.metadata.namespace}' or its service account '{pod.spec.service_account_name}'",
+            f"pod {pod.full_name} has no account at the site: no entry of Identities in the sidecar's "
+            "configuration matches "
+            f"the namespace '{pod.metadata.namespace}' or the service account '{pod.spec.service_account_name}'",
             rule="Identities",
         )
     return eligible[0]
@@ -35,13 +36,11 @@ def identity_of(pod: Pod, config: AccountConfig) -> str:
 def _named(pod: Pod, wanted: str, eligible: list[str], config: AccountConfig) -> str:
     if wanted in eligible:
         return wanted
-    what = f"pod {pod.full_name} asks for the identity '{wanted[:100]}' ({config.annotation})"
+    what = f"invalid identity '{wanted[:100]}' of pod {pod.full_name} (annotation {config.annotation})"
     if wanted in config.identities:
-        raise InvalidRequest(f"{what}, which is not for its namespace and service account", rule="Identities")
+        raise InvalidRequest(f"{what}: it does not match the pod's namespace and service account", rule="Identities")
     nearest = difflib.get_close_matches(wanted[:100], eligible, n=1, cutoff=0)
-    raise InvalidRequest(
-        f"{what}, which there is not{f': the nearest one is {nearest[0]}' if nearest else ''}", rule="Identities"
-    )
+    raise InvalidRequest(f"{what}: unknown{f', did you mean {nearest[0]}?' if nearest else ''}", rule="Identities")
 
 
 def _by_service_account(pod: Pod, identity: Identity) -> bool:
@@ -50,7 +49,7 @@ def _by_service_account(pod: Pod, identity: Identity) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Part by part: a `*` in the namespace does not reach into the name."""
+    """Match namespace and name separately: a `*` in the namespace does not extend into the name."""
     return all(fnmatchcase(*each) for each in zip(name.split("/"), pattern.split("/"), strict=True))
 
 

@@ -179,7 +179,9 @@ def _mpi_flags(text: str) -> tuple[str, ...] | None:
 
 def _workdir(path: str) -> str:
     if path and (not path.startswith("/") or ".." in PurePosixPath(path).parts or any(each in path for each in "\n\0")):
-        raise InvalidRequest(f"annotation {_PREFIX}job-workdir is '{path}': it must be an absolute path, without '..'")
+        raise InvalidRequest(
+            f"invalid annotation {_PREFIX}job-workdir '{path}': must be an absolute path, without '..'"
+        )
     return check_path(path.rstrip("/"), f"annotation {_PREFIX}job-workdir")
 
 
@@ -193,7 +195,7 @@ def refuse_workdir(workdir: str, key: str, root: str) -> None:
     folder = PurePosixPath(workdir, key)
     if folder.is_relative_to(root) or PurePosixPath(root).is_relative_to(folder):
         raise InvalidRequest(
-            f"annotation {_PREFIX}job-workdir is '{workdir}': it must not lie in DataRootFolder, {root}"
+            f"invalid annotation {_PREFIX}job-workdir '{workdir}': must not be in DataRootFolder, {root}"
         )
 
 
@@ -201,7 +203,7 @@ def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text)) if text else ""
     except ValueError as error:
-        raise InvalidRequest(f"annotation {_INTERLINK}pod-ip is '{text}', which is not an address") from error
+        raise InvalidRequest(f"invalid annotation {_INTERLINK}pod-ip '{text}': must be an IP address") from error
 
 
 def _unknown(given: Mapping[str, str], ours: frozenset[str]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def field_value(pod: Pod, path: str, what: str) -> str:
     if path in _FIELDS:
         return _FIELDS[path](pod)
     known = ", ".join(_FIELDS)
-    raise InvalidRequest(f"{what} needs the field '{path[:100]}', which a Slurm job cannot know: {known} it can")
+    raise InvalidRequest(f"invalid fieldPath '{path[:100]}' of {what}: must be one of {known}")
 
 
 def pod_ip(pod: Pod) -> str:
@@ -81,7 +81,7 @@ def resource_value(pod: Pod, reference: ResourceFieldRef, of: str, what: str) ->
     if not amount and kind == "limits" and resource in _OF_JOB:
         return mark(pod, _OF_JOB[resource], divisor)
     if amount is None:
-        raise InvalidRequest(f"{what} needs {reference.resource} of container '{name}', which has none: give it one")
+        raise InvalidRequest(f"{what} needs {reference.resource} of container '{name}', which is not set: set it")
     return str(whole(amount / divisor))
 
 

@@ -89,8 +89,9 @@ def is_odd(name: str) -> bool:
 def _name(item: EnvVar, container: Container) -> str:
     if not item.name or "=" in item.name or "\0" in item.name:
         raise InvalidRequest(
-            f"container '{container.name}' has an environment variable named '{item.name}': a name must not be empty "
-            "nor hold '=' or NUL"
+            f"invalid environment variable name '{item.name}' of container '{container.name}': must not be empty, "
+            "or contain "
+            "'=' or NUL"
         )
     return item.name
 
@@ -99,7 +100,7 @@ def _value(item: EnvVar, container: Container, pod: Pod) -> str | None:
     """The value; None leaves the variable out. `valueFrom` is what the Virtual Kubelet did not resolve."""
     what = f"environment variable '{item.name}' of container '{container.name}'"
     if "\0" in item.value:
-        raise InvalidRequest(f"{what} holds a NUL character, which no program can be given")
+        raise InvalidRequest(f"invalid value of {what}: must not contain a NUL character")
     source = item.value_from
     if item.value or source is None:
         return item.value
@@ -110,4 +111,7 @@ def _value(item: EnvVar, container: Container, pod: Pod) -> str | None:
     reference = source.config_map_key_ref or source.secret_key_ref
     if reference is not None and reference.optional:
         return None
-    raise InvalidRequest(f"the value of {what} did not come with the pod")
+    raise InvalidRequest(
+        f"the create request has no value for {what}: create the ConfigMap or Secret with its key, or set "
+        "optional: true"
+    )

@@ -59,7 +59,8 @@ def _bounded(replace: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]
         size += len(text)
         if size > ARGUMENT_BYTES:
             raise InvalidRequest(
-                f"$(NAME) in a text comes to more than {ARGUMENT_BYTES >> 20} MiB: no program takes that"
+                f"a text with $(NAME) is larger than {ARGUMENT_BYTES >> 20} MiB when expanded, the limit of Linux "
+                "for arguments"
             )
         return text
 

@@ -71,8 +71,8 @@ def check_arguments(size: int, container: str) -> None:
     """Raises InvalidRequest if the words and variables of a container are more than Linux takes."""
     if size > ARGUMENT_BYTES:
         raise InvalidRequest(
-            f"the command, arguments and environment of container '{container}' come to more than "
-            f"{ARGUMENT_BYTES >> 20} MiB, which is what Linux takes: give it a file"
+            f"the command, arguments and environment of container '{container}' are larger than "
+            f"{ARGUMENT_BYTES >> 20} MiB, the limit of Linux: use a file in a volume"
         )
 
 
@@ -80,19 +80,18 @@ def check_pod_arguments(size: int) -> None:
     """Raises InvalidRequest if the words and variables of all containers are too much."""
     if size > POD_ARGUMENT_BYTES:
         raise InvalidRequest(
-            f"the commands, probes and environments of the pod's containers come to more than "
-            f"{POD_ARGUMENT_BYTES >> 20} MiB: give it files"
+            f"the commands, probes and environments of the pod's containers are larger than "
+            f"{POD_ARGUMENT_BYTES >> 20} MiB: use files in a volume"
         )
 
 
 def check_files(count: int, size: int) -> None:
     """Raises InvalidRequest if the files of a pod are too many, or have too many bytes in all."""
     if count > FILES:
-        raise InvalidRequest(f"the pod's volumes come to more than {FILES} files and folders: give the pod a hostPath")
+        raise InvalidRequest(f"the pod's volumes have more than {FILES} files and folders: use a hostPath")
     if size > FILE_BYTES:
         raise InvalidRequest(
-            f"the pod's ConfigMaps, Secrets and other files come to more than {FILE_BYTES >> 20} MiB: give the pod a "
-            "hostPath"
+            f"the pod's ConfigMaps, Secrets and other files are larger than {FILE_BYTES >> 20} MiB: use a hostPath"
         )
 
 

@@ -427,7 +427,7 @@ class CreateRequest(JsonModel):
         """
         if isinstance(body, list):
             if len(body) != 1:
-                raise InvalidRequest(f"create takes one pod, and the list holds {len(body)}")
+                raise InvalidRequest(f"invalid body of create: must be one pod, not {len(body)}")
             body = body[0]
         check_shape(body)
         sent = {key: body[key] for key in _KEYS if key in body} if isinstance(body, dict) else body
@@ -460,7 +460,7 @@ def parse_pods(body: object) -> list[Pod]:
     if body is None:
         return []
     if not isinstance(body, list):
-        raise InvalidRequest("status takes a list of pods")
+        raise InvalidRequest("invalid body of status: must be a list of pods")
     return [parse_pod(item, "status") for item in body]
 
 

@@ -21,11 +21,11 @@ def quantity(value: str | float, what: str) -> Decimal:
     """Return the value of a quantity. Raises InvalidRequest with a sentence about `what`."""
     if len(str(value)) > _SHOWN or not _FORM.fullmatch(str(value)):
         raise InvalidRequest(
-            f"{what} is '{str(value)[:_SHOWN]}', which is not a Kubernetes quantity such as 2, 500m or 100Mi"
+            f"invalid value '{str(value)[:_SHOWN]}' of {what}: must be a Kubernetes quantity such as 2, 500m or 100Mi"
         )
     result = amount_of(str(value))
     if not 0 <= result <= _LARGEST:
-        raise InvalidRequest(f"{what} is '{str(value)[:_SHOWN]}': it must be from 0 to 2^63 - 1")
+        raise InvalidRequest(f"invalid value '{str(value)[:_SHOWN]}' of {what}: must be from 0 to 2^63 - 1")
     return result
 
 

@@ -115,7 +115,6 @@ def _refuse_unknown(pod: Pod, container: Container, known: Collection[str]) -> N
         if name not in ("cpu", "memory", EPHEMERAL_STORAGE, *known):
             have = ", ".join(("cpu", "memory", *known))
             raise InvalidRequest(
-                f"container '{container.name}' of pod {pod.full_name} asks for '{name}', "
-                f"which has no counterpart in Slurm here: {have} have, and ResourceFlags in the sidecar's "
-                "configuration can name more"
+                f"unsupported resource '{name}' of container '{container.name}' of pod {pod.full_name}: must be one of "
+                f"{have}, or a key of ResourceFlags in the sidecar's configuration"
             )

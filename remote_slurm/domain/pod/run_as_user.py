@@ -18,7 +18,7 @@ class WantedUser:
     """The user id that a pod is to run as, and where that is said."""
 
     uid: int
-    said_in: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +35,21 @@ def wanted_user(pod: Pod, flavor: ChosenFlavor, config: UserConfig) -> WantedUse
     wishes = set() if ignored else {uid for each in pod.spec.all_containers if (uid := _uid(pod, each)) is not None}
     if len(wishes) > 1:
         raise InvalidRequest(
-            f"the containers of pod {pod.full_name} are to run as different users, and a job has one: "
+            f"the containers of pod {pod.full_name} have different user ids (runAsUser), but a job has one: "
             f"{RUN_AS_USER_HINT}"
         )
     if pod.spec.security_context.fs_group is not None and not ignored:
         raise InvalidRequest(
-            f"pod {pod.full_name} has the fsGroup {pod.spec.security_context.fs_group}, and its volumes belong to the "
-            f"account at the site: {RUN_AS_USER_HINT}"
+            f"unsupported fsGroup {pod.spec.security_context.fs_group} of pod {pod.full_name}: volumes belong to the "
+            f"account at the site; {RUN_AS_USER_HINT}"
         )
-    for uid, said_in in (
+    for uid, source in (
         (next(iter(wishes), None), "its securityContext.runAsUser"),
         (flavor.uid, f"UID of the flavor '{flavor.name}'"),
         (config.default_uid, "DefaultUID in the sidecar's configuration"),
     ):
         if uid is not None:
-            return WantedUser(uid, said_in)
+            return WantedUser(uid, source)
     return None
 
 

@@ -160,7 +160,7 @@ def _take_flag(words: list[str], where: str) -> Flag:
     form = SBATCH_OPTIONS[name].form if name in SBATCH_OPTIONS else None
     if form is Form.FLAG:
         if given is not None:
-            raise InvalidRequest(f"{where}: --{name} takes no value, and got '{given}'")
+            raise InvalidRequest(f"{where}: --{name} takes no value, but has '{given}'")
     elif given is None and form is Form.VALUE:
         given = _next_value(words, name, where)
     elif given is None and form is None and words and not words[-1].startswith("-"):
@@ -175,7 +175,7 @@ def _full_name(name: str, where: str) -> str:
     found = sorted(each for each in SBATCH_OPTIONS if each.startswith(name))
     if len(found) > 1 and not _FORBIDDEN.keys() & set(found):
         raise InvalidRequest(
-            f"{where}: --{name} may be {', '.join(f'--{each}' for each in found)}: write the one that is meant"
+            f"{where}: --{name} may be {', '.join(f'--{each}' for each in found)}: write one of them in full"
         )
     return found[0] if len(found) == 1 else name
 

@@ -30,7 +30,7 @@ def choose_flavor(pod: Pod, named: str, gpus: int, config: ResourceDefaults) -> 
     """Return the flavor that the annotation names, or the one for `gpus`. Raises InvalidRequest for an unknown name."""
     if named:
         if named not in config.flavors:
-            raise InvalidRequest(f"pod {pod.full_name} asks for the flavor '{named[:100]}', {_instead(named, config)}")
+            raise InvalidRequest(f"invalid flavor '{named[:100]}' of pod {pod.full_name}: {_instead(named, config)}")
         return _read(named, config.flavors[named])
     for_gpus = _for_gpus(gpus, config) if gpus else None
     if for_gpus is not None:
@@ -41,9 +41,9 @@ def choose_flavor(pod: Pod, named: str, gpus: int, config: ResourceDefaults) -> 
 
 def _instead(named: str, config: ResourceDefaults) -> str:
     if not config.flavors:
-        return "and Flavors in the sidecar's configuration has none"
+        return "Flavors in the sidecar's configuration is empty"
     nearest = difflib.get_close_matches(named[:100], config.flavors, n=1, cutoff=0)[0]
-    return f"which is not one of Flavors in the sidecar's configuration: the nearest one is '{nearest}'"
+    return f"must be one of Flavors in the sidecar's configuration; did you mean '{nearest}'?"
 
 
 def _for_gpus(gpus: int, config: ResourceDefaults) -> ChosenFlavor | None:

@@ -19,7 +19,8 @@ _END = {
     JobState.TIMEOUT: "the job reached its time limit",
 }
 _NO_MEMORY = (
-    "the pod names no memory, so the default of the sidecar or of the partition applied; set resources.limits.memory"
+    "the pod has no memory limit, so that the default of the sidecar or the partition applied; set "
+    "resources.limits.memory"
 )
 
 
@@ -94,14 +95,15 @@ def _own_code(job: Job) -> int:
 def lost_message(view: PodView) -> str:
     if view.job is not None and (code := _own_code(view.job)):
         return (
-            f"job {view.job.id} ended with exit code {code}, the highest of its containers'; how this one ended was "
+            f"job {view.job.id} ended with exit code {code}, the highest of its containers; the end of this "
+            "container was "
             "not recorded"
         )
     if view.job is None or view.job.state.phase is JobPhase.UNKNOWN:
-        return "the job was not found again, neither in the queue nor in the accounting, and left no record"
+        return "the job is lost: neither squeue nor the accounting lists it, and it has no record"
     if view.job.state is JobState.OUT_OF_MEMORY and not view.names_memory:
         return _reason(view.job, view)
-    recorded = "the container's end was recorded" if view.records else "any container started: its log may say more"
+    recorded = "the container's end was recorded" if view.records else "any container started: see its log"
     prolog = "" if view.records else _prolog(view.job)
     return f"{_reason(view.job, view)} before {recorded}{prolog}"
 
@@ -110,4 +112,6 @@ def _prolog(job: Job) -> str:
     """Return a hint if a cancelled job had a node: after a failed prolog Slurm gives no reason (seen with 24.11)."""
     if job.state is not JobState.CANCELLED or not job.node:
         return ""
-    return f"; Slurm does so too if the prolog of node {job.node} fails (`sinfo -R` shows the reason of a drained node)"
+    return (
+        f"; Slurm also does so if the prolog of node {job.node} fails (`sinfo -R` shows the reason of a drained node)"
+    )

@@ -106,7 +106,7 @@ async def opened(chunks: AsyncGenerator[bytes, None]) -> OpenLog | NoLog:
         if _UNUSABLE.search(head):
             break
     Reply.parse("log", head.decode(errors="replace"))  # raises RemoteFailed if DataRootFolder cannot be used
-    raise RemoteFailed(f"the log could not be read: {head.decode(errors='replace') or 'the site said nothing'}")
+    raise RemoteFailed(f"the log could not be read: {head.decode(errors='replace') or 'the site sent no reply'}")
 
 
 async def _with(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
