@@ -20,6 +20,7 @@ from remote_slurm.api.forwards import FORWARDS, forward_routes
 from remote_slurm.api.handlers import ACCOUNTS, BODIES, RENDERING, routes
 from remote_slurm.api.health import health_routes
 from remote_slurm.api.kept_sockets import NO_LOG, CannotListen, Closable, FinishedAnswers, KeptSockets
+from remote_slurm.api.limits import LIMITS, Limits
 from remote_slurm.api.middleware import HttpLog, plain, sentences, session
 from remote_slurm.api.openapi import openapi_routes
 from remote_slurm.api.tls import Certificates
@@ -40,7 +41,11 @@ GATE = web.AppKey("gate", Gate)
 
 
 def build_app(
-    accounts: Accounts, config: Config, watching: Watching | None = None, audit: AuditLog | None = None
+    accounts: Accounts,
+    config: Config,
+    watching: Watching | None = None,
+    audit: AuditLog | None = None,
+    limits: Limits | None = None,
 ) -> web.Application:
     """All of interLink's endpoints, answered by `accounts`, and those for people who watch.
 
@@ -53,7 +58,8 @@ def build_app(
         private=config.socket is None and is_loopback(config.bind_address),
     )
     app = _app(accounts, watching or Watching(), gate, audit, client_max_size=config.max_request_size)
-    app[BODIES] = Bodies(config.max_request_size)
+    app[LIMITS] = limits or app[LIMITS]
+    app[BODIES] = Bodies(config.max_request_size, app[LIMITS])
     app[RENDERING] = Rendering()
     app.add_routes(routes)
     app.on_shutdown.append(_end_followers)
@@ -101,6 +107,7 @@ def _app(accounts: Accounts, watching: Watching, gate: Gate, audit: AuditLog | N
     before = [counted, *watching.middlewares, session, sentences, auditing(audit or AuditLog())]
     app = web.Application(middlewares=[*before, authentication(gate), plain], **options)
     app[GATE] = gate
+    app[LIMITS] = Limits()
     if watching.metrics:
         app.router.add_get("/metrics", watching.metrics.answer)
     app[ACCOUNTS] = accounts

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from remote_slurm.api.limits import Limits
 from remote_slurm.errors import InvalidRequest
 from remote_slurm.ssh.threads import in_thread
 
@@ -28,10 +29,6 @@ SMALL_BYTES = 32 * 1024
 # A larger one needs room, of which there is this much for all of them together, in bodies of MaxRequestSize
 FREE_BYTES = 128 * 1024
 _ROOM = 2
-_ROOM_SECONDS = 40.0
-# How long a body may take to come
-_GRACE_SECONDS = 20.0
-_BYTES_PER_SECOND = 512 * 1024
 
 # A string, also one without an end: so each character is looked at once
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z|\\\Z)', re.DOTALL)
@@ -41,8 +38,9 @@ _MARKS = (b",", b"[", b"{", b":")
 class Bodies:
     """Reads the bodies of one application's requests; `largest` is MaxRequestSize."""
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: int, limits: Limits) -> None:
         self._largest = largest
+        self._limits = limits
         self._free = _ROOM * largest
         self._freed = asyncio.Condition()
         self._parsing = asyncio.Lock()
@@ -65,7 +63,7 @@ class Bodies:
     async def _read(self, request: web.Request) -> bytes:
         size = self._size(request)
         try:
-            async with asyncio.timeout(_GRACE_SECONDS + size / _BYTES_PER_SECOND):
+            async with asyncio.timeout(self._limits.body_seconds + size / self._limits.body_bytes_per_second):
                 return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout(reason="the body of the request did not come in time") from None
@@ -88,7 +86,7 @@ class Bodies:
 
     async def _take(self, size: int) -> None:
         try:
-            async with asyncio.timeout(_ROOM_SECONDS), self._freed:
+            async with asyncio.timeout(self._limits.memory_seconds), self._freed:
                 await self._freed.wait_for(lambda: self._free >= size)
                 self._free -= size
         except TimeoutError:

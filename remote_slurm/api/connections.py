@@ -18,16 +18,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
+from remote_slurm.api.limits import LIMITS, Limits
 from remote_slurm.log import warning
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-MOST = 512
-# From the first byte of a request to the last of its headers; for a TLS handshake
-HEADER_SECONDS = 30.0
-# Between requests. interLink's own client (Go's http.Transport) closes its connections after 90 s, and must be the
-# first to do so: a create on a connection that closes at that moment is lost
-IDLE_SECONDS = 300.0
 
 _SENTENCE = b"the sidecar has too many connections in use: try again later\n"
 _FULL = (
@@ -42,7 +36,7 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> Server:
         server = await super()._make_server()
         server.request_handler = _expecting_nothing_else(server.request_handler)
-        return cast(Server, Connections(server, MOST))
+        return cast(Server, Connections(server, self.app[LIMITS]))
 
 
 def _expecting_nothing_else(handle: Any) -> Any:
@@ -61,9 +55,9 @@ def _expecting_nothing_else(handle: Any) -> Any:
 class Connections:
     """Replaces aiohttp's server where connections are made; the server does everything else."""
 
-    def __init__(self, server: Server, most: int) -> None:
+    def __init__(self, server: Server, limits: Limits) -> None:
         self._server = server
-        self._most = most
+        self.limits = limits
         self._idle: dict[Connection, None] = {}  # the one that has been idle for longest comes first
         self._busy: set[Connection] = set()
         self._warned = float("-inf")
@@ -77,7 +71,7 @@ class Connections:
 
     def admit(self, connection: Connection) -> bool:
         """Count the connection, and end an idle one if it is one too many. False if all others are in use."""
-        full = len(self._idle) + len(self._busy) >= self._most
+        full = len(self._idle) + len(self._busy) >= self.limits.connections
         if full:
             self._warn()
             oldest = next(iter(self._idle), None)
@@ -115,7 +109,7 @@ class Connections:
             self._warned = time.monotonic()
             warning(
                 "too many connections are open: closing the longest idle ones",
-                limit=self._most,
+                limit=self.limits.connections,
                 busy=len(self._busy),
             )
 
@@ -126,6 +120,7 @@ class Connection(RequestHandler):
     def __init__(self, connections: Connections, server: Server, options: dict[str, Any]) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._connections = connections
+        self.limits = connections.limits
         self._socket: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._in_headers = False
@@ -150,14 +145,14 @@ class Connection(RequestHandler):
             self.force_close()
             self._socket.close()
             return
-        self._end_in(IDLE_SECONDS)
+        self._end_in(self.limits.idle_seconds)
         self.is_made = True
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._timer and not self._in_headers:
             self._in_headers = True
-            self._end_in(HEADER_SECONDS)
+            self._end_in(self.limits.header_seconds)
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -173,7 +168,7 @@ class Connection(RequestHandler):
     def ended(self) -> None:
         """The request is answered, though its answer may still be on the way."""
         if self._connections.idle(self):
-            self._end_in(IDLE_SECONDS)
+            self._end_in(self.limits.idle_seconds)
 
     def end(self) -> None:
         """Close at once: what the client has not taken of an answer is dropped."""
@@ -204,7 +199,7 @@ class Handshake(SSLProtocol):
             context,
             None,  # type: ignore[arg-type]  # nothing waits for the handshake
             server_side=True,
-            ssl_handshake_timeout=HEADER_SECONDS,  # type: ignore[arg-type]  # typeshed: int; asyncio: float
+            ssl_handshake_timeout=connection.limits.header_seconds,  # type: ignore[arg-type]  # typeshed: int; asyncio: float
         )
         self._connection = connection
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from remote_slurm.api.access import current_client, require
 from remote_slurm.api.auditing import log_begins, note_pod
 from remote_slurm.api.bodies import STATUS_VALUES, Bodies, parsed
+from remote_slurm.api.limits import LIMITS
 from remote_slurm.api.logs import parse_log_request
 from remote_slurm.api.middleware import SESSION_HEADER
 from remote_slurm.config.access import Verb
@@ -33,8 +34,7 @@ RENDERING = web.AppKey("rendering", Rendering)
 
 # interLink waits for response headers for 120 s
 FIRST_LOG_BYTES_SECONDS = 60.0
-# For how long a client may take nothing of a log, and of how much at once it must take something
-READER_SECONDS = 60.0
+# A client must take something of so much of a log within Limits.reader_seconds
 _PART_BYTES = 256 * 1024
 
 routes = web.RouteTableDef()
@@ -97,7 +97,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
         try:
-            if not await _copy(first, chunks, response):
+            if not await _copy(request, first, chunks, response):
                 await _say_of_empty(request, response, what.pod)
             await response.write_eof()
         except SiteError as error:
@@ -107,7 +107,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
                 "closed the connection of a log reader that does not read",
                 pod=what.pod,
                 container=what.container,
-                seconds=READER_SECONDS,
+                seconds=request.app[LIMITS].reader_seconds,
             )
             if request.transport is not None:
                 request.transport.abort()
@@ -129,23 +129,23 @@ def _in_the_log(request: web.Request, pod: str, error: RemoteSlurmError) -> web.
 async def _say_of_empty(request: web.Request, response: web.StreamResponse, pod: str) -> None:
     """Write one line for interLink if the pod of an empty log is being deleted."""
     if SESSION_HEADER in request.headers and request.app[ACCOUNTS].is_being_deleted(pod):
-        await _write(response, b"remote-slurm: the log is empty: its pod is being deleted\n")
+        await _write(request, response, b"remote-slurm: the log is empty: its pod is being deleted\n")
 
 
-async def _copy(first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> int:
+async def _copy(request: web.Request, first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> int:
     """Return the number of bytes."""
-    await _write(response, first)
+    await _write(request, response, first)
     size = len(first)
     async for chunk in chunks:
-        await _write(response, chunk)
+        await _write(request, response, chunk)
         size += len(chunk)
     return size
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
     """Raises TimeoutError if the client takes no part of it for a while: a reader at the site waits for each client."""
     for start in range(0, len(data), _PART_BYTES):
-        async with asyncio.timeout(READER_SECONDS):
+        async with asyncio.timeout(request.app[LIMITS].reader_seconds):
             await response.write(data[start : start + _PART_BYTES] if len(data) > _PART_BYTES else data)
 
 

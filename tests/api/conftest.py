@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from remote_slurm.api.app import build_app, build_watch_app, serving, serving_watchers
+from remote_slurm.api.limits import Limits
 from remote_slurm.api.metrics import Metrics
 from remote_slurm.api.watching import Watching
 from remote_slurm.config import load_config
@@ -25,10 +26,12 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Start a server; keys of the configuration are arguments, and `site` is the site behind it."""
+    """Start a server at `site`. The keyword arguments are keys of the configuration."""
     async with AsyncExitStack() as stack:
 
-        async def start(site: FakeSite | None = None, recent: Recent | None = None, **keys: Any) -> Api:
+        async def start(
+            site: FakeSite | None = None, recent: Recent | None = None, limits: Limits | None = None, **keys: Any
+        ) -> Api:
             ssh = {"HostName": "login.example.org", "User": "hpcuser", "IdentityFile": "/keys/id"}
             path = tmp_path / "SlurmConfig.yaml"
             path.write_text(yaml.safe_dump({"SSH": ssh, "SidecarPort": 0, "StateFolder": str(tmp_path), **keys}))
@@ -43,7 +46,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             metrics.read(accounts, config.tls, audit)
             stack.push_async_callback(pods.stop)
             watching = Watching(recent or Recent(), metrics)
-            app = build_app(accounts, config, watching, audit)
+            app = build_app(accounts, config, watching, audit, limits)
             api = Api(await stack.enter_async_context(serving(app, config)), pods, app=app)
             if config.watch.port is not None:
                 watch_app = build_watch_app(accounts, config, watching, audit)

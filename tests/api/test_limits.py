@@ -7,14 +7,14 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from remote_slurm.api import bodies, connections, handlers
 from remote_slurm.api.bodies import count_values
+from remote_slurm.api.limits import Limits
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import InvalidRequest
@@ -63,20 +63,8 @@ class Client:
         return said
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Limits of connections that a test can reach."""
-
-    def set_limits(**limits: Any) -> None:
-        for name, value in limits.items():
-            monkeypatch.setattr(connections, name, value)
-
-    return set_limits
-
-
-async def test_idle_connections_make_room_for_those_that_ask(serve: Any, few: Callable[..., None]) -> None:
-    few(MOST=20)
-    api: Api = await serve()
+async def test_idle_connections_make_room_for_those_that_ask(serve: Any) -> None:
+    api: Api = await serve(limits=Limits(connections=20))
     clients = [Client(api) for _ in range(60)]
     for _ in range(5):
         assert (await api.get("/healthz")).status == 200
@@ -98,10 +86,9 @@ class SlowSite(FakeSite):
         return output
 
 
-async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: Any, few: Callable[..., None]) -> None:
-    few(MOST=4)
+async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: Any) -> None:
     site = SlowSite()
-    api: Api = await serve(site)
+    api: Api = await serve(site, limits=Limits(connections=4))
     busy = [Client(api) for _ in range(4)]
     for each in busy:
         each.send(b"GET /system-info HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -114,31 +101,28 @@ async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: An
     assert said.endswith(b"\r\n\r\nthe sidecar has too many connections in use: try again later\n")
 
 
-async def test_headers_that_do_not_end_end_the_connection(serve: Any, few: Callable[..., None]) -> None:
-    few(HEADER_SECONDS=0.2, IDLE_SECONDS=60)
-    api: Api = await serve()
+async def test_headers_that_do_not_end_end_the_connection(serve: Any) -> None:
+    api: Api = await serve(limits=Limits(header_seconds=0.2, idle_seconds=60))
     client = Client(api)
     client.send(b"GET /healthz HTTP/1.1\r\nHost: ")
     assert await client.said() == b""
 
 
-async def test_a_connection_that_is_idle_ends(serve: Any, few: Callable[..., None]) -> None:
-    few(IDLE_SECONDS=0.2)
-    api: Api = await serve()
+async def test_a_connection_that_is_idle_ends(serve: Any) -> None:
+    api: Api = await serve(limits=Limits(idle_seconds=0.2))
     client, silent = Client(api), Client(api)
     client.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"200 OK" in await client.said()
     assert await silent.said() == b""
 
 
-async def test_a_connection_counts_before_its_tls_handshake(
-    serve: Any, few: Callable[..., None], tmp_path: Any
-) -> None:
+async def test_a_connection_counts_before_its_tls_handshake(serve: Any, tmp_path: Any) -> None:
     """A client without a certificate or a token could hold any number of connections during their handshakes."""
-    few(MOST=4, HEADER_SECONDS=60)
     authority = Authority(tmp_path)
     pair = authority.pair("sidecar")
-    api: Api = await serve(TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})
+    api: Api = await serve(
+        TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)}, limits=Limits(connections=4, header_seconds=60)
+    )
     silent = [Client(api) for _ in range(8)]
     begun = Client(api)
     begun.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # the beginning of a ClientHello
@@ -147,17 +131,16 @@ async def test_a_connection_counts_before_its_tls_handshake(
     assert (await api.get("/healthz", tls=authority.trusting())).status == 200
 
 
-async def test_a_tls_handshake_that_does_not_end_ends_the_connection(
-    serve: Any, few: Callable[..., None], tmp_path: Any
-) -> None:
-    few(HEADER_SECONDS=0.2)
+async def test_a_tls_handshake_that_does_not_end_ends_the_connection(serve: Any, tmp_path: Any) -> None:
     pair = Authority(tmp_path).pair("sidecar")
-    api: Api = await serve(TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})
+    api: Api = await serve(
+        TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)}, limits=Limits(header_seconds=0.2)
+    )
     assert await Client(api).said() == b""
 
 
 def test_interlink_closes_idle_connections_before_the_sidecar_does() -> None:
-    assert connections.IDLE_SECONDS > 90  # IdleConnTimeout of Go's http.DefaultTransport
+    assert Limits().idle_seconds > 90  # IdleConnTimeout of Go's http.DefaultTransport
 
 
 def test_the_descriptor_limit_is_raised_as_far_as_it_goes() -> None:
@@ -228,9 +211,8 @@ def test_a_config_map_full_of_json_counts_as_one_value() -> None:
     assert count_values(body, 100_000) < 20
 
 
-async def test_large_bodies_wait_for_room_and_small_ones_do_not(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_ROOM_SECONDS", 0.2)
-    api: Api = await serve(MaxRequestSize="1Mi")
+async def test_large_bodies_wait_for_room_and_small_ones_do_not(serve: Any) -> None:
+    api: Api = await serve(MaxRequestSize="1Mi", limits=Limits(memory_seconds=0.2))
     await api.looked()
     stalled = [Client(api) for _ in range(2)]
     for each in stalled:
@@ -243,14 +225,14 @@ async def test_large_bodies_wait_for_room_and_small_ones_do_not(serve: Any, monk
     ).status == 200
     for each in stalled:
         each.socket.close()
-    monkeypatch.setattr(bodies, "_ROOM_SECONDS", 60)
-    assert (await api.send("POST", "/create", b" " * 1_000_000)).status == 400
+    async with asyncio.timeout(60):
+        while (later := await api.send("POST", "/create", b" " * 1_000_000)).status == 503:
+            pass  # the server has not noticed yet that they are closed
+    assert later.status == 400
 
 
-async def test_a_body_that_does_not_come_gives_its_room_back(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(bodies, "_BYTES_PER_SECOND", 10**9)
-    api: Api = await serve()
+async def test_a_body_that_does_not_come_gives_its_room_back(serve: Any) -> None:
+    api: Api = await serve(limits=Limits(body_seconds=0.2, body_bytes_per_second=10**9))
     client = Client(api)
     client.send(b"POST /create HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
     assert b" 408 " in (await client.said()).partition(b"\r\n")[0]
@@ -264,9 +246,7 @@ async def test_a_request_that_says_it_is_too_large_is_not_read(serve: Any) -> No
     assert b" 413 " in await loop.sock_recv(client.socket, 1000)
 
 
-async def test_a_reader_that_takes_nothing_of_a_log_is_dropped(
-    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_reader_that_takes_nothing_of_a_log_is_dropped(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     ended: list[str] = []
 
     async def endless() -> AsyncGenerator[bytes, None]:
@@ -276,14 +256,12 @@ async def test_a_reader_that_takes_nothing_of_a_log_is_dropped(
         finally:
             ended.append("the log")
 
-    monkeypatch.setattr(handlers, "READER_SECONDS", 0.3)
-
     class EndlessLog(FakeSite):
         async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog:
             del what, over, at
             return OpenLog(0, [], endless())
 
-    api: Api = await serve(EndlessLog())
+    api: Api = await serve(EndlessLog(), limits=Limits(reader_seconds=0.3))
     await api.looked()
     client = Client(api)
     asked = json.dumps({"PodUID": "1", "ContainerName": "c", "Opts": {"Follow": False}}).encode()
