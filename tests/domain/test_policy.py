@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from remote_slurm.config.policy import DATA_ANNOTATIONS
 from remote_slurm.domain.plan.job_plan import plan_job
+from remote_slurm.domain.pod.annotations import WRITTEN_BY_VIRTUAL_KUBELET
+from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import InvalidRequest
 from tests.domain.podspec import config, container, flag_lines, plan, pod, request
 
@@ -347,3 +350,9 @@ def test_a_policy_narrows_the_host_paths() -> None:
     for path in ("/srv/other", "/srv/teams"):
         with pytest.raises(InvalidRequest):
             plan(mounting(path), settings=settings)
+
+
+def test_the_default_of_allowed_annotations_has_each_annotation_that_is_data() -> None:
+    """The configuration cannot import the domain, so that its list is a copy."""
+    names = RUNTIMES.annotations
+    assert set(DATA_ANNOTATIONS) == (names.known | WRITTEN_BY_VIRTUAL_KUBELET) - names.trusted
