@@ -11,9 +11,11 @@ Nothing here looks at the files that a configuration names, at the network or at
 """
 
 from remote_slurm.config.identity import Identity, OwnSSH
+from remote_slurm.config.keys.resources import Flavor
+from remote_slurm.config.keys.virtual_node import Accelerator, Resources, Taint
 from remote_slurm.config.listener import Watch
 from remote_slurm.config.load import config_path, load_config
-from remote_slurm.config.model import Accelerator, Config, Flavor, Resources, Taint
+from remote_slurm.config.model import Config
 from remote_slurm.config.policy import PodPolicy, Policy
 from remote_slurm.config.port_forward import PortForward
 from remote_slurm.config.scalar_types import (

@@ -1,6 +1,6 @@
 """What all blocks of the configuration share: how a key is spelled, and what an empty value means."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -38,6 +38,12 @@ class Block(BaseModel):
             return data
         known = cls.keys()
         return {key: value for key, value in data.items() if value != "" or key not in known}
+
+
+class KeyGroup(Block):
+    """Keys that are described together: `title` is the heading of their table in docs/configuration.md."""
+
+    title: ClassVar[str]
 
 
 def setting(default: Any, description: str, *, key: str | None = None, environment: str = "", later: str = "") -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from remote_slurm.config.identity import Identity
-from remote_slurm.config.model import Config, Flavor
+from remote_slurm.config.keys.resources import Flavor
+from remote_slurm.config.model import Config
 from remote_slurm.config.policy import PodPolicy, Policy
 from remote_slurm.config.scalar_types import ImagePull, RunAsUser, UnsupportedVolumes
 

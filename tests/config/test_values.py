@@ -26,6 +26,7 @@ from remote_slurm.config import (
     Watch,
 )
 from remote_slurm.config.host_defaults import default_state_folder
+from remote_slurm.config.model import GROUPS
 from remote_slurm.errors import Problem
 
 Load = Callable[..., Config]
@@ -297,7 +298,7 @@ WRONG = [
     ("SocketMode", "0666", "allows every user of this machine to run commands at the site"),
     ("Watch", "{Port: 70000}", A_PORT),
     ("PortForward", "{Port: 70000, TokenFile: /t}", A_PORT),
-    ("PortForward", "{Port: 4002}", "needs a PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access"),
+    ("PortForward", "{Port: 4002}", "requires PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access"),
     ("PortForward", "{AllowedPorts: [http]}", "must be ports such as 8888, or ranges such as 8000-8999, not 'http'"),
     ("PortForward", "{AllowedPorts: [0]}", "must be a whole number from 1 to 65535, not '0'"),
     ("PortForward", "{AllowedPorts: [9-8]}", "from the lower port to the higher one, such as 8-9, not 9-8"),
@@ -564,3 +565,8 @@ def test_allowed_ports(ports: tuple[str, ...], allowed: set[int], not_allowed: s
     block = PortForward(allowed_ports=ports)
     assert all(block.allows(port) for port in allowed)
     assert not any(block.allows(port) for port in not_allowed)
+
+
+def test_each_key_is_in_one_group_and_the_groups_are_in_the_order_of_checks() -> None:
+    """A check of two keys looks at the one that is declared first, which must have been read by then."""
+    assert [name for group in GROUPS for name in group.model_fields] == list(Config.model_fields)
