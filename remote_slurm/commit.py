@@ -36,7 +36,7 @@ def of_checkout(root: Path) -> str:
     if not (root / ".git").exists():
         return ""  # not some other repository that the package happens to lie in
     try:
-        said = subprocess.run(["git", "-C", root, *_DESCRIBE], capture_output=True, text=True, check=True)
+        described = subprocess.run(["git", "-C", root, *_DESCRIBE], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""  # no git, or a checkout of another account
-    return said.stdout.strip()
+    return described.stdout.strip()

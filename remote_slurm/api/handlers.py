@@ -44,12 +44,12 @@ routes = web.RouteTableDef()
 async def create(request: web.Request) -> web.Response:
     async with request.app[BODIES].json(request) as (body, size):
         async with request.app[RENDERING].turn(size):
-            asked = await parsed(request, size, CreateRequest.parse, body, size)
-        note_pod(asked.pod)
-        require(Verb.CREATE, [asked.pod.metadata.namespace])
+            creating = await parsed(request, size, CreateRequest.parse, body, size)
+        note_pod(creating.pod)
+        require(Verb.CREATE, [creating.pod.metadata.namespace])
         del body
         accounts = request.app[ACCOUNTS]
-        created = await accounts.note(accounts.of(asked.pod)).create(asked)
+        created = await accounts.note(accounts.of(creating.pod)).create(creating)
     note(jobId=created.job_id)
     return web.json_response({"PodUID": created.pod_uid, "PodJID": created.job_id})
 
@@ -161,18 +161,18 @@ async def _break_off(request: web.Request, response: web.StreamResponse, error: 
 
 @routes.get("/system-info")
 async def system_info(request: web.Request) -> web.Response:
-    told = await request.app[ACCOUNTS].system_info()
+    report = await request.app[ACCOUNTS].system_info()
     client = current_client.get()
-    orphans = [each for each in told["orphans"] if client.may(Verb.INFO, namespace_of(each["pod"]))]
-    return web.json_response({**told, "orphans": orphans})
+    orphans = [each for each in report["orphans"] if client.may(Verb.INFO, namespace_of(each["pod"]))]
+    return web.json_response({**report, "orphans": orphans})
 
 
 @routes.get("/pods")
 async def pods(request: web.Request) -> web.Response:
     """All pods at the site. Not interLink's: our own command line asks."""
-    told = await request.app[ACCOUNTS].list_pods()
+    report = await request.app[ACCOUNTS].list_pods()
     client = current_client.get()
-    return web.json_response({**told, "pods": [each for each in told["pods"] if client.sees(each["pod"])]})
+    return web.json_response({**report, "pods": [each for each in report["pods"] if client.sees(each["pod"])]})
 
 
 async def _first(chunks: AsyncIterator[bytes]) -> bytes:

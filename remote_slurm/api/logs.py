@@ -53,13 +53,13 @@ class _LogRequest(_Go):
 def parse_log_request(body: object) -> LogSlice:
     """Raises InvalidRequest with a sentence that names the field."""
     try:
-        asked = _LogRequest.model_validate(body)
+        parsed_request = _LogRequest.model_validate(body)
     except ValidationError as error:
         raise InvalidRequest(f"the body of getLogs cannot be read: {first_problem(error)}") from None
-    options = asked.Opts
+    options = parsed_request.Opts
     return LogSlice(
-        pod=join_key(asked.Namespace, asked.PodUID),
-        container=asked.ContainerName,
+        pod=join_key(parsed_request.Namespace, parsed_request.PodUID),
+        container=parsed_request.ContainerName,
         lines=min(options.Tail, _MOST) if options.Tail > 0 else None,
         limit_bytes=min(options.Bytes, _MOST) if options.Bytes > 0 else None,
         since=_since(options),

@@ -140,44 +140,48 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
         for state, count in tally(tracked.summary().state for tracked in pods.pod_store).items():
             states.add_metric([account, state], count)
     yield states
-    tell = _Table(accounts)
-    yield tell.gauge("last_poll_age_seconds", "Since the last look at the site that succeeded.", lambda p: p.poller.age)
-    yield tell.gauge("site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset)
-    yield tell.gauge("superseded", "1 while a newer sidecar owns DataRootFolder.", lambda p: float(bool(p.superseded)))
-    yield tell.gauge("open_deletes", "Deletes that are accepted and not carried out yet.", lambda p: len(p.deletes))
-    yield tell.gauge(
+    table = _Table(accounts)
+    yield table.gauge(
+        "last_poll_age_seconds", "Since the last look at the site that succeeded.", lambda p: p.poller.age
+    )
+    yield table.gauge(
+        "site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset
+    )
+    yield table.gauge("superseded", "1 while a newer sidecar owns DataRootFolder.", lambda p: float(bool(p.superseded)))
+    yield table.gauge("open_deletes", "Deletes that are accepted and not carried out yet.", lambda p: len(p.deletes))
+    yield table.gauge(
         "orphans", "Jobs whose pods Kubernetes does not ask for any more.", lambda p: len(p.orphans.found())
     )
-    yield tell.gauge(
+    yield table.gauge(
         "orphans_due", "Jobs that will be cancelled when OrphanGracePeriod is over.", lambda p: p.orphans.due()
     )
-    yield tell.counter("orphans_cancelled", "Jobs that were cancelled as orphans.", lambda p: p.orphans.cancelled)
-    yield tell.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.recovery.adopted)
+    yield table.counter("orphans_cancelled", "Jobs that were cancelled as orphans.", lambda p: p.orphans.cancelled)
+    yield table.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.recovery.adopted)
 
 
 def _of_connections(accounts: Accounts) -> Iterable[Metric]:
     statuses = {id(pods): pods.site.connection_status for pods in accounts}
-    tell = _Table(accounts)
+    table = _Table(accounts)
 
     def of(read: Callable[[ConnectionStatus], float | None]) -> Callable[[Pods], float | None]:
         return lambda pods: read(statuses[id(pods)])
 
-    yield tell.gauge("connected", "1 while there is a connection to the site.", of(lambda x: x.state.connected))
-    yield tell.counter("ssh_connects", "SSH connections that were made.", of(lambda x: x.state.connects))
-    yield tell.counter(
+    yield table.gauge("connected", "1 while there is a connection to the site.", of(lambda x: x.state.connected))
+    yield table.counter("ssh_connects", "SSH connections that were made.", of(lambda x: x.state.connects))
+    yield table.counter(
         "ssh_connect_failures", "SSH connections that could not be made.", of(lambda x: x.state.failures)
     )
-    yield tell.gauge(
+    yield table.gauge(
         "breaker_open", "1 while no connection is tried, after failures.", of(lambda x: x.state.retry_in > 0)
     )
-    yield tell.gauge(
+    yield table.gauge(
         "breaker_seconds_left",
         "How long none will be tried, unless a key changes.",
         of(lambda x: x.state.retry_in),
     )
-    yield tell.gauge("sessions_in_use", "SSH sessions that do something.", of(lambda x: x.sessions_in_use))
-    yield tell.gauge("sessions_limit", "SSH sessions that the site allows at once.", of(lambda x: x.sessions_limit))
-    yield tell.gauge(
+    yield table.gauge("sessions_in_use", "SSH sessions that do something.", of(lambda x: x.sessions_in_use))
+    yield table.gauge("sessions_limit", "SSH sessions that the site allows at once.", of(lambda x: x.sessions_limit))
+    yield table.gauge(
         "round_trip_seconds", "From a script to the first of its answer, the last time.", of(lambda x: x.round_trip)
     )
 

@@ -107,7 +107,7 @@ class Certificates:
         self._paths = [
             path for path in (settings.cert_file, settings.key_file, settings.client_ca_file, settings.crl_file) if path
         ]
-        self._stamps = self._look()
+        self._stamps = self._read_stamps()
         self._current = self._context()
         self.context = _Renewing(ssl.PROTOCOL_TLS_SERVER)
         self.context.current = self._renewed
@@ -131,7 +131,7 @@ class Certificates:
         return shown
 
     def _renewed(self) -> _Accepting:
-        stamps = self._look()
+        stamps = self._read_stamps()
         if stamps != self._stamps:
             self._stamps = stamps
             try:
@@ -148,7 +148,7 @@ class Certificates:
         except CannotEncrypt as error:
             raise CannotEncrypt(f"{self.block}{error}") from error
 
-    def _look(self) -> _Stamps:
+    def _read_stamps(self) -> _Stamps:
         return tuple(_stamp(path) for path in self._paths)
 
 

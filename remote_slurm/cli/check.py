@@ -17,7 +17,7 @@ from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import Config
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain
-from remote_slurm.service.check_job import JOB, NODE, JobOptions, look_from_a_node
+from remote_slurm.service.check_job import JOB, NODE, JobOptions, check_from_a_node
 from remote_slurm.service.findings import Finding
 
 _HELP = """\
@@ -126,7 +126,7 @@ async def _job(
             yield Finding(name, None, "not checked: needs everything before it")
         return
     async with aclosing(
-        look_from_a_node(chain.site, config, JobOptions(arguments.flags, arguments.timeout))
+        check_from_a_node(chain.site, config, JobOptions(arguments.flags, arguments.timeout))
     ) as findings:
         async for finding in findings:
             yield finding

@@ -71,7 +71,7 @@ class SidecarClient:
 
     async def delete(self, pod: Json) -> None:
         """Accepted, and carried out in the background; `gone` waits for that."""
-        async with self._asked("POST", "/delete", pod, _ANSWER_SECONDS) as response:
+        async with self._request("POST", "/delete", pod, _ANSWER_SECONDS) as response:
             await response.read()
         self.deleted.add(folder_of(pod))
 
@@ -84,7 +84,7 @@ class SidecarClient:
 
     async def health(self) -> str:
         """`ok`, or why it is superseded. Raises Refused if a restart would help; does not ask the site."""
-        async with self._asked("GET", "/healthz", None, _PING_SECONDS) as response:
+        async with self._request("GET", "/healthz", None, _PING_SECONDS) as response:
             return (await response.text()).strip()
 
     async def ping(self) -> Json:
@@ -112,21 +112,21 @@ class SidecarClient:
     async def tail(self, pod: str, container: str) -> str:
         """The last lines of a log, as /ui shows them."""
         query = urlencode({"pod": pod, "container": container})
-        async with self._asked("GET", f"/ui/log?{query}", None, _ANSWER_SECONDS) as response:
+        async with self._request("GET", f"/ui/log?{query}", None, _ANSWER_SECONDS) as response:
             return (await response.read()).decode(errors="replace")
 
     async def log(self, request: Json) -> AsyncGenerator[bytes, None]:
         """The bytes of a log as they come."""
-        async with self._asked("GET", "/getLogs", request, None) as response:
+        async with self._request("GET", "/getLogs", request, None) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
 
     async def _json(self, method: str, path: str, body: Any, seconds: float) -> Any:
-        async with self._asked(method, path, body, seconds) as response:
+        async with self._request(method, path, body, seconds) as response:
             return json.loads(await response.read())
 
     @contextlib.asynccontextmanager
-    async def _asked(
+    async def _request(
         self, method: str, path: str, body: Any, seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10)

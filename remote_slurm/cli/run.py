@@ -120,7 +120,7 @@ def _result(pod: Json, status: Json | None) -> Json:
 
 async def _clean_up(arguments: argparse.Namespace, sidecar: SidecarClient, pod: Json, screen: Screen) -> None:
     if arguments.keep:
-        words = f"{_asked_by(arguments)}{folder_of(pod)}"
+        words = f"{_options_of(arguments)}{folder_of(pod)}"
         screen.line(f"kept: `remote-slurm logs {words}` has its log, `remote-slurm delete {words}` ends it")
         return
     try:
@@ -133,7 +133,7 @@ async def _clean_up(arguments: argparse.Namespace, sidecar: SidecarClient, pod: 
         screen.line(f"{screen.paint('warning:', Colour.WARNING)} the pod is not deleted yet: {error}")
 
 
-def _asked_by(arguments: argparse.Namespace) -> str:
+def _options_of(arguments: argparse.Namespace) -> str:
     """The options by which another command finds the same sidecar or site."""
     if arguments.url:
         return f"--url {arguments.url} "

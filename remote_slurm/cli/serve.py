@@ -115,7 +115,7 @@ async def _serve(config: Config, watching: Watching, kept: KeptSockets, ready_fi
         if watching.metrics:
             watching.metrics.read(accounts, config.tls, audit)
         info(f"listening on {url}", site=",".join(config.ssh.host_names), user=",".join(each.user for each in accounts))
-        with _told(ready_file, url):
+        with _ready_file(ready_file, url):
             kept.ready(as_json=config.log_format is LogFormat.JSON)
             await stopped.wait()
         info("stopping: requests in flight finish, jobs go on")
@@ -194,7 +194,7 @@ async def _connected(config: Config, observer: Observer | None) -> AsyncIterator
 
 
 @contextlib.contextmanager
-def _told(ready_file: Path | None, url: str) -> Iterator[None]:
+def _ready_file(ready_file: Path | None, url: str) -> Iterator[None]:
     """Whoever waits for the file finds the whole URL in it."""
     if ready_file is None:
         yield

@@ -110,13 +110,13 @@ class _Top:
             loop.add_signal_handler(signal.SIGWINCH, self._draw)
             try:
                 while not self._over:
-                    await self._look()
+                    await self._refresh()
                     self._draw()
                     await self._pause()
             finally:
                 loop.remove_reader(sys.stdin)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         try:
             self._state = await self._sidecar.state()
             if self._chosen.log is not None:

@@ -80,12 +80,12 @@ class Frame:
         if not state["partitions"]:
             yield self._line("partitions: not known yet", Colour.QUIET)
             return
-        told = (
+        shares = (
             f"{each['name']}{'*' if each['default'] else ''} "
             + (f"{each['free']} of {each['cpus']} CPUs free" if each["up"] else "down")
             for each in state["partitions"]
         )
-        yield self._line(plain("partitions: " + ",  ".join(told)))
+        yield self._line(plain("partitions: " + ",  ".join(shares)))
 
     def _pods(self, state: Json, chosen: Chosen, room: int) -> Iterator[str]:
         pods = _around(state["pods"], chosen.pod, room - 1)

@@ -63,12 +63,12 @@ class Watch:
     async def _until(self, holds: Callable[[Json], bool], of: Callable[[Iterable[bool]], bool]) -> list[Json]:
         """The containers, once something holds of any or all of them."""
         while True:
-            containers = await self._look()
+            containers = await self._poll()
             if containers and of(holds(each) for each in containers):
                 return containers
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _look(self) -> list[Json]:
+    async def _poll(self) -> list[Json]:
         """The containers as they stand, once whatever changed has been said."""
         self.status = await self._sidecar.status(self._pod) or self.status
         if self.status is None:

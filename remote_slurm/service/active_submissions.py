@@ -53,7 +53,7 @@ class ActiveSubmissions:
             self._write_audit(tracked)
             if tracked.job_id and tracked.submitted is None:
                 tracked.submitted = time.time() + self._poller.clock_offset
-            self._poller.look_soon()
+            self._poller.poll_soon()
         finally:
             self._under_way.pop(tracked.key, None)
             self._memory_trim.count(len(self._under_way))

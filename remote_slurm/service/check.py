@@ -87,14 +87,14 @@ class Chain:
                 f"Slurm {version} is there, but squeue fails: {one_line(answer.squeue_failed)}",
                 "wait until the site's slurmctld is back, or ask the site whether the account may use Slurm",
             )
-        said = [
+        facts = [
             f"Slurm {version}",
             f"squeue answers, with {answer.jobs} jobs of this account",
             "sacct answers" if answer.has_accounting else "no accounting (sacct does not answer)",
         ]
         if answer.sinfo_failed is None:
-            return Holds("; ".join(said))
-        return Holds("; ".join([*said, f"sinfo failed with {answer.sinfo_failed}"]), _NO_CAPACITY)
+            return Holds("; ".join(facts))
+        return Holds("; ".join([*facts, f"sinfo failed with {answer.sinfo_failed}"]), _NO_CAPACITY)
 
     async def _runtime(self) -> Holds:
         runtime = RUNTIMES.configure(self._config)

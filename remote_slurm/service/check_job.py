@@ -60,7 +60,7 @@ class _Failed(Exception):
         super().__init__(message)
 
 
-async def look_from_a_node(site: Site, config: Config, options: JobOptions) -> AsyncGenerator[Finding, None]:
+async def check_from_a_node(site: Site, config: Config, options: JobOptions) -> AsyncGenerator[Finding, None]:
     """JOB, then each of NODE. The job and its folder are gone afterwards, whatever happens."""
     pods = Pods(site, _for_the_check(config), Journal(config.state_folder))
     request = _request(config, options)

@@ -89,7 +89,7 @@ class Dashboard:
         """JSON: the site, its partitions, the number of pods in each phase, and the most urgent pods. Never fails."""
         await self._ask_what_is_missing()
         if time.monotonic() >= self._view_until:
-            self._view = await self._look()
+            self._view = await self._refresh()
             self._view_until = time.monotonic() + SHARED_SECONDS
         return self._view
 
@@ -111,7 +111,7 @@ class Dashboard:
         tracked = self._pod_store.get(pod)
         return tracked is not None and container in self._names_of(tracked, tracked.view())
 
-    async def _look(self) -> Json:
+    async def _refresh(self) -> Json:
         summaries = [(tracked, self._summary(tracked)) async for tracked in unhurried(self._pod_store)]
         phases = {tracked.key: summary.phase async for tracked, summary in unhurried(summaries)}
         urgent = sorted(
@@ -128,8 +128,8 @@ class Dashboard:
         if self._poller.error:
             return
         nameless = any(_is_unnamed(tracked) and tracked.key not in self._listed for tracked in self._pod_store)
-        asked = [self._partitions.refresh(), self._names.refresh() if nameless else None]
-        unanswered = [task for task in asked if task is not None]
+        queries = [self._partitions.refresh(), self._names.refresh() if nameless else None]
+        unanswered = [task for task in queries if task is not None]
         if unanswered:
             await asyncio.wait(unanswered, timeout=FIRST_VIEW_SECONDS)
 

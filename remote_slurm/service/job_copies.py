@@ -33,10 +33,10 @@ class JobCopies:
             for tracked in self._pod_store
             if (job := others.get(tracked.job_id)) and not tracked.is_over and tracked.runs_copy is not False
         ]
-        asked = [
+        to_query = [
             job.id for tracked, job in found if not tracked.shown and (tracked.key, job.submitted) not in self._foreign
         ]
-        outputs = await self._outputs(asked)
+        outputs = await self._outputs(to_query)
         if outputs is None:
             return []
         copies = []

@@ -27,7 +27,7 @@ _ALIVE = (JobPhase.WAITING, JobPhase.RUNNING)
 SUSPICIOUS_SECONDS = 120.0
 # A longer silence is an outage of Kubernetes
 LONGEST_GAP_SECONDS = 30.0
-LOOK_SECONDS = 10.0
+CHECK_SECONDS = 10.0
 # For pods that no request has described since the start; the runner knows the pod's own grace period
 GRACE_SECONDS = 600
 
@@ -85,7 +85,7 @@ class Orphans:
         self._clocks: dict[str, _Clock] = {}  # by the names of the clients
         self._asked: dict[str, Mapping[str, float]] = {}  # by pod: the clocks when it was last asked for
 
-    def asked(self, pods: Iterable[str], asker: Asker = EVERYBODY) -> None:
+    def requested(self, pods: Iterable[str], asker: Asker = EVERYBODY) -> None:
         """Note that Kubernetes has asked for these pods."""
         moment = self._clock()
         clock = self._clocks.setdefault(asker.name, _Clock(asker, self._born))
@@ -144,7 +144,7 @@ class Orphans:
             seconds_left=left,
         )
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Cancel the orphans whose grace period is over."""
         async for pod in unhurried(list(self._asked)):
             if self._pod_store.get(pod) is None:

@@ -155,22 +155,22 @@ class TrackedPod:
         self._take_comment(job)
 
     def _take_comment(self, job: Job) -> None:
-        standing = parse_comment(self.key, job.comment)
-        if standing is None:
+        report = parse_comment(self.key, job.comment)
+        if report is None:
             return
-        for record in standing.records:
+        for record in report.records:
             self.take(record)
-        of_this_run = all(record.run == self.run for record in standing.records)
+        of_this_run = all(record.run == self.run for record in report.records)
         if job.state.phase is not JobPhase.WAITING and of_this_run:
-            self._stands(standing)
-        elif standing.records and of_this_run:
+            self._take_report(report)
+        elif report.records and of_this_run:
             # a job that has not started writes no comment: this one is of the run before the requeue
             self.begin_run(self.run + 1)
 
-    def _stands(self, standing: CommentReport) -> None:
-        self.comment_report = standing
-        if standing.failure:
-            self.fail(f"job {self.job_id}: {standing.failure}")
+    def _take_report(self, report: CommentReport) -> None:
+        self.comment_report = report
+        if report.failure:
+            self.fail(f"job {self.job_id}: {report.failure}")
 
     def take(self, record: Record) -> None:
         """Keep the latest record: a poll may bring an older one again, and one of an earlier run."""
@@ -219,8 +219,8 @@ def _order(record: Record) -> tuple[int, int, int, bool, int]:
 
 def _says_more(record: Record, known: Record) -> bool:
     """The same record may come again with the end of its message cut off, or without `last` (job/no_shared_fs.sh)."""
-    said, said_before = ((each.last is not None, len(each.message)) for each in (record, known))
-    return _order(record) == _order(known) and said > said_before
+    extent, extent_before = ((each.last is not None, len(each.message)) for each in (record, known))
+    return _order(record) == _order(known) and extent > extent_before
 
 
 class PodStore:

@@ -23,7 +23,7 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.logs import Logs
-from remote_slurm.service.orphans import EVERYBODY, LOOK_SECONDS, Asker, Orphans
+from remote_slurm.service.orphans import CHECK_SECONDS, EVERYBODY, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
 from remote_slurm.service.pod_creator import Created, CreatorComponents, PodCreator
 from remote_slurm.service.pod_store import PodStore
@@ -125,8 +125,8 @@ class Pods:
     async def _cancel_orphans(self) -> None:
         while True:
             if not self.superseded:  # Kubernetes may ask the newer sidecar only
-                await self.orphans.look()
-            await asyncio.sleep(LOOK_SECONDS)
+                await self.orphans.check()
+            await asyncio.sleep(CHECK_SECONDS)
 
     # --- what interLink asks ---
 

@@ -80,7 +80,7 @@ class Poller:
         """Note that the site cannot be polled at all."""
         self._note(error)
 
-    def look_soon(self) -> None:
+    def poll_soon(self) -> None:
         """Read the records before the next poll, which comes within an interval: a job was submitted."""
         self._early.set()
 

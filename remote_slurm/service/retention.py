@@ -29,10 +29,10 @@ class Retention:
     async def run(self) -> None:
         """Look for ever."""
         while True:
-            self.look()
+            self.check()
             await asyncio.sleep(max(1.0, min(LOOK_SECONDS, self._seconds)))
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Delete the pods that are due."""
         if not self._seconds:
             return

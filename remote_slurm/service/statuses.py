@@ -35,7 +35,7 @@ class Statuses:
     def of(self, pods: Iterable[Pod], asker: Asker = EVERYBODY) -> list[dict[str, Any]]:
         """The PodStatus of each pod that is known. Kubernetes keeps the status of a pod that is left out."""
         pods = list(pods)
-        self._orphans.asked((pod.key for pod in pods), asker)
+        self._orphans.requested((pod.key for pod in pods), asker)
         known = ((pod, tracked) for pod in pods if (tracked := self._tracked(pod)) is not None)
         return [pod_status(pod, tracked.view()) for pod, tracked in known if tracked.is_reportable]
 

@@ -46,13 +46,13 @@ class Patience:
     """Times in seconds; tests shorten them.
 
     `create`: how long a create may take until its files are stored at the site; interLink gives up at 120.
-    `look`: how long to search for a job of unknown outcome: longer than twice Slurm's MessageTimeout (at most 100).
+    `search`: how long to search for a job of unknown outcome: longer than twice Slurm's MessageTimeout (at most 100).
     `refused_for_now`, `not_sent` and `pulling`: the pause before the next attempt if Slurm refuses the job for now, if
     the login node cannot reach Slurm, or while images are pulled. A site that answers again ends a pause.
     """
 
     create: float = 55
-    look: float = 220
+    search: float = 220
     refused_for_now: float = 60
     not_sent: float = 10
     pulling: float = 5
@@ -138,7 +138,7 @@ class Submitter:
             case Attempted(words):
                 if words.strip():
                     submission.answered("")  # the status shows what sbatch printed
-                return await self._look(submission, _no_id(words))
+                return await self._search(submission, _no_id(words))
             case SbatchFailed():
                 return await self._refused(submission, outcome)
             case Pulling():
@@ -162,7 +162,7 @@ class Submitter:
     async def _refused(self, submission: Submission, failed: SbatchFailed) -> float:
         tracked, refusal, words = submission.tracked, failed.refusal, shortened(failed.words)
         if refusal is Refusal.UNKNOWN:
-            return await self._look(submission, words)
+            return await self._search(submission, words)
         tracked.payload_stored = refusal is not Refusal.FOR_GOOD
         if refusal is Refusal.FOR_GOOD:
             await self._drop(submission)
@@ -220,13 +220,13 @@ class Submitter:
             debug("sending the submission again", pod=tracked.name, reason=error)
             raise
 
-    async def _look(self, submission: Submission, why: str) -> float:
+    async def _search(self, submission: Submission, why: str) -> float:
         """Find the job or the refusal after the reply of sbatch was lost. sbatch is not called again before that."""
         tracked = submission.tracked
         tracked.payload_stored = True
         tracked.waiting = f"the job is being looked for, since {why}"
         warning("searching for the job of a submission with unknown outcome", pod=tracked.name, reason=why)
-        deadline = self._clock() + self.patience.look
+        deadline = self._clock() + self.patience.search
         while not tracked.job_id:  # the poller finds it too
             outcome = await self._ask(tracked, Payload())
             if isinstance(outcome, Submitted):

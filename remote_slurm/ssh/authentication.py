@@ -123,7 +123,7 @@ class Authentication:
         self._banner = b""
 
     @property
-    def said(self) -> str:
+    def server_message(self) -> str:
         """What the site has said meanwhile, as the end of a message: a banner, or words of PAM (pam_nologin)."""
         words = " ".join(self._banner.decode(errors="replace").split())
         return f"; message of the site: {words[:_LONGEST_BANNER]}" if words else ""
@@ -139,7 +139,7 @@ class Authentication:
         methods = self._methods(transport)
         raise AuthenticationRefused(
             f"login of {self._account} was refused with {', '.join(tried) or 'no key at all'}; the site accepts "
-            f"{', '.join(methods) or 'no method that it names'}{self.said}",
+            f"{', '.join(methods) or 'no method that it names'}{self.server_message}",
             methods,
             code=Code.KEY_REFUSED,
             remedy="add the public key to the account's authorized_keys, or ask the site whether the account is open",
@@ -152,7 +152,7 @@ class Authentication:
             if tried and not transport.is_active():
                 raise AuthenticationRefused(
                     f"{self._account} ended the login after {len(tried)} keys (MaxAuthTries): {', '.join(tried)}"
-                    f"{self.said}"
+                    f"{self.server_message}"
                 ) from error
             if not transport.is_active() or "timeout" in str(error):
                 raise  # no verdict on the key: the connection is gone, or nobody answers
@@ -162,7 +162,7 @@ class Authentication:
         if missing:
             raise AuthenticationRefused(
                 f"login of {self._account}: the key is accepted, but the site also asks for "
-                f"{' or '.join(missing)}{self.said}",
+                f"{' or '.join(missing)}{self.server_message}",
                 tuple(missing),
                 remedy="a service cannot answer a second factor, so ask the site for a key or certificate without one",
             )
@@ -177,10 +177,10 @@ class Authentication:
 
     def _answer_nothing(self, transport: paramiko.Transport) -> list[str]:
         """Go through keyboard-interactive, where PAM may ask nothing of an account or an address that it knows."""
-        asked: list[str] = []
+        texts: list[str] = []
 
         def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-            asked.extend(" ".join(text.split()) for text in (title, instructions, *(prompt for prompt, _ in prompts)))
+            texts.extend(" ".join(text.split()) for text in (title, instructions, *(prompt for prompt, _ in prompts)))
             if prompts:
                 raise paramiko.SSHException("nobody is there to answer")  # in Paramiko's thread: it ends the connection
             return []
@@ -188,7 +188,7 @@ class Authentication:
         try:
             return transport.auth_interactive(self._user, answer)
         except paramiko.SSHException as error:
-            words = ": ".join(filter(None, asked)) or str(error)
+            words = ": ".join(filter(None, texts)) or str(error)
             return [f"keyboard-interactive ({words})"]
 
     def _methods(self, transport: paramiko.Transport) -> tuple[str, ...]:

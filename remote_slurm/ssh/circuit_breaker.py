@@ -70,7 +70,7 @@ class CircuitBreaker:
         """Say that the attempt failed; the next one has to wait."""
         self.last_error = error
         self._failures += 1
-        self._stamps = self._look()
+        self._stamps = self._read_stamps()
         refused = isinstance(error, AuthenticationRefused | HostKeyRefused)
         self._closed_until = self._clock() + (self._pace.after_refusal if refused else self._wait())
 
@@ -93,9 +93,9 @@ class CircuitBreaker:
     def _corrected(self) -> bool:
         """Whether somebody changed a key, a certificate or the known hosts since a refusal."""
         refused = isinstance(self.last_error, AuthenticationRefused | HostKeyRefused)
-        return refused and self._look() != self._stamps
+        return refused and self._read_stamps() != self._stamps
 
-    def _look(self) -> tuple[_Stamp, ...]:
+    def _read_stamps(self) -> tuple[_Stamp, ...]:
         return tuple(_stamp(path) for path in self._files)
 
 

@@ -185,7 +185,7 @@ class Connector:
                 f"{hop.host} port {hop.port} has no algorithm in common with this program: {conflicts}"
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise self._unreachable(hop, f"{self._why(error)}{login.said}") from error
+            raise self._unreachable(hop, f"{self._why(error)}{login.server_message}") from error
 
     def _transport(self, sock: Any, algorithms: Algorithms, options: dict[str, Any]) -> paramiko.Transport:
         transport = ParamikoTransport(sock, algorithms, default_window_size=WINDOW, **options)

@@ -52,8 +52,8 @@ def frame(script: str, payload: bytes = b"", kind: Kind = "run") -> Frame:
 class FramedOutput:
     """Takes what a session prints apart: noise, the begin mark, output, the end mark; what follows is ignored."""
 
-    def __init__(self, asked: Frame) -> None:
-        name = asked.nonce.encode()
+    def __init__(self, request: Frame) -> None:
+        name = request.nonce.encode()
         self._begin = b"%b%b begin%b" % (_MARK, name, _MARK)
         self._end = re.compile(b"%b%b end ([0-9]+)%b" % (_MARK, name, _MARK))
         self._held = b""

@@ -22,7 +22,7 @@ async def renew(command: str, seconds: float = SECONDS) -> None:
     process = await _start(words)
     try:
         async with asyncio.timeout(seconds):
-            _, said = await process.communicate()
+            _, output = await process.communicate()
     except TimeoutError:
         raise RenewalFailed(f"BeforeConnect ({words[0]}) did not end within {seconds:g} s") from None
     finally:
@@ -30,7 +30,7 @@ async def renew(command: str, seconds: float = SECONDS) -> None:
             process.kill()
         await process.wait()
     if process.returncode:
-        raise RenewalFailed(f"BeforeConnect ({words[0]}) ended with exit code {process.returncode}{_shown(said)}")
+        raise RenewalFailed(f"BeforeConnect ({words[0]}) ended with exit code {process.returncode}{_shown(output)}")
 
 
 async def _start(words: Sequence[str]) -> asyncio.subprocess.Process:
@@ -43,6 +43,6 @@ async def _start(words: Sequence[str]) -> asyncio.subprocess.Process:
         raise RenewalFailed(f"BeforeConnect ({words[0]}) cannot be run: {error.strerror or error}") from error
 
 
-def _shown(said: bytes) -> str:
-    text = " ".join(said[-_SHOWN:].decode(errors="replace").split())
+def _shown(output: bytes) -> str:
+    text = " ".join(output[-_SHOWN:].decode(errors="replace").split())
     return f": {text}" if text else ""

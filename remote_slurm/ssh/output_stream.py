@@ -58,15 +58,15 @@ class OutputStream:
                 self._put(self._shell.receive())
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the one who takes
             self._error = error
-            self._tell()
+            self._notify()
 
     def _put(self, data: bytes) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._size < AHEAD or self._closed)
             self._pieces.append(data)
             self._size += len(data)
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody takes any more
             self._loop.call_soon_threadsafe(self._news.set)

@@ -23,31 +23,33 @@ _LONGEST_GREETING = 64 * 1024  # lines may come before the identification (RFC 4
 def greeting(host: str, port: int, seconds: float) -> str:
     """The identification of the SSH server there, such as `SSH-2.0-OpenSSH_9.2`. Raises Unreachable."""
     until = time.monotonic() + seconds
-    heard = b""
+    received = b""
     with open_tcp(host, port, until, seconds) as sock:
         try:
-            while not (identification := _identification(heard)) and len(heard) < _LONGEST_GREETING:
+            while not (identification := _identification(received)) and len(received) < _LONGEST_GREETING:
                 sock.settimeout(max(0.1, until - time.monotonic()))
                 data = sock.recv(_READ)
                 if not data:
                     break
-                heard += data
+                received += data
         except OSError as error:
             raise Unreachable(
                 f"{host} port {port} accepts connections, but sent nothing within {seconds:g} s"
             ) from error
     if not identification:
-        raise Unreachable(f"{host} port {port} accepts connections, but no SSH server answers: it sent {_shown(heard)}")
+        raise Unreachable(
+            f"{host} port {port} accepts connections, but no SSH server answers: it sent {_shown(received)}"
+        )
     return identification
 
 
-def _identification(heard: bytes) -> str:
-    *lines, _ = heard.split(b"\n")
+def _identification(received: bytes) -> str:
+    *lines, _ = received.split(b"\n")
     return next((line.decode(errors="replace").strip() for line in lines if line.startswith(b"SSH-")), "")
 
 
-def _shown(heard: bytes) -> str:
-    return repr(heard[:60].decode(errors="replace").strip()) if heard else "nothing"
+def _shown(received: bytes) -> str:
+    return repr(received[:60].decode(errors="replace").strip()) if received else "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def login_shell(link: Transport, seconds: float) -> LoginShell:
     """Start a session as all sessions are started. Raises RemoteFailed where no /bin/sh comes of it."""
     began = time.monotonic()
     mark = nonce()
-    heard = b""
+    received = b""
     channel = None
     try:
         channel = link.transport.open_session(timeout=seconds)
@@ -71,17 +73,19 @@ def login_shell(link: Transport, seconds: float) -> LoginShell:
         channel.exec_command("exec /bin/sh")
         # a shell that echoes its input does not say it
         send_unless_closed(channel, f"echo {mark[:8]}''{mark[8:]}\n".encode())
-        while mark.encode() not in heard:
+        while mark.encode() not in received:
             data = channel.recv(_READ)
             if not data:
-                raise RemoteFailed(f"the login shell ended without running `exec /bin/sh`, and printed {shown(heard)}")
-            heard += data
+                raise RemoteFailed(
+                    f"the login shell ended without running `exec /bin/sh`, and printed {shown(received)}"
+                )
+            received += data
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise RemoteFailed(
-            f"the login shell did not run `exec /bin/sh` within {seconds:g} s, and printed {shown(heard)}"
+            f"the login shell did not run `exec /bin/sh` within {seconds:g} s, and printed {shown(received)}"
         ) from error
     finally:
         if channel:
             channel.close()
-    noise = heard.partition(mark.encode())[0].decode(errors="replace")
+    noise = received.partition(mark.encode())[0].decode(errors="replace")
     return LoginShell(noise, time.monotonic() - began)

@@ -50,7 +50,7 @@ class Shell:
 
     def __init__(self, link: Transport) -> None:
         self.link = link
-        self.born = self.asked = self.used = time.monotonic()
+        self.born = self.sent_at = self.used = time.monotonic()
         self._channel: paramiko.Channel | None = None
         self._lock = threading.Lock()
         self._stopped = False
@@ -93,30 +93,30 @@ class Shell:
         except _FAILURES as error:
             raise NotSent(f"no shell could be started at {self.link.host}: {_words(error)}") from error
 
-    def run(self, asked: Frame, tell: Callable[[bytes], None] | None = None) -> Result:
+    def run(self, request: Frame, on_output: Callable[[bytes], None] | None = None) -> Result:
         """Send the frame and collect the answer, telling each piece of it; NotSent, OutcomeUnknown."""
-        answer = FramedOutput(asked)
+        answer = FramedOutput(request)
         parts: list[bytes] = []
         size = 0
-        self.send(asked)
+        self.send(request)
         sent = time.monotonic()
         while answer.exit_code is None:
             data = self.receive()
             self.round_trip = time.monotonic() - sent if not parts else self.round_trip
             parts.append(answer.feed(data))
             size += len(parts[-1])
-            if tell and parts[-1]:
-                tell(parts[-1])
+            if on_output and parts[-1]:
+                on_output(parts[-1])
             if size > _OUTPUT_LIMIT:
                 raise OutcomeUnknown(f"the reply of {self.link.host} is longer than {_OUTPUT_LIMIT >> 20} MiB")
         self.used = time.monotonic()
         return Result(answer.exit_code, b"".join(parts))
 
-    def send(self, asked: Frame) -> None:
+    def send(self, request: Frame) -> None:
         """Write the frame; on failure say whether its script can have arrived."""
-        self._script_end, self._handed, self.asked = asked.script_end, 0, time.monotonic()
+        self._script_end, self._handed, self.sent_at = request.script_end, 0, time.monotonic()
         self._sent_before, self._received_before = self.link.wire.sent, self.link.wire.received
-        view = memoryview(asked.data)
+        view = memoryview(request.data)
         sent = 0
         try:
             while sent < len(view):
@@ -200,9 +200,9 @@ def _words(error: Exception) -> str:
     return str(error) or "the connection is gone"
 
 
-def shown(heard: bytes) -> str:
+def shown(output: bytes) -> str:
     """The end of what a session printed: that is where a reason stands."""
-    text = heard[-_SHOWN_NOISE:].decode(errors="replace").strip()
+    text = output[-_SHOWN_NOISE:].decode(errors="replace").strip()
     return repr(text) if text else "nothing"
 
 

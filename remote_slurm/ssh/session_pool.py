@@ -232,7 +232,7 @@ class SessionPool:
         self.supply()
 
     async def _judge(self, shell: Shell) -> None:
-        await asyncio.sleep(max(0.0, shell.asked + self._size.patience - time.monotonic()))
+        await asyncio.sleep(max(0.0, shell.sent_at + self._size.patience - time.monotonic()))
         if shell.silent and shell.link.alive:
             self._connection.drop(shell.link, "it takes what is sent and does not answer")
 

@@ -39,7 +39,7 @@ class ConnectionStatus:
     sessions_limit: int
 
 
-def _tell_of_retry(state: RetryCallState) -> None:
+def _count_retry(state: RetryCallState) -> None:
     state.args[0].observer.retried("session")
 
 
@@ -50,7 +50,7 @@ _on_a_live_session = retry(
     stop=stop_after_attempt(3),
     wait=wait_none(),
     reraise=True,
-    before_sleep=_tell_of_retry,
+    before_sleep=_count_retry,
 )
 
 
@@ -72,20 +72,20 @@ class Sessions:
         return ConnectionStatus(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
     ) -> Result:
         """Run `script` in a POSIX shell at the site, and wait at most `deadline` seconds for its end.
 
         The script reads the payload, of `payload_size` bytes, from its standard input. A cut connection ends
         that early: the script must be able to tell, before it acts on what has come. It runs in a subshell
         with umask 077, with nothing of a former script, and not at all unless it has arrived whole itself. A
-        process that it leaves in the background has to redirect its output. `heard` is called with each piece
+        process that it leaves in the background has to redirect its output. `on_output` is called with each piece
         of the output as it comes.
 
         Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
         the answer was lost, or the deadline has passed, in which case the script may still be running.
         """
-        return await self._ask(frame(script, payload), time.monotonic() + deadline, heard and _in_loop(heard))
+        return await self._ask(frame(script, payload), time.monotonic() + deadline, on_output and _in_loop(on_output))
 
     async def stream(
         self, script: str, *, followed: bool = True, deadline: float = 30.0
@@ -123,10 +123,10 @@ class Sessions:
         await self._pool.close()
 
     @_on_a_live_session
-    async def _ask(self, asked: Frame, until: float, tell: Callable[[bytes], None] | None) -> Result:
+    async def _ask(self, request: Frame, until: float, on_output: Callable[[bytes], None] | None) -> Result:
         shell = await self._pool.take(until)
         try:
-            result = await self._before(until, shell, in_thread("ssh-run", shell.run, asked, tell))
+            result = await self._before(until, shell, in_thread("ssh-run", shell.run, request, on_output))
         except BaseException:
             self._pool.discard(shell)
             raise
@@ -135,14 +135,14 @@ class Sessions:
         return result
 
     @_on_a_live_session
-    async def _begin(self, asked: Frame, until: float) -> tuple[Shell, FramedOutput, bytes]:
+    async def _begin(self, request: Frame, until: float) -> tuple[Shell, FramedOutput, bytes]:
         """Start a script that is followed: its shell, its answer, and the first of its output, if any."""
         shell = await self._pool.take(until)
         self._streaming.append(shell)
         self._leave_a_session()
-        answer, data = FramedOutput(asked), b""
+        answer, data = FramedOutput(request), b""
         try:
-            await self._before(until, shell, in_thread("ssh-stream", shell.send, asked))
+            await self._before(until, shell, in_thread("ssh-stream", shell.send, request))
             while not answer.begun:
                 data = answer.feed(await self._before(until, shell, in_thread("ssh-stream", shell.receive)))
         except BaseException:
@@ -185,11 +185,11 @@ class Sessions:
             self._pool.discard(shell)
 
 
-def _in_loop(heard: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def _in_loop(on_output: Callable[[bytes], None]) -> Callable[[bytes], None]:
     """The same for threads to call: before the result that they bring, and in their order."""
     loop = asyncio.get_running_loop()
 
-    def tell(data: bytes) -> None:
-        loop.call_soon_threadsafe(heard, data)
+    def call(data: bytes) -> None:
+        loop.call_soon_threadsafe(on_output, data)
 
-    return tell
+    return call

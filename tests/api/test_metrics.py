@@ -81,7 +81,7 @@ async def test_a_job_whose_pod_is_not_asked_for_is_an_orphan(serve: Serve) -> No
     every_20_s = count(time.monotonic(), 20)
     api.pods.orphans._clock = lambda: next(every_20_s)
     for _ in range(int(SUSPICIOUS_SECONDS // 20) + 2):
-        api.pods.orphans.asked(["ns-7"])
+        api.pods.orphans.requested(["ns-7"])
     assert of(await read(api), "orphans") == 1
 
 
@@ -118,7 +118,7 @@ class ScriptedShells(Shells):
         self._answers = list(answers)
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
     ) -> Result:
         assert script.endswith("\n")
         assert len(payload) <= 1
@@ -126,8 +126,8 @@ class ScriptedShells(Shells):
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        if heard:
-            heard(answer.encode())
+        if on_output:
+            on_output(answer.encode())
         return Result(0, answer.encode())
 
     @property

@@ -142,7 +142,7 @@ def test_a_submitted_job_ends_the_longer_interval() -> None:
         running = asyncio.create_task(poller.run())
         await asyncio.sleep(15)
         pod_store.add("ns-1").has_job("9")
-        poller.look_soon()
+        poller.poll_soon()
         await asyncio.sleep(6)
         running.cancel()
 

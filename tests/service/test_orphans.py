@@ -34,8 +34,8 @@ class Asked:
         for _ in range(int(seconds / 5)):
             self.now += 5
             if asked:
-                self.orphans.asked(asked)
-            asyncio.run(self.orphans.look())
+                self.orphans.requested(asked)
+            asyncio.run(self.orphans.check())
 
 
 @pytest.fixture
@@ -131,9 +131,9 @@ def test_a_client_of_another_namespace_makes_no_orphans(pods: Asked) -> None:
     limited = Asker("b", lambda namespace: namespace == "team-b")
     for _ in range(40):
         pods.now += 5
-        pods.orphans.asked([], limited)
+        pods.orphans.requested([], limited)
     assert set(pods.orphans.found()) == {f"team-b-{uid}"}
     for _ in range(40):
         pods.now += 5
-        pods.orphans.asked([f"team-a-{uid}", "ns-1", "ns-2"], Asker("all", lambda _: True))
+        pods.orphans.requested([f"team-a-{uid}", "ns-1", "ns-2"], Asker("all", lambda _: True))
     assert set(pods.orphans.found()) == {f"team-b-{uid}", f"team-{uid}"}

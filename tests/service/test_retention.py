@@ -29,7 +29,7 @@ class Kept:
 
     def removed_after(self, seconds: float) -> set[str]:
         self.now += seconds
-        self.retention.look()
+        self.retention.check()
         return {tracked.key for tracked in self.pod_store if tracked.key in self.deletes}
 
 

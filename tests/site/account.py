@@ -379,15 +379,15 @@ class LocalShells(Shells):
         raise NotImplementedError
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, heard: Callable[[bytes], None] | None = None
+        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
     ) -> Result:
         async with asyncio.timeout(deadline):
             result = await asyncio.to_thread(self.arrived, script, payload)
         if self.loses_next_reply:
             self.loses_next_reply = False
             raise OutcomeUnknown("the reply was lost")
-        if heard:
-            heard(result.output)
+        if on_output:
+            on_output(result.output)
         if result.exit_code < 0:
             raise OutcomeUnknown("the session was killed")
         return result

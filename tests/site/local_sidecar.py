@@ -15,7 +15,7 @@ from remote_slurm.service.submitter import Patience
 from tests import pods as kubernetes
 from tests.site.account import Account
 
-PATIENCE = Patience(create=110, look=2, refused_for_now=0.5, not_sent=0.5)
+PATIENCE = Patience(create=110, search=2, refused_for_now=0.5, not_sent=0.5)
 
 
 @dataclass

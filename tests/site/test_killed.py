@@ -29,7 +29,7 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
     account.dies_at = step
     pod = Counted.at(account)
     # a job that is there is looked for until it is found, however busy the machine is
-    patience = PATIENCE if step == BEFORE_SBATCH else replace(PATIENCE, look=100)
+    patience = PATIENCE if step == BEFORE_SBATCH else replace(PATIENCE, search=100)
     async with sidecar(account, folder / "first", patience) as first:
         if early:
             async with nodes(account):

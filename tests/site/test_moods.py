@@ -33,7 +33,7 @@ async def test_a_job_that_slurm_took_although_sbatch_reported_failure_is_found(
 ) -> None:
     pod = Counted.at(account)
     account.tell("sbatch.lies", words)
-    async with sidecar(account, tmp_path / "state", replace(PATIENCE, look=60)) as pods, nodes(account):
+    async with sidecar(account, tmp_path / "state", replace(PATIENCE, search=60)) as pods, nodes(account):
         assert await created(pods, pod) == "101"
         await ended(pods, pod)
     assert (account.jobs(), pod.runs) == (["101"], 1)
@@ -165,7 +165,7 @@ async def test_a_delete_waits_for_a_claimed_job_that_may_be_another_one(account:
 async def test_a_job_whose_id_a_wrapper_hid_is_found_by_its_script(account: Account, tmp_path: Path, says: str) -> None:
     pod = Counted.at(account)
     account.tell("sbatch.says", f"{says}\n")
-    async with sidecar(account, tmp_path / "state", replace(PATIENCE, look=60)) as pods, nodes(account):
+    async with sidecar(account, tmp_path / "state", replace(PATIENCE, search=60)) as pods, nodes(account):
         await created(pods, pod)
         await ended(pods, pod)
         await pods.poller.poll()
@@ -176,7 +176,7 @@ async def test_a_job_whose_id_a_wrapper_hid_is_found_by_its_script(account: Acco
 async def test_output_of_sbatch_without_an_id_becomes_the_pods_message(account: Account, tmp_path: Path) -> None:
     pod = Counted.at(account)
     account.command("sbatch", "echo your request is in the hands of the help desk")
-    async with sidecar(account, tmp_path / "state", replace(PATIENCE, look=60)) as pods:
+    async with sidecar(account, tmp_path / "state", replace(PATIENCE, search=60)) as pods:
         assert await created(pods, pod) == ""
         words = "sbatch printed no job id, but: your request is in the hands of the help desk"
         while words not in pods.status([pod.pod])[0]["containers"][0]["state"]["waiting"]["message"]:  # noqa: ASYNC110

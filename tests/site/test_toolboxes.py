@@ -65,7 +65,7 @@ async def test_a_pod_runs_once_and_is_listed_and_deleted(account: Account, tmp_p
     assert {each.job_id for each in listed} == set(account.jobs())
     assert all(each.age is not None and each.age < 3600 for each in listed)
     async with sidecar(
-        account, tmp_path / "second", replace(PATIENCE, look=5)
+        account, tmp_path / "second", replace(PATIENCE, search=5)
     ) as second:  # it finds them by recover.sh
         assert (await ended(second, pod))["JID"] == status["JID"]
         second.delete(pod.pod)

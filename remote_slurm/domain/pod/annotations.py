@@ -27,7 +27,7 @@ from remote_slurm.domain.plan.annotation_mounts import AnnotationMount, RuntimeA
 from remote_slurm.domain.plan.mpi_flags import check_mpi_flags
 from remote_slurm.domain.pod.limits import OPTION_CHARACTERS, check_path
 from remote_slurm.domain.pod.model import Pod
-from remote_slurm.domain.pod.resources import asked_in_words
+from remote_slurm.domain.pod.resources import requests_sentence
 from remote_slurm.domain.slurm.flags import Flag, parse_flags
 from remote_slurm.errors import InvalidRequest
 
@@ -136,8 +136,8 @@ def given_names(pod: Pod, names: AnnotationNames) -> list[tuple[str, str]]:
 
 def flags_note(pod: Pod) -> str:
     """What a pod asks Slurm for, and in which fields: part of the message if Slurm refuses the pod."""
-    asked = asked_in_words(pod)
-    notes = [f"the pod's resources ask for {asked}"] if asked else []
+    requested = requests_sentence(pod)
+    notes = [f"the pod's resources ask for {requested}"] if requested else []
     for prefix in _PREFIXES:
         if flags := " ".join(pod.metadata.annotations.get(f"{prefix}flags", "").split()):
             notes.append(f"the pod's annotation {prefix}flags says {flags[:_SHOWN_FLAGS]}")

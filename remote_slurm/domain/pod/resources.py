@@ -54,7 +54,7 @@ def names_memory(pod: Pod) -> bool:
     return any("--mem" in text for text in flags) or any(str(amount) != "0" for amount in named)
 
 
-def asked_in_words(pod: Pod) -> str:
+def requests_sentence(pod: Pod) -> str:
     """The CPUs and memory of a pod, such as `500 CPUs and 1024 MiB of memory`; empty if it names none."""
     cpus, memory = _of_pod(pod, "cpu"), _of_pod(pod, "memory")
     words = [f"{max(1, whole(cpus))} CPUs"] if cpus is not None else []

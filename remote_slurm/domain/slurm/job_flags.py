@@ -41,10 +41,10 @@ class FlagSources:
 def job_flags(pod: Pod, sources: FlagSources, config: ResourceDefaults) -> tuple[Flag, ...]:
     """Return all flags of the job. Raises InvalidRequest if the configuration has one that no job can have."""
     flavor = sources.flavor
-    asked = merge_flags(_defaults(pod, sources, config), flavor.flags, sources.annotations)
-    if _counts_cpus_of_tasks(asked):
-        asked = [flag for flag in asked if flag.name != "cpus-per-task"]
-    flags = merge_resources(asked, _of_resources(sources.resources, config))
+    requested = merge_flags(_defaults(pod, sources, config), flavor.flags, sources.annotations)
+    if _counts_cpus_of_tasks(requested):
+        requested = [flag for flag in requested if flag.name != "cpus-per-task"]
+    flags = merge_resources(requested, _of_resources(sources.resources, config))
     return tuple(merge_flags(_within(flags, pod), sources.forced))
 
 
@@ -133,8 +133,8 @@ def minutes_of(text: str) -> float | None:
 
 def resource_warnings(resources: PodResources, flags: tuple[Flag, ...], config: ResourceDefaults) -> Iterator[str]:
     """What the pod's owner should know about its resources."""
-    asked = {name for name, _ in resources.others}
-    if EPHEMERAL_STORAGE in asked and EPHEMERAL_STORAGE not in config.resource_flags:
+    requested = {name for name, _ in resources.others}
+    if EPHEMERAL_STORAGE in requested and EPHEMERAL_STORAGE not in config.resource_flags:
         yield (
             "ephemeral-storage is not reserved: what a pod writes lies in DataRootFolder, or in the node's memory; "
             "ResourceFlags can name a flag for it, such as --tmp={mib}"
