@@ -117,7 +117,7 @@ def test_a_host_key_that_is_not_known(program_at: ProgramAt, site: Site, tmp_pat
     file = tmp_path / "known. Hosts: mine"
     found = broken(program_at(site), "host key", "--set", f"SSH.UserKnownHostsFile='{file}'")
     assert "SHA256:" in found["message"]
-    assert found["message"].endswith(f"{file} does not exist")
+    assert f": {file} does not exist; it offers" in found["message"]
     assert f"ssh-keyscan -p {site.port}" in found["remedy"]
 
 

@@ -87,7 +87,7 @@ def test_a_claim_lies_at_the_path_of_its_storage_class(site: Site, serve: Serve,
     assert asked == ["own"], "once, and not for what has a path by its name"
     assert "of the storage class 'slow'" in served.vk.refused(request(mounting("true", "tape"))).text
     api.forbidden = {"persistentvolumeclaims"}
-    assert "is not known here" in served.vk.refused(request(mounting("true", "own"))).text
+    assert "PersistentVolumeClaims selects paths by it" in served.vk.refused(request(mounting("true", "own"))).text
     assert (
         'a call of the Kubernetes API failed, continuing without it call="reading persistentVolumeClaims"'
         in served.sidecar.log

@@ -47,7 +47,7 @@ def test_lines_that_name_another(tmp_path: Path, key: paramiko.PKey, names: str)
 
 def test_a_port_of_its_own_is_part_of_the_name(tmp_path: Path, key: paramiko.PKey) -> None:
     verify(tmp_path, line("[login.site]:2222", key), key, port=2222)
-    with pytest.raises(HostKeyRefused, match=r"\[login.site\]:2222 is not known.*ssh-keyscan -p 2222 login.site"):
+    with pytest.raises(HostKeyRefused, match=r"\[login.site\]:2222 is unknown.*ssh-keyscan -p 2222 login.site"):
         verify(tmp_path, line("login.site", key), key, port=2222)
 
 

@@ -245,7 +245,7 @@ async def test_an_answer_that_is_lost_is_an_unknown_outcome(sshd: Sshd, proxy: F
         run = asyncio.create_task(sessions.run(f"touch {tmp_path}/ran; sleep 5", deadline=SECONDS))
         await eventually((tmp_path / "ran").exists)
         proxy.cut()
-        with pytest.raises(OutcomeUnknown, match="answer is lost"):
+        with pytest.raises(OutcomeUnknown, match="reply was lost"):
             await run
 
 
