@@ -92,6 +92,7 @@ def build_forward_app(forwards: PortForwards, config: Config, audit: AuditLog | 
     before = [counted, session, sentences, auditing(audit or AuditLog())]
     app = web.Application(middlewares=[*before, authentication(gate), plain])
     app[GATE] = gate
+    app[LIMITS] = Limits()
     app[FORWARDS] = forwards
     app.add_routes(forward_routes)
     app.on_shutdown.append(_end_forwards)

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # storage.sh, which comes before this text, uses these variables
-# Runs on the login node, when a pod is deleted (site/operations/cancel.sh), and no job is left to do it. Plain POSIX shell.
+# Runs on the login node, when a pod is deleted (site/operations/delete.sh), and no job is left to do it. Plain POSIX shell.
 
 # remove_by_podman PATH PROGRAM...: removes what belongs to ids of users in an image (subuid).
 remove_by_podman() {

@@ -44,7 +44,7 @@ stop_container() {
     end_container "$left"
 }
 
-# A delete may bring a grace period of its own: see cancel.sh.
+# A delete may bring a grace period of its own: see delete.sh.
 take_grace() {
     local given=''
     read -r given 2>/dev/null <"$control/claims/$pod.stop/grace"
