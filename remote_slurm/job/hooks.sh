@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What runs beside a container: its postStart, its probes, and its preStop before it is told to end. job.sh says for the
-# next container:
+# What runs beside a container: its postStart, its probes, and its preStop before the signal that ends it. job.sh calls, for
+# the next container:
 #
 #   post_start ACTION...   it does not count as running before this is over, and is ended when this fails; the containers
 #                          behind it start once this is over, as on a kubelet, which starts one after another
@@ -9,8 +9,8 @@
 #
 # And of the job, time_limit_notice seconds=N: Slurm signals so long before its time limit, or up to a minute earlier.
 #
-# An action is `exec_in_container COMMAND...`, `http_get ...` or `sleep SECONDS`. A process of its own carries them out and tells the
-# container's supervisor by files named $run_prefix.*, and by SIGUSR1; only the supervisor writes records.
+# An action is `exec_in_container COMMAND...`, `http_get ...` or `sleep SECONDS`. A process of its own, a watcher, carries them
+# out. It reports to the container's supervisor by files named $run_prefix.* and by SIGUSR1; only the supervisor writes records.
 
 post_start() {
     post_start=("$@")
@@ -119,8 +119,8 @@ report() {
     printf '%s\n' "$*" >"$run_prefix.news.new" && mv -f "$run_prefix.news.new" "$run_prefix.news" && kill -USR1 "$supervisor"
 }
 
-# end_container_because SENTENCE [GRACE_SECONDS]: the container is to be ended, for a reason that only a watcher knows. What fails since
-# the container has just ended by itself is none: its runtime takes a moment to tell that end, which ends this.
+# end_container_because SENTENCE [GRACE_SECONDS]: asks the supervisor to end the container. If the container has just ended by
+# itself, which makes hooks and probes fail, its runtime takes a moment to end as well, and then this process is killed.
 end_container_because() {
     local until=$((SECONDS + 60))
     while container_has_ended && ((SECONDS < until)); do

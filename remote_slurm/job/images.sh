@@ -3,8 +3,8 @@
 #
 #   images retries=N NAME...   bring what the file `images` names into the cache; the containers wait for it
 #
-# An image that cannot be had holds up its own containers, and none that has its own: what watches over each of them tries
-# again, up to N times, and ends it then: a job cannot wait for ever, as a kubelet does.
+# If an image cannot be pulled, only its own containers wait. The supervisor of each tries again, up to N times, and then ends the
+# container: a job cannot wait for ever, as a kubelet does.
 
 pull_backoff=10  # seconds, as on a kubelet: 10 s, 20 s, 40 s, ... and never more than 300 s
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Containers that run more than once. job.sh says before each container what holds for it, unless it runs once:
+# Containers that run more than once. job.sh calls, before each container that may run again:
 #
 #   restart_policy Always|OnFailure      when it is started again
 #   restart_rule In|NotIn EXIT_CODE...   and also after these exit codes

@@ -8,8 +8,9 @@
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
 #
-# Values have names there, such as grace=30, which the functions ignore. What applies to one container only is said right before it. This file and its parts are sent without further comments, which are
-# in remote_slurm/job/ of the source.
+# Numbers have names there (grace=30), which are for the reader: their order counts. What applies to one container only is
+# said right before it. This file and its parts are sent without further comments, which are in remote_slurm/job/ of the
+# source.
 #
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
 
@@ -197,7 +198,7 @@ record_waiting() {
 
 # --- where Slurm has requeued the job ---------------------------------------------------------------------------------
 
-# Restarts are counted on, and how the last run ended is told as after a restart within the job. Until then,
+# The restart count goes on, and the end of the last run is recorded as after a restart within the job. Until then,
 # run_before_requeue in domain/records.py says the same.
 recall_earlier_run() {
     local state
@@ -357,9 +358,9 @@ cut_log() {
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
-# Each look is a process on the node, and a pod may run for days: what runs for longer is looked at less often, and once a
-# second in the end. A signal ends the longer pauses.
-look_later() {  # LOOKS_BEFORE
+# Each check is a process on the node, and a pod may run for days: the longer a process runs, the less often it is checked, down
+# to once a second. A signal ends the longer pauses.
+pause_before_check() {  # CHECKS_BEFORE
     if (($1 < 30)); then
         sleep "${pauses[$1 < 4 ? $1 : 4]}"
     else
@@ -374,7 +375,7 @@ look_later() {  # LOOKS_BEFORE
 await() {
     local tries=0 previous=''
     while kill -0 "$1" 2>/dev/null; do
-        look_later "$((tries++))"
+        pause_before_check "$((tries++))"
     done
     interrupted=yes
     code=''

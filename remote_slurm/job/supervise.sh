@@ -6,7 +6,7 @@ lacks() {
     missing+=("$1")
 }
 
-# Who reads the log of a container learns what it does without, and so does who asks why it failed.
+# A container without some of its volumes says so at the top of its log, and in its message if it fails.
 log_missing_volumes() {
     ((${#missing[@]})) && printf '(remote-slurm: %s)\n' "${missing[@]}" >>"logs/$name.log"
 }
