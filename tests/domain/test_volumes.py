@@ -193,7 +193,7 @@ def test_a_projected_volume_arrives_under_the_volumes_name() -> None:
 @pytest.mark.parametrize(
     ("export", "data", "why"),
     [
-        (True, {}, "no data came with the pod"),
+        (True, {}, "the create request contains no data for it"),
         (False, PROJECTED, "ExportPodData is false"),
     ],
 )
@@ -606,6 +606,6 @@ def test_items_of_a_projected_volume_have_modes_and_missing_ones_warn() -> None:
         "secret/volumes/v/secret": (b"t0p", 0o440),
     }
     assert found.fragment.warnings == (
-        "projected volume 'v' lacks 'gone' of ConfigMap 'other', which did not come with the pod",
-        "projected volume 'v' lacks Secret 'absent', which did not come with the pod",
+        "projected volume 'v' lacks 'gone' of ConfigMap 'other', which the create request does not contain",
+        "projected volume 'v' lacks Secret 'absent', which the create request does not contain",
     )

@@ -119,7 +119,8 @@ def test_a_projected_volume_byte_for_byte_and_what_it_lacks_is_told(over: Watche
     digest = hashlib.sha256(CERTIFICATE.encode()).hexdigest()
     assert over.log("c") == f"{digest}  -\n440\ndefaultname\npem\n"
     assert (
-        "projected volume 'all' lacks 'k' of Secret 'absent', which did not come with the pod" in served24.sidecar.log
+        "projected volume 'all' lacks 'k' of Secret 'absent', which the create request does not contain"
+        in served24.sidecar.log
     )
 
 

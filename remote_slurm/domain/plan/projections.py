@@ -156,12 +156,12 @@ def projected_files(volume: Volume, source: ProjectedVolume, request: CreateRequ
     for path, content in contents.items():
         projection.add(path, content, modes.get(path, source.default_mode), what)
     projection.warnings += [
-        f"{what} lacks {part.name}, which did not come with the pod"
+        f"{what} lacks {part.name}, which the create request does not contain"
         for part in parts
         if part.path not in contents and not part.optional
     ]
     if sent is None and not contents and not projection.warnings:
-        projection.warnings.append(f"{what} stays empty, since no data came with the pod")
+        projection.warnings.append(f"{what} stays empty, since the create request contains no data for it")
     return projection
 
 
