@@ -96,7 +96,7 @@ def test_a_job_that_was_cancelled_on_its_node_may_have_a_failed_prolog(node: str
 def test_the_flags_annotation_names_memory_as_well() -> None:
     body = parse_pod(pod(container("c"), annotations={"slurm-job.vk.io/flags": "--mem-per-cpu=1G"}), "status")
     status = pod_status(body, PodView(Job("7", JobState.OUT_OF_MEMORY), {}, final=True))
-    assert "names no memory" not in status["containers"][0]["state"]["terminated"]["message"]
+    assert "no memory limit" not in status["containers"][0]["state"]["terminated"]["message"]
 
 
 def test_what_the_runner_says_behind_a_long_message_stays() -> None:

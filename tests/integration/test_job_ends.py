@@ -171,10 +171,10 @@ def test_a_container_that_runs_out_of_memory_says_so(strict: Strict) -> None:
     hungry = strict.run(sh("c", "exec dd if=/dev/zero of=/dev/null bs=900M count=1"))
     a_pod = hungry.pod | {"metadata": pod()["metadata"] | {"annotations": {}}}
     names_no_memory = strict.vk.create(request(a_pod)).until_over()
-    assert "the pod names no memory" in message(names_no_memory, "c")
+    assert "the pod has no memory limit" in message(names_no_memory, "c")
     assert "set resources.limits.memory" in message(names_no_memory, "c")
     hungry.until_over()
-    assert "names no memory" not in message(hungry, "c")
+    assert "no memory limit" not in message(hungry, "c")
     assert "the job ran out of memory" in message(hungry, "c")
     assert (hungry.exit_code("c"), hungry.terminated("c")["signal"]) == (137, 9)
     strict.until_jobs(hungry.pod, "OUT_OF_MEMORY")
