@@ -140,4 +140,5 @@ def _trouble(trouble: Json) -> str:
         if trouble.get(key) not in (None, "")
     ]
     tail = f" ({', '.join(facts)})" if facts else ""
-    return plain(f"{clock}  {trouble['message']}{tail}")
+    reason = f": {trouble['reason']}" if trouble.get("reason") else ""
+    return plain(f"{clock}  {trouble['message']}{reason}{tail}")

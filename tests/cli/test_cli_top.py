@@ -34,7 +34,15 @@ SITE = {
 }
 MAIN = {"name": "main", "default": True, "up": True, "cpus": 64, "free": 60}
 NIGHT = {"name": "night", "default": False, "up": False, "cpus": 64, "free": 0}
-TROUBLE = {"time": 0, "level": "WARNING", "message": "pod failed", "pod": "ns/b", "job": "8", "exit_code": 3}
+TROUBLE = {
+    "time": 0,
+    "level": "WARNING",
+    "message": "pod failed",
+    "reason": "c ended with exit code 3",
+    "pod": "ns/b",
+    "job": "8",
+    "exit_code": 3,
+}
 
 
 def row(number: int, phase: str = "running", **keys: Any) -> dict[str, Any]:
@@ -61,7 +69,7 @@ def test_a_frame() -> None:
     assert "partitions: main* 60 of 64 CPUs free,  night down" in text
     assert "  RUNNING  ns/pod-7  7    1h" in text
     assert "  WAITING  ns/pod-8  8    1h   Priority: jobs of higher priority come first" in text
-    assert "pod failed (ns/b, job 8, exit code 3)" in text
+    assert "pod failed: c ended with exit code 3 (ns/b, job 8, exit code 3)" in text
 
 
 def test_a_site_that_cannot_be_reached() -> None:

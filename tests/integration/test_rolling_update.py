@@ -5,6 +5,7 @@ import itertools
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -110,6 +111,7 @@ def test_no_request_is_refused_or_lost_in_a_rolling_update(
             wait_until(lambda: "a newer sidecar owns" in older.sidecar.log, "the older one knows of the newer one")
             until_more(8)
             service.to(newer.sidecar.url)
+            time.sleep(3)  # preStop in examples/kubernetes: what the service has passed on reaches the older one
             assert older.sidecar.stop() == 0
             until_more(4)
         finally:

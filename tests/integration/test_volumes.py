@@ -173,7 +173,7 @@ def test_secrets_lie_where_nobody_else_can_read_and_go_with_the_job(serve: Serve
         ({"hostPath": {"path": "/tmp/../etc"}}, ".."),
         ({"hostPath": {"path": "relative"}}, "absolute"),
         ({"persistentVolumeClaim": {"claimName": "claim"}}, "PersistentVolumeClaims"),
-        ({"configMap": {"name": "cm", "items": [{"key": "key", "path": "../../up"}]}}, "below"),
+        ({"configMap": {"name": "cm", "items": [{"key": "key", "path": "../../up"}]}}, "without '..'"),
         ({"configMap": {"name": "cm", "items": [{"key": "other", "path": "x"}]}}, "other"),
     ],
 )

@@ -169,7 +169,8 @@ function troubleSentence(each) {
     each.request,
   ];
   const tail = facts.filter(Boolean).join(", ");
-  return tail ? `${each.message} (${tail})` : each.message;
+  const sentence = each.reason ? `${each.message}: ${each.reason}` : each.message;
+  return tail ? `${sentence} (${tail})` : sentence;
 }
 
 function makeTrouble() {
