@@ -200,7 +200,7 @@ def test_the_accounting_tells_the_exit_code_of_a_job_whose_comment_slurm_has_for
     assert Watched(back.client, one).until_over().exit_code("c") == 7
     watched = Watched(back.client, two).until_over()
     assert {name: watched.exit_code(name) for name in ("a", "b")} == {"a": 3, "b": 3}
-    assert "ended with exit code 3, the highest of its containers'" in watched.terminated("b")["message"]
+    assert "ended with exit code 3, the highest of its containers" in watched.terminated("b")["message"]
 
 
 def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(apart: Serving) -> None:
