@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ValidationInfo
 
 from remote_slurm.config.host_defaults import Machine
-from remote_slurm.config.scalar_types import line_of_text, number, shown
+from remote_slurm.config.scalar_types import line_of_text, matching, number, shown
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,253}")
 IN_CLUSTER = "in-cluster"  # in place of a kubeconfig: the service account of the pod that the sidecar runs in
@@ -37,10 +37,7 @@ def host(value: object) -> str:
 
 def login(value: object) -> str:
     """Accept a user name at the site."""
-    name = line_of_text(value).strip()
-    if not re.fullmatch(r"[^\s@:/-][^\s@:/]*", name):
-        raise ValueError(f"must be a user name, without host and blanks, not {shown(value)}")
-    return name
+    return matching(value, r"[^\s@:/-][^\s@:/]*", "be a user name, without host and blanks")
 
 
 def address(value: object) -> str:
@@ -181,10 +178,8 @@ def claim_key(value: object) -> str:
 
     No namespace has a capital letter (RFC 1123), so that none can be taken for the word storageClass.
     """
-    key = line_of_text(value).strip()
-    if key != "*" and not re.fullmatch(rf"([a-z0-9-]+/|{STORAGE_CLASS})?[a-z0-9.-]+", key):
-        raise ValueError(f"must be claim, namespace/claim, {STORAGE_CLASS}name or *, not {shown(value)}")
-    return key
+    allowed = f"be claim, namespace/claim, {STORAGE_CLASS}name or *"
+    return matching(value, rf"\*|([a-z0-9-]+/|{STORAGE_CLASS})?[a-z0-9.-]+", allowed)
 
 
 Host = Annotated[str, BeforeValidator(host)]

@@ -220,36 +220,35 @@ def one_or_more(value: object) -> object:
     return value
 
 
+def matching(value: object, pattern: str, allowed: str) -> str:
+    """Return the text, without blanks around it, if all of it matches. Raises ValueError with what is `allowed`."""
+    text = line_of_text(value).strip()
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"must {allowed}, not {shown(value)}")
+    return text
+
+
 def namespace(value: object) -> str:
     """Accept a Kubernetes namespace (a DNS label, RFC 1123), or nothing for all."""
-    name = line_of_text(value).strip()
-    if name and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-        raise ValueError(f"must be a Kubernetes namespace (lower case letters, digits and -), not {shown(value)}")
-    return name
+    allowed = "be a Kubernetes namespace (lower case letters, digits and -)"
+    return matching(value, r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?", allowed)
 
 
 def variable_name(value: object) -> str:
     """Accept the name of an environment variable that a shell can hold."""
-    name = line_of_text(value).strip()
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"must be the name of an environment variable, not {shown(value)}")
-    return name
+    return matching(value, r"[A-Za-z_][A-Za-z0-9_]*", "be the name of an environment variable")
 
 
 def variable_pattern(value: object) -> str:
     """Accept the name of an environment variable, or how several begin: WORK, SCRATCH_*."""
-    name = line_of_text(value).strip()
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
-        raise ValueError(f"must be the name of an environment variable, or its beginning and *, not {shown(value)}")
-    return name
+    return matching(
+        value, r"[A-Za-z_][A-Za-z0-9_]*\*?", "be the name of an environment variable, or its beginning and *"
+    )
 
 
 def secret_key(value: object) -> str:
     """Accept what names a Secret: `namespace/secret`, `secret`, or `*` for all others."""
-    key = line_of_text(value).strip()
-    if key != "*" and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9.-]+", key):
-        raise ValueError(f"must be secret, namespace/secret or *, not {shown(value)}")
-    return key
+    return matching(value, r"\*|([a-z0-9-]+/)?[a-z0-9.-]+", "be secret, namespace/secret or *")
 
 
 def slurm_flag(value: object) -> str:
@@ -280,10 +279,7 @@ def resource_flags(value: object) -> str:
 
 def label(value: object) -> str:
     """Accept a name for paths and logs."""
-    name = line_of_text(value).strip()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
-        raise ValueError(f"must consist of letters, digits, '.', '_' and '-', not {shown(value)}")
-    return name
+    return matching(value, r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "consist of letters, digits, '.', '_' and '-'")
 
 
 _Word = TypeVar("_Word", bound=StrEnum)
