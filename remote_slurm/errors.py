@@ -40,6 +40,7 @@ class Code(StrEnum):
     KEY_REFUSED = "KeyRefused"  # the site accepted none of the keys
     FORWARDING_PROHIBITED = "ForwardingProhibited"  # the login node forwards no connections of this account
     CONNECT_FAILED = "ConnectFailed"  # the login node tried to connect to the port, and failed
+    NO_RELAY = "NoRelay"  # no step of the job could be started that connects to the port
     NO_ANSWER = "NoAnswer"  # the connection to the port was neither made nor refused in time
 
 

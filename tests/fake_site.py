@@ -112,6 +112,9 @@ class FakeAccount:
     resource_script_fails: bool = False
     capacity: Capacity = field(default_factory=Capacity)
     ports: dict[tuple[str, int], int] = field(default_factory=dict)  # a port of a node -> the one of this machine
+    loopback_ports: dict[tuple[str, int], int] = field(default_factory=dict)  # those that only the node itself reaches
+    forwards: Code | None = None  # why the login node reaches no port, if it does not
+    steps_fail: str = ""  # srun's words, if it starts no step
 
     def add(self, job: SlurmJob, *records: Record) -> None:
         """A pod whose job an earlier sidecar has submitted."""
@@ -399,6 +402,7 @@ class FakeSite(Site):
     other_sidecars: OtherSidecars = field(default_factory=OtherSidecars)
     round_trip: float = ROUND_TRIP
     asked: Counter[str] = field(default_factory=Counter)  # operations, by name
+    steps: set[str] = field(default_factory=set)  # jobs with a step that forwards connections
 
     @property
     def connection_status(self) -> ConnectionStatus:
@@ -432,9 +436,26 @@ class FakeSite(Site):
         return await self._run("port", partial(self._connect, node, port))
 
     async def _connect(self, node: str, port: int) -> PortStream:
+        if self.account.forwards:
+            raise PortUnreachable("the login node forwards nothing", code=self.account.forwards)
         if (node, port) not in self.account.ports:
             raise PortUnreachable(f"cannot connect to {node} port {port}", code=Code.CONNECT_FAILED)
         return LocalStream(*await asyncio.open_connection("127.0.0.1", self.account.ports[node, port]))
+
+    async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
+        return await self._run("port_in_job", partial(self._connect_in_job, job_id, node, port))
+
+    async def _connect_in_job(self, job_id: str, node: str, port: int) -> PortStream:
+        if self.account.steps_fail:
+            raise PortUnreachable(self.account.steps_fail, code=Code.NO_RELAY)
+        self.steps.add(job_id)
+        ports = self.account.ports | self.account.loopback_ports
+        if (node, port) not in ports:
+            raise PortUnreachable(f"nothing listens on port {port} of {node}", code=Code.CONNECT_FAILED)
+        return LocalStream(*await asyncio.open_connection("127.0.0.1", ports[node, port]))
+
+    def has_step_in(self, job_id: str) -> bool:
+        return job_id in self.steps
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self._run("outputs", partial(self.account.output_files, tuple(job_ids)), 45)

@@ -9,7 +9,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextlib.asynccontextmanager
-async def listening(handle: Handler) -> AsyncIterator[int]:
+async def listening(handle: Handler, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server on a free port of this machine; its connections end with the context."""
     tasks: set[asyncio.Task[None]] = set()
     writers: list[asyncio.StreamWriter] = []
@@ -27,7 +27,7 @@ async def listening(handle: Handler) -> AsyncIterator[int]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, host, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -17,7 +17,7 @@ from remote_slurm.config.listener import Watch
 from remote_slurm.config.load import config_path, load_config
 from remote_slurm.config.model import Config
 from remote_slurm.config.policy import PodPolicy, Policy
-from remote_slurm.config.port_forward import PortForward
+from remote_slurm.config.port_forward import PortForward, Via
 from remote_slurm.config.scalar_types import (
     ImagePull,
     LogFormat,
@@ -68,6 +68,7 @@ __all__ = [
     "TsocksConfig",
     "UnsupportedVolumes",
     "UserConfig",
+    "Via",
     "VolumeConfig",
     "Watch",
     "config_path",

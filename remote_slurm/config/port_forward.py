@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import Address, ListenPort, LocalPath
-from remote_slurm.config.scalar_types import line_of_text, number, seconds, shown
+from remote_slurm.config.scalar_types import line_of_text, number, one_of, seconds, shown
 from remote_slurm.config.tls import TLS
 
 _port = number(1, 65535)
+
+
+class Via(StrEnum):
+    """How forwarded connections reach a node: from the login node, through a step of the job, or what works."""
+
+    AUTO = "auto"
+    SSH = "ssh"
+    SRUN = "srun"
 
 
 def port_range(value: object) -> str:
@@ -50,6 +59,12 @@ class PortForward(Block):
         "Ports of pods that can be reached, as ports and ranges: [8888, 8000-8999]. Every program on the pod's node "
         "that listens on such a port can be reached, as from any other job on the node.",
     )
+    via: Annotated[Via, BeforeValidator(one_of(Via))] = setting(
+        Via.AUTO,
+        "How connections reach the node. ssh: the login node connects to the node, which its sshd must allow. srun: a "
+        "step of the job connects to the port on the node, which needs perl or python3 there. auto: ssh, and srun if "
+        "the login node does not forward, or if the port cannot be reached from it.",
+    )
     max_connections: Annotated[int, BeforeValidator(number(1, 500))] = setting(
         200, "Maximum number of forwarded connections at a time."
     )
@@ -58,8 +73,8 @@ class PortForward(Block):
     )
     idle_seconds: Annotated[float, BeforeValidator(seconds(1))] = setting(
         60.0,
-        "Seconds after which the SSH connection for forwarded connections is closed when it has none. It is a second "
-        "connection to the site beside that of all other operations.",
+        "Seconds after which the SSH connection for forwarded connections is closed when it has none, and likewise the "
+        "step of a job. It is a second connection to the site beside that of all other operations.",
     )
 
     def allows(self, port: int) -> bool:

@@ -47,6 +47,11 @@ SCRIPTS = {
     **{f"{name}.sh": _sent(name, name) for name in _PARTS},
     **{f"{name}.sh": _sent(name, *names) for name, names in _PROGRAMS.items()},
 }
+# What forwards connections on a node, in the languages that nodes have. Sent as an argument of srun
+RELAYS = {
+    name: (files(__name__) / file).read_text(encoding="utf-8")
+    for name, file in {"perl": "relay.pl", "python": "relay_on_node.py"}.items()
+}
 CHECK_NODE = source("check-node").decode()
 # Functions of runtimes that a delete uses at the site, by the runtimes' parts
 REMOVAL = {"podman": (source("storage") + source("podman_remove")).decode()}

@@ -23,6 +23,7 @@ from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.pods import Pods
+from remote_slurm.service.port_ways import Guess, PortWays, Target
 from remote_slurm.site.site import PortStream
 
 # How often it is looked whether the jobs of forwarded connections still run
@@ -101,6 +102,7 @@ class PortForwards:
         self._settings = settings
         self._open: set[Connection] = set()
         self._opening: dict[str, int] = {}
+        self._ways = {pods: PortWays(pods.site, settings.via) for pods in accounts}
         self._dropped: set[asyncio.Future[PortStream]] = set()
         self._tasks = BackgroundTasks()
 
@@ -188,27 +190,26 @@ class PortForwards:
 
     async def _connect(self, pod: FoundPod, port: int) -> Connection:
         """Ask squeue for the node, and connect to the node known so far meanwhile: that saves a round trip."""
-        tracked, site = pod.tracked, pod.pods.site
+        tracked, site, ways = pod.tracked, pod.pods.site, self._ways[pod.pods]
         known = _known_job(pod)
         is_known = known.state.phase is JobPhase.RUNNING and _NODE.fullmatch(known.node)
-        guess = asyncio.ensure_future(site.open_port(known.node, port)) if is_known else None
+        guess = ways.guess(Target(known.id, known.node, port)) if is_known else None
         try:
             node = _node_of(pod, await site.job(known.id))
         except BaseException:
             self._drop(guess)
             raise
-        if guess is not None and node == known.node:
-            stream = await guess
-        else:
+        if guess is not None and node != known.node:
             self._drop(guess)
-            stream = await site.open_port(node, port)
+            guess = None
+        stream = await ways.open(Target(known.id, node, port), guess)
         return Connection(pod, port, node, stream, tracked.run)
 
-    def _drop(self, opening: asyncio.Future[PortStream] | None) -> None:
+    def _drop(self, guess: Guess | None) -> None:
         """Close what is opened for nothing, once it is open. Never waits."""
-        if opening is not None:
-            self._dropped.add(opening)
-            opening.add_done_callback(self._close)
+        if guess is not None:
+            self._dropped.add(guess.stream)
+            guess.stream.add_done_callback(self._close)
 
     def _close(self, opened: asyncio.Future[PortStream]) -> None:
         self._dropped.discard(opened)

@@ -49,6 +49,7 @@ from remote_slurm.site.operations.recover import Recovered, Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
 from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.pod_replies import PodReplies
+from remote_slurm.site.port_relays import PortRelays
 from remote_slurm.site.reply import Reply
 from remote_slurm.site.site import OWN_GRACE, PortStream, Site
 from remote_slurm.ssh.observer import Observer
@@ -75,6 +76,8 @@ class Ports(Protocol):
 
     async def open(self, host: str, port: int) -> PortStream: ...
 
+    async def attach(self, script: str) -> PortStream: ...
+
 
 class RemoteSite(Site):
     """See `Site` for what each operation promises."""
@@ -91,6 +94,7 @@ class RemoteSite(Site):
         """The `owner` of DataRootFolder takes it over when it recovers; others, such as a command line, are guests."""
         self.observer = observer or Observer()
         self._ports = ports
+        self._relays = PortRelays(ports.attach, config) if ports else None
         self._shells = shells
         self._config = config
         self._owner = owner
@@ -160,6 +164,15 @@ class RemoteSite(Site):
             raise PortUnreachable(f"{node} port {port} is not reached from here: PortForward.Port is not set")
         with self.observer.operation("port"):
             return await self._ports.open(node, port)
+
+    async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
+        if self._relays is None:
+            raise PortUnreachable(f"{node} port {port} is not reached from here: PortForward.Port is not set")
+        with self.observer.operation("port"):
+            return await self._relays.open(job_id, node, port)
+
+    def has_step_in(self, job_id: str) -> bool:
+        return self._relays is not None and self._relays.has(job_id)
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self.ask(outputs.operation(self._config, job_ids))

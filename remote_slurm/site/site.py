@@ -107,6 +107,12 @@ class Site(Protocol):
     async def open_port(self, node: str, port: int) -> PortStream:
         """Connect to the port from the login node. Raises PortUnreachable."""
 
+    async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
+        """Connect to the port from the job's node, through a step of the job. Raises PortUnreachable."""
+
+    def has_step_in(self, job_id: str) -> bool:
+        """Whether `open_port_in_job` needs to start no step. Never waits."""
+
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The output files of queued jobs by job id."""
 

@@ -7,7 +7,6 @@ that on to the event loop. What has to be sent goes through the connection's `Wr
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 
 import paramiko
@@ -16,35 +15,12 @@ from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
 from paramiko.message import Message
 
 from remote_slurm.errors import OutcomeUnknown
+from remote_slurm.ssh.receive_window import ReceiveWindow
 from remote_slurm.ssh.writer_thread import WriterThread
 
-# What the site may send before anything is taken of it: a client that reads nothing holds no more
-FIRST_WINDOW = 128 * 1024
-# A window per round trip is all that a channel can transfer, so that it grows for a client that keeps up
-_LARGEST_WINDOW = 4 * 1024 * 1024
-# For all channels of a connection together, beyond their first windows
-_GROWTH_BUDGET = 32 * 1024 * 1024
-_GROWS_WITHIN_SECONDS = 1.0
 _READ = 64 * 1024
 # The data of one packet; OpenSSH accepts 32 KiB
 _CHUNK = 32 * 1024
-
-
-class WindowBudget:
-    """How much further the windows of a connection's channels may grow."""
-
-    def __init__(self, size: int = _GROWTH_BUDGET) -> None:
-        self._left = size
-
-    def take(self, size: int) -> bool:
-        """Whether there is so much left; it is taken then."""
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
-
-    def give_back(self, size: int) -> None:
-        self._left += size
 
 
 class ChannelStream:
@@ -57,19 +33,16 @@ class ChannelStream:
         self,
         channel: paramiko.Channel,
         writer: WriterThread,
-        budget: WindowBudget,
+        window: ReceiveWindow,
         on_close: Callable[["ChannelStream"], None],
     ) -> None:
-        """The channel was opened with FIRST_WINDOW."""
+        """The channel was opened with the size of `window`."""
         self._channel = channel
         self._writer = writer
-        self._budget = budget
+        self._window = window
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._readable, self._writable = asyncio.Event(), asyncio.Event()
-        self._window = FIRST_WINDOW
-        self._taken = 0  # bytes that the site may send again, and does not know of yet
-        self._round, self._round_began = 0, time.monotonic()
         self._closed = False
         channel.settimeout(0.0)
         channel.out_buffer_cv = _Condition(channel.lock, self._hook(self._writable))
@@ -77,19 +50,18 @@ class ChannelStream:
 
     async def read(self) -> bytes:
         """The next bytes; empty once the site has sent its last. The bytes before count as taken by the client."""
-        self._allow_more()
+        self._grant(self._window.credit())
         while True:
             self._readable.clear()
             try:
                 data: bytes = self._channel.in_buffer.read(_READ, 0.0)
             except PipeTimeout:
-                self._grow_if_limited()
+                self._grant(self._window.grown())
                 await self._readable.wait()
                 continue
             if not data and not self._channel.eof_received:
                 raise OutcomeUnknown("the connection to the port was lost")
-            self._taken += len(data)
-            self._round += len(data)
+            self._window.took(len(data))
             return data
 
     async def write(self, data: bytes) -> None:
@@ -119,7 +91,7 @@ class ChannelStream:
         if self._closed:
             return
         self._closed = True
-        self._budget.give_back(self._window - FIRST_WINDOW)
+        self._window.close()
         self._writer.post(self._channel.close)
         self._on_close(self)
 
@@ -132,28 +104,16 @@ class ChannelStream:
             raise OutcomeUnknown("the connection to the port was closed by the other side")
         return size
 
-    def _allow_more(self, extra: int = 0) -> None:
-        """Let the site send as much again as was taken, in steps that are worth a packet."""
-        if self._channel.closed or self._channel.eof_received or self._taken + extra < self._window // 8:
+    def _grant(self, credit: int) -> None:
+        """Let the site send so many bytes more."""
+        if not credit or self._channel.closed or self._channel.eof_received:
             return
         message = Message()
         message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
         message.add_int(self._channel.remote_chanid)
-        message.add_int(self._taken + extra)
-        self._taken = 0
+        message.add_int(credit)
         # `recv` of the channel would send it at once, and may block
         self._writer.post(self._channel.transport._send_user_message, message)  # type: ignore[union-attr]  # noqa: SLF001
-
-    def _grow_if_limited(self) -> None:
-        """Double the window where the client waits for the site, and took a whole window within a second."""
-        if self._round < self._window or self._closed:
-            return
-        now = time.monotonic()
-        quick = now - self._round_began < _GROWS_WITHIN_SECONDS
-        self._round, self._round_began = 0, now
-        if quick and self._window < _LARGEST_WINDOW and self._budget.take(self._window):
-            self._window *= 2
-            self._allow_more(self._window // 2)
 
     def _hook(self, event: asyncio.Event) -> Callable[[], None]:
         """For other threads to call."""

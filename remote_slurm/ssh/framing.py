@@ -10,7 +10,7 @@ _MARK = b"\036"
 _LONGEST_END = len(_MARK + b" end 255" + _MARK) + 32
 _COMMENT = re.compile(r"^\s*#.*\n|\s+# .*$", re.MULTILINE)
 
-Kind = Literal["run", "follow"]
+Kind = Literal["run", "follow", "attach"]
 
 
 def nonce() -> str:

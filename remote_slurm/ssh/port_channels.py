@@ -1,4 +1,4 @@
-"""Connections to ports of compute nodes: channels on an SSH connection of their own.
+"""Connections to ports of compute nodes, and to scripts: channels on an SSH connection of their own.
 
 What is transferred there does not delay scripts. The connection is made when it is first needed, and ends when it has
 not been used for a while.
@@ -12,9 +12,12 @@ from collections.abc import Iterator
 import paramiko
 
 from remote_slurm.errors import Code, NotSent, PortUnreachable
-from remote_slurm.ssh.channel_stream import FIRST_WINDOW, ChannelStream, WindowBudget
-from remote_slurm.ssh.connect import Transport
+from remote_slurm.ssh.channel_stream import ChannelStream
+from remote_slurm.ssh.connect import WINDOW, Transport
 from remote_slurm.ssh.connection import Connection
+from remote_slurm.ssh.framing import frame
+from remote_slurm.ssh.receive_window import FIRST_WINDOW, ReceiveWindow, WindowBudget
+from remote_slurm.ssh.remote_shell import Shell
 from remote_slurm.ssh.threads import detach, in_thread
 from remote_slurm.ssh.transport import ParamikoTransport
 from remote_slurm.ssh.writer_thread import WriterThread
@@ -22,6 +25,8 @@ from remote_slurm.ssh.writer_thread import WriterThread
 IDLE_SECONDS = 60.0
 # For the login node to reach the port; a firewall that drops packets answers nothing
 OPEN_SECONDS = 15.0
+# For the login node to start a shell
+_ATTACH_SECONDS = 30.0
 # How long a channel that nothing waits for any more may still be opened: it is closed then. Linux gives up a TCP
 # connection after 127 s
 _LATE_SECONDS = 180.0
@@ -54,7 +59,29 @@ class PortChannels:
         """Connect to the port. Raises PortUnreachable, or what `Connection.link` raises."""
         with self._used():
             channel, writer = await self._opened(host, port)
-            stream = ChannelStream(channel, writer, self._budget, self._ended)
+            stream = ChannelStream(channel, writer, ReceiveWindow(self._budget), self._ended)
+            self._streams.add(stream)
+            return stream
+
+    async def attach(self, script: str) -> ChannelStream:
+        """Run `script` in a POSIX shell at the site; the stream is its standard input and output.
+
+        What it prints follows the noise of login scripts. If the stream is closed, the input of the script ends; a
+        script that goes on is killed. Raises NotSent, or what `Connection.link` raises.
+        """
+        with self._used():
+            link, writer = await self._current_link()
+            shell = Shell(link)
+            try:
+                async with asyncio.timeout(_ATTACH_SECONDS):
+                    channel = await in_thread("ssh-attach", _started, shell, script)
+            except TimeoutError:
+                detach("ssh-close", shell.close)
+                raise NotSent(f"{link.host} started no shell within {_ATTACH_SECONDS:g} s") from None
+            except BaseException:
+                detach("ssh-close", shell.close)
+                raise
+            stream = ChannelStream(channel, writer, ReceiveWindow(self._budget, WINDOW), self._ended)
             self._streams.add(stream)
             return stream
 
@@ -133,6 +160,12 @@ class PortChannels:
     def _disconnect(self) -> None:
         self._idle_timer = None
         self._disconnecting = asyncio.create_task(self._connection.disconnect(), name="ssh-ports-idle")
+
+
+def _started(shell: Shell, script: str) -> paramiko.Channel:
+    shell.open()
+    shell.send(frame(script, kind="attach"))
+    return shell.channel
 
 
 def _leave(places: asyncio.Semaphore, done: asyncio.Future[paramiko.Channel]) -> None:

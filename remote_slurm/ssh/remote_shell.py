@@ -62,6 +62,11 @@ class Shell:
         self._received_before = link.wire.received
 
     @property
+    def channel(self) -> paramiko.Channel:
+        """The channel, which is open. Raises EOFError if the site has not granted it."""
+        return self._opened()
+
+    @property
     def opened(self) -> bool:
         """Whether the site has granted the session."""
         return self._channel is not None

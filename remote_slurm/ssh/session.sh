@@ -36,6 +36,7 @@ serve() {
             cat >/dev/null # what the script left would be taken for the next one
             exit "$code"
         ) ;;
+        attach*) attach ;;
         *) follow ;;
         esac
         printf '\036%s end %s\036' "$nonce" "$?"
@@ -70,4 +71,24 @@ follow() {
         kill -KILL 0
     ) >/dev/null 2>&1 &
     (eval "$script") </dev/null 3<&-
+}
+
+# A script that reads what the client sends, and ends when the client is gone: its input ends then, and it is killed if it
+# goes on. If the script ends first, nothing else of the group may keep the session open.
+attach() {
+    exec 3<&0
+    {
+        trap '' TERM
+        cat <&3
+        exec >/dev/null
+        sleep 5
+        kill -TERM 0
+        sleep 2
+        kill -KILL 0
+    } 2>/dev/null | {
+        exec 3<&-
+        (eval "$script")
+        printf '\036%s end %s\036' "$nonce" "$?"
+        kill -KILL 0
+    }
 }

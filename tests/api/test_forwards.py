@@ -11,6 +11,7 @@ import yaml
 from aiohttp import WSMsgType
 
 from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.errors import Code
 from remote_slurm.site.operations.list import Listed
 from tests.api.api_client import until
 from tests.fake_site import SlurmJob
@@ -212,7 +213,7 @@ async def test_a_node_with_a_strange_name_is_not_asked_for(server: Forwarding) -
 
 async def test_a_port_where_nothing_listens_is_named(server: Forwarding) -> None:
     status, sentence = await server.refusal()
-    assert (status, sentence) == (502, f"cannot connect to n1 port {PORT}")
+    assert (status, sentence) == (502, f"nothing listens on port {PORT} of n1")
 
 
 async def test_a_site_that_is_away_is_unavailable(server: Forwarding) -> None:
@@ -248,6 +249,28 @@ async def test_a_pod_that_no_request_has_named_since_the_start_is_found_by_its_n
     assert server.site.asked["list"] == 1
     assert (await server.refusal(f"team/nobody/{PORT}"))[0] == 404
     assert server.site.asked["list"] == 1
+
+
+async def test_a_login_node_that_does_not_forward_is_passed_by_through_the_job(server: Forwarding) -> None:
+    server.site.account.forwards = Code.FORWARDING_PROHIBITED
+    async with server.listening(echo):
+        for _ in range(2):
+            async with server.connected() as socket:
+                await socket.send_bytes(b"hello")
+                assert (await socket.receive()).data == b"hello"
+    assert (server.site.asked["port"], server.site.asked["port_in_job"]) == (1, 2)
+
+
+async def test_without_a_way_both_reasons_are_named(server: Forwarding) -> None:
+    server.site.account.forwards, server.site.account.steps_fail = Code.FORWARDING_PROHIBITED, "srun failed"
+    assert await server.refusal() == (502, "the login node forwards nothing; srun failed")
+
+
+async def test_no_step_starts_in_a_job_that_has_ended(tmp_path: Path) -> None:
+    async with forwarding(tmp_path, Via="srun") as server, server.listening(echo):
+        server.job.state = JobState.COMPLETING
+        assert (await server.refusal())[0] == 410
+        assert server.site.asked["port_in_job"] == 0
 
 
 # --- clients ---

@@ -146,7 +146,7 @@ async def test_a_port_where_nothing_listens_ends_one_connection_and_not_the_prog
         async with local(port) as (reader, _):
             assert await _rest(reader) == b""
         said = await program.complaint()
-        assert said == f"an error occurred forwarding {port} -> {PORT}: cannot connect to n1 port {PORT}"
+        assert said == f"an error occurred forwarding {port} -> {PORT}: nothing listens on port {PORT} of n1"
         async with server.listening(echo), local(port) as (reader, writer):
             writer.write(b"now")
             assert await reader.readexactly(3) == b"now"

@@ -13,10 +13,11 @@ from tenacity import wait_fixed
 
 from remote_slurm.config import SSH
 from remote_slurm.errors import Code, NotSent, OutcomeUnknown, PortUnreachable, Unreachable
-from remote_slurm.ssh.channel_stream import FIRST_WINDOW, ChannelStream, WindowBudget
+from remote_slurm.ssh.channel_stream import ChannelStream
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.port_channels import PortChannels
+from remote_slurm.ssh.receive_window import FIRST_WINDOW, WindowBudget
 from tests.local_ports import deaf, digest, echo, listening, pour
 from tests.ssh.ssh_server import Sshd, StartSshd, eventually, free_port, ssh_threads
 
@@ -150,10 +151,10 @@ async def test_the_window_grows_for_a_client_that_keeps_up_and_is_given_back(ssh
         while data := await stream.read():
             received += len(data)
         assert received == 64 * _MIB
-        assert stream._window > FIRST_WINDOW
+        assert stream._window.size > FIRST_WINDOW
         before = ports._budget._left
         stream.close()
-        assert ports._budget._left == before + stream._window - FIRST_WINDOW == WindowBudget()._left
+        assert ports._budget._left == before + stream._window.size - FIRST_WINDOW == WindowBudget()._left
 
 
 async def test_two_hundred_connections_need_two_threads(sshd: Sshd) -> None:
@@ -238,6 +239,38 @@ async def test_the_connection_ends_when_idle_and_comes_back(sshd: Sshd) -> None:
         await stream.write(b"again")
         assert await stream.read() == b"again"
         assert ports._connection.state.connects == 2
+
+
+async def test_a_script_is_attached_to_a_stream(sshd: Sshd) -> None:
+    async with channels(sshd.settings()) as ports:
+        stream = await ports.attach("echo ready; cat; echo done")
+        every = bytes(range(256)) * 1000
+        await stream.write(every)
+        await stream.write_eof()
+        output = await rest(stream)
+        assert b"ready\n" + every + b"done\n" in output
+        stream.close()
+
+
+async def test_a_script_that_ends_first_ends_its_stream(sshd: Sshd) -> None:
+    async with channels(sshd.settings()) as ports:
+        stream = await ports.attach("echo bye; exit 3")
+        assert b"bye\n" in await rest(stream)
+        await stream.wait_closed()
+        stream.close()
+
+
+@pytest.mark.parametrize("end", ["stream", "connection"])
+async def test_nothing_is_left_of_a_script_whose_client_has_gone(sshd: Sshd, tmp_path: Path, end: str) -> None:
+    pid = tmp_path / "pid"
+    async with channels(sshd.settings()) as ports:
+        stream = await ports.attach(f"sh -c 'echo $$ >{pid}; trap \"\" HUP TERM; while :; do sleep 1; done'")
+        await eventually(lambda: pid.exists() and pid.read_text())
+        if end == "stream":
+            stream.close()
+        elif ports._link:
+            ports._link.transport.sock.close()
+        await eventually(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists())
 
 
 async def test_a_lost_connection_is_reported_and_the_next_one_is_made_anew(sshd: Sshd) -> None:

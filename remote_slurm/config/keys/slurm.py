@@ -19,7 +19,7 @@ class SlurmKeys(KeyGroup):
     squeue_path: Command = setting("squeue", "squeue at the site.", environment="SQUEUEPATH")
     sinfo_path: Command = setting("sinfo", "sinfo at the site.", environment="SINFOPATH")
     scontrol_path: Command = setting("scontrol", "scontrol at the site, for SHARED_FS: false.")
-    srun_path: Command = setting("srun", "srun at the site, for SHARED_FS: false.")
+    srun_path: Command = setting("srun", "srun at the site, for SHARED_FS: false and PortForward.Via.")
     bash_path: Shebang = setting("/bin/bash", "bash on the compute nodes: the first line of each batch script.")
     command_prefix: Text = setting(
         "",

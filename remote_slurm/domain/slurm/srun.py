@@ -5,11 +5,13 @@ from __future__ import annotations
 from remote_slurm.domain.shell import words
 
 
-def step_command(srun: str, job_id: str) -> str:
+def step_command(srun: str, job_id: str, *, unbuffered: bool = False) -> str:
     """What runs a line of shell, which is to follow as one word, beside what runs in the job (--overlap: 20.11).
 
-    On the batch host, where its folder is, with nothing of its own. What it prints comes as it is: --unbuffered would
-    give it a terminal.
+    On the batch host, where its folder is, with nothing of its own. What it prints comes line by line. `unbuffered`:
+    byte by byte; its output is a terminal in raw mode then, which changes nothing.
     """
     options = ["--overlap", "--quiet", "--nodes=1", "--ntasks=1", "--relative=0", "--mem=0"]
+    if unbuffered:
+        options.append("--unbuffered")
     return words([srun, f"--jobid={job_id}", *options, "--gres=none", "--chdir=/", "sh", "-c"])

@@ -1,0 +1,97 @@
+"""The ways to the port of a node: from the login node, or through a step of the pod's job (PortForward.Via).
+
+The first way costs the job nothing. What a site has shown not to work is not tried again for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from remote_slurm.config import Via
+from remote_slurm.errors import Code, PortUnreachable
+from remote_slurm.site.site import PortStream, Site
+
+# An administrator may allow it, and a program may listen on more addresses after its next start
+_REMEMBERED_SECONDS = 600.0
+# For all ports of the site; a port that refuses says nothing about other ports
+_OF_THE_SITE = {Code.FORWARDING_PROHIBITED, Code.NO_ANSWER}
+_MOST_REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A port of the node where a job runs."""
+
+    job_id: str
+    node: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A connection that is being made before it is certain that the job runs on the node."""
+
+    stream: asyncio.Future[PortStream]
+    through_job: bool
+
+
+class PortWays:
+    """Selects the way for each connection to one site. Lives in one event loop."""
+
+    def __init__(self, site: Site, via: Via, clock: Callable[[], float] = time.monotonic) -> None:
+        self._site = site
+        self._via = via
+        self._clock = clock
+        # the time until which steps are used, for a target or (None) for all of the site
+        self._through_job: dict[Target | None, float] = {}
+
+    def guess(self, target: Target) -> Guess | None:
+        """Connect before it is certain that the job runs there, unless that would start a step."""
+        through_job = self._is_through_job(target)
+        if through_job and not self._site.has_step_in(target.job_id):
+            return None
+        return Guess(asyncio.ensure_future(self._connect(target, through_job=through_job)), through_job)
+
+    async def open(self, target: Target, guess: Guess | None = None) -> PortStream:
+        """Connect to the target, whose job runs there. `guess` is of the same target.
+
+        Raises PortUnreachable, or another SiteError.
+        """
+        through_job = guess.through_job if guess else self._is_through_job(target)
+        try:
+            return await (guess.stream if guess else self._connect(target, through_job=through_job))
+        except PortUnreachable as error:
+            if through_job or self._via is not Via.AUTO:
+                raise
+            return await self._open_through_job(target, error)
+
+    async def _connect(self, target: Target, *, through_job: bool) -> PortStream:
+        if through_job:
+            return await self._site.open_port_in_job(target.job_id, target.node, target.port)
+        return await self._site.open_port(target.node, target.port)
+
+    async def _open_through_job(self, target: Target, direct: PortUnreachable) -> PortStream:
+        """Connect after the direct way has failed."""
+        try:
+            stream = await self._connect(target, through_job=True)
+        except PortUnreachable as error:
+            if error.code is Code.NO_RELAY:
+                raise PortUnreachable(f"{direct.message}; {error.message}", code=direct.code) from error
+            if direct.code is Code.FORWARDING_PROHIBITED:
+                self._remember(None)
+            raise
+        self._remember(None if direct.code in _OF_THE_SITE else target)
+        return stream
+
+    def _is_through_job(self, target: Target) -> bool:
+        if self._via is not Via.AUTO:
+            return self._via is Via.SRUN
+        return max(self._through_job.get(each, 0.0) for each in (None, target)) > self._clock()
+
+    def _remember(self, what: Target | None) -> None:
+        if len(self._through_job) >= _MOST_REMEMBERED:
+            self._through_job.clear()
+        self._through_job[what] = self._clock() + _REMEMBERED_SECONDS
