@@ -1,4 +1,4 @@
-"""Asking a sidecar what interLink asks: one that is running, or one inside this process.
+"""Asking a sidecar what interLink asks: one that is running, or one inside this process (embedded.py).
 
 Both are asked over HTTP, so that whatever works here works in a cluster.
 """
@@ -9,36 +9,26 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import os
-import tempfile
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import chain, repeat
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
-from remote_slurm import log
-from remote_slurm.api.app import build_app, serving
 from remote_slurm.cli import credentials
 from remote_slurm.cli.credentials import Credentials
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import configured
-from remote_slurm.cli.serve import running
 from remote_slurm.config import Config
 from remote_slurm.domain.pod.folder_name import join_key
 from remote_slurm.errors import RemoteSlurmError, Unreachable
-from remote_slurm.service.accounts import Accounts
-from remote_slurm.service.dashboard import address
 
 _NONE = Credentials()
 _CREATE_SECONDS = 120  # as interLink
 _ANSWER_SECONDS = 90
 _PING_SECONDS = 10
-_LAST_DELETES_SECONDS = 75
 _OK = 200
 _UNAUTHORIZED = 401
 
@@ -185,35 +175,6 @@ async def at(url: str, shown: Credentials = _NONE) -> AsyncIterator[SidecarClien
 
 
 @contextlib.asynccontextmanager
-async def inside(config: Config) -> AsyncIterator[SidecarClient]:
-    """A sidecar in this process, on a socket that nobody else can reach, for as long as the context lasts.
-
-    Raises Unreachable at once where the site cannot be used.
-    """
-    _log_if(verbose=config.verbose_logging)
-    with tempfile.TemporaryDirectory(prefix="remote-slurm-") as folder:
-        alone = {"socket": Path(folder) / "socket", "socket_mode": "0600", "token_file": None, "access": None}
-        private = config.model_copy(update=alone)
-        async with (
-            running(config) as accounts,
-            serving(build_app(accounts, private), private) as url,
-            at(url) as sidecar,
-        ):
-            await sidecar.reach()
-            yield sidecar
-            await _carried_out(sidecar.deleted, accounts)
-
-
-async def _carried_out(deleted: set[str], accounts: Accounts) -> None:
-    """With this process its sidecar ends, so what it has promised to delete comes first."""
-    until = time.monotonic() + _LAST_DELETES_SECONDS
-    while any(not pods.poller.error and pod in pods.deletes for pods in accounts for pod in deleted):
-        if time.monotonic() > until:
-            return
-        await asyncio.sleep(0.05)
-
-
-@contextlib.asynccontextmanager
 async def chosen(arguments: argparse.Namespace) -> AsyncIterator[SidecarClient]:
     """The one that --url names; else the configured one, where it runs; else one inside."""
     if arguments.url:
@@ -224,6 +185,8 @@ async def chosen(arguments: argparse.Namespace) -> AsyncIterator[SidecarClient]:
     async with contextlib.AsyncExitStack() as stack:
         found = await _configured_one(config, stack)
         if found is None:
+            from remote_slurm.cli.embedded import inside  # where a sidecar is running, none is loaded
+
             found = await stack.enter_async_context(inside(config))
         yield found
 
@@ -237,7 +200,7 @@ async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> S
         found = await sidecar.pods()
     except RemoteSlurmError:
         return None
-    return sidecar if found.get("site") in [address(each) for each in config.accounts.values()] else None
+    return sidecar if found.get("site") in [each.site_address for each in config.accounts.values()] else None
 
 
 def listening_at(config: Config) -> str:
@@ -246,10 +209,3 @@ def listening_at(config: Config) -> str:
         return f"unix://{config.socket}"
     host = f"[{config.bind_address}]" if ":" in config.bind_address else config.bind_address
     return f"{'https' if config.tls.enabled else 'http'}://{host}:{config.sidecar_port}"
-
-
-def _log_if(*, verbose: bool) -> None:
-    """The log is for those who ask for it: what a person has to know comes as answers."""
-    log.configure(verbose=True, errors_only=False)
-    if not verbose:
-        logging.getLogger("remote_slurm").handlers[:] = [logging.NullHandler()]

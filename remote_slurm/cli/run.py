@@ -8,11 +8,12 @@ import json
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from remote_slurm.cli import credentials
-from remote_slurm.cli.client import SidecarClient, at, folder_of, inside
+from remote_slurm.cli.client import SidecarClient, at, folder_of
 from remote_slurm.cli.documents import Json, read_documents
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
 from remote_slurm.cli.request import create_request, parsed
@@ -88,7 +89,7 @@ def _container(request: CreateRequest, name: str | None, source: str) -> str:
 
 
 async def _run(arguments: argparse.Namespace, config: Config | None, body: Json, screen: Screen) -> int:
-    async with at(arguments.url, credentials.named(arguments)) if config is None else inside(config) as sidecar:
+    async with at(arguments.url, credentials.named(arguments)) if config is None else _inside(config) as sidecar:
         watch = Watch(sidecar, body["pod"], arguments.container, screen, quiet=arguments.output == "json")
         try:
             code = await interruptible(_from_start_to_end(watch, body))
@@ -103,6 +104,12 @@ async def _run(arguments: argparse.Namespace, config: Config | None, body: Json,
     if arguments.output == "json":
         print(json.dumps({"exitCode": code, **_result(body["pod"], watch.status)}, indent=2))
     return code
+
+
+def _inside(config: Config) -> AbstractAsyncContextManager[SidecarClient]:
+    from remote_slurm.cli.embedded import inside  # with --url, no sidecar is loaded
+
+    return inside(config)
 
 
 async def _from_start_to_end(watch: Watch, body: Json) -> int:

@@ -22,7 +22,6 @@ from remote_slurm.cli.options import add_config_options, add_output_option, add_
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.cli.top_view import Chosen, Frame, Size
 from remote_slurm.errors import RemoteSlurmError
-from remote_slurm.service.poller import NOT_YET
 
 _HELP = """\
 Show the site, its partitions, recent failures, and each pod with its job, state, reason and age. The view is live if
@@ -77,7 +76,8 @@ async def _first(sidecar: SidecarClient) -> Json:
     until = time.monotonic() + _FIRST_LOOK_SECONDS
     while True:
         state = await sidecar.state()
-        if state["site"]["error"] != NOT_YET or time.monotonic() > until:
+        # a sidecar of the version before has no `polled`
+        if state["site"].get("polled", True) or time.monotonic() > until:
             return state
         await asyncio.sleep(0.1)
 

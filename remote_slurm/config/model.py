@@ -75,6 +75,12 @@ class Config(
         )
         return tuple(f"{key}: {sentence}" for key, sentence in later)
 
+    @property
+    def site_address(self) -> str:
+        """The account and folder of the pods. It differs between sidecars of different sites."""
+        ssh = self.ssh
+        return f"{ssh.user}@{','.join(ssh.host_names)}:{ssh.port}/{self.data_root_folder.lstrip('/')}"
+
     def of_identity(self, name: str) -> Self:
         """The configuration that pods of one of the Identities have."""
         identity = self.identities[name]

@@ -24,7 +24,7 @@ from remote_slurm.errors import RemoteFailed, SiteError
 from remote_slurm.log import debug
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS, Orphans
 from remote_slurm.service.pod_store import PodStore, TrackedPod
-from remote_slurm.service.poller import NOT_YET, Poller
+from remote_slurm.service.poller import Poller
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.site import Site
@@ -55,12 +55,6 @@ _URGENCY = {
 }
 
 Json = dict[str, Any]
-
-
-def address(config: Config) -> str:
-    """The account and folder of the pods. It differs between sidecars of different sites."""
-    ssh = config.ssh
-    return f"{ssh.user}@{','.join(ssh.host_names)}:{ssh.port}/{config.data_root_folder.lstrip('/')}"
 
 
 class Dashboard:
@@ -104,7 +98,7 @@ class Dashboard:
             | {"unaskedSeconds": int(unasked.get(each.pod, 0))}
             for each in listed
         ]
-        return {"site": address(self._config), "pods": pods}
+        return {"site": self._config.site_address, "pods": pods}
 
     def shows(self, pod: str, container: str) -> bool:
         """Whether `view` shows such a container."""
@@ -136,9 +130,10 @@ class Dashboard:
     def _site_json(self) -> Json:
         status, poller = self._site.connection_status, self._poller
         return {
-            "address": address(self._config),
+            "address": self._config.site_address,
             "reachable": not poller.error,
             "error": poller.error,
+            "polled": poller.has_polled,
             "connected": status.state.connected,
             "host": status.state.host,
             "retryInSeconds": round(status.state.retry_in, 1),
@@ -215,7 +210,7 @@ async def first_poll(poller: Poller) -> None:
     """Return once a poll has succeeded. Raises RemoteFailed with the reason if the first one fails."""
     until = time.monotonic() + FIRST_POLL_SECONDS
     while poller.last_success is None:
-        if poller.error != NOT_YET or time.monotonic() > until:
+        if poller.has_polled or time.monotonic() > until:
             raise RemoteFailed(poller.error)
         await asyncio.sleep(_POLL_CHECK_SECONDS)
 

@@ -35,7 +35,7 @@ LONGEST_IDLE_SECONDS = 30
 LONGEST_POLL_SECONDS = 300
 
 # The `error` of a poller before its first poll
-NOT_YET = "the site has not been reached yet"
+_NOT_YET = "the site has not been reached yet"
 
 
 class Poller:
@@ -60,7 +60,8 @@ class Poller:
         self._cleared: set[str] = set()  # ended pods whose secrets were removed at the site
         self._early = asyncio.Event()
         self.returns = ReconnectSignal()
-        self.error = NOT_YET
+        self.error = _NOT_YET
+        self.has_polled = False  # or has tried to
         self.last_success: float | None = None
         self._born = self._last_poll = clock()
         self.jobs: tuple[Job, ...] = ()
@@ -135,7 +136,7 @@ class Poller:
         elif not reason and self.error:
             info("poll succeeded, the site is reachable")
             self.returns.notify()
-        self.error = reason
+        self.error, self.has_polled = reason, True
         self._last_poll = self._clock()
         if not reason:
             self.last_success = self._last_poll

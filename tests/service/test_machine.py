@@ -297,5 +297,5 @@ class OnePodOneJob(RuleBasedStateMachine):
         return self.loop.run_until_complete(run())
 
 
-OnePodOneJob.TestCase.settings = settings(effort(100), stateful_step_count=30)
+OnePodOneJob.TestCase.settings = settings(effort(50), stateful_step_count=30)
 TestOnePodOneJob = OnePodOneJob.TestCase
