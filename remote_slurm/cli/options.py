@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,10 +41,10 @@ def add_url_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
     add_credential_options(parser)
 
 
-def add_output_option(parser: argparse.ArgumentParser, what: str = "") -> None:
-    """--output json."""
+def add_output_option(parser: argparse.ArgumentParser, what: str = "", more: Sequence[str] = ()) -> None:
+    """--output json, and the formats in `more`."""
     parser.add_argument(
-        "--output", choices=["text", "json"], default="text", help=what or "output format (default: text)"
+        "-o", "--output", choices=["text", *more, "json"], default="text", help=what or "output format (default: text)"
     )
 
 

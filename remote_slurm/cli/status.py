@@ -25,6 +25,7 @@ _EXAMPLES = """\
 examples:
   remote-slurm status --config SlurmConfig.yaml
   remote-slurm status --config SlurmConfig.yaml default/hello
+  remote-slurm status --config SlurmConfig.yaml -o wide
   remote-slurm status --url http://127.0.0.1:4000 pod.yaml
   remote-slurm status --config SlurmConfig.yaml --output json | jq '.pods[] | select(.state == "PENDING")'
 """
@@ -39,7 +40,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     add_url_option(
         parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
     )
-    add_output_option(parser)
+    add_output_option(parser, "output format (default: text); wide also prints the ports of pods", more=["wide"])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         print(json.dumps({"site": overview["site"], "pods": pods}, indent=2))
     elif pods:
-        print(table([_row(pod) for pod in pods]))
+        print(table(pods, wide=arguments.output == "wide"))
     missing = [name for name in names if not matching(overview, name)]
     _say_what_is_not_there(missing, overview, any_pods=bool(pods))
     return 1 if missing else 0
@@ -68,13 +69,17 @@ def _say_what_is_not_there(missing: list[str], overview: Json, *, any_pods: bool
         print(f"there are no pods at {overview['site']}", file=sys.stderr)
 
 
-_HEADER = ("POD", "NAME", "JOB", "STATE", "AGE", "CONTAINERS", "REASON")
+_HEADER = ("POD", "NAME", "JOB", "STATE", "AGE", "NODE", "CONTAINERS", "REASON")
+_WIDE_HEADER = (*_HEADER[:-1], "PORTS", _HEADER[-1])
 
 
-def _row(pod: Json) -> tuple[str, ...]:
+def _row(pod: Json, *, wide: bool) -> tuple[str, ...]:
     containers = ", ".join(_container(each) for each in (*pod["initContainers"], *pod["containers"]))
     age = "-" if pod["ageSeconds"] is None else duration(pod["ageSeconds"])
-    return (pod["pod"], pod["name"], pod["jobId"] or "-", pod["state"], age, containers, _reason(pod))
+    # a sidecar of an earlier version sends neither node nor ports
+    node, ports = pod.get("node") or "-", ",".join(str(port) for port in pod.get("ports", [])) or "-"
+    more = (ports,) if wide else ()
+    return (pod["pod"], pod["name"], pod["jobId"] or "-", pod["state"], age, node, containers, *more, _reason(pod))
 
 
 def _reason(pod: Json) -> str:
@@ -96,9 +101,9 @@ def duration(seconds: int) -> str:
     return "0s"
 
 
-def table(rows: Sequence[tuple[str, ...]]) -> str:
+def table(pods: Sequence[Json], *, wide: bool = False) -> str:
     """Columns as wide as what is in them."""
-    rows = [_HEADER, *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    rows = [_WIDE_HEADER if wide else _HEADER, *(_row(pod, wide=wide) for pod in pods)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

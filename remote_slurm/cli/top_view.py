@@ -21,7 +21,7 @@ _COLOURS = {
 _TROUBLES = 5
 _LATE_INTERVALS = 3
 _LEAST_PODS = 3
-_HEADER = ("STATE", "POD", "JOB", "AGE", "REASON")
+_HEADER = ("STATE", "POD", "JOB", "NODE", "AGE", "REASON")
 
 Paint = Callable[[str, Colour], str]
 
@@ -121,7 +121,8 @@ def plain(text: str) -> str:
 
 
 def _cells(pod: Json) -> tuple[str, ...]:
-    cells = (pod["state"], pod["name"], pod["jobId"] or "-", duration(pod["ageSeconds"]), pod["reason"])
+    age, node = duration(pod["ageSeconds"]), pod.get("node")  # a sidecar of an earlier version sends no node
+    cells = (pod["state"], pod["name"], pod["jobId"] or "-", node or "-", age, pod["reason"])
     return tuple(plain(cell) for cell in cells)
 
 

@@ -113,6 +113,7 @@ class Dashboard:
         )
         return {
             "site": self._site_json(),
+            "forward": self._forward_json(),
             "partitions": self._partitions_json(),
             "counts": {str(phase): count for phase, count in Counter(phases.values()).items()},
             "pods": [self._row(tracked, summary) for tracked, summary in urgent[:MOST_PODS]],
@@ -126,6 +127,13 @@ class Dashboard:
         unanswered = [task for task in queries if task is not None]
         if unanswered:
             await asyncio.wait(unanswered, timeout=FIRST_VIEW_SECONDS)
+
+    def _forward_json(self) -> Json | None:
+        """Where `remote-slurm port-forward` connects to; None if the configuration opens no such port."""
+        settings = self._config.port_forward
+        if not settings.port:
+            return None
+        return {"scheme": "https" if settings.tls.enabled else "http", "port": settings.port}
 
     def _site_json(self) -> Json:
         status, poller = self._site.connection_status, self._poller
@@ -179,6 +187,8 @@ class Dashboard:
             "state": summary.state,
             "phase": summary.phase,
             "reason": summary.reason,
+            "node": summary.node,
+            "ports": list(summary.view.ports),
             "startsAt": job.start if job and job.state.phase is JobPhase.WAITING else None,
             "ageSeconds": max(0, int(time.time() - self._began(tracked))),
             "unaskedSeconds": int(unasked) if unasked >= SUSPICIOUS_SECONDS else None,
@@ -227,6 +237,8 @@ def listed_pod(listed: Listed, tracked: TrackedPod | None, jobs: list[Job]) -> J
         "jobId": view.job_id or listed.job_id,
         "state": summary.state,
         "reason": summary.reason,
+        "node": summary.node,
+        "ports": list(view.ports),
         "ageSeconds": listed.age,
         "graceSeconds": listed.grace_seconds,
         "initContainers": [container_json(summary.container(name)) for name in listed.init_containers],

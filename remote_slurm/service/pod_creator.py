@@ -11,7 +11,6 @@ from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.script import payload
 from remote_slurm.domain.pod.annotations import flags_note
 from remote_slurm.domain.pod.model import CreateRequest, Pod
-from remote_slurm.domain.status.pod_status import reported_names
 from remote_slurm.errors import InvalidRequest, NotSent, OutcomeUnknown, SiteError, SubmissionRefused
 from remote_slurm.job import SCRIPTS
 from remote_slurm.log import warning
@@ -72,7 +71,7 @@ class PodCreator:
             await self._rendered(request)  # an invalid pod is refused before the site answers
             await self._until_recovered(pod, until)
         tracked = components.pod_store.add(pod.key, pod.full_name)
-        tracked.container_names = reported_names(pod)
+        tracked.describe(pod)
         if tracked.failure:
             raise SubmissionRefused(tracked.failure)
         if tracked.job_id:

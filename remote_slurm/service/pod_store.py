@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from remote_slurm.domain.plan.no_shared_fs import CommentReport, NodeFolder, parse_comment
+from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
+from remote_slurm.domain.status.pod_status import declared_ports, reported_names
 from remote_slurm.domain.status.pod_summary import PodSummary
 from remote_slurm.domain.status.view import SUBMITTING, PodView
 from remote_slurm.log import info
@@ -26,6 +28,7 @@ class TrackedPod:
     key: str  # the name of its folder at the site
     name: str = ""  # namespace/name; the key until a request has named the pod
     container_names: tuple[str, ...] = ()  # empty until a request has listed them
+    ports: tuple[int, ...] = ()  # TCP ports of its containers, likewise
     job: Job | None = None
     records: dict[str, Record] = field(default_factory=dict)
     previous_records: dict[str, Record] = field(default_factory=dict)  # the last record of earlier runs of the job
@@ -50,6 +53,10 @@ class TrackedPod:
     since: float = field(default_factory=time.time)  # when this process added it
     _finished: asyncio.Event | None = None
 
+    def describe(self, pod: Pod) -> None:
+        """Take the pod's name, containers and ports from a request."""
+        self.name, self.container_names, self.ports = pod.full_name, reported_names(pod), declared_ports(pod)
+
     def view(self) -> PodView:
         """What is known of the pod now. It shares the records, so that it must not be kept."""
         return PodView(
@@ -62,6 +69,7 @@ class TrackedPod:
             waiting_reason=self.waiting_reason,
             previous_records=self.previous_records,
             container_names=self.container_names,
+            ports=self.ports,
             being_deleted=self.deleted and not self.outlives_folder,
             unlisted=self.missing_since is not None,
         )
@@ -150,8 +158,9 @@ class TrackedPod:
             self.waits_again = True
 
     def is_accounted(self, job: Job) -> None:
-        """Take the pod's job from sacct, if squeue no longer lists it."""
-        self.job = replace(job, pod=self.key)
+        """Take the pod's job from sacct, if squeue no longer lists it. The node is that of the last squeue."""
+        node = job.node or (self.job.node if self.job else "")
+        self.job = replace(job, pod=self.key, node=node)
         self._take_comment(job)
 
     def _take_comment(self, job: Job) -> None:

@@ -56,9 +56,7 @@ class FoundPod:
     def state(self) -> dict[str, str]:
         """The phase of the pod, its node if it has one, and a sentence."""
         summary = self.tracked.summary()
-        job = self.tracked.job
-        node = job.node if job is not None and job.state.phase is JobPhase.RUNNING else ""
-        return {"pod": self.name, "phase": summary.phase.value, "node": node, "message": summary.reason}
+        return {"pod": self.name, "phase": summary.phase.value, "node": summary.node, "message": summary.reason}
 
 
 @dataclass(eq=False, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.domain.status.pod_status import pod_status, reported_names
+from remote_slurm.domain.status.pod_status import pod_status
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.orphans import EVERYBODY, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
@@ -44,7 +44,7 @@ class Statuses:
         if tracked is None or tracked.known_to_kubelet_only:
             self._ownership.asked_for_unknown = True
         if tracked is not None and not tracked.container_names:
-            tracked.name, tracked.container_names = pod.full_name, reported_names(pod)
+            tracked.describe(pod)
         return tracked
 
     def _by_annotation(self, pod: Pod) -> TrackedPod | None:

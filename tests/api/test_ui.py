@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.log import Recent
 from remote_slurm.service.dashboard import MOST_PODS
 from remote_slurm.site.operations.list import Listed
 from tests.api.api_client import Api, Reply, basic, bearer, until
+from tests.domain.podspec import container, pod
 from tests.fake_site import FakeSite, SlurmJob, instant_site
 
 Serve = Callable[..., Any]
@@ -95,6 +97,24 @@ async def test_a_pod_and_how_it_stands(
     ]  # fmt: skip
     assert told["counts"] == {phase: 1}
     assert row["ageSeconds"] < 60
+
+
+async def test_the_node_and_the_ports_of_a_pod(serve: Serve) -> None:
+    site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING, node="cn042"))
+    api: Api = await serve(site, PortForward={"Port": 4002, "TokenFile": "/etc/tokens"})
+    probed = container("b", ports=[{"containerPort": 8888}, {"containerPort": 53, "protocol": "UDP"}])
+    api.pods.pod_store.add("ns-1").describe(parse_pod(pod(container("a"), probed), "a test"))
+    await api.looked()
+    told = await state(api)
+    (row,) = told["pods"]
+    assert (row["node"], row["ports"]) == ("cn042", [8888])
+    assert told["forward"] == {"scheme": "http", "port": 4002}
+
+
+async def test_no_forward_is_offered_without_its_port(serve: Serve) -> None:
+    api: Api = await serve()
+    await api.looked()
+    assert (await state(api))["forward"] is None
 
 
 async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(serve: Serve) -> None:

@@ -60,12 +60,34 @@ def test_the_pod_of_a_file(tmp_path: Path) -> None:
     assert named_in("default/x") == "default/x"
 
 
+LISTED = {
+    "pod": "p",
+    "name": "a/very-long-name",
+    "jobId": "17",
+    "state": "RUNNING",
+    "reason": "",
+    "node": "cn042",
+    "ports": [8888, 6006],
+    "ageSeconds": 1,
+    "initContainers": [],
+    "containers": [{"name": "c", "state": "running"}],
+}
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (200000, "2d")])
 def test_an_age_in_its_largest_unit(seconds: int, text: str) -> None:
     assert duration(seconds) == text
 
 
 def test_columns_are_as_wide_as_what_is_in_them() -> None:
-    header, row = table([("p", "a/very-long-name", "1", "RUNNING", "1s", "c: running", "-")]).splitlines()
-    assert header.index("JOB") == row.index("1 ")
+    header, row = table([LISTED]).splitlines()
+    assert header.index("JOB") == row.index("17 ")
+    assert header.index("NODE") == row.index("cn042")
     assert not row.endswith(" ")
+
+
+def test_wide_output_has_the_ports_too() -> None:
+    header, row = table([LISTED], wide=True).splitlines()
+    assert header.index("PORTS") == row.index("8888,6006")
+    earlier = {key: value for key, value in LISTED.items() if key not in ("node", "ports")}
+    assert table([earlier], wide=True).splitlines()[1].split()[5:] == ["-", "c:", "running", "-", "-"]

@@ -63,12 +63,12 @@ def drawn(told: dict[str, Any], size: Size | None = None, chosen: Chosen | None 
 
 
 def test_a_frame() -> None:
-    text = drawn(state(row(7), row(8, "waiting", reason="Priority: jobs of higher priority come first")))
+    text = drawn(state(row(7, node="cn042"), row(8, "waiting", reason="Priority: jobs of higher priority come first")))
     assert text.startswith("remote-slurm  me@login:22/jobs\nreachable, by login\n")
     assert "round trip 12 ms   last poll 4s ago   waiting 1   running 1   sessions 1 of 8" in text
     assert "partitions: main* 60 of 64 CPUs free,  night down" in text
-    assert "  RUNNING  ns/pod-7  7    1h" in text
-    assert "  WAITING  ns/pod-8  8    1h   Priority: jobs of higher priority come first" in text
+    assert "  RUNNING  ns/pod-7  7    cn042  1h" in text
+    assert "  WAITING  ns/pod-8  8    -      1h   Priority: jobs of higher priority come first" in text
     assert "pod failed: c ended with exit code 3 (ns/b, job 8, exit code 3)" in text
 
 

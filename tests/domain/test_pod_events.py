@@ -33,7 +33,7 @@ SUBMITTED = ("Submitted", "submitted to Slurm as job 7")
                 ),
             ),
         ),
-        (PodView(Job("7", JobState.RUNNING, node="n12")), ("Started", "job 7 has started on node n12")),
+        (PodView(Job("7", JobState.RUNNING, node="n12")), ("Started", "job 7 started on n12")),
         (PodView(Job("7", JobState.SUSPENDED)), ("Suspended", "Slurm has suspended job 7")),
         (PodView(Job("7", JobState.COMPLETED), final=True), ("Completed", "job 7 has ended")),
         (PodView(Job("7", JobState.TIMEOUT)), ("Timeout", "the job reached its time limit (job 7)")),

@@ -139,6 +139,17 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
             assert summary.state == view.job.state.value, view
 
 
+def test_a_node_is_that_of_a_job_that_has_started_in_status_and_event_alike() -> None:
+    for state in JobState:
+        view = PodView(Job("7", state, node="cn042"))
+        summary, started = PodSummary(view), state.phase in (JobPhase.RUNNING, JobPhase.ENDED)
+        assert summary.node == ("cn042" if started else ""), state
+        assert pod_status(POD, view)["nodeName"] == summary.node, state
+        named = [each for each in pod_events(summary) if "cn042" in each.message]
+        assert not named or summary.node, state
+    assert PodSummary(PodView()).node == ""
+
+
 @pytest.mark.parametrize(
     ("view", "phase", "state", "reason"),
     [

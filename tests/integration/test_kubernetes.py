@@ -44,7 +44,7 @@ def test_events_tell_what_becomes_of_a_pod(told: Serving, api: KubeApi) -> None:
     wait_until(lambda: why in " ".join(message for _, message in api.of(waits.pod)[-1:]), "why it waits is told")
     node = told.site.exec("hostname").strip()
     assert api.of(ends.pod)[0] == ("Submitted", f"submitted to Slurm as job {ends.job}")
-    assert ("Started", f"job {ends.job} has started on node {node}") in api.of(ends.pod)
+    assert ("Started", f"job {ends.job} started on {node}") in api.of(ends.pod)
     assert reasons(api, waits.pod)[-1] == "Pending"
     assert {each["type"] for each in api.events if each["reason"] == "Failed"} == {"Warning"}
     before = len(api.events)

@@ -197,7 +197,7 @@ function showPods(state) {
 
 function isWanted(pod) {
   if (shown.phase && pod.phase !== shown.phase) return false;
-  const text = `${pod.name} ${pod.pod} ${pod.jobId} ${pod.state} ${pod.reason} ${pod.account}`.toLowerCase();
+  const text = `${pod.name} ${pod.pod} ${pod.jobId} ${pod.state} ${pod.reason} ${pod.account} ${pod.node}`.toLowerCase();
   return shown.words.split(/\s+/).every((word) => text.includes(word));
 }
 
@@ -223,13 +223,15 @@ function makePod(pod) {
   const item = element("li");
   const details = element("details");
   const summary = element("summary");
-  for (const name of ["state", "name", "job", "age", "reason"]) summary.append(element("span", name));
+  for (const name of ["state", "name", "job", "node", "age", "reason"]) summary.append(element("span", name));
   const inside = element("div", "inside");
   const log = element("pre");
   log.tabIndex = 0; // so that it can be scrolled with the keyboard
   log.setAttribute("role", "log");
   log.setAttribute("aria-live", "off");
-  inside.append(element("p", "facts"), element("div", "containers"), log);
+  const forward = element("p", "forward");
+  forward.append(element("span"), element("code"));
+  inside.append(element("p", "facts"), forward, element("div", "containers"), log);
   details.append(summary, inside);
   details.addEventListener("toggle", () => toggle(details, item));
   item.append(details);
@@ -243,6 +245,7 @@ function updatePod(item, pod) {
   say(summary.querySelector(".state"), pod.state);
   say(summary.querySelector(".name"), pod.name);
   say(summary.querySelector(".job"), pod.jobId);
+  say(summary.querySelector(".node"), pod.node);
   say(summary.querySelector(".age"), duration(pod.ageSeconds));
   const unasked = pod.unaskedSeconds && `Kubernetes has not asked for it for ${duration(pod.unaskedSeconds)}`;
   say(summary.querySelector(".reason"), [unasked, pod.reason].filter(Boolean).join("; "));
@@ -252,12 +255,26 @@ function updatePod(item, pod) {
 function updateInside(item, pod) {
   const facts = [pod.account && `account ${pod.account}`, `folder ${pod.pod}`, pod.startsAt && `expected to start at ${clock(pod.startsAt)}`];
   say(item.querySelector(".facts"), facts.filter(Boolean).join(" · "));
+  updateForward(item.querySelector(".forward"), pod);
   if (!pod.containers.some((each) => each.name === item.container)) item.container = chosen(pod);
   keep(item.querySelector(".containers"), pod.containers, (each) => each.name, makeContainer, (button, each) => {
     say(button, `${each.name}: ${"exitCode" in each ? `exit code ${each.exitCode}` : each.state}`);
     button.title = each.message || "";
     button.setAttribute("aria-pressed", String(each.name === item.container));
   });
+}
+
+// The ports that the pod declares, and the command that forwards them as long as it can
+function updateForward(line, pod) {
+  const ports = pod.ports.join(" ");
+  const forward = shown.state.forward;
+  line.hidden = !ports;
+  say(line.querySelector("span"), pod.ports.length === 1 ? `port ${ports}` : `ports ${ports}`);
+  const command = line.querySelector("code");
+  command.hidden = !forward || !["waiting", "running"].includes(pod.phase);
+  if (command.hidden) return;
+  const url = `${forward.scheme}://${location.hostname}:${forward.port}`;
+  say(command, `remote-slurm port-forward --url ${url} --token-file TOKEN ${pod.name} ${ports}`);
 }
 
 // The one that failed, else one that runs, else the last

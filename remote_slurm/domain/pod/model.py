@@ -131,10 +131,11 @@ class SecurityContext(JsonModel):
 
 
 class Port(JsonModel):
-    """A port that probes and hooks may name."""
+    """A port that probes, hooks and port forwards may name."""
 
     name: str = ""
     container_port: PortNumber
+    protocol: str = "TCP"
 
 
 class Container(JsonModel):

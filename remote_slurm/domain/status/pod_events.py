@@ -46,8 +46,8 @@ def _latest(job: Job, summary: PodSummary) -> PodEvent | None:
     if job.state is JobState.SUSPENDED:
         return PodEvent("suspended", "Suspended", f"Slurm has suspended job {job.id}", is_warning=True)
     if job.state.phase is JobPhase.RUNNING:
-        where = f" on node {job.node}" if job.node else ""
-        return PodEvent("started", "Started", f"job {job.id} has started{where}")
+        where = f" on {summary.node}" if summary.node else ""
+        return PodEvent("started", "Started", f"job {job.id} started{where}")
     return None
 
 

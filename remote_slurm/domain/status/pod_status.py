@@ -28,12 +28,14 @@ def pod_status(pod: Pod, view: PodView) -> dict[str, Any]:
         awaited_sidecar=_awaited_sidecar(pod, view),
     )
     containers, init = _reported(pod)
-    entries = _entries(pod, PodSummary(view, message_bytes(pod)))
+    summary = PodSummary(view, message_bytes(pod))
+    entries = _entries(pod, summary)
     return {
         "name": pod.metadata.name,
         "UID": pod.metadata.uid,
         "namespace": pod.metadata.namespace,
         "JID": view.job_id,
+        "nodeName": summary.node,
         "containers": [entries[each.name] for each in containers],
         "initContainers": [entries[each.name] for each in init],
     }
@@ -44,6 +46,14 @@ def reported_names(pod: Pod) -> tuple[str, ...]:
     containers, init = _reported(pod)
     local = local_names(pod)
     return tuple(each.name for each in (*init, *containers) if each.name not in local)
+
+
+def declared_ports(pod: Pod) -> tuple[int, ...]:
+    """The TCP ports of containers at the site, in order."""
+    local = local_names(pod)
+    at_site = (each for each in (*pod.spec.init_containers, *pod.spec.containers) if each.name not in local)
+    ports = (port for container in at_site for port in container.ports if port.protocol == "TCP")
+    return tuple(dict.fromkeys(port.container_port for port in ports))
 
 
 def _reported(pod: Pod) -> tuple[list[Container], list[Container]]:

@@ -143,6 +143,12 @@ class PodSummary:
         return lost_code(view) if view.final else None
 
     @property
+    def node(self) -> str:
+        """The node where the job's script runs or ran; empty while the job waits, and if squeue has shown no node."""
+        job = self.view.job
+        return job.node if job and job.state.phase in (JobPhase.RUNNING, JobPhase.ENDED) else ""
+
+    @property
     def reason(self) -> str:
         """Why the pod is in this phase, in a sentence; empty if there is nothing to say."""
         view, job = self.view, self.view.job

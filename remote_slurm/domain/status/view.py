@@ -23,6 +23,7 @@ class PodView:
     `container_names`: the containers that a status reports, in the pod's order; empty until a request listed them.
     `being_deleted`: a delete was accepted, and the pod is still at the site.
     `unlisted`: the last squeue did not list the job.
+    `ports`: the TCP ports that the pod's containers declare; empty until a request listed them.
     `awaited_sidecar`: the native sidecar that is not ready, so that the containers after it do not start.
     """
 
@@ -36,6 +37,7 @@ class PodView:
     previous_records: Mapping[str, Record] = field(default_factory=dict)
     names_memory: bool = True
     container_names: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
     being_deleted: bool = False
     unlisted: bool = False
     awaited_sidecar: Record | None = None
