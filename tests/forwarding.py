@@ -10,12 +10,13 @@ import aiohttp
 import yaml
 
 from remote_slurm.api.app import build_forward_app, serving_forwards
-from remote_slurm.api.forwards import PROTOCOL
+from remote_slurm.api.forward_protocol import PROTOCOL
 from remote_slurm.config import load_config
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.journal import Journal
+from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.pods import Pods
 from remote_slurm.service.port_forwards import PortForwards
 from tests.fake_site import FakeSite, SlurmJob, instant_site
@@ -85,7 +86,7 @@ async def forwarding(folder: Path, state: JobState = JobState.RUNNING, **keys: A
     token_file.write_text(f"{TOKEN}\n")
     ssh = {"HostName": "login.example.org", "User": "hpcuser", "IdentityFile": "/keys/id"}
     block = {"Port": 0, "TokenFile": str(token_file), **keys}
-    above = {key: block.pop(key) for key in ("Access",) if key in block}
+    above = {key: block.pop(key) for key in ("Access", "CUSTOMKUBECONF") if key in block}
     path = folder / "SlurmConfig.yaml"
     path.write_text(yaml.safe_dump({"SSH": ssh, "StateFolder": str(folder), "PortForward": block, **above}))
     config = load_config(path, {"HOME": "/home/me"})
@@ -97,7 +98,9 @@ async def forwarding(folder: Path, state: JobState = JobState.RUNNING, **keys: A
     await pods.poller.poll()
     forwards = PortForwards(Accounts({"": pods}, config), config.port_forward)
     forwards.start()
-    async with serving_forwards(build_forward_app(forwards, config, audit), config.port_forward) as url:
+    reviewer = Cluster(config.custom_kubeconf) if config.custom_kubeconf else None
+    app = build_forward_app(forwards, config, audit, reviewer)
+    async with serving_forwards(app, config.port_forward) as url:
         yield Forwarding(url, site, pods, forwards, token_file, folder / "audit.json")
     await pods.stop()
     audit.close()

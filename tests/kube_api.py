@@ -3,6 +3,7 @@
 Objects are JSON as the API server gives them; an Event whose name is taken is refused with 409, as there.
 """
 
+import base64
 import json
 import re
 import threading
@@ -16,7 +17,16 @@ from typing import Any
 import yaml
 
 TOKEN = "a-token-of-the-test"
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 _PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|configmaps|secrets|events|persistentvolumeclaims)(?:/([^/?]+))?")
+
+
+def forged(claims: Any, signature: str = "forged") -> str:
+    """A token with these claims, which no API server has signed."""
+    parts = ({"alg": "RS256"}, claims)
+    return ".".join(
+        [*(base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts), signature]
+    )
 
 
 @dataclass
@@ -27,6 +37,8 @@ class KubeApi:
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     forbidden: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    signed: set[str] = field(default_factory=set)
+    clock: float = 0.0  # when not zero, tokens that end before it are rejected
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -57,6 +69,8 @@ class KubeApi:
 
     def answer(self, method: str, path: str, token: str, body: bytes) -> tuple[int, dict[str, Any]]:
         self.asked.append(f"{method} {path}")
+        if path == REVIEWS and token == f"Bearer {TOKEN}" and "tokenreviews" not in self.forbidden:
+            return 201, self._reviewed(json.loads(body))
         found = _PATH.fullmatch(path.partition("?")[0])
         if token != f"Bearer {TOKEN}":
             return 401, {"reason": "Unauthorized"}
@@ -68,6 +82,24 @@ class KubeApi:
         if (kind, namespace, name) not in self.objects:
             return 404, {"reason": "NotFound"}
         return 200, self.objects[kind, namespace, name]
+
+    def token(self, namespace: str, account: str = "default", audience: str = "remote-slurm", ends: float = 4e9) -> str:
+        """A projected token of a service account."""
+        claims = {"aud": [audience], "exp": ends, "sub": f"system:serviceaccount:{namespace}:{account}"}
+        made = forged(claims, f"signed-{len(self.signed)}")
+        self.signed.add(made)
+        return made
+
+    def _reviewed(self, review: dict[str, Any]) -> dict[str, Any]:
+        """As kube-apiserver does it: the signature, the end and the audience decide."""
+        token, wanted = review["spec"]["token"], review["spec"]["audiences"]
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==="))
+        audiences = [each for each in claims["aud"] if each in wanted]
+        if token not in self.signed or not audiences or claims["exp"] < self.clock:
+            status: dict[str, Any] = {"authenticated": False, "error": "invalid bearer token"}
+        else:
+            status = {"authenticated": True, "user": {"username": claims["sub"]}, "audiences": audiences}
+        return {**review, "status": status}
 
     def _created(self, kind: str, namespace: str, document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         key = kind, namespace, document["metadata"]["name"]

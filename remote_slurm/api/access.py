@@ -37,18 +37,28 @@ def verb_of(path: str) -> Verb | None:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceGrant:
+    """Permissions that no file lists: verbs, for pods of namespaces."""
+
+    verbs: tuple[Verb, ...]
+    namespaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """Who sent a request, and what it may do; `everything` if nothing restricts it.
 
     `name` is the name of its grants, `subject` that of its certificate, `peer` its address, or the user and process
-    behind a unix socket.
+    behind a unix socket. `rule` is the configuration key that restricts it, and `limit` how, for refusals.
     """
 
     name: str = ""
     subject: str = ""
     peer: str = ""
-    grants: tuple[Grant, ...] = ()
+    grants: tuple[Grant | NamespaceGrant, ...] = ()
     everything: bool = False
+    rule: str = "Access"
+    limit: str = "no entry of Access allows it"
 
     def may(self, verb: Verb, namespace: str | None = None) -> bool:
         """Whether a grant has the verb, for pods of the namespace if there is one in question."""
@@ -84,7 +94,7 @@ def require(verb: Verb, namespaces: Iterable[str | None]) -> None:
         if not client.may(verb, namespace):
             whose = f" pods of the namespace '{namespace}'" if namespace else ""
             what = f"{verb.value}{whose}" if whose else f"use the verb {verb.value}"
-            raise Forbidden(f"{client.called} may not {what}: no entry of Access allows it", rule="Access")
+            raise Forbidden(f"{client.called} may not {what}: {client.limit}", rule=client.rule)
 
 
 class AccessList:

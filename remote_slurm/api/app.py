@@ -13,7 +13,7 @@ from aiohttp import web
 
 from remote_slurm.api.access import AccessList
 from remote_slurm.api.auditing import auditing
-from remote_slurm.api.authentication import Gate, Tokens, authentication
+from remote_slurm.api.authentication import Gate, ServiceAccounts, Tokens, authentication
 from remote_slurm.api.bodies import Bodies
 from remote_slurm.api.connections import Connections, Runner, counted
 from remote_slurm.api.forwards import FORWARDS, forward_routes
@@ -32,6 +32,7 @@ from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.port_forwards import PortForwards
 from remote_slurm.service.rendering import Rendering
+from remote_slurm.service.token_reviews import Reviewer, TokenReviews
 
 # A create answers within this; requests in flight may finish
 SHUTDOWN_SECONDS = 60.0
@@ -80,14 +81,20 @@ def build_watch_app(
     return _app(accounts, watching, gate, audit)
 
 
-def build_forward_app(forwards: PortForwards, config: Config, audit: AuditLog | None = None) -> web.Application:
-    """Connections to ports of pods, and nothing else. Raises as build_app."""
+def build_forward_app(
+    forwards: PortForwards, config: Config, audit: AuditLog | None = None, reviewer: Reviewer | None = None
+) -> web.Application:
+    """Connections to ports of pods, and nothing else. Raises as build_app.
+
+    `reviewer` is for PortForward.TokenReview.
+    """
     settings = config.port_forward
     gate = Gate(
         _tokens("PortForward.TokenFile", settings.token_file),
         access_of(config),
         Certificates(settings.tls, "PortForward.") if settings.tls.enabled else None,
         private=is_loopback(settings.bind_address),
+        service_accounts=_service_accounts(settings, reviewer),
     )
     before = [counted, session, sentences, auditing(audit or AuditLog())]
     app = web.Application(middlewares=[*before, authentication(gate), plain])
@@ -97,6 +104,13 @@ def build_forward_app(forwards: PortForwards, config: Config, audit: AuditLog | 
     app.add_routes(forward_routes)
     app.on_shutdown.append(_end_forwards)
     return app
+
+
+def _service_accounts(settings: PortForward, reviewer: Reviewer | None) -> ServiceAccounts | None:
+    review = settings.token_review
+    if not review.audiences or reviewer is None:
+        return None
+    return ServiceAccounts(TokenReviews(reviewer, review.audiences), review.shadow_namespaces)
 
 
 def access_of(config: Config) -> AccessList | None:

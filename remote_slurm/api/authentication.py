@@ -21,13 +21,15 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from remote_slurm.api.access import OPEN, AccessList, Client, current_client, require, verb_of
+from remote_slurm.api.access import OPEN, AccessList, Client, NamespaceGrant, current_client, require, verb_of
 from remote_slurm.api.tls import Certificates, ClientCertificate
-from remote_slurm.config.access import Grant
+from remote_slurm.config.access import Grant, Verb
 from remote_slurm.config.strict_modes import unsafe_file
+from remote_slurm.domain.pod.shadow_name import shadowed_namespaces
 from remote_slurm.errors import Forbidden, RemoteSlurmError
 from remote_slurm.log import info, warning
 from remote_slurm.service.audit import note
+from remote_slurm.service.token_reviews import InvalidToken, TokenReviews
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -103,6 +105,21 @@ class Unauthorized(web.HTTPUnauthorized):
         super().__init__(reason=reason, headers={"WWW-Authenticate": scheme})
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceAccounts:
+    """Admits service accounts to the ports of pods of their own namespace.
+
+    `shadow_namespaces`: those of the namespace NAME-wstunnel, too, to pods of NAME.
+    """
+
+    reviews: TokenReviews
+    shadow_namespaces: bool = False
+    rule: str = "PortForward.TokenReview"
+
+    def namespaces(self, own: str) -> tuple[str, ...]:
+        return shadowed_namespaces(own) if self.shadow_namespaces else (own,)
+
+
 @dataclass(slots=True)
 class Gate:
     """What the clients of one port have to show; a port without any of it lets everybody do everything.
@@ -114,6 +131,7 @@ class Gate:
     access: AccessList | None = None
     certificates: Certificates | None = None
     private: bool = False
+    service_accounts: ServiceAccounts | None = None
     _of_grants: dict[Path, Tokens] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -122,22 +140,38 @@ class Gate:
             if grant.token_file:
                 self._of_grants[grant.token_file] = Tokens(grant.token_file, _OF_ACCESS)
 
-    def client(self, request: web.Request) -> Client:
-        """Raises Unauthorized or Forbidden."""
+    async def client(self, request: web.Request) -> Client:
+        """Raises Unauthorized, Forbidden or ReviewFailed."""
         shown = self._certificate(request)
         token = _shown(request)
         number = self.tokens.number(token) if self.tokens else 0
         who = Client(subject=shown.name if shown else "", peer=peer_of(request))
         if self.tokens and number:
             return replace(who, name=f"{self.tokens.key}:{number}", everything=True)
-        if self.access is None:
-            if self.tokens:
-                raise self._unauthorized(request, f"send a token of {self.tokens.key}", self.tokens.key)
-            return replace(who, everything=True)
-        found = {name: each for name, each in self.access.grants().items() if self._has(each, token, shown)}
-        if not found:
+        grants = self.access.grants() if self.access else {}
+        if found := {name: each for name, each in grants.items() if self._has(each, token, shown)}:
+            return replace(who, name=",".join(found), grants=tuple(found.values()))
+        if self.service_accounts is not None:
+            return await self._service_account(request, who, token, self.service_accounts)
+        if self.access is not None:
             raise self._unauthorized(request, "send a token of an entry of Access", "Access")
-        return replace(who, name=",".join(found), grants=tuple(found.values()))
+        if self.tokens:
+            raise self._unauthorized(request, f"send a token of {self.tokens.key}", self.tokens.key)
+        return replace(who, everything=True)
+
+    async def _service_account(
+        self, request: web.Request, who: Client, token: str, accounts: ServiceAccounts
+    ) -> Client:
+        if not token:
+            raise self._unauthorized(request, "send a token of a service account", accounts.rule)
+        try:
+            account = await accounts.reviews.review(token)
+        except InvalidToken as error:
+            raise self._unauthorized(request, f"{error}: send a valid one", accounts.rule) from error
+        namespaces = accounts.namespaces(account.namespace)
+        limit = f"it reaches pods of the namespace {' or '.join(namespaces)} only"
+        grant = NamespaceGrant((Verb.FORWARD,), namespaces)
+        return replace(who, name=account.user, grants=(grant,), rule=accounts.rule, limit=limit)
 
     def _has(self, grant: Grant, token: str, shown: ClientCertificate | None) -> bool:
         """Whether the client shows all that the grant names."""
@@ -194,7 +228,7 @@ def authentication(gate: Gate) -> Middleware:
             raise web.HTTPForbidden(reason="invalid Host header: must be an IP address or localhost")
         if endpoint_of(request) in OPEN:
             return await handler(request)
-        client = gate.client(request)
+        client = await gate.client(request)
         note(client=client.fields)
         before = current_client.set(client)
         try:

@@ -15,14 +15,15 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from remote_slurm.api.access import current_client, require
+from remote_slurm.api.forward_protocol import PROTOCOL
 from remote_slurm.config.access import Verb
+from remote_slurm.domain.pod.shadow_name import shadowed_namespaces
 from remote_slurm.errors import InvalidRequest, OutcomeUnknown
 from remote_slurm.log import info
 from remote_slurm.service.audit import note, pod_fields
 from remote_slurm.service.port_forwards import Connection, FoundPod, PortForwards
 
 FORWARDS = web.AppKey("forwards", PortForwards)
-PROTOCOL = "v1.forward.remote-slurm"
 _MOST_MESSAGE_BYTES = 1024 * 1024
 _CLOSE_SECONDS = 5.0
 _HIGHEST_PORT = 65535
@@ -71,10 +72,23 @@ class _Passed:
 
 async def _found(request: web.Request) -> FoundPod:
     namespace, name = request.match_info["namespace"], request.match_info["pod"]
-    require(Verb.FORWARD, [namespace])
+    forwards = request.app[FORWARDS]
     note(pod={"namespace": namespace, "name": name})
-    found = await request.app[FORWARDS].find(namespace, name)
+    if request.query.get("shadow") == "true":
+        found = await forwards.find_shadowed(name, namespace, _shadowed(namespace))
+    else:
+        require(Verb.FORWARD, [namespace])
+        found = await forwards.find(namespace, name)
     note(pod=pod_fields(found.key, found.name))
+    return found
+
+
+def _shadowed(namespace: str) -> list[str]:
+    """The namespaces that the pod of a shadow may be in, as far as the client may reach them. Raises Forbidden."""
+    client = current_client.get()
+    found = [each for each in shadowed_namespaces(namespace) if client.may(Verb.FORWARD, each)]
+    if not found:
+        require(Verb.FORWARD, [namespace])
     return found
 
 

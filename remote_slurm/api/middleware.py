@@ -22,6 +22,7 @@ from remote_slurm.errors import (
 )
 from remote_slurm.log import debug, info, session_id, warning
 from remote_slurm.service.port_forwards import TooManyConnections
+from remote_slurm.service.token_reviews import ReviewFailed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,6 +37,7 @@ _STATUSES = (
     (SubmissionRefused, 422),
     (TooManyConnections, 429),
     (SiteError, 503),
+    (ReviewFailed, 503),
 )
 
 SESSION_HEADER = "InterLink-Http-Session"

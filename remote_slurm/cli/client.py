@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import chain, repeat
 from typing import Any
@@ -21,6 +20,7 @@ from remote_slurm.cli import credentials
 from remote_slurm.cli.credentials import Credentials
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import configured
+from remote_slurm.cli.replies import Refused, connection_problem, refusal
 from remote_slurm.config import Config
 from remote_slurm.domain.pod.folder_name import join_key
 from remote_slurm.errors import RemoteSlurmError, Unreachable
@@ -30,15 +30,6 @@ _CREATE_SECONDS = 120  # as interLink
 _ANSWER_SECONDS = 90
 _PING_SECONDS = 10
 _OK = 200
-_UNAUTHORIZED = 401
-
-
-class Refused(RemoteSlurmError):
-    """The sidecar said no, in these words; `status` is HTTP's."""
-
-    def __init__(self, status: int, words: str) -> None:
-        self.status = status
-        super().__init__(words)
 
 
 class SidecarClient:
@@ -133,29 +124,9 @@ class SidecarClient:
             raise Unreachable(f"no sidecar answers at {self.url}: {connection_problem(error)}") from error
 
 
-async def refusal(response: aiohttp.ClientResponse) -> str:
-    """The sentence of an answer that refuses something."""
-    words = (await response.text()).strip() or str(response.reason)
-    return f"{words}; --token-file FILE does" if response.status == _UNAUTHORIZED else words
-
-
 def folder_of(pod: Json) -> str:
     """The name of the pod's folder at the site."""
     return join_key(pod["metadata"]["namespace"], pod["metadata"]["uid"])
-
-
-def connection_problem(error: Exception) -> str:
-    """Why a sidecar cannot be reached, in words."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", error.certificate_error)
-        return f"its certificate is not trusted ({why}): --ca-file FILE names who has signed it"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return f"it does not agree on HTTPS: {' '.join(str(error.os_error).split())}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        # asyncio's own words name the address once more; numbers of name servers are negative
-        number = error.errno or 0
-        return os.strerror(number) if number > 0 else "the name does not resolve"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextlib.asynccontextmanager

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from remote_slurm.api.forwards import PROTOCOL
-from remote_slurm.cli.client import Refused, connection_problem, refusal
+from remote_slurm.api.forward_protocol import PROTOCOL
 from remote_slurm.cli.credentials import Credentials
+from remote_slurm.cli.replies import Refused, connection_problem, refusal
 from remote_slurm.errors import RemoteSlurmError, Unreachable
 
 _OK, _SWITCHING = 200, 101
@@ -25,6 +26,15 @@ _AGAIN = {409, 503}
 _READ = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The pod to ask for, or with `by_shadow` the Deployment of its shadow pod."""
+
+    namespace: str
+    name: str
+    by_shadow: bool = False
+
+
 class Broken(RemoteSlurmError):
     """The connection to the port was lost."""
 
@@ -32,27 +42,42 @@ class Broken(RemoteSlurmError):
 class ForwardClient:
     """Asks for one pod. Every call raises Refused with the sidecar's sentence, or Unreachable."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, namespace: str, pod: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, pod: Pod) -> None:
         self._session = session
         self._url = url
-        self._path = f"/forward/{quote(namespace, safe='')}/{quote(pod, safe='')}"
+        self._path = f"/forward/{quote(pod.namespace, safe='')}/{quote(pod.name, safe='')}"
+        self._query = "?shadow=true" if pod.by_shadow else ""
 
     async def state(self) -> dict[str, str]:
         """The pod's name, phase, node, and a message."""
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS), self._session.get(self._path) as response:
+            async with asyncio.timeout(_ANSWER_SECONDS), self._session.get(f"{self._path}{self._query}") as response:
                 found: dict[str, str] = json.loads(await response.text())
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from error
         return found
 
-    async def forward(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Copy in both directions until the connection ends. Raises Broken if it does not end well."""
+    async def forward(
+        self,
+        port: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Copy in both directions until the connection ends. Raises Broken if it does not end well.
+
+        `connected` is called once the connection to the port is made.
+        """
         socket = await self._connected(port)
+        connected()
         try:
             await _copy(socket, reader, writer)
         finally:
             await socket.close()
+
+    async def connects(self, port: int) -> None:
+        """Connect once, and close the connection: something listens on the port unless this raises."""
+        await (await self._connect(port)).close()
 
     async def _connected(self, port: int) -> aiohttp.ClientWebSocketResponse:
         until = time.monotonic() + _PATIENCE_SECONDS
@@ -66,7 +91,7 @@ class ForwardClient:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _connect(self, port: int) -> aiohttp.ClientWebSocketResponse:
-        path = f"{self._path}/{port}"
+        path = f"{self._path}/{port}{self._query}"
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await self._session.ws_connect(path, protocols=(PROTOCOL,), autoping=True, compress=0)
@@ -125,7 +150,7 @@ async def _refusals(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
 
 
 @contextlib.asynccontextmanager
-async def at(url: str, shown: Credentials, namespace: str, pod: str) -> AsyncIterator[ForwardClient]:
+async def at(url: str, shown: Credentials, pod: Pod) -> AsyncIterator[ForwardClient]:
     """The sidecar whose PortForward.Port is there, for one pod."""
     parts = urlsplit(url)
     unix = parts.scheme == "unix"
@@ -134,11 +159,17 @@ async def at(url: str, shown: Credentials, namespace: str, pod: str) -> AsyncIte
         aiohttp.UnixConnector(parts.path, limit=0) if unix else aiohttp.TCPConnector(ssl=shown.tls or True, limit=0)
     )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+
+    async def authenticated(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.update(shown.headers)
+        return await handler(request)
+
     async with aiohttp.ClientSession(
         "http://localhost" if unix else url,
-        headers=shown.headers,
         connector=connector,
         timeout=timeout,
-        middlewares=(_refusals,),
+        middlewares=(_refusals, authenticated),
     ) as session:
-        yield ForwardClient(session, url, namespace, pod)
+        yield ForwardClient(session, url, pod)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from remote_slurm.cli.documents import Json, read_documents
 from remote_slurm.domain.pod.folder_name import namespace_of, split_key
 from remote_slurm.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 POD = """\
 POD is a file, NAMESPACE/NAME, NAMESPACE/UID, the name of one pod only, or the name of its folder as printed by
@@ -53,6 +56,8 @@ def named_in(argument: str) -> str:
     path = Path(argument)
     if path.suffix not in {".yaml", ".yml", ".json"}:
         return argument
+    from remote_slurm.cli.documents import read_documents  # not above: a shadow pod has little memory
+
     metadata = read_documents(path).pod.get("metadata") or {}
     own = metadata.get("namespace", "default")
     return f"{own}/{metadata.get('uid') or metadata.get('name')}"

@@ -6,11 +6,13 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from remote_slurm.cli.credentials import add_credential_options
-from remote_slurm.config import Config, load_config
-from remote_slurm.domain.plan.semantic_checks import semantic_problems
+
+if TYPE_CHECKING:
+    from remote_slurm.config import Config
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +52,10 @@ def add_output_option(parser: argparse.ArgumentParser, what: str = "", more: Seq
 
 def configured(arguments: argparse.Namespace) -> Config:
     """The configuration that the arguments name. Raises ConfigError."""
+    # not above: a shadow pod has little memory
+    from remote_slurm.config import load_config
+    from remote_slurm.domain.plan.semantic_checks import semantic_problems
+
     return load_config(arguments.config, os.environ, arguments.set, semantic_problems)
 
 

@@ -10,20 +10,28 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from remote_slurm import log
 from remote_slurm.cli import credentials
-from remote_slurm.cli.client import Refused
-from remote_slurm.cli.forward_client import ForwardClient, at
+from remote_slurm.cli.forward_client import ForwardClient, Pod, at
 from remote_slurm.cli.naming import named_in
 from remote_slurm.cli.options import add_config_options, add_url_option, configured
-from remote_slurm.config import Config
+from remote_slurm.cli.replies import Refused
 from remote_slurm.errors import RemoteSlurmError, Unreachable
+
+if TYPE_CHECKING:
+    from remote_slurm.config import Config  # a shadow pod has little memory
 
 _HELP = """\
 Forward local ports to ports of a pod, as `kubectl port-forward` does, until Ctrl-C or the end of the pod. A pod that is
 pending is waited for. Connections end when the pod's job is requeued or the sidecar restarts; later ones are made anew.
 
 POD is NAMESPACE/NAME, NAMESPACE/UID, a name in --namespace, or a file. The sidecar needs PortForward.Port.
+
+With --shadow, the command runs in a shadow pod of interLink. POD is the name of its Deployment, and the ports are those
+of the pod. It waits for whatever is missing, and ends with a signal only. GET /readyz on --health-port is answered with
+200 while the pod runs and one of its ports answers.
 """
 
 _EXAMPLES = """\
@@ -32,9 +40,11 @@ examples:
   remote-slurm port-forward --config SlurmConfig.yaml default/notebook 9000:8888 6006
   remote-slurm port-forward --url https://sidecar:4002 --token-file token -n team notebook :8888     any free local port
   remote-slurm port-forward --config SlurmConfig.yaml --address 0.0.0.0 default/notebook 8888
+  remote-slurm port-forward --shadow --url https://sidecar:4002 --token-file token -n team-wstunnel notebook-team 8888
 """
 
 _HIGHEST = 65535
+_HEALTH_PORT = 9440
 _LOOK_SECONDS = 2.0
 _NOT_FOUND, _SERVER_ERROR = 404, 500
 # Phases of a pod whose job has ended
@@ -61,20 +71,38 @@ def ports(text: str) -> Ports:
     return found
 
 
+def port(text: str) -> int:
+    """Read one port."""
+    found = ports(text)
+    if found.local != found.remote:
+        raise argparse.ArgumentTypeError(f"must be a port from 1 to {_HIGHEST}, not {text!r}")
+    return found.remote
+
+
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     parser.add_argument("pod", metavar="POD", help="name or file of a pod")
     parser.add_argument(
-        "ports", metavar="[LOCAL:]REMOTE", type=ports, nargs="+", help="local port, and the port of the pod"
+        "ports", metavar="[LOCAL:]REMOTE", type=ports, nargs="*", help="local port, and the port of the pod"
     )
     parser.add_argument(
         "--address",
-        default="localhost",
+        default="",
         metavar="ADDRESS,...",
-        help="addresses to listen on, separated by commas (default: localhost)",
+        help="addresses to listen on, separated by commas (default: localhost; with --shadow, all addresses)",
     )
     parser.add_argument(
         "-n", "--namespace", default="default", help="namespace of a POD that is a name alone (default: default)"
+    )
+    parser.add_argument(
+        "--shadow", action="store_true", help="run in a shadow pod of interLink, for the pod that it stands in for"
+    )
+    parser.add_argument(
+        "--health-port",
+        type=port,
+        default=_HEALTH_PORT,
+        metavar="PORT",
+        help=f"port for readiness probes with --shadow (default: {_HEALTH_PORT})",
     )
     add_config_options(parser)
     add_url_option(parser, "default: PortForward.Port of the configuration")
@@ -85,14 +113,34 @@ def run(arguments: argparse.Namespace) -> int:
     namespace, slash, pod = named.partition("/")
     if not slash:
         namespace, pod = arguments.namespace, named
-    return asyncio.run(_forward(arguments, namespace, pod))
+    if arguments.shadow:
+        return asyncio.run(_shadow(arguments, Pod(namespace, pod, by_shadow=True)))
+    if not arguments.ports:
+        raise RemoteSlurmError("no port is given: name at least one port of the pod, such as 8888")
+    return asyncio.run(_forward(arguments, Pod(namespace, pod)))
 
 
-async def _forward(arguments: argparse.Namespace, namespace: str, pod: str) -> int:
+async def _shadow(arguments: argparse.Namespace, pod: Pod) -> int:
+    from remote_slurm.cli.shadow import Shadow  # with an HTTP server, which no other command here needs
+
+    log.configure(verbose=False, errors_only=False)
+    if any(arguments.health_port == each.local for each in arguments.ports):
+        raise RemoteSlurmError(
+            f"port {arguments.health_port} of the pod is the one for readiness probes: choose another --health-port"
+        )
+    addresses = arguments.address.split(",") if arguments.address else []
+    async with _client(arguments, pod) as client:
+        shadow = Shadow(client, [(each.local, each.remote) for each in arguments.ports], arguments.health_port)
+        await shadow.run(addresses)
+    return 0
+
+
+async def _forward(arguments: argparse.Namespace, pod: Pod) -> int:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
-    async with _client(arguments, namespace, pod) as client:
-        forwarding = asyncio.create_task(_Forwarding(client).run(arguments.address.split(","), arguments.ports))
+    async with _client(arguments, pod) as client:
+        addresses = (arguments.address or "localhost").split(",")
+        forwarding = asyncio.create_task(_Forwarding(client).run(addresses, arguments.ports))
         stop = asyncio.create_task(stopped.wait())
         try:
             await asyncio.wait({forwarding, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -106,13 +154,13 @@ async def _forward(arguments: argparse.Namespace, namespace: str, pod: str) -> i
 
 
 @contextlib.asynccontextmanager
-async def _client(arguments: argparse.Namespace, namespace: str, pod: str) -> AsyncIterator[ForwardClient]:
+async def _client(arguments: argparse.Namespace, pod: Pod) -> AsyncIterator[ForwardClient]:
     if arguments.url:
         url, shown = arguments.url, credentials.named(arguments)
     else:
         config = configured(arguments)
         url, shown = _listening_at(config), credentials.configured_for_forwards(config)
-    async with at(url, shown, namespace, pod) as client:
+    async with at(url, shown, pod) as client:
         yield client
 
 

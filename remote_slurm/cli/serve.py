@@ -151,7 +151,9 @@ async def _forward_port(accounts: Accounts, config: Config, kept: KeptSockets, a
         return
     forwards = PortForwards(accounts, config.port_forward)
     forwards.start()
-    async with serving_forwards(build_forward_app(forwards, config, audit), config.port_forward, kept) as url:
+    kubeconfig = config.custom_kubeconf if config.port_forward.token_review.audiences else None
+    app = build_forward_app(forwards, config, audit, Cluster(kubeconfig) if kubeconfig else None)
+    async with serving_forwards(app, config.port_forward, kept) as url:
         info(f"forwarding ports of pods at {url}")
         yield
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 
-from remote_slurm.cli.client import Refused, SidecarClient
+from remote_slurm.cli.client import SidecarClient
 from remote_slurm.cli.documents import Json
+from remote_slurm.cli.replies import Refused
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.errors import RemoteSlurmError
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import Address, ListenPort, LocalPath
-from remote_slurm.config.scalar_types import line_of_text, number, one_of, seconds, shown
+from remote_slurm.config.scalar_types import Flag, OneLine, line_of_text, number, one_of, seconds, shown
 from remote_slurm.config.tls import TLS
 
 _port = number(1, 65535)
@@ -39,6 +39,22 @@ def port_range(value: object) -> str:
 PortRange = Annotated[str, BeforeValidator(port_range)]
 
 
+class TokenReview(Block):
+    """Admits Kubernetes service accounts, whose tokens the Kubernetes API reviews."""
+
+    audiences: tuple[OneLine, ...] = setting(
+        (),
+        "Audiences of projected tokens of Kubernetes service accounts: [remote-slurm]. A client with such a token "
+        "reaches pods of the namespace of its service account only. Requires CUSTOMKUBECONF, whose account must be "
+        "allowed to create tokenreviews. Empty: no service account is admitted.",
+    )
+    shadow_namespaces: Flag = setting(
+        default=False,
+        description="Whether a service account of the namespace NAME-wstunnel also reaches pods of the namespace NAME: "
+        "interLink creates their shadow pods there. Anyone who can create pods in NAME-wstunnel reaches the same.",
+    )
+
+
 class PortForward(Block):
     """A TCP port of its own, which forwards connections to ports of running pods and does nothing else."""
 
@@ -52,7 +68,11 @@ class PortForward(Block):
     token_file: LocalPath | None = setting(
         None,
         "Local path of bearer tokens, in the format of TokenFile. A client with one of them reaches the pods of all "
-        "namespaces. Either it or Access is required, whatever the address; entries of Access need the verb forward.",
+        "namespaces. It, Access, TLS.ClientCAFile or TokenReview is required, whatever the address; entries of Access "
+        "need the verb forward.",
+    )
+    token_review: TokenReview = setting(
+        TokenReview(), "Kubernetes service accounts that are admitted, such as those of shadow pods."
     )
     allowed_ports: tuple[PortRange, ...] = setting(
         ("1024-65535",),

@@ -6,7 +6,8 @@ credentials.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +34,16 @@ class NoCredentials(RemoteSlurmError):
     """CUSTOMKUBECONF cannot be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a TokenReview says of a token: whose it is, and for which of the audiences that were asked for."""
+
+    authenticated: bool
+    user: str = ""
+    audiences: tuple[str, ...] = ()
+    error: str = ""
+
+
 class Cluster:
     """Its calls raise nothing: a failure is logged once, until the same kind of call has succeeded again."""
 
@@ -41,7 +52,9 @@ class Cluster:
         from kubernetes import client  # the import takes a quarter of a second
 
         self._client = client
-        self._api = client.CoreV1Api(_connected(kubeconfig))
+        connected = _connected(kubeconfig)
+        self._api = client.CoreV1Api(connected)
+        self._authentication = client.AuthenticationV1Api(connected)
         self._failing: set[str] = set()
 
     async def has(self, pod: Metadata) -> bool:
@@ -67,6 +80,18 @@ class Cluster:
         call = self._api.read_namespaced_persistent_volume_claim
         found = await self._ask("reading persistentVolumeClaims", call, claim, namespace)
         return None if found in (None, _ABSENT) else found.spec.storage_class_name or ""
+
+    async def review_token(self, token: str, audiences: Collection[str]) -> Reviewed | None:
+        """Whose token it is; None if the call failed."""
+        spec = self._client.V1TokenReviewSpec(token=token, audiences=list(audiences))
+        body = self._client.V1TokenReview(spec=spec)
+        found = await self._ask("reviewing tokens", self._authentication.create_token_review, body)
+        status = getattr(found, "status", None)
+        if status is None:
+            return None
+        user = (status.user and status.user.username) or ""
+        error = " ".join((status.error or "").split())[:200]
+        return Reviewed(bool(status.authenticated), user, tuple(status.audiences or ()), error)
 
     async def create_event(self, pod: Metadata, event: PodEvent) -> None:
         """Create an Event of the pod, unless this or an earlier process has created it."""

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from remote_slurm.config import PortForward
 from remote_slurm.domain.pod.folder_name import join_key, namespace_of
+from remote_slurm.domain.pod.shadow_name import is_shadow_of
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import pending_sentence
@@ -28,6 +29,8 @@ from remote_slurm.site.site import PortStream
 
 # How often it is looked whether the jobs of forwarded connections still run
 _LOOK_SECONDS = 1.0
+# How often the site is asked for the names of pods, at most
+_NAMES_SECONDS = 5.0
 # squeue prints the name of the batch host, which goes to the login node as it is
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
@@ -103,6 +106,8 @@ class PortForwards:
         self._ways = {pods: PortWays(pods.site, settings.via) for pods in accounts}
         self._dropped: set[asyncio.Future[PortStream]] = set()
         self._tasks = BackgroundTasks()
+        self._naming = asyncio.Lock()
+        self._named_until: dict[str, float] = {}
 
     def start(self) -> None:
         """Start to look after the connections."""
@@ -116,27 +121,49 @@ class PortForwards:
 
     async def find(self, namespace: str, pod: str) -> FoundPod:
         """The pod with this name or UID. Raises PodNotFound, and SiteError if the pods are not known yet."""
-        found = self._called(namespace, pod)
+        return await self._find(namespace, lambda tracked: _is_called(tracked, namespace, pod), f"{namespace}/{pod}")
+
+    async def _find(self, namespace: str, is_wanted: Callable[[TrackedPod], bool], called: str) -> FoundPod:
+        found = self._called(namespace, is_wanted)
         if not found and (unnamed := self._unnamed(namespace)):
-            # no request has named them since the sidecar started
-            for pods in unnamed:
-                for listed in await pods.site.list_pods():
-                    if pods.pod_store.get(listed.pod) is not None:
-                        pods.pod_store.add(listed.pod, listed.name)
-            found = self._called(namespace, pod)
+            await self._name(unnamed)
+            found = self._called(namespace, is_wanted)
         if not found and not all(each.recovered for each in self._accounts):
             raise NotSent("the pods at the site are not known yet: ask again in a moment")
         if not found:
-            raise PodNotFound(f"there is no pod {namespace}/{pod}")
+            raise PodNotFound(f"there is no pod {called}")
         # a pod of a StatefulSet has the name of the one before it
         return max(found, key=lambda each: (not each.tracked.is_over, not each.tracked.deleted, each.tracked.since))
 
-    def _called(self, namespace: str, pod: str) -> list[FoundPod]:
+    async def _name(self, accounts: list[Pods]) -> None:
+        """Read the names of pods that no request has named since the sidecar started; seldom, however many ask."""
+        async with self._naming:
+            for pods in accounts:
+                if time.monotonic() < self._named_until.get(pods.user, 0.0):
+                    continue
+                for listed in await pods.site.list_pods():
+                    if pods.pod_store.get(listed.pod) is not None:
+                        pods.pod_store.add(listed.pod, listed.name)
+                self._named_until[pods.user] = time.monotonic() + _NAMES_SECONDS
+
+    async def find_shadowed(self, shadow: str, namespace: str, among: Collection[str]) -> FoundPod:
+        """The pod of one of the namespaces `among` whose shadow is this Deployment. Raises as `find`."""
+        found = []
+        for each in among:
+            with contextlib.suppress(PodNotFound):
+                found.append(
+                    await self._find(each, lambda tracked: _is_shadowed(tracked, shadow, namespace), f"{each}/{shadow}")
+                )
+        if not found:
+            raise PodNotFound(f"no pod of the namespace {' or '.join(among)} has the shadow {namespace}/{shadow}")
+        return found[0]
+
+    def _called(self, namespace: str, is_wanted: Callable[[TrackedPod], bool]) -> list[FoundPod]:
         return [
             FoundPod(pods, tracked)
             for pods in self._accounts
             for tracked in pods.pod_store
-            if namespace_of(tracked.key) == namespace and _is_called(tracked, namespace, pod)
+            if namespace_of(tracked.key) == namespace and is_wanted(tracked)
         ]
 
     def _unnamed(self, namespace: str) -> list[Pods]:
@@ -228,6 +255,11 @@ def _is_called(tracked: TrackedPod, namespace: str, pod: str) -> bool:
         return tracked.key == join_key(namespace, pod)
     except ValueError:
         return False
+
+
+def _is_shadowed(tracked: TrackedPod, shadow: str, namespace: str) -> bool:
+    pod_namespace, _, pod = tracked.name.partition("/")
+    return bool(pod) and is_shadow_of(shadow, namespace, pod, pod_namespace)
 
 
 def _known_job(pod: FoundPod) -> Job:

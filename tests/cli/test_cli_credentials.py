@@ -1,5 +1,6 @@
 """`--url` at a sidecar that wants to see a token or a certificate, and what is said where they are not right."""
 
+import base64
 import json
 import socket
 from pathlib import Path
@@ -32,6 +33,10 @@ def test_a_sidecar_with_https_a_token_and_certificates_of_clients(
     done = program("status", *where, *trust, *shown, "--token-file", token)
     assert (done.returncode, done.stdout) == (0, "")
     assert "there are no pods at" in done.stderr
+
+    data = base64.b64encode(authority.file.read_bytes()).decode()
+    done = program("status", *where, "--ca-data", data, *shown, "--token-file", token)
+    assert done.returncode == 0, done.stderr
 
     untold = program("status", *where, *trust, *shown)
     assert untold.returncode == 1
@@ -73,6 +78,9 @@ def test_the_configured_sidecar_is_asked_with_what_the_configuration_says(
         (["--token-file", "/dev/null"], "--token-file /dev/null is empty: its first line has to be a token"),
         (["--ca-file", "absent"], "--ca-file absent holds no certificate in PEM"),
         (["--ca-file", "/dev/null"], "--ca-file /dev/null holds no certificate in PEM"),
+        (["--ca-data", "no base64"], "--ca-data holds no certificate in PEM, encoded with base64"),
+        (["--ca-data", "bm8gUEVN"], "--ca-data holds no certificate in PEM, encoded with base64"),
+        (["--ca-data", "QQ==", "--ca-file", "/dev/null"], "--ca-file and --ca-data are the same in two forms"),
         (["--cert-file", "/dev/null"], "--cert-file /dev/null cannot be shown, with the key in /dev/null"),
         (["--key-file", "absent"], "--key-file goes with --cert-file"),
     ],

@@ -27,6 +27,7 @@ from remote_slurm.config import (
 )
 from remote_slurm.config.host_defaults import default_state_folder
 from remote_slurm.config.model import GROUPS
+from remote_slurm.config.port_forward import TokenReview
 from remote_slurm.errors import Problem
 
 Load = Callable[..., Config]
@@ -40,6 +41,12 @@ RIGHT = [
         PortForward(port=4002, token_file=Path("/t"), allowed_ports=("8888", "9000-9001")),
     ),
     ("PortForward", "{}", "port_forward", PortForward()),
+    (
+        "PortForward",
+        "{Port: 4002, TokenReview: {Audiences: [remote-slurm], ShadowNamespaces: true}}\nCUSTOMKUBECONF: in-cluster",
+        "port_forward",
+        PortForward(port=4002, token_review=TokenReview(audiences=("remote-slurm",), shadow_namespaces=True)),
+    ),
     ("SidecarPort", '"4000"', "sidecar_port", 4000),
     ("SidecarPort", "4001", "sidecar_port", 4001),
     ("SidecarPort", "0", "sidecar_port", 0),
@@ -298,7 +305,8 @@ WRONG = [
     ("SocketMode", "0666", "allows every user of this machine to run commands at the site"),
     ("Watch", "{Port: 70000}", A_PORT),
     ("PortForward", "{Port: 70000, TokenFile: /t}", A_PORT),
-    ("PortForward", "{Port: 4002}", "requires PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access"),
+    ("PortForward", "{Port: 4002}", "requires PortForward.TokenFile, .TokenReview, .TLS.ClientCAFile or Access"),
+    ("PortForward", "{TokenReview: {Audience: a}}", "is not a known key: did you mean Audiences?"),
     ("PortForward", "{AllowedPorts: [http]}", "must be ports such as 8888, or ranges such as 8000-8999, not 'http'"),
     ("PortForward", "{AllowedPorts: [0]}", "must be a whole number from 1 to 65535, not '0'"),
     ("PortForward", "{AllowedPorts: [9-8]}", "from the lower port to the higher one, such as 8-9, not 9-8"),
@@ -382,6 +390,11 @@ WRONG = [
         "CUSTOMKUBECONF",
         "null\nPersistentVolumeClaims: {storageClass/fast: /x}",
         "the sidecar asks Kubernetes for the storage class",
+    ),
+    (
+        "CUSTOMKUBECONF",
+        "null\nPortForward: {Port: 4002, TokenReview: {Audiences: [remote-slurm]}}",
+        "is required by PortForward.TokenReview: the Kubernetes API reviews the tokens of clients",
     ),
     ("ImagePullSecrets", "{A B: /x}", "must be secret, namespace/secret"),
     ("RuntimeEnvironment", "{A-B: x}", "must be the name of an environment variable"),

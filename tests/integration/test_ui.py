@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import Browser, browser
@@ -11,13 +12,14 @@ from tests.faults import FaultProxy
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serving
 from tests.sidecar import Client, Sidecar
-from tests.sites import Site
+from tests.sites import Site, free_port
 from tests.vk import Watched
 
 pytestmark = pytest.mark.xdist_group("ui")  # one browser for all of them
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 SHOWN = "Basic YW55Ym9keTowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg=="  # anybody:TOKEN
+PORTS = [{"containerPort": 8888}, {"containerPort": 6006}]
 HOSTILE = "<img src=x onerror=document.title=1><script>document.title=2</script>"
 
 
@@ -32,7 +34,7 @@ class Shown:
 
     def __init__(self, served: Serving, page: Browser, proxy: FaultProxy) -> None:
         self.served, self.page, self.proxy = served, page, proxy
-        ticking = sh("c", f"echo '{HOSTILE}'; i=0; while :; do i=$((i+1)); echo tick $i; sleep 1; done")
+        ticking = sh("c", f"echo '{HOSTILE}'; i=0; while :; do i=$((i+1)); echo tick $i; sleep 1; done", ports=PORTS)
         self.running = self.create(named("ticking", ticking))
         self.failed = self.create(named("broken", sh("c", "echo about to fail; exit 3")))
         self.held = self.create(named("held", sh("c", "true"), flags="-H --mem=10M"))
@@ -57,7 +59,8 @@ def shown(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show
         known_hosts = folder / "known_hosts"
         known_hosts.write_text(site.known_hosts_file.read_text().replace(f"]:{site.port} ", f"]:{proxy.port} "))
         ssh = {"Port": proxy.port, "UserKnownHostsFile": str(known_hosts)}
-        config = site.config(folder, TokenFile=str(token), SSH=ssh)
+        forward = {"Port": free_port(), "TokenFile": str(token)}
+        config = site.config(folder, TokenFile=str(token), SSH=ssh, PortForward=forward)
         sidecar = Sidecar(config, token=TOKEN)
         try:
             page.size(1200, 900)
@@ -98,6 +101,21 @@ def test_one_look_shows_every_pod_with_its_job_state_reason_and_age(shown: Shown
 
     shown.page.until(lambda: reason(shown.failed) == "c ended with exit code 3", "it says why it failed")
     shown.page.until(lambda: "JobHeldUser" in reason(shown.held), "it says why it waits")
+
+
+def test_a_pod_shows_its_node_its_ports_and_how_to_forward_them(shown: Shown) -> None:
+    page, row = shown.page, shown.row(shown.running)
+    shown.until_state(shown.running, "RUNNING")
+    node = shown.served.site.exec("hostname").strip()
+    page.until(lambda: page.text(f"{row} .node") == node, "the node is shown")
+    page.run("document.querySelector(arguments[0]).open = true", f"{row} details")
+    page.until(lambda: page.text(f"{row} .forward span") == "ports 8888 6006", "the ports are shown")
+    command = page.text(f"{row} .forward code")
+    port = yaml.safe_load(shown.served.config.read_text())["PortForward"]["Port"]
+    where = f"--url http://127.0.0.1:{port} --token-file TOKEN"
+    assert command == f"remote-slurm port-forward {where} default/ticking 8888 6006"
+    page.run("document.querySelector(arguments[0]).open = false", f"{row} details")
+    assert page.text(f"{shown.row(shown.failed)} .forward") == ""
 
 
 def test_one_look_shows_what_failed_lately(shown: Shown) -> None:

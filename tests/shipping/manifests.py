@@ -13,8 +13,10 @@ _KINDS = {
     "ClusterRoleBinding": client.V1ClusterRoleBinding,
     "ConfigMap": client.V1ConfigMap,
     "Deployment": client.V1Deployment,
+    "Namespace": client.V1Namespace,
     "NetworkPolicy": client.V1NetworkPolicy,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
+    "Pod": client.V1Pod,
     "Service": client.V1Service,
     "ServiceAccount": client.V1ServiceAccount,
 }

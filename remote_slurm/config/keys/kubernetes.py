@@ -27,7 +27,7 @@ class KubernetesKeys(KeyGroup):
 
     @field_validator("custom_kubeconf")
     @classmethod
-    def _knows_storage_classes(cls, kubeconfig: Any, info: ValidationInfo) -> Any:
+    def _is_there_if_required(cls, kubeconfig: Any, info: ValidationInfo) -> Any:
         claims = info.data.get("persistent_volume_claims", {})
         if kubeconfig is None and any(key.startswith(STORAGE_CLASS) for key in claims):
             raise ValueError(
@@ -35,6 +35,9 @@ class KubernetesKeys(KeyGroup):
                 "Kubernetes "
                 "for the storage class of a claim"
             )
+        block = info.data.get("port_forward")
+        if kubeconfig is None and block is not None and block.token_review.audiences:
+            raise ValueError("is required by PortForward.TokenReview: the Kubernetes API reviews the tokens of clients")
         return kubeconfig
 
 

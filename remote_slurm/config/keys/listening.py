@@ -94,9 +94,10 @@ class ListeningKeys(KeyGroup):
     @field_validator("port_forward")
     @classmethod
     def _has_clients(cls, block: PortForward, info: ValidationInfo) -> PortForward:
-        if block.port is None or block.token_file or block.tls.client_ca_file or info.data.get("access", "wrong"):
+        shown = block.token_file or block.tls.client_ca_file or block.token_review.audiences
+        if block.port is None or shown or info.data.get("access", "wrong"):
             return block
         raise ValueError(
-            "requires PortForward.TokenFile, PortForward.TLS.ClientCAFile or Access: clients of PortForward.Port reach "
-            "programs of all pods, and are never admitted unauthenticated"
+            "requires PortForward.TokenFile, .TokenReview, .TLS.ClientCAFile or Access: clients of PortForward.Port "
+            "reach programs of all pods, and are never admitted unauthenticated"
         )
