@@ -20,7 +20,7 @@ from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.status.pod_summary import ContainerSummary, PodPhase, PodSummary
 from remote_slurm.domain.status.view import PodView
-from remote_slurm.errors import RemoteFailed, SiteError
+from remote_slurm.errors import SiteError
 from remote_slurm.log import debug
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS, Orphans
 from remote_slurm.service.pod_store import PodStore, TrackedPod
@@ -37,8 +37,6 @@ SHARED_SECONDS = 0.5
 # The first view waits for what memory lacks, as long as a person would
 FIRST_VIEW_SECONDS = 3.0
 # Longer than the deadline of squeue, 75 s
-FIRST_POLL_SECONDS = 80
-_POLL_CHECK_SECONDS = 0.05
 
 _URGENCY = {
     phase: number
@@ -90,7 +88,7 @@ class Dashboard:
     async def list_pods(self) -> Json:
         """JSON: every pod that has a folder at the site, also if another sidecar submitted it. Raises SiteError."""
         listed = await self._site.list_pods()
-        await first_poll(self._poller)
+        await self._poller.first_poll()
         jobs = _by_pod(self._poller.jobs)
         unasked = self._orphans.found()
         pods = [
@@ -214,15 +212,6 @@ class Dashboard:
 def most_urgent(rows: Iterable[Json]) -> list[Json]:
     """The rows of several views in one order, at most as many as one view has."""
     return sorted(rows, key=lambda row: (_URGENCY[row["phase"]], row["ageSeconds"], row["name"]))[:MOST_PODS]
-
-
-async def first_poll(poller: Poller) -> None:
-    """Return once a poll has succeeded. Raises RemoteFailed with the reason if the first one fails."""
-    until = time.monotonic() + FIRST_POLL_SECONDS
-    while poller.last_success is None:
-        if poller.has_polled or time.monotonic() > until:
-            raise RemoteFailed(poller.error)
-        await asyncio.sleep(_POLL_CHECK_SECONDS)
 
 
 def listed_pod(listed: Listed, tracked: TrackedPod | None, jobs: list[Job]) -> Json:

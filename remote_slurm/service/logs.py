@@ -23,6 +23,11 @@ from remote_slurm.site.site import Site
 _REFUSALS = 1000
 
 
+async def _polled() -> bool:
+    """For logs of pods that are known."""
+    return False
+
+
 class Logs:
     """Reads and follows the logs of one site's pods."""
 
@@ -32,11 +37,13 @@ class Logs:
         pod_store: PodStore,
         returns: ReconnectSignal | None = None,
         patience: LogPatience | None = None,
+        first_poll: Callable[[], Awaitable[bool]] = _polled,
     ) -> None:
         self._site = site
         self._pod_store = pod_store
         self._returns = returns or ReconnectSignal()
         self._patience = patience or LogPatience()
+        self._first_poll = first_poll
         self._tails: dict[tuple[str, str], Tail] = {}
         self._closing = asyncio.Event()
         self._followers = Followers()
@@ -156,6 +163,9 @@ class Logs:
 
     async def _open(self, what: LogSlice) -> OpenLog:
         log = await self._try_open(what)
+        # a sidecar that has just started does not know yet which logs are on a node, or why there is none
+        if isinstance(log, NoLog) and await self._first_poll():
+            log = await self._try_open(what)
         if isinstance(log, NoLog):
             refused = self._refused.get(what.pod) if log.reason is NoLogReason.NO_FOLDER else None
             raise InvalidRequest(refused or _no_log(log.reason, what, self._pod_store.get(what.pod)))

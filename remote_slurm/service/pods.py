@@ -71,7 +71,7 @@ class Pods:
         self.capacity = CapacityWatch(site, config, self.poller.returns)
         self.dashboard = Dashboard(site, self.pod_store, self.poller, config, self.orphans)
         self.system_info = SystemInfo(site, self.orphans, clock)
-        self._logs = Logs(site, self.pod_store, self.poller.returns)
+        self._logs = Logs(site, self.pod_store, self.poller.returns, first_poll=self.poller.first_poll)
         self._retention = Retention(self.pod_store, self.deletes, config.keep_finished)
         submitter = Submitter(site, self.poller.returns, patience, clock)
         submissions = ActiveSubmissions(submitter, self.poller, self._tasks, shared.audit, self.user)

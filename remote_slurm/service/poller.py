@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
-from remote_slurm.errors import NotSent, SiteError
+from remote_slurm.errors import NotSent, RemoteFailed, SiteError
 from remote_slurm.log import debug, info, warning
 from remote_slurm.service.fetching import Fetching
 from remote_slurm.service.held_jobs import HeldJobs
@@ -35,6 +35,8 @@ LONGEST_IDLE_SECONDS = 30
 LONGEST_POLL_SECONDS = 300
 
 # The `error` of a poller before its first poll
+FIRST_POLL_SECONDS = 80
+_POLL_CHECK_SECONDS = 0.05
 _NOT_YET = "the site has not been reached yet"
 
 
@@ -76,6 +78,16 @@ class Poller:
     def overdue(self) -> float:
         """Seconds by which the next poll is later than any deadline in it explains."""
         return max(0.0, self._clock() - self._last_poll - self.interval - LONGEST_POLL_SECONDS)
+
+    async def first_poll(self) -> bool:
+        """Return once a poll has succeeded: whether that took a wait. Raises RemoteFailed if the first one fails."""
+        has_to_wait = self.last_success is None
+        until = self._clock() + FIRST_POLL_SECONDS
+        while self.last_success is None:
+            if self.has_polled or self._clock() > until:
+                raise RemoteFailed(self.error)
+            await asyncio.sleep(_POLL_CHECK_SECONDS)
+        return has_to_wait
 
     def unreachable(self, error: SiteError) -> None:
         """Note that the site cannot be polled at all."""

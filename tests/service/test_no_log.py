@@ -87,6 +87,26 @@ async def test_a_log_is_read_at_the_site_once_the_folder_on_the_node_is_gone() -
     assert b"".join([data async for data in log]) == b"hello\n"
 
 
+class OnNode(FakeSite):
+    """A running pod: the login node knows nothing of its container."""
+
+    async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
+        return await super().open_log(what, over=over) if at else NoLog(NoLogReason.WAITING)
+
+
+async def test_a_log_on_a_node_is_found_by_the_first_poll_of_a_new_sidecar() -> None:
+    """It was refused as that of a container that waits to start, until then."""
+    pod_store, site = PodStore(), OnNode()
+    site.account.folders[POD], site.account.logs[POD] = {}, b"hello\n"
+
+    async def first_poll() -> bool:
+        pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
+        return True
+
+    log = Logs(site, pod_store, first_poll=first_poll).read(LogSlice(POD, "main"))
+    assert b"".join([data async for data in log]) == b"hello\n"
+
+
 @pytest.mark.parametrize(
     ("job", "waiting", "failure", "deleted", "words"),
     [
