@@ -49,6 +49,7 @@ class TrackedPod:
     shown: bool = False  # the last squeue that succeeded listed its job
     ended_since: float | None = None  # when its job was first seen ended
     comment_report: CommentReport | None = None  # read from its job's comment; only with SHARED_FS: false
+    awaits_squeue: bool = False  # recovered, and squeue has not shown its records yet; only with SHARED_FS: false
     fetched: bool = False  # its logs were copied from the node
     since: float = field(default_factory=time.time)  # when this process added it
     _finished: asyncio.Event | None = None
@@ -81,6 +82,8 @@ class TrackedPod:
     @property
     def is_reportable(self) -> bool:
         """Whether to report a status. A pod that only the Virtual Kubelet knows is reported once it is over."""
+        if self.awaits_squeue and not self.is_over:
+            return False
         kept_by_us = not self.known_to_kubelet_only or bool(self.records) or self.is_over
         return kept_by_us and self.view().is_known
 
@@ -141,6 +144,7 @@ class TrackedPod:
         """Take the pod's job from squeue. An unknown state keeps the last one."""
         if self.job is not None and self.job.id != job.id:
             return  # a second job of the pod: the fence has ended it, or will
+        self.awaits_squeue = False
         self.shown, self.missing_since, self.missing_polls = True, None, 0
         if job is self.job or (job.state.phase is JobPhase.UNKNOWN and self.job is not None):
             return

@@ -104,6 +104,7 @@ class PodRecovery:
                 recall(tracked)
             elif pod in known.job_ids:
                 tracked.has_job(known.job_ids[pod])
+                tracked.awaits_squeue = self._site.reports_in_comment
                 tracked.submitted = known.attempted.get(pod)
                 self.adopted += 1
             elif pod in known.unfinished and pod not in self._submissions and pod not in self._deletes:
