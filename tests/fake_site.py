@@ -454,6 +454,12 @@ class FakeSite(Site):
             raise PortUnreachable(f"nothing listens on port {port} of {node}", code=Code.CONNECT_FAILED)
         return LocalStream(*await asyncio.open_connection("127.0.0.1", ports[node, port]))
 
+    async def listen_in_job(self, job_id: str, node: str) -> int:
+        if self.account.steps_fail:
+            raise PortUnreachable(self.account.steps_fail, code=Code.NO_RELAY)
+        self.steps.add(job_id)
+        return next(port for of, port in self.account.ports if of == node)
+
     def has_step_in(self, job_id: str) -> bool:
         return job_id in self.steps
 

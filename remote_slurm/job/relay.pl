@@ -8,7 +8,7 @@ my ($ROOM, $CHUNK, $MOST_HELD) = (1 << 20, 32 << 10, 256 << 10);
 my ($INET, $INET6, $STREAM, $SOCKET, $ERROR, $SETFL, $NONBLOCK) = (2, 10, 1, 1, 4, 4, 2048);
 my ($AGAIN, $INTERRUPTED, $IN_PROGRESS) = (11, 4, 115);
 my ($input, $output) = ('', "$hello\n");
-my %connections;
+my (%connections, @listening);
 
 $SIG{PIPE} = 'IGNORE';
 fcntl(STDOUT, $SETFL, $NONBLOCK | 1);
@@ -112,6 +112,14 @@ sub read_from {
     }
 }
 
+# Listens as long as the relay runs, and accepts nothing: the kernel answers. 0 if that fails
+sub free_port {
+    return 0 unless socket(my $socket, $INET, $STREAM, 0);
+    push @listening, $socket;
+    return 0 unless bind($socket, pack('S n a4 x8', $INET, 0, "\0" x 4)) && listen($socket, 1);
+    return (unpack('S n', getsockname($socket)))[1];
+}
+
 sub handle {
     my ($kind, $id, $number, $data) = @_;
     if ($kind eq 'O') {
@@ -120,6 +128,7 @@ sub handle {
         return try_next($new);
     }
     return emit('P', 0, 0) if $kind eq 'P';
+    return emit('L', 0, free_port()) if $kind eq 'L';
     my $c = $connections{$id} or return;
     if ($kind eq 'D') { $c->{data} .= $data }
     elsif ($kind eq 'W') { $c->{credit} += $number }

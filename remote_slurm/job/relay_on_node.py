@@ -121,6 +121,7 @@ class Relay:
         self.quiet = quiet
         self.input, self.output = bytearray(), bytearray(hello.encode() + b"\n")
         self.connections = {}  # type: dict[int, Connection]
+        self.listening = []  # type: list[socket.socket]
         self.heard = time.monotonic()
         os.set_blocking(1, False)
 
@@ -176,6 +177,17 @@ class Relay:
             self.handle(kind, connection, number, data_of_frame)
         return bool(data)
 
+    def free_port(self) -> int:
+        """Listen as long as the relay runs, and accept nothing: the kernel answers. Return 0 if that fails."""
+        try:
+            listener = socket.socket()
+            self.listening.append(listener)
+            listener.bind(("", 0))
+            listener.listen(1)
+        except OSError:
+            return 0
+        return int(listener.getsockname()[1])
+
     def handle(self, kind: bytes, connection: int, number: int, data: bytes) -> None:
         if kind == b"O":
             self.connections[connection] = Connection(self, connection, number)
@@ -183,6 +195,9 @@ class Relay:
             return
         if kind == b"P":
             self.emit(b"P", 0)
+            return
+        if kind == b"L":
+            self.emit(b"L", 0, self.free_port())
             return
         found = self.connections.get(connection)
         if found is None:

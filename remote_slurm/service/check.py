@@ -16,6 +16,7 @@ from remote_slurm.site.operations import check_clock, check_folder, check_round_
 from remote_slurm.site.operations.check_folder import FolderCheck
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.connection import Connection
+from remote_slurm.ssh.port_channels import PortChannels
 from remote_slurm.ssh.sessions import Sessions
 
 _OLDEST_SLURM = (20, 11)
@@ -52,9 +53,12 @@ class Chain:
         self._config = config
         self._connection = Connection(config.ssh)
         self._sessions = Sessions(self._connection)
-        self.site = RemoteSite(self._sessions, config)
+        self._ports = PortChannels(self._connection.sibling()) if config.port_forward.port is not None else None
+        self.site = RemoteSite(self._sessions, config, ports=self._ports)
 
     async def close(self) -> None:
+        if self._ports:
+            await self._ports.close()
         await self._sessions.close()
         await self._connection.close()
 

@@ -18,6 +18,7 @@ from remote_slurm.domain.shell import assignments
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.job import CHECK_NODE
+from remote_slurm.service.check_ports import PORTS, check_ports
 from remote_slurm.service.findings import Finding
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
@@ -25,8 +26,9 @@ from remote_slurm.site.reply import Reply
 from remote_slurm.site.site import Site
 
 JOB = "job"
-NODE = ("node: folder", "node: runtime", "node: namespaces", "node: HTTP client")
+NODE = ("node: folder", "node: runtime", "node: namespaces", "node: HTTP client", PORTS)
 
+_NEEDS_JOB = f"not checked: needs {JOB}"
 _COPY = "; the site's sbatch submits a copy of the script, so that only the job id connects a job to its pod"
 _COPY_REMEDY = (
     "set SbatchPath to Slurm's own sbatch if the site allows it: a job whose id is lost cannot be found by its script"
@@ -35,6 +37,8 @@ _COPY_REMEDY = (
 _CONTAINER = "check"
 _LOOK_SECONDS = 0.2
 _CLEAN_UP_SECONDS = 60.0
+# For which the job goes on after the check of its node, if ports are forwarded; less than its time limit
+_FOR_PORTS_SECONDS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,12 @@ async def check_from_a_node(site: Site, config: Config, options: JobOptions) -> 
     except _Failed as error:
         yield Finding(JOB, ok=False, message=str(error), remedy=error.remedy)
         for name in NODE:
-            yield Finding(name, None, f"not checked: needs {JOB}")
+            yield Finding(name, None, _NEEDS_JOB)
     else:
-        for finding in _findings(outcome, config):
+        findings = _findings(outcome, config)
+        for finding in findings:
             yield finding
+        yield await _ports(pods, request, config) if findings[0].ok else Finding(PORTS, None, _NEEDS_JOB)
     finally:
         await _clean_up(pods, request)
         await pods.stop()
@@ -152,7 +158,7 @@ async def _clean_up(pods: Pods, request: CreateRequest) -> None:
 def _findings(outcome: _Outcome, config: Config) -> list[Finding]:
     answer = Reply.parse("check-node", outcome.log)
     if not answer.has("checked"):
-        return [_silent(outcome, config), *(Finding(name, None, f"not checked: needs {JOB}") for name in NODE)]
+        return [_silent(outcome, config), *(Finding(name, None, _NEEDS_JOB) for name in NODE if name != PORTS)]
     ran = Finding(
         JOB,
         ok=True,
@@ -228,6 +234,14 @@ def _http_client(answer: Reply) -> Finding:
     return Finding(name, ok=True, message=message, remedy="ask the site to install curl on its nodes")
 
 
+async def _ports(pods: Pods, request: CreateRequest, config: Config) -> Finding:
+    """The job runs as long as the second container."""
+    if config.port_forward.port is None:
+        return Finding(PORTS, ok=True, message="not forwarded: PortForward.Port is not set")
+    tracked = pods.pod_store.get(request.pod.key)
+    return await check_ports(pods.site, tracked.job_id if tracked else "", config.port_forward.via)
+
+
 def _request(config: Config, options: JobOptions) -> CreateRequest:
     script = assignments({"runtime": RUNTIMES.configure(config).config.path}) + CHECK_NODE
     metadata = {
@@ -236,10 +250,16 @@ def _request(config: Config, options: JobOptions) -> CreateRequest:
         "uid": str(uuid.uuid4()),
         "annotations": {"slurm-job.vk.io/flags": f"--time=5 {options.flags}"},
     }
-    container = {
-        "name": _CONTAINER,
-        "command": ["/bin/sh", "-c", script],
-        "resources": {"limits": {"cpu": "1", "memory": "100Mi"}},
-    }
-    spec = {"restartPolicy": "Never", "containers": [container]}
+    commands = {_CONTAINER: script}
+    if config.port_forward.port is not None:
+        commands["ports"] = f"exec sleep {_FOR_PORTS_SECONDS}"
+    containers = [
+        {
+            "name": name,
+            "command": ["/bin/sh", "-c", command],
+            "resources": {"limits": {"cpu": f"{1000 // len(commands)}m", "memory": "100Mi"}},
+        }
+        for name, command in commands.items()
+    ]
+    spec = {"restartPolicy": "Never", "containers": containers}
     return CreateRequest.parse({"pod": {"metadata": metadata, "spec": spec}})

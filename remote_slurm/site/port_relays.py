@@ -51,6 +51,15 @@ class PortRelays:
         except RelayEnded as error:
             raise _unusable(job_id, node, "it ended at once") from error
 
+    async def listen(self, job_id: str, node: str) -> int:
+        """A port of the node that a step of the job listens on for a while. Raises PortUnreachable."""
+        kept = self._relays.get(job_id)
+        relay = kept if kept and not kept.ended else await self._started(job_id, node)
+        try:
+            return await relay.listen()
+        except RelayEnded as error:
+            raise _unusable(job_id, node, "it ended at once") from error
+
     async def _open_on(self, relay: Relay, port: int) -> PortStream:
         if timer := self._timers.pop(relay, None):
             timer.cancel()

@@ -2,8 +2,8 @@
 
 Both sides send frames of a letter, the number of a connection, and a number N (`!cII`)::
 
-    to the node     O connect to port N     P are you there
-    from the node   A connected             R refused: N bytes of words follow     P yes
+    to the node     O connect to port N     P are you there                        L listen on a free port
+    from the node   A connected             R refused: N bytes of words follow     P yes     L listening on port N
     both            D N bytes follow        E my last byte was sent                C closed, in both directions
                     W you may send N bytes more
 
@@ -55,6 +55,7 @@ class Relay:
         self._budget = budget
         self._connections: dict[int, RelayedStream] = {}
         self._last = 0
+        self._port: asyncio.Future[int] | None = None
         self._queue: deque[tuple[bytes, asyncio.Future[None] | None]] = deque()
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +99,15 @@ class Relay:
         if refused is not None:
             raise PortUnreachable(f"nothing listens on port {port} of {self.node}: {refused}", code=Code.CONNECT_FAILED)
         return stream
+
+    async def listen(self) -> int:
+        """A port that the relay listens on as long as it lasts; connections to it are not served. Raises RelayEnded."""
+        if self.ended:
+            raise RelayEnded("")
+        if self._port is None:
+            self._port = asyncio.get_running_loop().create_future()
+            self.post(b"L", 0)
+        return await asyncio.shield(self._port)
 
     def close(self) -> None:
         """End it and all its connections. Never waits."""
@@ -155,6 +165,8 @@ class Relay:
             end = start + _HEADER.size + (number if kind in _HAVE_BYTES else 0)
             if len(received) < end:
                 break
+            if kind == b"L" and self._port and not self._port.done():
+                self._port.set_result(number)
             if stream := self._connections.get(connection):
                 stream.take(kind, number, bytes(received[start + _HEADER.size : end]))
             start = end
@@ -178,6 +190,8 @@ class Relay:
         for _, gone in self._queue:
             if gone and not gone.done():
                 gone.set_result(None)
+        if self._port and not self._port.done():
+            self._port.set_exception(RelayEnded(""))
         for stream in list(self._connections.values()):
             stream.lost()
         self.on_idle()

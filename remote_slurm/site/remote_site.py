@@ -166,10 +166,18 @@ class RemoteSite(Site):
             return await self._ports.open(node, port)
 
     async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
-        if self._relays is None:
-            raise PortUnreachable(f"{node} port {port} is not reached from here: PortForward.Port is not set")
         with self.observer.operation("port"):
-            return await self._relays.open(job_id, node, port)
+            return await self._port_relays.open(job_id, node, port)
+
+    async def listen_in_job(self, job_id: str, node: str) -> int:
+        with self.observer.operation("port"):
+            return await self._port_relays.listen(job_id, node)
+
+    @property
+    def _port_relays(self) -> PortRelays:
+        if self._relays is None:
+            raise PortUnreachable("ports of nodes are not reached from here: PortForward.Port is not set")
+        return self._relays
 
     def has_step_in(self, job_id: str) -> bool:
         return self._relays is not None and self._relays.has(job_id)

@@ -110,6 +110,9 @@ class Site(Protocol):
     async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
         """Connect to the port from the job's node, through a step of the job. Raises PortUnreachable."""
 
+    async def listen_in_job(self, job_id: str, node: str) -> int:
+        """A port that a step of the job listens on for a while, to try ways to it. Raises PortUnreachable."""
+
     def has_step_in(self, job_id: str) -> bool:
         """Whether `open_port_in_job` needs to start no step. Never waits."""
 

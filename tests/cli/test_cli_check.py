@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from remote_slurm.cli.check import LISTENING
 from remote_slurm.service.check import CONFIGURATION, SITE, WAY
 from remote_slurm.service.check_job import JOB, NODE
+from remote_slurm.service.check_ports import PORTS
 from tests.cli.program import PodFile, Program, ProgramAt
 from tests.sites import Site
 
@@ -229,10 +231,14 @@ def test_a_folder_that_cannot_be_used(program_at: ProgramAt, site: Site, folder:
     assert f"DataRootFolder {folder} cannot be used at the site: mkdir: " in found["message"]
 
 
-def test_the_view_from_a_compute_node(program_at: ProgramAt, site: Site) -> None:
+def test_the_view_from_a_compute_node(program_at: ProgramAt, site: Site, tmp_path: Path) -> None:
     program = program_at(site)
-    found = findings(program, "--job")
-    assert list(found) == [*LINKS, JOB, *NODE]
+    (tmp_path / "tokens").write_text("0123456789abcdef-token")
+    forwards = ("--set", "PortForward.Port=0", "--set", f"PortForward.TokenFile={tmp_path / 'tokens'}")
+    found = findings(program, "--job", *forwards)
+    assert [name for name in found if name != LISTENING] == [*LINKS, JOB, *NODE]
+    ways = "from the login node (ssh) and through a step of the job (srun)"
+    assert found[PORTS]["message"] == f"forwarded {ways}"
     assert "ran on node" in found[JOB]["message"]
     assert "apptainer version 1.4" in found[NODE[1]]["message"]
     assert _pods_left(site, program) == []

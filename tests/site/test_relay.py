@@ -222,6 +222,15 @@ async def test_two_hundred_at_once_and_many_in_a_row_take_one_step(login: Login,
     assert relays._relays["7"].connections == 0
 
 
+async def test_a_relay_listens_on_a_port_to_try_other_ways(relays: PortRelays) -> None:
+    port = await relays.listen("7", "n1")
+    assert await relays.listen("7", "n1") == port
+    for _ in range(2):
+        _, writer = await asyncio.open_connection("127.0.0.2", port)
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_relay_that_has_ended_is_started_anew(login: Login, relays: PortRelays) -> None:
     async with listening(echo) as port:
         stream = await relays.open("7", "n1", port)
