@@ -15,7 +15,7 @@ _DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
 
 
 def commit() -> str:
-    """The commit's short id, with -dirty where the checkout had changes; empty where nobody knows."""
+    """The commit's short id, with -dirty if the checkout had changes; empty if it is unknown."""
     return recorded(_PACKAGE) or of_checkout(_PACKAGE.parent)
 
 
@@ -34,7 +34,7 @@ def at_build(root: Path, environ: Mapping[str, str]) -> str:
 
 def of_checkout(root: Path) -> str:
     if not (root / ".git").exists():
-        return ""  # not some other repository that the package happens to lie in
+        return ""  # not of another repository that contains the package
     try:
         described = subprocess.run(["git", "-C", root, *_DESCRIBE], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

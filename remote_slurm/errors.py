@@ -32,7 +32,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """What an error is about, where its class does not tell enough: code decides by this, and never by the sentence."""
+    """What an error is about, if its class does not say it. Code decides by this, and never by the message."""
 
     ACCOUNTING_DISABLED = "AccountingDisabled"  # Slurm has no accounting, and will have none until it is restarted
     NO_SPACE = "NoSpace"  # a file system or quota at the site is full

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -154,9 +155,8 @@ class Sidecar:
     def _wait_until_listening(self) -> str:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            told = [line for line in self.log.splitlines() if " listening on " in line]
-            if told:
-                return told[0].partition(" listening on ")[2].split()[0]
+            if found := re.search(r" listening url=(\S+)", self.log):
+                return found[1]
             self._check_that_it_runs()
             time.sleep(0.02)
         raise AssertionError(f"the sidecar does not listen: {self.log}")

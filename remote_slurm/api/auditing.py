@@ -17,7 +17,7 @@ from remote_slurm.service.audit import AuditLog, Notes, masked, note, notes, pod
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# The others are asked every few seconds, and tell nothing that is a pod's own. Of FORWARD, the state of a pod is
+# The other requests come every few seconds, and return no data of a pod's own. Of FORWARD, the state of a pod is
 _ALWAYS = frozenset({Verb.CREATE, Verb.DELETE, Verb.LOGS, Verb.FORWARD})
 _OF_ACCESS = frozenset({401, 403})
 _SERVER_ERROR = 500

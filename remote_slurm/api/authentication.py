@@ -1,7 +1,7 @@
 """Who sent a request: by a token, a client certificate or both; and never a web page of another site.
 
-The token comes as `Authorization: Bearer`. A browser cannot be told to send that, so the page and what it asks for also
-take `Basic`, with any name and the token as the password; nothing that changes anything does.
+Clients send the token as `Authorization: Bearer`. A browser cannot do that, so the page and its requests also accept
+`Basic`, with any name and the token as the password. Requests that change something accept `Bearer` only.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ class ServiceAccounts:
 
 @dataclass(slots=True)
 class Gate:
-    """What the clients of one port have to show; a port without any of it lets everybody do everything.
+    """The credentials that clients of one port must send. Without any of them, the port permits every request.
 
-    A `private` sidecar is for this machine alone: a name that somebody else's name server leads here is not its own.
+    A `private` sidecar is for this machine alone: it rejects host names that a foreign name server resolves to it.
     """
 
     tokens: Tokens | None = None
@@ -291,7 +291,7 @@ def _password(value: str) -> str:
 
 
 def _digest(token: str) -> bytes:
-    """Of one length, whatever the token's is: a comparison must not tell that either."""
+    """A digest of fixed length, so that a comparison does not reveal the length of the token."""
     return hashlib.sha256(token.encode(errors="replace")).digest()
 
 

@@ -95,7 +95,7 @@ class Bodies:
             ) from None
 
     def _size(self, request: web.Request) -> int:
-        """As the headers say it; of a body in chunks nobody knows it before its end."""
+        """The size in the headers; for a chunked body, whose size is unknown before its end, the limit."""
         if request.content_length is not None:
             return request.content_length
         return self._largest if request.body_exists else 0
@@ -163,7 +163,7 @@ def _refuse_constant(name: str) -> None:
 
 
 class _NoNumberError(ValueError):
-    """What stands for a number is none."""
+    """A value in the place of a number is not one."""
 
 
 def _shortly(error: Exception) -> str:

@@ -1,8 +1,7 @@
 """Connections to the sidecar: how many there are, and for how long one may do nothing.
 
-aiohttp limits neither. A connection that nobody uses costs a descriptor, and without descriptors the sidecar reaches
-neither the site nor a client. Once there are as many as may be, the one that has been idle for the longest time makes
-room for a new one.
+aiohttp limits neither. An idle connection costs a descriptor, and without descriptors the sidecar reaches neither the
+site nor a client. At the limit, the connection that has been idle for the longest time is closed for a new one.
 """
 
 from __future__ import annotations

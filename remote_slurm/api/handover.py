@@ -35,7 +35,7 @@ _RECEIVING, _ANSWERING = b"R", b"A"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; whoever receives it owns the descriptors."""
+    """One message. Its receiver owns the descriptors."""
 
     kind: str
     value: str

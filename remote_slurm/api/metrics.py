@@ -82,7 +82,7 @@ class Metrics(Observer):
 
     @web.middleware
     async def measure(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every request but those for logs, which last as long as somebody reads."""
+        """Measure each request except those for logs, which last as long as their reader stays."""
         started = time.monotonic()
         response = await handler(request)
         resource = request.match_info.route.resource
@@ -104,7 +104,7 @@ class Metrics(Observer):
 
 
 class _Standing(Collector):
-    """How the pods and the way to the site stand at this moment, for each account at the site."""
+    """The present state of the pods and of the connection, for each account at the site."""
 
     def __init__(self, accounts: Accounts, tls: TLS, audit: AuditLog) -> None:
         self._accounts = accounts
@@ -187,7 +187,7 @@ def _of_connections(accounts: Accounts) -> Iterable[Metric]:
 
 
 class _Table:
-    """One figure of each account; those that have none yet are left out."""
+    """One metric with a sample for each account that has a value."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts

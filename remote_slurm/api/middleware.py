@@ -105,7 +105,7 @@ def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
 
 
 def _paths(app: web.Application) -> list[str]:
-    """Those that somebody would ask by hand."""
+    """Paths of one component, which a person may type."""
     paths = {resource.canonical for resource in app.router.resources()}
     return sorted(path for path in paths if path.count("/") == 1)
 

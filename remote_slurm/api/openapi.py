@@ -137,7 +137,7 @@ def _operation(
     path: str = "",
     query: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """`codes` are those that it answers besides the usual ones."""
+    """`codes` are the status codes that it returns besides the usual ones."""
     content = _TEXT if text else {"application/json": {"schema": {"type": ["object", "array"]}}}
     responses = {"200": {"description": "Done.", "content": content}}
     errors = dict.fromkeys(codes, "Slurm refused the job for good.") | _ERRORS

@@ -101,7 +101,7 @@ class Certificates:
     """`context` is for the server."""
 
     def __init__(self, settings: TLS, block: str = "") -> None:
-        """`block` is where TLS stands. Raises CannotEncrypt."""
+        """`block` is the configuration block that has the key TLS. Raises CannotEncrypt."""
         self.settings = settings
         self.block = block
         self._paths = [
@@ -229,16 +229,16 @@ def _load_key(context: ssl.SSLContext, settings: TLS) -> None:
     key = settings.key_file
     text = _read("TLS.KeyFile", key)
     if b"ENCRYPTED" in text:
-        raise CannotEncrypt(f"TLS.KeyFile {key} has a passphrase: nobody is there to type it, so store the key without")
+        raise CannotEncrypt(f"TLS.KeyFile {key} has a passphrase: store the key without one, as `openssl pkey` does")
     try:
-        context.load_cert_chain(str(settings.cert_file), str(key), password=_nobody_types_it)
+        context.load_cert_chain(str(settings.cert_file), str(key), password=_no_passphrase)
     except ssl.SSLError as error:
         if "MISMATCH" in (error.reason or ""):
             raise CannotEncrypt(f"TLS.KeyFile {key} is not the key of TLS.CertFile {settings.cert_file}") from error
         raise CannotEncrypt(f"TLS.KeyFile {key} holds no private key in PEM ({error.reason})") from error
 
 
-def _nobody_types_it() -> str:
+def _no_passphrase() -> str:
     return ""
 
 

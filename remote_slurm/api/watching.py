@@ -26,7 +26,7 @@ class Watching:
 
     @property
     def observer(self) -> Observer:
-        """Who is told what happens at the site."""
+        """The receivers of events at the site: metrics and traces."""
         return Observers([each for each in (self.metrics, self.tracing) if each])
 
     @property

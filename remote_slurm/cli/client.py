@@ -175,7 +175,7 @@ async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> S
 
 
 def listening_at(config: Config) -> str:
-    """The URL of the sidecar that has this configuration, as far as that tells."""
+    """The URL of the sidecar that has this configuration."""
     if config.socket:
         return f"unix://{config.socket}"
     host = f"[{config.bind_address}]" if ":" in config.bind_address else config.bind_address

@@ -72,7 +72,7 @@ def named(arguments: argparse.Namespace) -> Credentials:
 
 
 def configured(config: Config) -> Credentials:
-    """Those for the sidecar of this very configuration: it shows the certificate that stands there, and so do we."""
+    """The credentials for the sidecar with this configuration: both sides use the certificate that it names."""
     return _of_listener("", config.token_file, config.tls)
 
 

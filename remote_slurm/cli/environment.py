@@ -1,7 +1,7 @@
 """A container's environment as the Virtual Kubelet sends it: every variable with its value.
 
 The rules are Kubernetes' own (API reference, EnvVar and EnvFromSource): `env` wins over `envFrom`, a later `envFrom`
-over an earlier one, and `$(NAME)` stands for a variable that was named before.
+over an earlier one, and `$(NAME)` is replaced by the value of an earlier variable.
 
 Variables of Kubernetes services are left out. Without them, the sidecar expands references to earlier variables once
 more, so that a `$(NAME)` that is part of a value is sent as `$$(NAME)`.
@@ -80,7 +80,7 @@ def _escaped(values: dict[str, Any]) -> Iterator[Json]:
 
 
 def field_value(pod: Json, path: str, what: str) -> str:
-    """What a fieldRef stands for. Raises InvalidRequest for what only a running pod has."""
+    """The value of a fieldRef. Raises InvalidRequest for a field that only a running pod has."""
     metadata = pod["metadata"]
     found = _SUBSCRIPT.fullmatch(path)
     if found:

@@ -133,8 +133,10 @@ async def _clean_up(arguments: argparse.Namespace, sidecar: SidecarClient, pod: 
     try:
         await interruptible(remove(sidecar, pod, screen))
     except Interrupted:
-        sidecar.deleted.clear()  # it is in the journal, and nobody waits for it any more
-        screen.line(f"left before the pod was gone: `remote-slurm status {folder_of(pod)}` tells how it stands")
+        sidecar.deleted.clear()  # it is in the journal, and this command does not wait for it
+        screen.line(
+            f"stopped waiting before the pod was removed: `remote-slurm status {folder_of(pod)}` shows its state"
+        )
     except RemoteSlurmError as error:
         # the exit code is the pod's
         screen.line(f"{screen.paint('warning:', Colour.WARNING)} the pod is not deleted yet: {error}")

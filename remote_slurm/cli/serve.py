@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         warning(sentence)
     raise_descriptor_limit()
     keep_log_chunks()
-    gc.freeze()  # what was imported stays: collections need not look at it while somebody waits for a status
+    gc.freeze()  # modules stay in memory: a collection need not scan them while a status request waits
     kept = KeptSockets.of_supervisor()
     asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), kept, arguments.ready_file))
     return 0
@@ -114,7 +114,8 @@ async def _serve(config: Config, watching: Watching, kept: KeptSockets, ready_fi
             stack.push_async_callback(watching.tracing.close)
         if watching.metrics:
             watching.metrics.read(accounts, config.tls, audit)
-        info(f"listening on {url}", site=",".join(config.ssh.host_names), user=",".join(each.user for each in accounts))
+        site, users = ",".join(config.ssh.host_names), ",".join(each.user for each in accounts)
+        info("listening", url=url, site=site, user=users)
         with _ready_file(ready_file, url):
             kept.ready(as_json=config.log_format is LogFormat.JSON)
             await stopped.wait()
@@ -140,7 +141,7 @@ async def _watch_port(
         yield
         return
     async with serving_watchers(build_watch_app(accounts, config, watching, audit), config.watch, kept) as url:
-        info(f"serving /ui and /metrics at {url}")
+        info("serving /ui and /metrics", url=url)
         yield
 
 
@@ -154,7 +155,7 @@ async def _forward_port(accounts: Accounts, config: Config, kept: KeptSockets, a
     kubeconfig = config.custom_kubeconf if config.port_forward.token_review.audiences else None
     app = build_forward_app(forwards, config, audit, Cluster(kubeconfig) if kubeconfig else None)
     async with serving_forwards(app, config.port_forward, kept) as url:
-        info(f"forwarding ports of pods at {url}")
+        info("forwarding ports of pods", url=url)
         yield
 
 
@@ -164,7 +165,7 @@ async def running(
 ) -> AsyncIterator[Accounts]:
     """The pods of the configured site, looked after until the context ends; an `owner` takes over from others.
 
-    The observer is told what happens at the site.
+    The observer is called for each event at the site.
     """
     # pods of a file, on the command line, are not in Kubernetes
     cluster = Cluster(config.custom_kubeconf) if owner and config.custom_kubeconf else None
@@ -197,7 +198,7 @@ async def _connected(config: Config, observer: Observer | None) -> AsyncIterator
 
 @contextlib.contextmanager
 def _ready_file(ready_file: Path | None, url: str) -> Iterator[None]:
-    """Whoever waits for the file finds the whole URL in it."""
+    """The file appears with the whole URL in it."""
     if ready_file is None:
         yield
         return

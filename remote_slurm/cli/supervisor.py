@@ -95,7 +95,7 @@ class Supervisor:
         self._failed_starts = 0  # those of them that did not listen
 
     def run(self) -> int:
-        """Returns the exit code of the server that stopped by itself or was told to, or that cannot be started."""
+        """Return the exit code of the server once it has stopped, by itself or by a signal, or cannot be started."""
         for number in _FORWARDED:
             signal.signal(number, self._forward)
         while True:

@@ -101,7 +101,7 @@ class _Top:
         self._over = False
 
     async def run(self) -> None:
-        """Until somebody ends it; the terminal is as before afterwards."""
+        """Draw until the user ends it, and restore the terminal."""
         loop = asyncio.get_running_loop()
         with _own_terminal():
             loop.add_reader(sys.stdin, self._read)

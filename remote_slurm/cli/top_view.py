@@ -1,4 +1,4 @@
-"""What `remote-slurm top` draws: the state that a sidecar tells -> lines of text. Nothing here touches a terminal."""
+"""What `remote-slurm top` draws: the state that a sidecar returns -> lines of text. Nothing here touches a terminal."""
 
 from __future__ import annotations
 

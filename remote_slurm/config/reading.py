@@ -94,10 +94,10 @@ class _Reader:
             if key.tag == _YAML + "merge":
                 merged = self._merged(value, where) | merged
             elif not isinstance(key, yaml.ScalarNode):
-                self._wrong(key, where, "has a list or a block where a key should stand")
+                self._wrong(key, where, "has a list or a block in place of a key")
             elif key.value in own:
                 first = self._document.lines[*where, key.value]
-                self._wrong(key, (*where, key.value), f"stands twice, first in line {first}: keep one of them")
+                self._wrong(key, (*where, key.value), f"is set twice, first in line {first}: keep one of them")
             else:
                 own[key.value] = self._noted(key, value, (*where, key.value))
         return merged | own

@@ -19,7 +19,7 @@ _PARTS = (
 # Programs of their own, which the runner, or the submit script, starts
 _PROGRAMS = {"rank": ("rank",), "pull": ("storage", "pull"), "mounts": ("paths", "mounts")}
 
-# Whole lines, and what stands behind a command after two spaces
+# Whole lines, and the rest of a line after a command and two spaces
 _COMMENT = re.compile(rb"^[ \t]*#(?!!).*\n|^\n|(?<=\S) {2,}# .*$", re.MULTILINE)
 _DIRECTIVE = re.compile(rb"^# shellcheck .*\n", re.MULTILINE)
 

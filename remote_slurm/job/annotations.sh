@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What a pod's annotations, and the keys that are like them, do in its job:
+# What a pod's annotations, and similar fields of a create request, do in its job:
 #
-#   deadline seconds=N             end the pod so many seconds after its job began
-#   job_workdir BASE KEEP NAME...  emptyDirs and scratch folders lie in a folder of the pod's below BASE
-#   pre_exec [mesh]                the pod's own shell; then containers.sh, inside mesh.sh where that was written
-#   resume NAME grace=SECONDS      how containers.sh begins, in place of `pod`
-#   prefixed TEXT COMMAND...       what singularity-commands puts in front of a container's command
-#   job_script NAME...             the script that came with the request, in place of all containers
-#   with_job_script NAME           a container that is over when that script is
+#   deadline seconds=N             stop the pod N seconds after its job began
+#   job_workdir BASE KEEP NAME...  keep emptyDirs and scratch folders in BASE/POD
+#   pre_exec [mesh]                run the annotation pre-exec, then containers.sh; with `mesh`, inside the mesh script
+#   resume NAME grace=SECONDS      the first call in containers.sh, in place of `pod`
+#   prefixed TEXT COMMAND...       run a container's command with singularity-commands in front of it
+#   job_script NAME...             run the jobScript of the request in place of all containers
+#   with_job_script NAME           a container that ends when that script ends
 
 # --- the deadline ----------------------------------------------------------------------------------------------------
 
@@ -28,13 +28,13 @@ watch_deadline() {
     evict "$why_reason" "$why"
 }
 
-# As why_stopped does.
+# Sets `why_reason` and `why`, as why_stopped does.
 exceed_deadline() {
     why_reason=DeadlineExceeded
     why="DeadlineExceeded: the pod was active for longer than its activeDeadlineSeconds, $deadline"
 }
 
-# Slurm's time limit may be the same one, and come a moment earlier.
+# Within 2 s, since Slurm's time limit may be the same, and end the job a moment earlier.
 is_past_deadline() {
     local time
     printf -v time '%(%s)T' -1
@@ -43,15 +43,15 @@ is_past_deadline() {
 
 # --- the folder ------------------------------------------------------------------------------------------------------
 
-# The pod's folder has a link to it by the annotation's path, which the login node has too: it removes the folder with the
-# pod, unless it is to be kept.
+# The pod's folder has a link to the workdir. A delete follows it on the login node and removes the workdir, unless KEEP is
+# set.
 job_workdir() {
     local name keep=$2
     workdir=$1/$pod
     shift 2
     rm -f workdir
     if ! is_apart_from_pods "$workdir"; then
-        fail NotStarted "job-workdir ${workdir%/*} leads to $(readlink -m -- "$workdir") on node $(hostname), which is a link, or lies in DataRootFolder"
+        fail NotStarted "job-workdir ${workdir%/*} leads to $(readlink -m -- "$workdir") on node $(hostname), which is a link, or is in DataRootFolder"
         workdir=
         return
     fi
@@ -62,7 +62,7 @@ job_workdir() {
         return
     fi
     chmod 700 "$workdir"
-    # nobody else reaches a node that shares no file system
+    # a delete on the login node does not reach a node that shares no file system
     [[ -n $local_root && -z $keep ]] && leftovers+=("$workdir")
     for name; do
         [[ ! -L $workdir/$name ]] || rm -f "$workdir/$name"
@@ -72,8 +72,8 @@ job_workdir() {
     done
 }
 
-# is_apart_from_pods FOLDER: whether the folder, with all links followed, neither lies in DataRootFolder, where the parts of
-# pods are that containers must not reach, nor contains it; nor may it be a link itself, which some pod has made.
+# is_apart_from_pods FOLDER: whether the folder, with all links followed, is neither in DataRootFolder nor contains it, since
+# that has files of pods that containers must not reach. The folder must not be a link, which another pod may have made.
 is_apart_from_pods() {
     local root folder
     root=$(cd .. && pwd -P) && folder=$(readlink -m -- "$1") || return
@@ -82,14 +82,14 @@ is_apart_from_pods() {
 
 # --- shell of the pod ------------------------------------------------------------------------------------------------
 
-# It runs in the job's own shell, so that limits, modules and exported variables hold for the containers; another shell
-# starts them then, so that nothing else of it can get in their way. TMPDIR is a folder of its own there.
+# pre-exec runs in the job's own shell, so that its limits, modules and exported variables apply to the containers. A new shell
+# then starts the containers, so that functions, options and traps of pre-exec do not. TMPDIR is a folder of the pod meanwhile.
 pre_exec() {
-    local remote_slurm_folder=$PWD  # a name that nothing else has
+    local remote_slurm_folder=$PWD  # a name that the pod's shell does not use
     rm -f .inside
     own_tmpdir
     [[ -e secret/wireguard.conf ]] && export WIREGUARD_CONFIG=$PWD/secret/wireguard.conf
-    # shellcheck disable=SC2064 # as it stands now: nobody knows what the pod's shell does to our variables
+    # shellcheck disable=SC2064 # expanded now: the pod's shell may change variables of the runner
     trap "start_containers_script $(printf %q "$PWD") '${1-}' \$?" EXIT
     if [[ -z $failed ]]; then
         # shellcheck source=/dev/null
@@ -98,7 +98,7 @@ pre_exec() {
     start_containers_script "$remote_slurm_folder" "${1-}"
 }
 
-# What mesh.sh is told does not stand in quotes there.
+# mesh.sh does not quote TMPDIR, so that the path must have no special characters.
 own_tmpdir() {
     local parent=${TMPDIR-} job_tmpdir=${TMPDIR-} pod_tmpdir folder=''
     [[ $parent =~ ^/[A-Za-z0-9/._-]+$ && -d $parent && -w $parent ]] || parent=/tmp
@@ -130,8 +130,8 @@ read_handed_on() {
     [[ ! -e .stopping ]] || fail JobStopped "$stopped"
 }
 
-# mesh.sh, which the Virtual Kubelet wrote, makes a network and runs the command that it is given in it. It splits that
-# into words again, so that it gets one word. It knows nothing of stops: they go to the shell inside.
+# mesh.sh, which the Virtual Kubelet wrote, creates a network and runs its arguments in it. It splits them into words again,
+# so that it gets one word. It does not pass signals on: pass_on sends them to the shell inside.
 through_mesh() {
     printf '#!%s\ncd %q && exec %q -p ./containers.sh\n' "$BASH" "$PWD" "$BASH" >"$pod_tmpdir/containers"
     chmod 700 "$pod_tmpdir/containers"
@@ -170,25 +170,25 @@ resume() {
     unset SLIRP_TMPDIR
     trap_signals
     printf '%s\n' "$BASHPID" >.inside
-    # a stop that came just now has not seen it
+    # a stop that came before .inside was written could not signal this shell
     [[ ! -e .stopping ]] || fail JobStopped "$stopped"
 }
 
-# The text stands in front of the command on one line, and may be whole commands, or the beginning of this one. What it
-# runs writes down its process id before it becomes the container: that is who is told to stop.
+# TEXT precedes the command on one line. It may be whole commands, or the beginning of this one. The inner shell writes its
+# process id before it becomes the container, so that a stop signals the container.
 prefixed() {
     local text=$1 started=.started.$BASHPID
     shift
     # shellcheck disable=SC2016 # the inner shell's own words
     set -- "$BASH" -c 'printf "%s\n" "$$" >"$0"; exec "$@"' "$started" "$@"
-    trap 'tell "$started"' TERM
+    trap 'pass_term "$started"' TERM
     eval "$text \"\$@\"" &
     await "$!"
     rm -f "$started"
     return "$code"
 }
 
-tell() {
+pass_term() {
     local pid
     interrupted=yes
     read -r pid 2>/dev/null <"$1" || exit 143
@@ -197,7 +197,7 @@ tell() {
 
 # --- a script in place of containers ---------------------------------------------------------------------------------
 
-# As with the reference plugin, it may leave run-NAME.out and run-NAME.status of each container in $workingPath.
+# As with the reference plugin, the script may write run-NAME.out and run-NAME.status of each container in $workingPath.
 job_script() {
     local name
     for name; do

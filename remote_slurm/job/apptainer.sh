@@ -3,8 +3,8 @@
 #
 #   use_apptainer   containers run under Apptainer or Singularity
 #
-# In a SIF that Apptainer built of an OCI image lies the OCI configuration. Apptainer ignores WORKDIR, HOME and STOPSIGNAL, and its
-# script 10-docker2singularity.sh evaluates the values of ENV.
+# A SIF that Apptainer built from an OCI image contains the OCI configuration. Apptainer ignores WORKDIR, HOME and STOPSIGNAL,
+# and its script 10-docker2singularity.sh evaluates the values of ENV.
 
 docker_script=/.singularity.d/env/10-docker2singularity.sh
 
@@ -22,13 +22,13 @@ apptainer_is_log_line() {
 apptainer_is_start_error() {
     case $1 in
         '255 FATAL:   '*) ;;
-        # a program in Go that is told to stop before it could start the container's
+        # Apptainer, a Go program, got the signal before it could start the container's program
         '2 ') was_stopped ;;
         *) return 1 ;;
     esac
 }
 
-# It stays in front of the container's first process, with the programs that show a SIF as files.
+# Apptainer's own processes are ancestors of the container's first process, as are the programs that mount a SIF.
 apptainer_is_own_program() {
     [[ $1 == starter* || $1 == apptainer || $1 == singularity || $1 == squashfuse* || $1 == fuse* || $1 == gocryptfs ]]
 }
@@ -123,9 +123,9 @@ pod_has() {
     return 1
 }
 
-# Apptainer's interpreter runs the program of an image (`run`) by a script, which drops variables with names that no shell can
-# hold: then the words of the image are the command. `run` stands behind the words of the program, which may have another
-# `run` among them (RuntimePrefix); the image is the last word, since the container has neither command nor args.
+# `apptainer run` starts the program of an image by a script, which drops variables with names that no shell can hold. Then
+# this replaces `run` by `exec`, and appends the image's own command. `run` follows the words of the program, which may
+# contain another `run` (RuntimePrefix). The image is the last word, since the container has neither command nor args.
 apptainer_adjust_command() {
     local index count program=("${image_config[@]:2}" --silent run) IFS=$'\x1f'
     [[ -n $has_odd && -n $program_from ]] || return 0

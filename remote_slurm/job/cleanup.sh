@@ -2,7 +2,7 @@
 # What a job leaves on its node and in the pod's folder is removed when the job ends, and by the account's next job on that
 # node if this one was killed.
 
-# Whatever happens, secrets do not outlive the job, nor does what lies on the node.
+# Secrets, and files on the node, never outlive the job.
 clean_up() {
     local folders=(scratch .runner "${leftovers[@]}")
     # first, since Slurm may give the rest little time
@@ -16,7 +16,7 @@ clean_up() {
     rm -rf -- "${folders[@]}"
 }
 
-# Slurm stops a job before it requeues it, and then nobody brings the secrets again: they go with the pod at the latest.
+# Slurm stops a job before it requeues it, and secrets are not sent again: they are kept, at most until the pod is deleted.
 may_run_again() {
     [[ $failed_reason == JobStopped && ! -e $control/claims/$pod.deleted ]] && grep -q '^#SBATCH --requeue' job.sh
 }

@@ -12,7 +12,7 @@ use_enroot() {
     runtime=enroot
 }
 
-# /etc/rc and a file descriptor are names of the script that stands in for the image's entry point.
+# The script that replaces the image's entry point is named /etc/rc, or by a file descriptor.
 enroot_is_log_line() {
     case $1 in
         12[67]' /etc/rc: '*'exec: '* | 12[67]' /proc/self/fd/'*': '*'exec: '* | '1 enroot-'*': failed to '*) ;;

@@ -8,8 +8,8 @@
 #   exec_in_container COMMAND...              what probes and hooks call
 #
 # Measured with Apptainer 1.4: entering by nsenter takes 30 ms, another container 180 ms, and `apptainer instance` does
-# not work with every image (it wants a start script) and leaves files in the home folder. Where Apptainer is setuid,
-# nobody but root can join; then it is another container, which has the /tmp, but not the processes of the first.
+# not work with every image (it wants a start script) and leaves files in the home folder. If Apptainer is setuid, only
+# root can join; then another container is started, which has the /tmp of the first, but not its processes.
 
 cannot=78  # the exit code if neither the node nor the image has what an action needs (EX_CONFIG in sysexits.h)
 
@@ -44,11 +44,11 @@ await_container_process() {
     until is_container_running || ((SECONDS >= until)); do
         sleep 0.1
     done
-    sleep 0.3  # a shell of the runtime's may stand there first, which has not read the variables yet
+    sleep 0.3  # the first process may be a shell of the runtime that has not read the variables yet
     process_started=$SECONDS
 }
 
-# Where there is nothing to join or to enter, nobody can tell.
+# Fails for the mode `clone`, which has no way to see the container.
 container_has_ended() {
     [[ $exec_mode == nsenter || $exec_mode == runtime ]] && ! is_container_running
 }
@@ -146,8 +146,8 @@ enter_clean='
     fi
     exec "$@"'
 
-# What FUSE shows, as the files of a SIF, nobody may open who is not in its user namespace yet: there the root is the one of
-# the mount namespace, and the folder is opened from inside, where nsenter can (util-linux 2.39).
+# Only processes in its user namespace may open files of a FUSE mount, such as those of a SIF. There, the root is that of the
+# mount namespace, and nsenter opens the folder from inside, if it can (util-linux 2.39).
 join() {
     local kind nsenter=(--target "$1" --preserve-credentials)
     [[ ! -d /proc/$1/root/. ]] || nsenter+=(--root)

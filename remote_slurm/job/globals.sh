@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The variables of the runner that more than one of its functions uses, and what they mean. What only one part uses is at the
-# top of that part. A lower-case name that stands in neither place is local to a function, or set by it for its caller.
+# The variables that several functions of the runner use, and their meaning. A variable that only one part uses is declared at
+# the top of that part. Any other lower-case name is local to a function, or set by a function for its caller.
 
 # --- the job -------------------------------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ reset_container_settings
 
 name=''                       # of the container
 supervisor=''                 # process id
-run_prefix=''                       # prefix of the files of this run of the container: .runner/NAME.RESTARTS
+run_prefix=''                 # prefix of the files of this run of the container: .runner/NAME.RESTARTS
 child=''                      # process id of the container, and of its process group
 is_running=''                 # it has been started, and has not ended
 log_watcher=''                # process id of what notes the sizes of its log

@@ -4,7 +4,7 @@
 #   gpus   set the variables that name the GPUs that Slurm has given the job
 
 # Of the node's environment, a container gets what the runtime is given: by variables, or by options, which are in `gpu_words`.
-# Where no cgroup hides the others' GPUs, a program takes the first one of the node unless it is told.
+# If no cgroup hides other jobs' GPUs, a program takes the first one of the node unless a variable names its own.
 gpus() {
     local name
     gpu_words=()

@@ -4,7 +4,7 @@
 #
 #   post_start ACTION...   it does not count as running before this is over, and is ended when this fails; the containers
 #                          behind it start once this is over, as on a kubelet, which starts one after another
-#   pre_stop ACTION...     comes before the signal that tells it to end, within the grace period
+#   pre_stop ACTION...     runs before the signal that ends the container, within the grace period
 #   stop_signal NAME       the signal, if it is neither the image's STOPSIGNAL nor TERM
 #
 # And of the job, time_limit_notice seconds=N: Slurm signals so long before its time limit, or up to a minute earlier.
@@ -148,7 +148,7 @@ handle_result() {
     pending_result=$recording
     [[ -n $is_running && -z $pending_result ]] || return
     local news grace_left
-    # who is told to stop anyway may well answer no probe any more
+    # a container that is being stopped need not answer probes
     if [[ -z $stopping$unhealthy && -s $run_prefix.end ]]; then
         read -r grace_left unhealthy <"$run_prefix.end"
         [[ -e $run_prefix.hopeless ]] && impossible=yes
@@ -178,7 +178,7 @@ run_pre_stop() {
     "${pre_stop[@]}" >"$run_prefix.pre_stop" 2>&1 </dev/null
     code=$?
     ((code)) && say "the preStop hook of container $name failed with exit code $code: $(head -c 300 "$run_prefix.pre_stop")"
-    now >"$run_prefix.told"
+    now >"$run_prefix.signalled"
     kill "-$stop_signal" "$child"
 } 2>/dev/null
 

@@ -17,8 +17,8 @@ images() {
     await "$!"
 }
 
-# In the supervisor: whether the container has its image. It tells why not as a kubelet does, and in `no_image` and
-# `no_image_reason` at the end.
+# In the supervisor: wait for the container's image. While it is missing, the record has the reason, as on a kubelet; after
+# the last attempt, `no_image` and `no_image_reason` have it.
 await_image() {
     local retries=$image_retries seconds=$pull_backoff late='' why why_reason
     [[ -z $no_image ]] || return

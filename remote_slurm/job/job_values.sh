@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What only the job knows. job.sh says, before it starts containers:
 #
-#   job_value MARK NAME TIMES BY   MARK stands for this value; an amount is multiplied and divided, and rounded up
+#   job_value MARK NAME TIMES BY   MARK is replaced by this value; an amount is multiplied and divided, and rounded up
 #   fill_in FILE...                replace the marks in these files
 
 job_values=()

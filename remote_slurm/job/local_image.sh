@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Images that lie at the site, if the policy has AllowedImages:
+# Images that are files at the site, if the policy has AllowedImages:
 #
 #   local_image PATH PATTERN...   the image must be one of AllowedImages with all links followed
 

@@ -6,7 +6,7 @@
 #                                           show it
 #   --allowed FOLDER                        the source of this mount, with all links followed, must be in such a folder
 #   --inner NUMBER INTO PATH TARGET rw|ro   mount NUMBER belongs on PATH below mount INTO, which is TARGET in the container: the
-#                                           command does not name it. Those that lie deepest come first
+#                                           command does not name it. The deepest ones come first
 #
 # Apptainer makes a missing mount point by its name on the node, and follows links there: a container could put a link into
 # a volume, and have folders and files made wherever the account may write. So mounts inside of mounts are made here.
@@ -95,7 +95,7 @@ each_point() {
     while (($#)); do
         number=$1 into=$2 sub=$3 target=$4 mode=$5 what="mountPath $4"
         shift 5
-        cd -P -- "$stage/$into" 2>/dev/null || refuse "$what lies below a file"
+        cd -P -- "$stage/$into" 2>/dev/null || refuse "$what is below a file"
         "$function"
     done
     cd "$pod_folder" || refuse "the pod's folder is gone"
@@ -206,7 +206,7 @@ in_shared_namespace() {
 
 # --- without namespaces -----------------------------------------------------------------------------------------------
 
-# The runtime gets the mounts that lie inside of others, right behind these, with the same option: OPTION SOURCE:TARGET:MODE.
+# Each mount inside another one becomes an option of the runtime, right behind that of the other: OPTION SOURCE:TARGET:MODE.
 name_inner_mounts() {
     local word words=() option=''
     for word in "${command[@]}"; do
@@ -227,7 +227,7 @@ name_those_in() {
     done
 }
 
-refusal='Error: '  # it stands in the container's log, and the runner quotes it from there: see messages.sh
+refusal='Error: '  # the beginning of a line in the container's log, which the runner quotes: see messages.sh
 mounts=()
 points=()
 command=()

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Where login and compute nodes share no file system (SHARED_FS: false): the pod's folder lies on the node, and what the
-# login node should know stands in the job's comment, which one squeue reads for all jobs. job.sh says
+# If login and compute nodes share no file system (SHARED_FS: false): the pod's folder is on the node, and records are in the
+# job's comment, which one squeue reads for all jobs. job.sh says
 #
 #   no_shared_fs SCONTROL fetch_timeout=SECONDS COMMENT    the pod's own COMMENT is kept behind ours; an ended job waits for so many
 #                                            SECONDS until its logs were fetched
@@ -9,8 +9,8 @@
 # `over;` once all containers have ended and the logs can be fetched: domain/plan/no_shared_fs.py reads it.
 
 comment_limit=1000     # bytes; Slurm takes 1024
-comment_timeout=60  # seconds that an ended job waits at least until Slurm has heard how
-stopped_timeout=15    # seconds that an ended job waits for who fetches its logs, once it was told to stop
+comment_timeout=60     # seconds that an ended job waits for Slurm to accept its last comment
+stopped_timeout=15     # seconds that a stopped job waits until its logs are fetched
 
 no_shared_fs() {
     local_root=${PWD%/*}
@@ -34,7 +34,7 @@ start_reporter() {
 # One at a time, so that what is older never comes last; not more often than once a second, nor when nothing has changed.
 report_changes() {
     local reported='' pause=1 sleeper=''
-    LC_ALL=C  # what is counted are bytes, as by Slurm, and its words are those that are known
+    LC_ALL=C  # count bytes, as Slurm does, and get its messages in English
     trap 'kill $sleeper 2>/dev/null; exit' TERM
     while :; do
         build_comment
@@ -45,7 +45,7 @@ report_changes() {
         else
             pause=$((pause < 30 ? pause * 2 : 30))
         fi
-        [[ $reported == *';over;|'* ]] && mark .told && return
+        [[ $reported == *';over;|'* ]] && mark .reported && return
         [[ -e .ended ]] && return
         sleep "$pause" &
         sleeper=$!
@@ -117,15 +117,15 @@ trim_half_escape() {
 
 # --- the logs --------------------------------------------------------------------------------------------------------
 
-# Who fetches the logs comes as a step of this job, so that it has to last until then. It says when it begins, since
-# logs may be long, and when it has them.
+# The sidecar fetches the logs by a step of this job, so that the job has to last until then. The step marks when it begins,
+# since logs may be long, and when it has ended.
 await_log_fetch() {
     local until waits stopped_before=''
     [[ -e .stopping ]] && stopped_before=yes
     mark .over
     # a signal for all processes of the job has ended it
     kill -0 "$reporter" 2>/dev/null || start_reporter
-    # the last word counts most: without it, only Slurm's own exit code tells how the pod ended
+    # without the last comment, only Slurm's exit code shows how the pod ended
     until=$((SECONDS + comment_timeout))
     while ((SECONDS < until)) && kill -0 "$reporter" 2>/dev/null; do
         sleep 0.2
@@ -135,8 +135,8 @@ await_log_fetch() {
     until=$((SECONDS + waits))
     until [[ -e $local_root/fetched ]] || { ((SECONDS >= until)) && ! is_fetched_now; }; do
         [[ -z $stopped_before && -e .stopping ]] && return
-        # nobody fetches what nobody will be told of; a Slurm that is away is told later
-        [[ ! -e .ended ]] && { [[ -e .told ]] || kill -0 "$reporter" 2>/dev/null; } || return
+        # the sidecar fetches logs only after it has read the comment, which the reporter repeats while Slurm is unreachable
+        [[ ! -e .ended ]] && { [[ -e .reported ]] || kill -0 "$reporter" 2>/dev/null; } || return
         sleep 0.3
     done
 }

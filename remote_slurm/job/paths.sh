@@ -60,7 +60,7 @@ refuse_unless_allowed() {
     for own in "${pod_folder%/*}" "$pod_folder"/scratch "$pod_folder"/volumes/*; do
         own=$(readlink -f -- "$own") || continue
         if lies_in "$1" "$own" || lies_in "$own" "$1"; then
-            refuse "hostPath $source leads to $1 on node $(hostname), which contains or lies in a folder of remote-slurm ($own)"
+            refuse "hostPath $source leads to $1 on node $(hostname), which contains or is in a folder of remote-slurm ($own)"
         fi
     done
 }

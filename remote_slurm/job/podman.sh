@@ -49,7 +49,7 @@ podman_is_running() {  # NAME
 }
 
 podman=()
-podman_prefix=''  # of the names of this pod's containers, where others' lie beside them
+podman_prefix=''  # of the names of this pod's containers, if the storage has containers of other pods
 
 podman_of_site() {
     podman=("$@")
@@ -58,9 +58,9 @@ podman_of_site() {
     after_the_job '"$@"' "${podman[@]}" rm --force --time 0 --filter "name=^${podman_prefix//./\\.}"
 }
 
-# after_the_job SCRIPT WORD...: containers are no children of this shell, so that where Slurm tracks processes by their
-# parents, they would outlive a job that is killed. Nor is who watches over that; where Slurm tracks by cgroups, all end
-# together.
+# after_the_job SCRIPT WORD...: run SCRIPT when this shell has ended. Containers are no children of this shell, so that they
+# would outlive a killed job if Slurm tracks processes by their parents. This watcher is no child either. If Slurm tracks
+# processes by cgroups, all end together.
 after_the_job() {
     (setsid /bin/sh -c "while kill -0 \"\$0\" 2>/dev/null; do sleep 2; done; $1" "$$" "${@:2}" </dev/null >/dev/null 2>&1 &)
 }
@@ -79,7 +79,7 @@ podman_storage() {
 }
 
 watch_podman() {
-    # A process of podman's makes its folder again, after the job has removed it.
+    # A podman process creates its folder again after the job has removed it.
     # shellcheck disable=SC2016 # the inner shell's own variables
     after_the_job 'if [ -s "$CONTAINERS_STORAGE_CONF" ]; then
             "$@"
@@ -125,7 +125,7 @@ podman_close() {
     remove_storage "$PWD/scratch/.podman" "${podman[@]}"
 }
 
-# What users of an image own in volumes (subuid), the account could neither read nor remove. The images themselves go anyway.
+# The account could neither read nor remove files that belong to other users of an image (subuid). Images are removed anyway.
 return_files_to_account() {
     local where=("${leftovers[@]}")
     may_run_again || where+=(volumes/*/)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sites purge files of scratch file systems that nobody has used for some weeks. What a long job still needs would be among
-# them: what it was sent with, its images, its records, and its claim. Files of the pod's own are left as they are.
+# Sites purge files on scratch file systems that have not been used for some weeks. That would remove files that a long job
+# still needs: its scripts, images, records, and its claim. The pod's own files are left as they are.
 #
 #   protect_from_purge every=SECONDS   touch them as often
 
@@ -23,7 +23,7 @@ touch_regularly() {
         # what came later: a container that has long said nothing still has its log open, and its message bound
         find logs messages .runner -exec touch -c {} + 2>/dev/null
         touch -c hosts localtime secret/.marked/* 2>/dev/null
-        # its images, and the links to what lies elsewhere: without them it could not be started again
+        # its images, and links to files elsewhere: a restart needs them
         touch -c image/* 2>/dev/null
         find . image/ -maxdepth 2 -type l -exec touch -c -h {} + 2>/dev/null
         touch -c .fresh . records records/* .states .states/* volumes/*/ scratch/*/ "$control" "$control/claims" "$control/spool" 2>/dev/null

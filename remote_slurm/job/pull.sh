@@ -1,22 +1,21 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC2329 # the pod's file sets variables, and calls back
-# Brings the images that a pod names into the cache of its site, each one once, however many pods ask for it. Travels in
-# the pod's folder, beside the file `images` that says which, and runs on nodes and on login nodes: plain POSIX shell.
+# Pulls the images of a pod into the site's cache, each image once for all pods. It is in the pod's folder beside the file
+# `images`, which lists the images. It runs on compute nodes and on login nodes: plain POSIX shell.
 #
-#   pull.sh node POD [KEY]   pull what is missing, now, of all images or of one; exit code 0: each is there as POD/image/KEY
-#   pull.sh ask POD          the same question on a login node, where a process of its own pulls. Says one line:
+#   pull.sh node POD [KEY]   pull all missing images, or one image, and wait. Exit code 0: each image is at POD/image/KEY
+#   pull.sh ask POD          on a login node: start a background process that pulls missing images. Prints one line:
 #                            `ready`, `pulling NAME`, `failing REASON WORDS` (it will be tried again) or
 #                            `failed REASON WORDS`
-#   pull.sh work CACHE       that process: pulls what waits in the cache's queue, one image at a time, and ends
+#   pull.sh work CACHE       this background process: pull the images in the cache's queue one after another, then exit
 #
-# What went wrong is in POD/image.failed, and how often it did in POD/image.tries; for one image on a node, in
-# POD/image.failed.KEY. Its first word is the kubelet's code for it, ErrImagePull or ErrImageNeverPull; the rest is only
-# shown.
+# POD/image.failed has the last failure, POD/image.tries the number of failures; on a node, POD/image.failed.KEY has the last
+# failure of one image. The first word is the kubelet's code, ErrImagePull or ErrImageNeverPull; the rest is only shown.
 #
-# In the cache, KEY is an image. A pull writes under a hidden name first, and has a claim meanwhile: .KEY.claim.N, made by
-# mkdir, which is exclusive on every file system, and touched while the pull lives. One that is not touched any more is
-# taken over by the claim N+1. A pod has links of its own to the images that it uses (.users/POD/KEY), so that an image
-# may be replaced, or leave the cache, at any time.
+# In the cache, KEY is an image. A pull writes to a hidden name first. Meanwhile, it holds the lock .KEY.claim.N: a folder,
+# since mkdir is exclusive on every file system, which the pull touches regularly. If it is not touched any more, another
+# pull takes over by the lock N+1. Each pod has its own links to its images (.users/POD/KEY), so that an image can be
+# replaced in the cache, or removed from it, at any time.
 
 umask 077
 
@@ -31,7 +30,7 @@ main() {
     esac
 }
 
-# One line, whatever a registry or the runtime has said: where /bin/sh is dash, echo would make lines of a \n in it.
+# Print the text as one line. It may be a registry's message: `echo` of dash would expand a \n in it.
 say() {
     printf '%s' "$1" | tr '\n' ' '
     printf '\n'
@@ -70,19 +69,19 @@ tries() {
     cat "$pod/image.tries" 2>/dev/null || echo 0
 }
 
-# The pod's own link keeps the image for it, whatever becomes of the cache. Some file systems have no hard links.
+# Link the image for the pod, so that it stays when it leaves the cache. Some file systems have no hard links.
 use() {  # KEY
     mkdir -p ".users/${pod##*/}" || return
     if [ ! -e "$pod/image" ]; then
         ln -sfn "$pod" ".users/${pod##*/}/.pod" && ln -sfn "$cache/.users/${pod##*/}" "$pod/image" || return
     fi
-    touch "$1" 2>/dev/null  # it may be somebody else's
+    touch "$1" 2>/dev/null  # fails if it belongs to another account
     ln -f "$1" ".users/${pod##*/}/$1" 2>/dev/null || ln -sf "../../$1" ".users/${pod##*/}/$1"
 }
 
-# --- claims ----------------------------------------------------------------------------------------------------------
+# --- locks -----------------------------------------------------------------------------------------------------------
 
-# claim NAME: whether it is ours now
+# claim NAME: take the lock. Fails if another process holds it.
 claim() {
     newest=$(newest_claim "$1")
     if [ -n "$newest" ] && ! is_stale ".$1.claim.$newest"; then
@@ -103,7 +102,7 @@ newest_claim() {
     find . -maxdepth 1 -name ".$1.claim.*" | sed 's/.*\.claim\.//' | sort -n | tail -n 1
 }
 
-# Both times are the file system's own.
+# Whether the lock has not been touched for too long. Both times are the file system's own.
 is_stale() {
     : >".now.$me"
     now=$(stat -c %Y ".now.$me")
@@ -116,7 +115,7 @@ release() {  # NAME
     rm -rf ".$1.claim".*
 }
 
-# A process with what it has started.
+# End a process and its descendants.
 end_tree() {
     for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null || ps -o pid= --ppid "$1" 2>/dev/null); do
         (end_tree "$child")
@@ -126,7 +125,7 @@ end_tree() {
 
 # --- pulling ---------------------------------------------------------------------------------------------------------
 
-# pull KEY POLICY NAME WORDS...: under a claim; `@` in the words is the file to write
+# pull KEY POLICY NAME WORDS...: while holding the lock; `@` in WORDS is replaced by the file to write
 pull() {
     key=$1 name=$3
     shift 3
@@ -134,7 +133,7 @@ pull() {
     log=$cache/.$key.log.$me
     trap 'end_pull; exit 143' TERM INT HUP
     if with_logins "$@" && [ -s "$part" ]; then
-        # of an image that has not changed, the old file is as good
+        # keep the old file, and its links, if the image has not changed
         if cmp -s "$part" "$key"; then touch "$key"; else mv -f "$part" "$key"; fi
         printf '%s %s\n' "$me" "$(date +%s)" >".$key.stamp"
         pulled=yes
@@ -157,7 +156,7 @@ end_pull() {
     release "$key"
 }
 
-# As on a kubelet: each login that fits the registry, and none where there is none.
+# As on a kubelet: try each login for the registry; if there is none, pull without one.
 with_logins() {
     found=
     for login in "$pod/secret/pull/$key".*.sh; do
@@ -191,20 +190,20 @@ run_pull() {
     return "$code"
 }
 
-# What the runtime said at the end, without its progress.
+# The last messages of the runtime, without its progress messages.
 words_of_log() {
     grep -v -e '^INFO:' -e '^Copying ' -e '^Getting ' -e '^Writing ' -e '^Trying to pull ' -e 'level=warning' -e '^$' "$log" |
         tail -n 3 | tr '\n\t' '  ' | cut -c 1-500
 }
 
-# A runtime whose images are no files: what is written only says that it has the image.
+# For a runtime whose images are not files: the file only marks that the runtime has the image.
 marked() {  # FILE WORDS...
     marker=$1
     shift
     "$@" && printf 'pulled\n' >"$marker"
 }
 
-# Podman's storage is for one node; what is kept is an archive, which it unpacks where it is used.
+# For podman, whose storage is local to a node: the cache has an archive, which each job unpacks.
 archived() {  # FILE NAME PODMAN...
     archive=$1 source=$2
     store=$temporary/.$key.part.$me.store
@@ -219,7 +218,7 @@ archived() {  # FILE NAME PODMAN...
     return "$code"
 }
 
-# Those of `podman login` lie where a storage of its own does not look.
+# Use the credentials of `podman login`, which podman does not find with another storage.
 show_logins() {
     own=${XDG_RUNTIME_DIR-}/containers/auth.json
     [ -n "${REGISTRY_AUTH_FILE-}" ] || [ ! -s "$own" ] || export REGISTRY_AUTH_FILE="$own"
@@ -231,7 +230,8 @@ saved() {
     mv -f "$archive.manifest" ".$key.manifest" 2>/dev/null || :
 }
 
-# The registry is asked for the manifest, which is small. Of an image for one platform, podman (5.4) tells it in an error.
+# Compare the manifest in the registry, which is small, with that of the cached image. For an image of a single platform,
+# podman (5.4) prints the manifest in an error message.
 unchanged() {
     "$@" manifest inspect "${source#docker://}" >"$archive.manifest" 2>&1
     if ! grep -q 'sha256:' "$archive.manifest"; then
@@ -243,10 +243,10 @@ unchanged() {
 
 # --- on a node -------------------------------------------------------------------------------------------------------
 
-# What cannot be had keeps nobody else from theirs.
+# Pull all images, also if one of them fails: containers with other images can start.
 node() {  # [KEY]
     rm -f "$pod/image.failed"
-    [ -n "$1" ] || rm -f "$pod"/.stamp.*  # a job that Slurm has requeued asks anew
+    [ -n "$1" ] || rm -f "$pod"/.stamp.*  # for a job that Slurm has requeued, Always means a new pull
     on_node=yes wanted=$1 missing=
     image() {
         [ "${wanted:-$1}" = "$1" ] || return 0
@@ -292,7 +292,7 @@ fetch() {
     done
 }
 
-# Always means a pull that has ended since the pod first asked, be it another pod's.
+# With the policy Always, only an image counts whose pull, for any pod, ended after the pod's first request.
 is_here() {  # KEY POLICY
     [ -e "$pod/.stamp.$1" ] || cat ".$1.stamp" >"$pod/.stamp.$1" 2>/dev/null
     [ -s "$1" ] && { [ "$2" != Always ] || { [ -s ".$1.stamp" ] && ! cmp -s ".$1.stamp" "$pod/.stamp.$1"; }; }
@@ -304,7 +304,7 @@ ask() {
     said=
     image() { ask_for "$@"; }
     images
-    [ -n "$said" ] || rm -rf "$pod/secret/pull"  # which nobody needs any more
+    [ -n "$said" ] || rm -rf "$pod/secret/pull"  # credentials are not needed after the last pull
     say "${said:-ready}"
 }
 
@@ -323,18 +323,18 @@ ask_for() {  # KEY POLICY NAME WORDS...
     fi
 }
 
-# The waits of a kubelet: 10 s, 20 s, 40 s, ...
+# Whether the pull may be tried again: as on a kubelet after 10 s, 20 s, 40 s, ...
 is_due() {
     [ "$(tries)" -le "$retries" ] &&
         [ $(($(date +%s) - $(stat -c %Y "$pod/image.failed"))) -ge $((5 << $(tries))) ] && rm -f "$pod/image.failed"
 }
 
-# A request is a link to the pod that wants the image; it is over when the link is gone.
+# Request a pull: a link to the pod that needs the image. The background process removes the link after the pull.
 enqueue() {
     [ -e ".queue/$1/images" ] || ln -sfn "$pod" ".queue/$1"
     worker=$(newest_claim work)
     if [ -z "$worker" ] || is_stale ".work.claim.$worker"; then
-        # the pod's own copy may be deleted while it runs
+        # a copy, since the pod's own file may be deleted while it runs
         cp "$pod/pull.sh" ".pull.sh.$me" && mv -f ".pull.sh.$me" .pull.sh
         detached nohup nice -n 19 sh "$cache/.pull.sh" work "$cache"
     fi
@@ -365,7 +365,7 @@ leave() {
 serve() {  # KEY
     wanted=$1
     [ -e ".queue/$wanted/images" ] || return
-    # .. of the link itself would be the queue
+    # not by the link: .. would be the queue
     open_pod "$(readlink ".queue/$wanted")" || return
     rm -f "$pod/image.failed"
     image() {
@@ -375,10 +375,10 @@ serve() {  # KEY
     images
 }
 
-# --- what leaves the cache -------------------------------------------------------------------------------------------
+# --- removal from the cache ------------------------------------------------------------------------------------------
 
-# After a pull, by one process at a time: what nobody has used for `days`, and then the oldest, until what is left is no
-# more than `megabytes`. Pods that run have their links, and keep what they use.
+# After a pull, one process at a time removes images that have not been used for `days`, and then the oldest ones until the
+# cache has at most `megabytes`. Running pods keep their images by their links.
 tidy_cache() {
     claim tidy || return
     find .users -mindepth 2 -maxdepth 2 -name .pod | while IFS= read -r link; do
@@ -395,7 +395,7 @@ size_of_cache() {
     du -smc -- ./* .runtime | tail -n 1 | cut -f 1
 }
 
-# First what the runtimes keep for themselves: it only makes the next pull faster.
+# Remove the runtimes' own caches first: they only make the next pull faster.
 drop_oldest() {
     if [ -n "$(find .runtime -type f | head -n 1)" ] && [ "$(find . -maxdepth 1 -name '.*.claim.*' | wc -l)" -le 2 ]; then
         rm -rf .runtime/*
@@ -403,7 +403,7 @@ drop_oldest() {
     fi
     # shellcheck disable=SC2012 # names are ours
     oldest=$(ls -tr | head -n 1)
-    # the one that was just pulled stays
+    # keep the image that was just pulled
     [ -n "$oldest" ] && [ "$oldest" != "$key" ] && rm -f "./$oldest" ".$oldest.manifest"
 }
 

@@ -16,8 +16,8 @@ restart_rule() {
     rules+=("$*")
 }
 
-# Whether the run that has just ended is followed by another one. Who would be started again, and is not since the job
-# was told to stop, was stopped.
+# Whether another run follows the one that has just ended. A container that is not restarted only because the job is being
+# stopped counts as stopped.
 is_restarted() {
     [[ -z $impossible ]] && wants_restart || return
     [[ ! -e .stopping ]] || stopping=yes
@@ -48,7 +48,7 @@ has_word() {
     [[ " $2 " == *" $1 "* ]] && echo yes || echo no
 }
 
-# Returns when it is time for the next run, or fails when the job is told to stop before.
+# Returns when it is time for the next run. Fails if the job is stopped before.
 await_restart() {
     local delay
     trap stop_container TERM

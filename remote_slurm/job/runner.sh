@@ -105,10 +105,9 @@ end_if_deleted() {
 #
 #   v1 POD NAME PHASE STARTED FINISHED EXIT_CODE SIGNAL[ run=N] record=N restarts=N[ reason=REASON][ last=LAST] MESSAGE<tab>LAST_MESSAGE
 #
-# Where Slurm has requeued the job, run=N says how often, so that records of earlier runs can be told apart. They are
-# numbered, since a reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL.
-# The record in the pod's folder is kept; the one in the spool is what the next poll takes with it. What the runner itself
-# has to read again is in .states.
+# If Slurm has requeued the job, run=N says how often, to distinguish records of earlier runs. Records are numbered, since a
+# reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL. The record in the
+# pod's folder is kept; the next poll removes the one in the spool. The runner itself reads the same values from .states.
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
@@ -120,7 +119,7 @@ record() {
 write_record() {
     local message=${8-} kept=yes
     if [[ ! -e .runner/reserve && "$2 $3" != 'terminated 0' ]]; then
-        message="nothing more could be written where the pod's folder lies (no space, or no quota)${message:+; $message}"
+        message="the file system of the pod's folder is full (no space, or no quota)${message:+; $message}"
     fi
     build_record "${@:1:7}" "$message"
     put_state "${@:1:7}" "$message" || kept=''
@@ -175,16 +174,16 @@ has_run() {
     esac
 }
 
-# a reader never sees half a record: it is written under a hidden name first. In a trap, `return` alone would tell how the
-# command ended that came before the trap.
+# A reader never sees half a record: it is written under a hidden name first. In a trap, `return` alone would return the exit
+# code of the command before the trap.
 put() {
     { printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return 0
     rm -f "$2/.$3.$BASHPID"
     return 1
 }
 
-# record_waiting REASON MESSAGE NAME...: these containers have not started, and why. Whatever comes of them is recorded later, which
-# the numbers of records tell: this one is 0.
+# record_waiting REASON MESSAGE NAME...: these containers have not started, and why. The record has the number 0, so that each
+# later one replaces it.
 record_waiting() {
     local word=$1 message=$2 name time
     time=$(now)
@@ -278,7 +277,7 @@ keep_previous_log() {
 # Sets log_input, log_output and log_writer. An anonymous pipe needs no file, so that no container can open it by a path, and
 # a full file system does not prevent it. Bash makes one only for a process substitution, which ends at once.
 open_log_pipe() {  # NAME
-    # before the container starts, `log_output` opens the pipe: one that nobody reads ends its writers by SIGPIPE
+    # `log_output` opens the pipe before the container starts: a pipe without a reader ends its writers by SIGPIPE
     if [[ -e /dev/fd/0 ]]; then
         exec {log_input}> >(:)
         exec {log_output}<"/proc/self/fd/$log_input"
@@ -331,7 +330,7 @@ end_log_writers() {
     done <.runner/log_writers
 } 2>/dev/null
 
-# The log is the container's alone; how long it was at what time tells how old a line is, to a second.
+# The log contains only what the container prints. The size of the log at each second gives the time of a line.
 watch_log() {
     trap '' TERM
     while sleep 1; do
@@ -441,7 +440,8 @@ write_stop() {
     printf '%(%s)T\n' -1 >.stopping
 } 2>/dev/null
 
-# Not those that ended: their process ids may be somebody else's by now. `jobs` does not tell that it could not write.
+# Only processes that run: the id of one that has ended may belong to another process. `jobs` does not fail if it cannot
+# write; printf does.
 write_jobs() {
     { jobs -rp; printf '\n'; } >.runner/jobs
 } 2>/dev/null

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Native sidecars: started in their place among the init containers, ended after the last container, in reverse order. All of
-# them share one grace period, as on a kubelet.
+# Native sidecars: started in the order of the init containers, stopped after the last container in reverse order. All sidecars
+# share one grace period, as on a kubelet.
 #
-#   sidecar_container NAME COMMAND...   goes on once it has started: its postStart and its startup probe are over
+#   sidecar_container NAME COMMAND...   start one, and wait for the end of its postStart hook and its startup probe
 
 sidecar_names=()
-sidecars=()  # the process id of what supervises each of them
+sidecars=()  # the process ids of their supervisors
 
 sidecar_container() {
     start "$@"
@@ -26,7 +26,7 @@ is_sidecar() {
     [[ " ${sidecars[*]} " == *" $1 "* ]]
 }
 
-# Their exit codes are nobody's failure. When the pod is over, they are told to end, and that is no stop of the pod.
+# Exit codes of sidecars do not fail the pod. .runner/over marks that they are stopped since the other containers have ended.
 end_sidecars() {
     local index
     [[ -e .stopping ]] || printf '%(%s)T\n' -1 >.runner/over

@@ -8,7 +8,7 @@ was_stopped() {
     [[ -n $stopping && ! -e .runner/over ]]
 }
 
-# evict REASON SENTENCE: as the job's end is asked for from outside, but for a reason that is known here
+# evict REASON SENTENCE: stop the job as a signal from outside would, with this reason in the records
 evict() {
     say "$2"
     with_reserve note_eviction "$@"
@@ -82,7 +82,7 @@ kill_later() {
         kill "-$stop_signal" "$child"
         sleep 2
     elif [[ -n $stopper ]]; then
-        read -r signalled <"$run_prefix.told"
+        read -r signalled <"$run_prefix.signalled"
         (($(now) - signalled < 2)) && sleep 2
     fi
     kill -KILL -- "-$child"

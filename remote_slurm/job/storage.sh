@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# A storage of podman's for one use: the containers of a job (images.sh), or a pull (pull.sh). In the account's own, which lies in
-# its home folder, jobs would disturb each other, above all on a file system that nodes share. Plain POSIX shell.
+# A Podman storage for one use: the containers of a job (podman.sh), or a pull (pull.sh). In the account's own storage, in its
+# home folder, jobs would disturb each other, above all on a file system that nodes share. Plain POSIX shell.
 #
-#   open_storage FOLDER RUN PROGRAM...   images lie in FOLDER, and what podman needs while it runs in RUN
-#   remove_storage FOLDER PROGRAM...     and what podman has left running for it
+#   open_storage FOLDER RUN PROGRAM...   images are in FOLDER, and files of running containers in RUN
+#   remove_storage FOLDER PROGRAM...     remove it, and end the process that podman has left running
 
 # Without ids of their own for the users in an image (subuid), all files belong to the account.
 open_storage() {
@@ -22,12 +22,12 @@ storage_conf() {  # DRIVER
     printf '[storage.options.%s]\nignore_chown_errors = "true"\n' overlay vfs
 }
 
-# Podman (5.4) leaves a process that holds the namespaces of its account, and heeds no other signal.
+# Podman (5.4) leaves a process that holds the account's namespaces. Only SIGKILL ends it.
 end_pause() {
     kill -KILL "$(cat "$XDG_RUNTIME_DIR/libpod/tmp/pause.pid")"
 } 2>/dev/null
 
-# Some of it may belong to ids that are not the account's own, and some to nobody who may write there.
+# Files may belong to other ids than the account's, and folders may be read-only.
 remove_storage() {
     storage=$1
     shift

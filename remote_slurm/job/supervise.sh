@@ -28,7 +28,7 @@ supervise() {
     stopping='' impossible='' is_running='' killer='' puller='' backoff=0
     trap stop_container TERM
     trap handle_result USR1
-    # bash 4.2 loses a signal that comes between the fork and the trap; who record_waiting for this one records its end
+    # bash 4.2 loses a signal that comes between the fork and the trap; record_missing_end then records the end
     [[ -e .stopping ]] && exit 143
     await_image
     [[ -z $no_image ]] || end_without_image
@@ -66,15 +66,15 @@ end_without_image() {
     exit 1
 }
 
-# In the job's own shell: the image of an init container, or of a sidecar, is missing to those that come after it as well.
+# In the job's own shell: if an init container or a sidecar has no image, the containers after it do not start either.
 fail_without_image() {  # NAME
     local reason sentence
     { IFS= read -r -d '' reason && IFS= read -r -d '' sentence; } 2>/dev/null <".runner/$1.no-image" || return
     fail "$reason" "$sentence"
 }
 
-# In the place of this process, so that what is meant for the container reaches it; functions stay in it. A container's
-# command is none of ours, whatever its name: `join` is a program as well.
+# become WORD...: replaces this process, so that signals reach the container; a function runs in it. Only these functions: a
+# container's command may have the name of another one, such as `join`, which is also a program.
 become() {
     case $1 in
         on_node | prefixed | in_pod_ipc) "$@" ;;
@@ -138,7 +138,7 @@ run_once() {
     run_ended=$(now)
     read_message
     recognize_start_error
-    # Kubernetes would take 0 for success, and it was told to stop
+    # Kubernetes would take 0 for success, but the container was stopped
     ((code == 0)) && { [[ -n $unhealthy ]] || was_stopped; } && code=143
     ((code > 128 && code < 193)) && signal=$((code - 128))
     if [[ -n $unhealthy ]]; then

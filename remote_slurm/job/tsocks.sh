@@ -2,7 +2,7 @@
 # Network for containers of nodes that have none (Tsocks): ssh from the node to a host that has it serves as a SOCKS proxy,
 # and libtsocks.so, loaded into every program that is dynamically linked, leads their TCP connections there.
 #
-#   tsocks HOST LIBRARY [PLACE]   both from the configuration; variables of the node, such as $WORK, may stand in them.
+#   tsocks HOST LIBRARY [PLACE]   both from the configuration; they may contain variables of the node, such as $WORK.
 #                                 PLACE is where containers find the folder `tsocks`
 #
 # The account's own key and known_hosts are used, without questions. The tunnel ends with the job.
@@ -16,7 +16,7 @@ tsocks() {
         return
     fi
     for tries in 1 2 3 4 5; do
-        port=$((20000 + RANDOM % 12000))  # below those that the kernel gives to connections
+        port=$((20000 + RANDOM % 12000))  # below the ports that the kernel gives to connections
         open_tunnel "$host" "$port" && break
         port=''
     done
@@ -29,7 +29,8 @@ tsocks() {
     preload "$place"
 }
 
-# Returns once the port answers; a port that somebody else has makes ssh end. It must not take the job's input, nor stay.
+# Returns once the port accepts connections; ssh ends if another process has the port. It must not read the job's input, nor
+# outlive the job.
 open_tunnel() {
     local until=$((SECONDS + 30)) tunnel
     ! tunnel_answers "$2" || return 1
@@ -52,7 +53,7 @@ tunnel_answers() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Into each container's environment; what stands in for enroot's /etc/rc goes on to the command at its end.
+# Sets LD_PRELOAD in each container; the script that replaces enroot's /etc/rc has the command at its end.
 preload() {
     local file first variables
     printf -v variables 'LD_PRELOAD=%q\nTSOCKS_CONF_FILE=%q' "$1/libtsocks.so" "$1/tsocks.conf"

@@ -88,7 +88,7 @@ class CapacityWatch:
         return {"resources": _in_words(resources), **others}
 
     def ping(self, *, reachable: bool) -> dict[str, Any]:
-        """The PingResponse. An outage leaves room for no pods; anything but 200 would evict those that run.
+        """The PingResponse. During an outage, it has room for no pods; any status but 200 would evict running pods.
 
         Figures that are not known are left out: the Virtual Kubelet writes a 0 over the node's own, and leaves a node
         alone whose field is missing.

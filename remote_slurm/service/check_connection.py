@@ -28,8 +28,8 @@ _ANOTHER_COMMAND = (
     "correct SSH.BeforeConnect: the command runs on this machine, without a shell, as the account that the sidecar has"
 )
 _OTHER_ALGORITHMS = (
-    "ask the site to accept one of those that are offered, or offer one of the site's with the key of that name in the "
-    "block SSH (`+NAME` adds one): ssh may still reach the site, since it has algorithms that Paramiko lacks"
+    "ask the site to accept an algorithm that the sidecar offers, or add one of the site's to the key of that name in "
+    "the block SSH (`+NAME` adds one). ssh may still reach the site, since it has algorithms that Paramiko lacks"
 )
 _ANOTHER_KEY = (
     "set SSH.IdentityFile (and SSH.CertificateFile, where the site signs keys) to a private key without a passphrase "

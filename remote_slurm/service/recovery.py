@@ -73,7 +73,7 @@ class PodRecovery:
         info("recovered pods", pods=len(self._pod_store), jobs=self.adopted)
 
     async def survey(self, *, finish_deletes: bool) -> None:
-        """Adopt the pods that another sidecar has submitted, and forget those that it has deleted. Raises SiteError."""
+        """Adopt pods that another sidecar has submitted, and forget pods that it has deleted. Raises SiteError."""
         complete = self._complete() | set(self._deletes)
         known = await self._site.survey()
         self._forget((known.deleted - known.pods) & complete)

@@ -88,7 +88,7 @@ class Batcher(Generic[_P, _T]):
 
     def _next_requests(self) -> dict[str, _Request[_P, _T]]:
         """An equal share of the waiting requests, so that all scripts end at about the same time."""
-        waiting = [each for each in self._waiting if not each.reply.done()]  # without those that were cancelled
+        waiting = [each for each in self._waiting if not each.reply.done()]  # others were cancelled
         share = min(MOST_REQUESTS, -(-len(waiting) // self._most_runs))
         requests: dict[str, _Request[_P, _T]] = {}
         size = 0

@@ -9,7 +9,7 @@ _PIECE = 20
 
 
 async def unhurried(items: Iterable[_T]) -> AsyncGenerator[_T, None]:
-    """The items; after every few of them, whoever else has something to do comes first."""
+    """Yield the items, and let other tasks run after every few of them."""
     for number, item in enumerate(items, start=1):
         yield item
         if number % _PIECE == 0:

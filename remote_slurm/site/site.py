@@ -102,7 +102,7 @@ class Site(Protocol):
         """All jobs of the account, by one squeue. Raises SlurmFailed if squeue fails: that is not an empty queue."""
 
     async def job(self, job_id: str) -> Job | None:
-        """The job as squeue lists it now, whoever it belongs to. Raises SlurmFailed if squeue fails."""
+        """The job as squeue lists it now, of any user. Raises SlurmFailed if squeue fails."""
 
     async def open_port(self, node: str, port: int) -> PortStream:
         """Connect to the port from the login node. Raises PortUnreachable."""

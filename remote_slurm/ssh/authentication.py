@@ -1,8 +1,8 @@
 """Who we are at a site: the private key and its certificate, and the login with them.
 
 Paramiko's own order of attempts hides which key failed and why, and asks the terminal when a site wants a second
-factor. All files are read anew for each login, so that what was renewed on disk counts. That others can read a key is
-nobody's business here, since a mounted Kubernetes Secret has the mode 0644; that others can write to it is.
+factor. All files are read anew for each login, so that renewed files are used. A key that others can read is accepted,
+since a mounted Kubernetes Secret has the mode 0644; a key that others can write to is refused.
 """
 
 import contextlib
@@ -129,7 +129,7 @@ class Authentication:
         return f"; message of the site: {words[:_LONGEST_BANNER]}" if words else ""
 
     def authenticate(self, transport: paramiko.Transport) -> None:
-        """Return when logged in; raise AuthenticationRefused, or Paramiko's errors when nobody answers."""
+        """Return when logged in; raise AuthenticationRefused, or Paramiko's errors if the server does not answer."""
         tried: list[str] = []
         with contextlib.closing(self._identities):
             for identity in self._identities:
@@ -155,7 +155,7 @@ class Authentication:
                     f"{self.server_message}"
                 ) from error
             if not transport.is_active() or "timeout" in str(error):
-                raise  # no verdict on the key: the connection is gone, or nobody answers
+                raise  # no verdict on the key: the connection is gone, or the server does not answer
             return False
         if "keyboard-interactive" in missing:
             missing = self._answer_nothing(transport)
@@ -182,7 +182,8 @@ class Authentication:
         def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
             texts.extend(" ".join(text.split()) for text in (title, instructions, *(prompt for prompt, _ in prompts)))
             if prompts:
-                raise paramiko.SSHException("nobody is there to answer")  # in Paramiko's thread: it ends the connection
+                # in Paramiko's thread: it ends the connection
+                raise paramiko.SSHException("prompts cannot be answered")
             return []
 
         try:

@@ -1,7 +1,7 @@
 """A channel as a stream of bytes in both directions, for the event loop: no thread of its own, and bounded memory.
 
-Paramiko has one thread per connection that reads, and tells a channel's buffer of what arrives. The hooks here pass
-that on to the event loop. What has to be sent goes through the connection's `WriterThread`.
+Paramiko has one thread per connection that reads, and writes what arrives into a channel's buffer. The hooks here
+notify the event loop. What has to be sent goes through the connection's `WriterThread`.
 """
 
 import asyncio
@@ -118,31 +118,31 @@ class ChannelStream:
     def _hook(self, event: asyncio.Event) -> Callable[[], None]:
         """For other threads to call."""
 
-        def tell() -> None:
+        def notify() -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(event.set)
 
-        return tell
+        return notify
 
 
 class _Signal(threading.Event):
     """A BufferedPipe sets it when there is something to read, or nothing more comes."""
 
-    def __init__(self, tell: Callable[[], None]) -> None:
+    def __init__(self, notify: Callable[[], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._notify = notify
 
     def set(self) -> None:
-        self._tell()
+        self._notify()
 
 
 class _Condition(threading.Condition):
     """A channel notifies it when the other side allows more to be sent, and when it is closed."""
 
-    def __init__(self, lock: threading.Lock, tell: Callable[[], None]) -> None:
+    def __init__(self, lock: threading.Lock, notify: Callable[[], None]) -> None:
         super().__init__(lock)
-        self._tell = tell
+        self._notify = notify
 
     def notify_all(self) -> None:
         super().notify_all()
-        self._tell()
+        self._notify()

@@ -91,7 +91,7 @@ class CircuitBreaker:
         return self._pace.waits(state)
 
     def _corrected(self) -> bool:
-        """Whether somebody changed a key, a certificate or the known hosts since a refusal."""
+        """Whether a key, a certificate or the known hosts file has changed since a refusal."""
         refused = isinstance(self.last_error, AuthenticationRefused | HostKeyRefused)
         return refused and self._read_stamps() != self._stamps
 

@@ -6,7 +6,6 @@ breaker allows. Lives in one event loop.
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from pathlib import Path
 
 from remote_slurm.config import SSH
 from remote_slurm.errors import NotSent, OutcomeUnknown, SiteError, Unreachable
+from remote_slurm.log import info, warning
 from remote_slurm.ssh.circuit_breaker import CircuitBreaker, Pace
 from remote_slurm.ssh.connect import Connector, Transport
 from remote_slurm.ssh.key_renewal import renew
 from remote_slurm.ssh.threads import detach, in_thread
 
-_log = logging.getLogger(__name__)
 _SLACK = 1.0
 _MISSED_ANSWERS = 2
 _SHUTTING_DOWN = "not sent: the sidecar is shutting down"
@@ -27,7 +26,7 @@ _SHUTTING_DOWN = "not sent: the sidecar is shutting down"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """How the connection stands; `since` is a time.time(), `retry_in` how long no attempt will be made."""
+    """State of the connection. `since` is a time.time(); `retry_in` is the number of seconds until the next attempt."""
 
     connected: bool
     host: str
@@ -63,7 +62,7 @@ class Connection:
 
     @property
     def state(self) -> ConnectionState:
-        """How it stands now; never waits."""
+        """The present state. Returns at once."""
         self._notice_death()
         error = self._breaker.last_error
         return ConnectionState(
@@ -139,7 +138,7 @@ class Connection:
             self._forget(f"the connection to {self._link.host} was closed by the site or the network")
 
     def _forget(self, why: str) -> None:
-        _log.warning("%s", why)
+        warning("lost the connection to the site", reason=why)
         self._link = None
         self._since = time.time()
         self._breaker.last_error = OutcomeUnknown(why)
@@ -161,7 +160,7 @@ class Connection:
         except SiteError as error:
             self._failures += 1
             self._breaker.failed(error)
-            _log.warning("no connection to the site: %s", error)
+            warning("cannot connect to the site", reason=error)
             raise
 
     async def _dial(self, host: str) -> Transport:
@@ -184,9 +183,9 @@ class Connection:
         self._connects += 1
         self._link = link
         self._since = time.time()
-        _log.info("connected to %s", link.host)
+        info("connected to the site", host=link.host)
         for remark in link.remarks:
-            _log.warning("%s", remark)
+            warning("the SSH configuration has settings without effect", reason=remark)
         if self._heartbeat:
             self._heartbeat.cancel()
         if self._settings.server_alive_interval:

@@ -179,7 +179,7 @@ class HostCertificate:
         return True
 
     def _is_signed_well(self, certificate: SSHCertificate) -> bool:
-        """Whether the signature is not one by an RSA key with SHA-1; its name stands right before it, at the end."""
+        """Whether the signature is not one by an RSA key with SHA-1. The blob ends with its name and the signature."""
         key = certificate.signature_key()
         if not isinstance(key, rsa.RSAPublicKey):
             return True

@@ -68,5 +68,5 @@ class OutputStream:
         self._notify()
 
     def _notify(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody takes any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no reader is left
             self._loop.call_soon_threadsafe(self._news.set)

@@ -171,7 +171,7 @@ def _started(shell: Shell, script: str) -> paramiko.Channel:
 def _leave(places: asyncio.Semaphore, done: asyncio.Future[paramiko.Channel]) -> None:
     places.release()
     if not done.cancelled():
-        done.exception()  # the caller, who may have gone, is told
+        done.exception()  # mark it as read: the caller may have gone
 
 
 class _Opening:

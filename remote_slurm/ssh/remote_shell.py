@@ -82,7 +82,7 @@ class Shell:
         """Whether the site, too, has closed the session: only then does its sshd count one less."""
         if self._channel is None or not self.link.alive:
             return True
-        # Paramiko tells nobody when the other side has closed a channel; it forgets the channel then.
+        # Paramiko has no event for a channel that the other side has closed; it only removes the channel.
         known = self.link.transport._channels  # type: ignore[attr-defined]  # noqa: SLF001
         return known.get(self._channel.chanid) is None
 
@@ -157,7 +157,7 @@ class Shell:
         except paramiko.ChannelException as error:
             raise NoSession(f"{self.link.host} allows no further session ({error.text})") from error
         except paramiko.SSHException as error:
-            # Of several that are refused at once, Paramiko tells only one the reason.
+            # Of several channels that are refused at once, Paramiko gives only one the reason.
             if self.link.alive and "Unable to open channel" in str(error):
                 raise NoSession(f"{self.link.host} allows no further session") from error
             raise
@@ -206,7 +206,7 @@ def _words(error: Exception) -> str:
 
 
 def shown(output: bytes) -> str:
-    """The end of what a session printed: that is where a reason stands."""
+    """The end of what a session printed, which usually has the reason."""
     text = output[-_SHOWN_NOISE:].decode(errors="replace").strip()
     return repr(text) if text else "nothing"
 

@@ -44,8 +44,8 @@ serve() {
     done
 }
 
-# Defines `take`, which reads exactly so many bytes: the head of BusyBox, toybox and BSD reads further than it is told, and
-# what follows would be lost.
+# Defines `take`, which reads exactly so many bytes: `head` of BusyBox, toybox and BSD reads further than its option says,
+# and what follows would be lost.
 choose_reader() {
     if [ "$(printf abc | { head -c 1 >/dev/null; cat; })" = bc ]; then
         take() { head -c "$1"; }
@@ -59,8 +59,8 @@ choose_reader() {
     fi
 }
 
-# A script whose output is followed ends when nobody listens any more. sshd closes standard input then, and made this
-# shell the leader of a process group, which holds whatever the script has started.
+# A script whose output is followed ends when the sidecar closes the session. sshd closes standard input then. It has made
+# this shell the leader of a process group, which contains all processes of the script.
 follow() {
     exec 3<&0 # a background process gets /dev/null as its standard input
     (

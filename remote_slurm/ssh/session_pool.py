@@ -5,7 +5,6 @@ A session counts until the site has closed it too. Everything here runs in one e
 
 import asyncio
 import copy
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -13,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote_slurm.errors import NotSent, SiteError
+from remote_slurm.log import failure, info
 from remote_slurm.ssh.connect import Transport
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.remote_shell import ANOTHER_SHELL, NoSession, Shell, shown
 from remote_slurm.ssh.threads import detach, in_thread
 
-_log = logging.getLogger(__name__)
 _LOOK = 0.1
 
 
@@ -167,12 +166,12 @@ class SessionPool:
             return await self._open()
         except SiteError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - whoever waits for the session has to hear of anything
-            _log.exception("a session could not be opened, for a reason that nobody thought of")
+        except Exception as error:  # noqa: BLE001 - a request that waits for the session must not wait for ever
+            failure("unexpected error while opening a session", error)
             return NotSent(f"no session could be opened: {error!r}")
 
     async def _open(self) -> Shell:
-        """Open a session; where the connection turns out to be dead, on a new one if somebody waits for it."""
+        """Open a session. If the connection turns out to be dead, use a new one if a request waits for the session."""
         while True:
             link = await self._current_link()
             try:
@@ -195,7 +194,7 @@ class SessionPool:
         except TimeoutError:
             self._abandon_opening(shell)
             if not shell.opened and link.alive:
-                # A channel that is opened late would belong to nobody.
+                # A channel that the server opens later would never be closed.
                 self._connection.drop(link, "it does not open a session")
             raise NotSent(
                 f"{link.host} did not start a shell within {self._size.open_timeout:g} s, and printed "
@@ -216,7 +215,7 @@ class SessionPool:
 
     def _lower_limit(self, error: NoSession) -> None:
         self._limit = max(1, len(self._shells) + self._opening)
-        _log.info("%s; using at most %d", error, self._limit)
+        info("the site allows fewer sessions, using at most this number", sessions=self._limit, reason=error)
         self._on_lower_limit()
         if not self._shells and not self._opening:
             self._fail(error, everybody=True)
@@ -254,4 +253,4 @@ class SessionPool:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            _log.error("a task of the session pool ended: %r", error)
+            failure("a task of the session pool failed", error)

@@ -24,14 +24,14 @@ from remote_slurm.ssh.threads import in_thread
 __all__ = ["ConnectionStatus", "PoolSize", "Result", "Sessions"]
 
 _T = TypeVar("_T")
-# Streams that go on until somebody ends them, and those that end by themselves: the latter always have a place
+# The most streams at once: of those that go on until their reader leaves, and of those that end by themselves
 _FOLLOWED = 4
 _SHORT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """How the way to the site stands; `round_trip` is of the last script, in seconds, and None before the first."""
+    """State of the connection and its sessions. `round_trip` is that of the last script, in seconds; None before it."""
 
     state: ConnectionState
     round_trip: float | None
@@ -68,7 +68,7 @@ class Sessions:
 
     @property
     def connection_status(self) -> ConnectionStatus:
-        """How the way to the site stands now; never waits."""
+        """The present state of the connection and its sessions. Returns at once."""
         return ConnectionStatus(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
 
     async def run(
@@ -77,7 +77,7 @@ class Sessions:
         """Run `script` in a POSIX shell at the site, and wait at most `deadline` seconds for its end.
 
         The script reads the payload, of `payload_size` bytes, from its standard input. A cut connection ends
-        that early: the script must be able to tell, before it acts on what has come. It runs in a subshell
+        that early: the script must check the size before it acts on the payload. It runs in a subshell
         with umask 077, with nothing of a former script, and not at all unless it has arrived whole itself. A
         process that it leaves in the background has to redirect its output. `on_output` is called with each piece
         of the output as it comes.

@@ -1,7 +1,7 @@
 """Blocking calls beside asyncio: a named thread for each, never asyncio's default executor.
 
-Paramiko's calls may block until the transport is closed. A thread of its own delays nobody else, is gone when its call
-is, and as a daemon does not hold up the end of the process. There are no more of them than there are SSH sessions.
+Paramiko's calls may block until the transport is closed. A thread for each call delays no other call, ends with the
+call, and, as a daemon thread, does not delay the end of the process. There are at most as many as SSH sessions.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ async def in_thread(name: str, function: Callable[..., _T], *args: Any) -> _T:
             outcome = partial(_succeed, future, function(*args))
         except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
             outcome = partial(_fail, future, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
             loop.call_soon_threadsafe(outcome)
 
     threading.Thread(target=work, name=name, daemon=True).start()
@@ -35,7 +35,7 @@ async def in_thread(name: str, function: Callable[..., _T], *args: Any) -> _T:
 
 
 def detach(name: str, function: Callable[..., object], *args: Any) -> None:
-    """Run `function(*args)` in a thread that nobody waits for, such as closing what may be frozen."""
+    """Run `function(*args)` in a thread without waiting for it, such as closing a connection that may be frozen."""
 
     def work() -> None:
         with contextlib.suppress(Exception):  # it was closed already, or its connection is dead: both are wanted

@@ -86,7 +86,7 @@ class ParamikoTransport(paramiko.Transport):
 
     def _parse_channel_open_failure(self, m: Any) -> None:
         channel, reason, words = m.get_int(), m.get_int(), m.get_string().decode(errors="replace")
-        if len(self._refused) >= _MOST_REFUSED:  # nobody asked why
+        if len(self._refused) >= _MOST_REFUSED:  # reasons that no caller has read
             self._refused.clear()
         self._refused[channel] = (reason, words)
         m.rewind()

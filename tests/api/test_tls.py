@@ -119,7 +119,7 @@ def test_an_expired_certificate(authority: Authority) -> None:
 
 def test_a_key_with_a_passphrase(authority: Authority) -> None:
     pair = authority.pair("sidecar", passphrase=b"secret")
-    with pytest.raises(CannotEncrypt, match="has a passphrase: nobody is there to type it"):
+    with pytest.raises(CannotEncrypt, match="has a passphrase: store the key without one"):
         Certificates(TLS(cert_file=pair.cert, key_file=pair.key))
 
 

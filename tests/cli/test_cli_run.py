@@ -150,7 +150,7 @@ def test_a_second_interrupt_leaves_at_once(program_at: ProgramAt, site: Site, po
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert "left before the pod was gone" in words
+    assert "stopped waiting before the pod was removed" in words
     assert program("status").returncode == 0  # and the next one goes on with the delete
 
 

@@ -43,5 +43,5 @@ def test_each_line_of_a_log_for_machines_is_json(program_at: ProgramAt, site: Si
     assert process.returncode == 0
     lines = [json.loads(line) for line in log.splitlines()]
     assert all({"time", "level", "message"} <= set(line) for line in lines)
-    (listening,) = [line for line in lines if line["message"].startswith("listening on ")]
+    (listening,) = [line for line in lines if line["message"] == "listening"]
     assert listening["user"] == site.user

@@ -76,7 +76,7 @@ def test_connections_wait_while_the_server_is_away(
         kill_server(sidecar)
         assert sidecar.client.ping()["resources"]["pods"] == "0"
     assert sidecar.stop() == 0
-    assert sidecar.log.count(f"listening on {sidecar.url} ") >= 3
+    assert sidecar.log.count(f" listening url={sidecar.url} ") >= 3
 
 
 def test_an_idle_connection_stays_open(configured: Configured, start: Start) -> None:

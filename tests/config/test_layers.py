@@ -142,7 +142,7 @@ def test_set_changes_one_of_two_blocks_that_an_alias_shares(load: Load) -> None:
         ("SSH.HostName=[a", "SSH.HostName", "must be a YAML value"),
         ("CommandPrefix=a: b: c", "CommandPrefix", "must be a YAML value"),
         ("Namespace=!x y", "Namespace", "has the tag !x"),
-        ("Flavors={a: {UID: 1, UID: 2}}", "Flavors.a.UID", "stands twice"),
+        ("Flavors={a: {UID: 1, UID: 2}}", "Flavors.a.UID", "is set twice"),
         ("SidecarPort.x=1", "SidecarPort.x", "leads into SidecarPort, which is not a block of keys"),
         ("Taints.x=1", "Taints.x", "leads into Taints, which is not a block of keys"),
     ],

@@ -122,13 +122,13 @@ def test_an_unknown_key_names_the_nearest_known_one(problems: Problems, text: st
 @pytest.mark.parametrize(
     ("text", "key", "line", "message"),
     [
-        ("Namespace: a\nNamespace: b", "Namespace", 2, "stands twice, first in line 1: keep one of them"),
-        ("Namespace: a\n\nNamespace: a", "Namespace", 3, "stands twice, first in line 1: keep one of them"),
+        ("Namespace: a\nNamespace: b", "Namespace", 2, "is set twice, first in line 1: keep one of them"),
+        ("Namespace: a\n\nNamespace: a", "Namespace", 3, "is set twice, first in line 1: keep one of them"),
         (
             "Flavors:\n  a: {}\n  b: {}\n  a: {}",
             "Flavors.a",
             4,
-            "stands twice, first in line 2: keep one of them",
+            "is set twice, first in line 2: keep one of them",
         ),
         (
             "Namespace: !vault x",
@@ -143,7 +143,7 @@ def test_an_unknown_key_names_the_nearest_known_one(problems: Problems, text: st
             f"has the tag {YAML}python/object/apply:os.system, which means nothing here: write the value itself",
         ),
         ("Flavors: &a\n  small: *a", "Flavors.small", 1, "contains itself"),
-        ("Flavors:\n  ? [a]\n  : {}", "Flavors", 2, "has a list or a block where a key should stand"),
+        ("Flavors:\n  ? [a]\n  : {}", "Flavors", 2, "has a list or a block in place of a key"),
         ("Flavors:\n  <<: text", "Flavors", 2, "merges with << what is not a block of keys"),
     ],
 )

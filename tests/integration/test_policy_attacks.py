@@ -81,7 +81,7 @@ def test_links_at_the_site_lead_nowhere_else(served: Serving) -> None:
     for name, words in {
         "mount": "AllowedHostPaths does not allow",
         "image": "AllowedImages does not allow",
-        "workdir": "is a link, or lies in DataRootFolder",
-        "linked": "is a link, or lies in DataRootFolder",
+        "workdir": "is a link, or is in DataRootFolder",
+        "linked": "is a link, or is in DataRootFolder",
     }.items():
         assert words in over[name].terminated("c")["message"], name

@@ -59,13 +59,13 @@ def test_no_request_is_refused_or_lost_while_the_server_is_killed(site: Site, se
         pings = threads.submit(ping)
         try:
             for number in range(KILLS):
-                listening = served.sidecar.log.count(" listening on ")
+                listening = served.sidecar.log.count(" listening url=")
                 time.sleep(
                     0.3 if number % 4 else 1.2
                 )  # the next server starts later if this one dies right after its start
                 os.kill(server_of(served), signal.SIGKILL)
                 wait_until(
-                    lambda listening=listening: served.sidecar.log.count(" listening on ") > listening,
+                    lambda listening=listening: served.sidecar.log.count(" listening url=") > listening,
                     "the next server listens",
                 )
         finally:

@@ -282,7 +282,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_work_folder_in_data_root_folder_is_not_used(node: Node) -> None:
     assert node.run(f"job_workdir {node.root}/base ''\nscratch main\ncontainer main true").code == 1
-    assert node.ended("main").message.endswith("which is a link, or lies in DataRootFolder")
+    assert node.ended("main").message.endswith("which is a link, or is in DataRootFolder")
     assert not (node.root / "base").exists()
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import io
 import logging
-import re
 import shutil
 import subprocess
 import time
@@ -514,4 +513,4 @@ async def test_paramikos_tracebacks_stay_out_of_the_log(sshd: Sshd) -> None:
             with pytest.raises(Unreachable):
                 await connection.link()
     logging.getLogger().removeHandler(handler)
-    assert re.fullmatch("no connection to the site: cannot reach 127.0.0.1 port [^\n]*\n", log.getvalue())
+    assert log.getvalue() == "cannot connect to the site\n"

@@ -21,7 +21,7 @@ function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// Children of `parent`, one for each item: those that there are stay, in the order of the items
+// Give `parent` one child for each item, in the order of the items. Existing children are kept.
 function keep(parent, items, keyOf, make, update) {
   const old = new Map();
   for (const child of [...parent.children]) {
@@ -354,7 +354,7 @@ function show(state) {
   document.title = `${failed ? `(${failed} failed) ` : ""}remote-slurm`;
 }
 
-// The next one only after the last one has come, and none while nobody looks
+// Send the next request only after the last reply, and none while the page is hidden
 function repeat(work, every) {
   const again = async () => {
     if (!document.hidden) await work();

@@ -16,7 +16,7 @@ from remote_slurm.config import TsocksConfig
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
-# Variables that Slurm sets in jobs, without those that srun reads as options (SLURM_TASK_PROLOG, SLURM_EXPORT_ENV)
+# Variables that Slurm sets in jobs, except variables that srun reads as options (SLURM_TASK_PROLOG, SLURM_EXPORT_ENV)
 _OF_SLURM = (
     "SLURM_ARRAY_*", "SLURM_CLUSTER_NAME", "SLURM_CONF", "SLURM_CPUS_*", "SLURM_GPUS*", "SLURM_GTIDS", "SLURM_JOBID",
     "SLURM_JOB_*", "SLURM_LOCALID", "SLURM_MEM_PER_*", "SLURM_NNODES", "SLURM_NODEID", "SLURM_NODELIST", "SLURM_NPROCS",
@@ -33,8 +33,8 @@ _OF_SITE = (
 
 _WIDTH = 120
 _START = """
-# This shell starts again without the environment that the job was submitted with: no variable and no function of it
-# reaches what runs here, but those that are named here.
+# This shell starts again without the environment that the job was submitted with: it keeps only the variables that are
+# named here, and no function.
 if [[ ${{1-}} != clean ]]; then
     kept() {{
         local name

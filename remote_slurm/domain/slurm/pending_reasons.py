@@ -40,7 +40,7 @@ _SENTENCES = {
     "Reservation": "waiting for its reservation to begin",
     "ReservationDeleted": "its reservation was deleted",
     "Resources": "waiting for nodes to become free",
-    "SchedDefer": "the scheduler was told to look at it later",
+    "SchedDefer": "it asks for an immediate allocation, which SchedulerParameters=defer does not allow",
     "TimeLimit": "it reached its time limit",
 }
 

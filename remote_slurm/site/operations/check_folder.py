@@ -10,7 +10,7 @@ from remote_slurm.site.reply import Reply
 
 @dataclass(frozen=True, slots=True)
 class FolderCheck:
-    """DataRootFolder at the site. `free_kib` is None if `df` does not tell it; `messages` are those of commands."""
+    """DataRootFolder at the site. `free_kib` is None if `df` does not print it; `messages` are printed by commands."""
 
     root: str
     messages: str
