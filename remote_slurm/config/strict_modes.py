@@ -15,6 +15,7 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 _KUBERNETES = "KUBERNETES_SERVICE_HOST"
@@ -22,37 +23,43 @@ _KUBERNETES = "KUBERNETES_SERVICE_HOST"
 _MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
-def unsafe_file(path: Path) -> str:
+def unsafe_file(path: Path, *, in_container: bool | None = None) -> str:
     """Return which other accounts can change or replace the file, and the command that corrects it; empty if none can.
 
-    Raises OSError if the file cannot be found.
+    `in_container` says whether this process runs in a container; None: find out. Raises OSError if the file cannot be
+    found.
     """
+    contained = is_container() if in_container is None else in_container
     real = path.resolve(strict=True)
     if real.is_char_device():  # /dev/null keeps nothing of what is written to it
         return ""
-    return _of(real) or unsafe_folder(real.parent) or unsafe_folder(path.absolute().parent)
+    return (
+        _of(real, in_container=contained)
+        or unsafe_folder(real.parent, in_container=contained)
+        or unsafe_folder(path.absolute().parent, in_container=contained)
+    )
 
 
-def unsafe_folder(path: Path) -> str:
-    """Return which other accounts can change the folder.
+def unsafe_folder(path: Path, *, in_container: bool | None = None) -> str:
+    """Return which other accounts can change the folder; see `unsafe_file`.
 
     In a folder with the sticky bit, only the owner of a file can replace it.
     """
-    if is_container():
+    if is_container() if in_container is None else in_container:
         return ""
     folders = (path.absolute(), *path.absolute().parents, *path.resolve().parents)
-    return next(filter(None, map(_of, folders)), "")
+    return next(filter(None, (_of(folder, in_container=False) for folder in folders)), "")
 
 
-def is_container() -> bool:
+def is_container(marks: Iterable[Path] = _MARKS) -> bool:
     """Whether this process runs in a container, where there is no other account."""
-    return _KUBERNETES in os.environ or any(mark.exists() for mark in _MARKS)
+    return _KUBERNETES in os.environ or any(mark.exists() for mark in marks)
 
 
-def _of(path: Path) -> str:
+def _of(path: Path, *, in_container: bool) -> str:
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid not in {0, os.geteuid()} and not is_container():
+    if found.st_uid not in {0, os.geteuid()} and not in_container:
         return f"{path} belongs to {_user(found.st_uid)}: chown {_user(os.geteuid())} {path}"
     if stat.S_ISDIR(found.st_mode) and mode & stat.S_ISVTX:
         return ""

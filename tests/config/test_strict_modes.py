@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from remote_slurm.config import strict_modes
 from remote_slurm.config.load import load_config
-from remote_slurm.config.strict_modes import unsafe_file, unsafe_folder
+from remote_slurm.config.strict_modes import is_container
 from remote_slurm.errors import AuthenticationRefused, ConfigError, HostKeyRefused
 from remote_slurm.service.journal import Journal, JournalError
 from remote_slurm.service.kubernetes_api import Cluster, NoCredentials
@@ -18,10 +19,16 @@ OTHER_GROUP = 4712
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to any group")
 
 
-@pytest.fixture(autouse=True)
-def _outside_of_containers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("remote_slurm.config.strict_modes._MARKS", ())
+on_a_host = pytest.mark.skipif(is_container(), reason="in a container, folders do not count")
+
+
+def unsafe_file(file: Path) -> str:
+    """Outside of containers, wherever the tests run."""
+    return strict_modes.unsafe_file(file, in_container=False)
+
+
+def unsafe_folder(folder: Path) -> str:
+    return strict_modes.unsafe_folder(folder, in_container=False)
 
 
 @pytest.fixture
@@ -57,9 +64,9 @@ def test_as_kubernetes_mounts_a_secret(file: Path, monkeypatch: pytest.MonkeyPat
     assert unsafe_file(link) == ""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     file.parent.chmod(0o777)
-    assert unsafe_file(file) == "", "an emptyDir, where there is no other account"
+    assert strict_modes.unsafe_file(file) == "", "an emptyDir, where there is no other account"
     file.chmod(0o666)
-    assert unsafe_file(file), "a file is one all the same"
+    assert strict_modes.unsafe_file(file), "a file is one all the same"
 
 
 @as_root
@@ -98,20 +105,27 @@ def test_every_folder_above_counts(tmp_path: Path, owner: int) -> None:
 
 
 @as_root
-def test_in_a_container_there_is_no_other_account(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_container_there_is_no_other_account(file: Path) -> None:
     os.chown(file, 4711, -1)
     os.chown(file.parent, 4711, -1)
-    monkeypatch.setattr("remote_slurm.config.strict_modes._MARKS", (file,))
-    assert unsafe_file(file) == ""
+    assert strict_modes.unsafe_file(file, in_container=True) == ""
     file.chmod(0o666)
-    assert "every account can write" in unsafe_file(file)
+    assert "every account can write" in strict_modes.unsafe_file(file, in_container=True)
+
+
+def test_what_marks_a_container(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert not is_container([file.with_name("missing")])
+    assert is_container([file.with_name("missing"), file])
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert is_container([])
 
 
 @as_root
 def test_groups(file: Path) -> None:
     file.chmod(0o664)
     os.chown(file, 0, OTHER_GROUP)
-    assert unsafe_file(file) == "", "nobody else is in it"
+    assert unsafe_file(file) == "", "it has no other member"
     os.chown(file, 0, 0)
     assert unsafe_file(file) == "", "root alone"
 
@@ -146,6 +160,7 @@ def test_known_hosts(file: Path) -> None:
         KnownHost(file, "login.example.org", 22)
 
 
+@on_a_host
 def test_the_folder_of_a_key(file: Path) -> None:
     file.chmod(0o600)
     file.parent.chmod(0o777)
@@ -155,6 +170,7 @@ def test_the_folder_of_a_key(file: Path) -> None:
         next(from_file(KeyFile(file)))
 
 
+@on_a_host
 def test_the_state_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(
