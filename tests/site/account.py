@@ -399,7 +399,3 @@ class LocalShells(Shells):
     async def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]:
         del followed
         yield (await asyncio.to_thread(self.arrived, script, b"")).output
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)

@@ -31,11 +31,6 @@ def mark(pod: Pod, value: JobValue, divisor: Decimal = Decimal(1)) -> str:
     return f"{_prefix(pod)}-{value}-{times}-{by}."
 
 
-def has_mark(pod: Pod, text: str) -> bool:
-    """Whether `text` has a mark of this pod."""
-    return _prefix(pod) in text
-
-
 def fill_calls(pod: Pod, files: Iterable[tuple[str, bytes | None]]) -> Iterator[tuple[str, ...]]:
     """The runner's calls for the marks in `files`, which are pairs of path and content."""
     prefix = _prefix(pod).encode()
