@@ -128,7 +128,7 @@ def site_path(value: object) -> str:
             f"must not contain : , % or \\, which Slurm and container runtimes interpret, not {shown(value)}"
         )
     if ".." in parts:
-        raise ValueError(f"must not go up with .., as {shown(value)} does")
+        raise ValueError(f"must not contain '..', not {shown(value)}")
     return ("/" if path.startswith("/") else "") + "/".join(part for part in parts if part not in {"", "."})
 
 

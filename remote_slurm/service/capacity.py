@@ -56,7 +56,7 @@ class CapacityWatch:
             self._reported = self._reported or {"resources": self._room()}
         if str(error) != self._failure:
             write = debug if isinstance(error, NotSent) else warning
-            write("the capacity of the site is not known", reason=error)
+            write("cannot read the capacity of the site", reason=error)
         self._failure = str(error)
 
     def _room(self) -> dict[str, Any]:

@@ -64,4 +64,4 @@ def test_what_cannot_run_is_refused_in_a_sentence(program: Program) -> None:
     pod = {"kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "c"}]}}
     done = program("render", "--config", CONFIG, "-", stdin=json.dumps(pod))
     assert done.returncode == 1
-    assert done.stderr == "remote-slurm: container 'c' has no image\n"
+    assert done.stderr == "remote-slurm: container 'c' has no image: set one\n"

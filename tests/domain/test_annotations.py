@@ -125,11 +125,14 @@ def test_what_cannot_be_carried_out_is_refused_with_a_sentence(given: dict[str, 
     [
         (
             {OURS + "flag": "x"},
-            "annotation slurm-job.vk.io/flag is not known and has no effect: the nearest one is slurm",
+            "unknown annotation slurm-job.vk.io/flag has no effect: did you mean slurm",
         ),
-        ({OLD + "preexec": "x"}, "the nearest one is slurm-job.knoc.io/pre-exec"),
-        ({VK + "podip": "x"}, "the nearest one is interlink.eu/pod-ip"),
-        ({OURS + "job-workdir": "/scratch/$USER"}, "job-workdir is no shell: $ and ` in it stay as they are"),
+        ({OLD + "preexec": "x"}, "did you mean slurm-job.knoc.io/pre-exec?"),
+        ({VK + "podip": "x"}, "did you mean interlink.eu/pod-ip?"),
+        (
+            {OURS + "job-workdir": "/scratch/$USER"},
+            "job-workdir is not expanded by a shell: $ and ` in it have no effect",
+        ),
     ],
 )
 def test_what_has_no_effect_is_told(given: dict[str, str], words: str) -> None:
@@ -148,9 +151,9 @@ def test_what_is_not_meant_for_us_is_not_told(given: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({OURS + "flags": "-p  short\n-t 5"}, "the pod's annotation slurm-job.vk.io/flags says -p short -t 5"),
-        ({OLD + "flags": "-p short"}, "the pod's annotation slurm-job.knoc.io/flags says -p short"),
-        ({}, "the annotation slurm-job.vk.io/flags of a pod holds options of sbatch, and this one has none"),
+        ({OURS + "flags": "-p  short\n-t 5"}, "the pod's annotation slurm-job.vk.io/flags is -p short -t 5"),
+        ({OLD + "flags": "-p short"}, "the pod's annotation slurm-job.knoc.io/flags is -p short"),
+        ({}, "the annotation slurm-job.vk.io/flags sets sbatch options, and the pod has none"),
     ],
 )
 def test_a_refusal_names_the_fields_that_the_options_come_from(given: dict[str, str], said: str) -> None:
@@ -201,7 +204,7 @@ def test_mounts_hold_nothing_but_mounts(name: str, text: str) -> None:
         annotations({OURS + name: text})
 
 
-ASKED = "the pod's resources ask for 500 CPUs and 1024 MiB of memory"
+ASKED = "the pod's resources request 500 CPUs and 1024 MiB of memory"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ ASKED = "the pod's resources ask for 500 CPUs and 1024 MiB of memory"
         ({}, ASKED),
         (
             {OURS + "flags": "-t 5"},
-            ASKED + "; the pod's annotation slurm-job.vk.io/flags says -t 5",
+            ASKED + "; the pod's annotation slurm-job.vk.io/flags is -t 5",
         ),
     ],
 )

@@ -169,7 +169,7 @@ def test_singularity_joins_or_starts_another_container_by_the_same_words() -> No
 def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]) -> None:
     """Also where the image may have to help."""
     several = {"annotations": {"slurm-job.vk.io/mpi-flags": "true"}}
-    with pytest.raises(InvalidRequest, match="mpi-flags make it many containers"):
+    with pytest.raises(InvalidRequest, match="does not support with mpi-flags"):
         told({"readinessProbe": inside}, ON | {"ContainerRuntime": "podman"}, **several)
 
 

@@ -115,7 +115,7 @@ def test_a_script_at_the_site_answers_the_ping(site: Site, serve: Serve, text: s
 def test_a_script_that_answers_something_else_does_not_take_the_node_away(site: Site, serve: Serve, text: str) -> None:
     served = serve(site, ResourceScriptPath=script_that_prints(site, text))
     wait_until(
-        lambda: 'WARNING the capacity of the site is not known reason="ResourceScriptPath' in served.sidecar.log,
+        lambda: 'WARNING cannot read the capacity of the site reason="ResourceScriptPath' in served.sidecar.log,
         "it is said",
     )
     assert served.client.ping() == {"status": "ok", "resources": {"pods": "0"}}

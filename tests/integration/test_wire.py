@@ -164,7 +164,7 @@ def test_what_slurm_refuses_fails_with_its_words_and_leaves_nothing(served: Serv
     answer = served.vk.refused(request(a_pod))
     assert answer.status == 422
     assert "invalid partition specified: nowhere" in answer.text
-    assert "annotation slurm-job.vk.io/flags says --mem=10M --partition=nowhere" in answer.text
+    assert "annotation slurm-job.vk.io/flags is --mem=10M --partition=nowhere" in answer.text
     assert served.left_of(a_pod) == []
     assert served.client.status(a_pod).json == []
 

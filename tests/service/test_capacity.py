@@ -85,7 +85,7 @@ def test_a_site_that_hides_its_nodes_takes_pods(watching: Watching, logged: Logg
     watching.run(900)
     assert watching.watch.ping(reachable=True)["resources"] == {"pods": "1000"}
     assert watching.watch.ping(reachable=False)["resources"] == {"pods": "0"}
-    (line,) = logged.with_message("the capacity of the site is not known")
+    (line,) = logged.with_message("cannot read the capacity of the site")
     assert "Access/permission denied" in str(line.fields["reason"])
     assert watching.site.asked["nodes"] <= 6
 

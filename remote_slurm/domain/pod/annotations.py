@@ -135,14 +135,14 @@ def given_names(pod: Pod, names: AnnotationNames) -> list[tuple[str, str]]:
 
 
 def flags_note(pod: Pod) -> str:
-    """What a pod asks Slurm for, and in which fields: part of the message if Slurm refuses the pod."""
+    """What a pod requests from Slurm, and in which fields: part of the message if Slurm refuses the pod."""
     requested = requests_sentence(pod)
-    notes = [f"the pod's resources ask for {requested}"] if requested else []
+    notes = [f"the pod's resources request {requested}"] if requested else []
     for prefix in _PREFIXES:
         if flags := " ".join(pod.metadata.annotations.get(f"{prefix}flags", "").split()):
-            notes.append(f"the pod's annotation {prefix}flags says {flags[:_SHOWN_FLAGS]}")
+            notes.append(f"the pod's annotation {prefix}flags is {flags[:_SHOWN_FLAGS]}")
             break
-    return "; ".join(notes) or f"the annotation {_PREFIX}flags of a pod holds options of sbatch, and this one has none"
+    return "; ".join(notes) or f"the annotation {_PREFIX}flags sets sbatch options, and the pod has none"
 
 
 def _either(given: Mapping[str, str], name: str) -> str:
@@ -216,10 +216,10 @@ def _unknown(given: Mapping[str, str], ours: frozenset[str]) -> Iterator[str]:
             begin = name.lower()[:_SHOWN_FLAGS]
             nearest = difflib.get_close_matches(begin, sorted(known), n=1, cutoff=0)[0]
             shown = key[:_SHOWN_FLAGS]
-            yield f"annotation {shown} is not known and has no effect: the nearest one is {prefix}/{nearest}"
+            yield f"unknown annotation {shown} has no effect: did you mean {prefix}/{nearest}?"
 
 
 def _unexpanded(ours: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(ours.keys() - _SHELL - {"flags"}):
         if "$" in ours[name] or "`" in ours[name]:
-            yield f"annotation {_PREFIX}{name} is no shell: $ and ` in it stay as they are"
+            yield f"annotation {_PREFIX}{name} is not expanded by a shell: $ and ` in it have no effect"

@@ -107,8 +107,8 @@ class Enroot(ContainerRuntime):
         place = f"mkdir -p {folder} 2>/dev/null\ncd {folder} || exit 125\n" if container.working_dir else ""
         if container.working_dir and not container.command:
             raise InvalidRequest(
-                f"container '{container.name}' has a workingDir and no command: with enroot the image's own entry "
-                "point goes to the image's own folder, so give it a command"
+                f"container '{container.name}' has a workingDir and no command: enroot starts the entry point of an "
+                "image in the image's own working directory, so set command"
             )
         command = '"$@"' if container.command else '/bin/sh /etc/rc "$@"'
         last = _CARRY.format(env=env, command=command) if carried else f"exec {env}{command}\n"
@@ -158,8 +158,8 @@ class Enroot(ContainerRuntime):
         """
         if re.match('["#]', user) or re.match('["#$]', password) or re.search(r"\s", user + password):
             raise InvalidRequest(
-                f'the login for {host} in imagePullSecrets holds blanks, or begins with one of " # $, which enroot '
-                "cannot take"
+                f"invalid login for {host} in imagePullSecrets: enroot requires a user and password without blanks, "
+                'and without ", # or $ at the beginning'
             )
         machine = {"docker.io": "registry-1.docker.io"}.get(host, host).partition(":")[0]
         login = f"login {user} password {password}\n"

@@ -1,7 +1,7 @@
 """The names of images: what is well formed, and which ones a pattern of Policy.AllowedImages allows.
 
 A name is parsed before it is compared: `docker://good.example.org/x@evil.example.com#a/b` begins like an image of one
-registry, and Enroot would pull it from another. What no runtime reads in one way only is refused.
+registry, but Enroot would pull it from another. Names that runtimes could read in different ways are rejected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DOCKER_HUB = "docker.io"
 ALSO_DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 FROM_REGISTRIES = ("docker", "oras", "library", "shub", "http", "https")
 # Files and folders at the site in another form than the runtime's own
-_ARCHIVES = ("docker-archive", "oci-archive", "oci")
+ARCHIVES = ("docker-archive", "oci-archive", "oci")
 
 # What a registry can have (reference.go of github.com/distribution/reference)
 _HOST = r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]+)?"
@@ -56,7 +56,7 @@ def parse_image(name: str) -> ImageName | None:
     scheme, separator, rest = name.partition("://")
     if not separator:
         scheme, rest = "", name
-    if scheme in ("", *_ARCHIVES):
+    if scheme in ("", *ARCHIVES):
         return ImageName(scheme, "", rest) if _is_path(rest) else None
     if scheme in ("docker", "oras"):
         return _reference(scheme, rest)
@@ -128,9 +128,9 @@ def is_allowed_image(name: str, patterns: tuple[str, ...]) -> bool:
 def wrong_image_pattern(pattern: str) -> str:
     """Why no image can match a pattern, as the end of a sentence; empty if one can."""
     scheme, separator, _ = pattern.partition("://")
-    if pattern == "*" or pattern.startswith("/") or (separator and scheme in (*FROM_REGISTRIES, *_ARCHIVES)):
+    if pattern == "*" or pattern.startswith("/") or (separator and scheme in (*FROM_REGISTRIES, *ARCHIVES)):
         return ""
-    schemes = ", ".join(f"{each}://" for each in (*FROM_REGISTRIES, *_ARCHIVES))
+    schemes = ", ".join(f"{each}://" for each in (*FROM_REGISTRIES, *ARCHIVES))
     return f"it must be *, an absolute path at the site, or begin with one of {schemes}"
 
 

@@ -19,6 +19,7 @@ from remote_slurm.domain.pod.limits import IMAGE_CHARACTERS, LOGINS
 from remote_slurm.domain.pod.model import Container, CreateRequest
 from remote_slurm.domain.runtimes.image_names import (
     ALSO_DOCKER_HUB,
+    ARCHIVES,
     DOCKER_HUB,
     FROM_REGISTRIES,
     normal_name,
@@ -57,42 +58,42 @@ class Login:
 def image_of(container: Container, prefix: str, suffix: str) -> Image:
     """Return an absolute path, or a name with a scheme, unchanged. Raises InvalidRequest if there is no name."""
     if not container.image:
-        raise InvalidRequest(f"container '{container.name}' has no image")
+        raise InvalidRequest(f"container '{container.name}' has no image: set one")
     if len(container.image) > IMAGE_CHARACTERS:
         raise InvalidRequest(
-            f"container '{container.name}' has an image of {len(container.image)} characters, "
+            f"the image of container '{container.name}' has {len(container.image)} characters, "
             f"{container.image[:40]}...: {IMAGE_CHARACTERS} are allowed"
         )
+    invalid = f"invalid image {container.image!r} of container '{container.name}'"
     plain = container.image.startswith("/") or "://" in container.image
     name = normal_name(container.image if plain else f"{prefix or 'docker://'}{container.image}")
     scheme, separator, rest = name.partition("://")
     if not _is_a_name(name) or (separator and not _is_a_name(rest)):
-        raise InvalidRequest(
-            f"container '{container.name}' has the image {container.image!r}, which is not the name of one"
-        )
+        raise InvalidRequest(f"{invalid}: must be one printable line that does not begin with '-'")
     if parse_image(name) is None:
-        raise InvalidRequest(
-            f"container '{container.name}' has the image {container.image!r}, which {_wrong(scheme, name)}"
-        )
+        raise InvalidRequest(f"{invalid}: {_required(scheme, name)}")
     key = _key(rest, name, suffix) if separator and scheme in FROM_REGISTRIES else ""
     return Image(name, _policy(container, rest), key)
 
 
-def _wrong(scheme: str, name: str) -> str:
+def _required(scheme: str, name: str) -> str:
+    """What the name of an image with this scheme must be."""
     if scheme in ("docker", "oras"):
         return (
-            "is not the name of one in a registry, [HOST[:PORT]/]PATH[:TAG] or [HOST[:PORT]/]PATH@DIGEST without "
-            "capital letters in PATH; a file is named by its whole path"
+            "must be [HOST[:PORT]/]PATH[:TAG] or [HOST[:PORT]/]PATH@DIGEST with PATH in lower case, or the absolute "
+            "path of a file at the site"
         )
     if scheme in FROM_REGISTRIES:
-        return f"is not a well-formed {scheme}:// address"
+        return f"must be a well-formed {scheme}:// address"
+    if scheme in ARCHIVES:
+        return f"must have an absolute path without '..' after {scheme}://"
     if "://" in name:
-        return f"has the unknown scheme {scheme}://, or not an absolute path without '..' behind it"
-    return "must be an absolute path without '..', or the name of one in a registry"
+        return f"the scheme must be one of {', '.join((*FROM_REGISTRIES, *ARCHIVES))}"
+    return "must be an absolute path without '..', or the name of an image in a registry"
 
 
 def _is_a_name(text: str) -> bool:
-    """What begins with a dash would be an option to the runtime; more than a line, an answer of our own scripts."""
+    """A leading dash would be an option of the runtime; a line break, another line in the replies of scripts."""
     return text.isprintable() and not text.startswith("-")
 
 
@@ -107,8 +108,7 @@ def _policy(container: Container, reference: str) -> str:
     policy = container.image_pull_policy
     if policy and policy not in _POLICIES:
         raise InvalidRequest(
-            f"container '{container.name}' has the imagePullPolicy '{policy}', which Kubernetes does not know: "
-            f"{', '.join(_POLICIES)} it does"
+            f"invalid imagePullPolicy '{policy}' of container '{container.name}': must be Always, IfNotPresent or Never"
         )
     if policy:
         return policy
@@ -168,8 +168,8 @@ def logins(
             raise InvalidRequest(f"the pod's imagePullSecrets name more than {LOGINS} registries: {LOGINS} are allowed")
         if not contents:
             warnings.append(
-                f"imagePullSecrets '{name}' does not come with the pod, and ImagePullSecrets names no file for it: "
-                "images are pulled without it (see CUSTOMKUBECONF, too)"
+                f"imagePullSecrets '{name}' is not in the create request, and ImagePullSecrets has no file for it: "
+                "pulling images without it. With CUSTOMKUBECONF, the sidecar reads it from Kubernetes"
             )
     return {image.key: _matching(image, known) for image in images}, warnings
 
@@ -182,8 +182,8 @@ def _contents(request: CreateRequest, name: str, *, export: bool) -> Iterator[Ma
     if name in request.secrets:
         if not export:
             raise InvalidRequest(
-                f"the images of pod {request.pod.full_name} need Secret '{name}', and ExportPodData is false: "
-                "it may not leave Kubernetes"
+                f"the images of pod {request.pod.full_name} need Secret '{name}', but ExportPodData is false in the "
+                "sidecar's configuration, so that Secrets are not sent to the site"
             )
         yield request.secrets[name].content()
 
@@ -197,8 +197,8 @@ def _read(name: str, content: Mapping[str, bytes]) -> Iterator[Login]:
         found = [(registry, *_user(entry)) for registry, entry in auths.items()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InvalidRequest(
-            f"imagePullSecrets '{name}' cannot be read: a Secret with .dockerconfigjson is needed, as `kubectl create "
-            "secret docker-registry` makes it"
+            f"imagePullSecrets '{name}' cannot be read: must have .dockerconfigjson, as `kubectl create secret "
+            "docker-registry` writes it"
         ) from None
     for registry, user, password in found:
         if user and len(registry) <= IMAGE_CHARACTERS:  # no longer one is any image's

@@ -31,8 +31,8 @@ class OnNode(Runtime):
         container = start.container
         if not start.setup.command:
             raise InvalidRequest(
-                f"container '{container.name}' has no command, and with ContainerRuntime: none there is no image "
-                "to take one from: give it one"
+                f"container '{container.name}' has no command: set one, since with ContainerRuntime: none there is no "
+                "image that has one"
             )
         command = (*start.setup.command, *start.setup.args)
         lines = with_env_words(start, (self._enter(start), *command_prefix(start), command))

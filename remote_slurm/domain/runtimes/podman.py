@@ -26,14 +26,14 @@ from remote_slurm.domain.runtimes.images import Image, repository, tag
 from remote_slurm.domain.shell import Call, Variable, composed
 from remote_slurm.errors import InvalidRequest
 
-# No cgroups and no network of its own: Slurm has seen to the first, and the job has the node's
+# No cgroups, since Slurm has created those of the job, and the network of the node
 _ALWAYS = (
     "--rm", "--cgroups=disabled", "--network=host", "--security-opt=label=disable", "--http-proxy=false",
     "--pull=never",
 )  # fmt: skip
 _READ_ONLY = ("--read-only", "--read-only-tmpfs=false")
 _AS_ROOT = "--user=0:0"
-# Each rank is a container; they share memory, see each other's processes, and learn from mpiexec who they are
+# Each rank is a container. Ranks share memory and processes, and get their rank from variables of mpiexec
 _WITH_MPI: Line = (
     "--pid=host", "--ipc=host", "--env=PMI*", "--env=OMPI_*", "--env=PRTE_*", "--env=HYDI_*", "--env=MPI*",
     "--env=I_MPI_*",
@@ -43,9 +43,9 @@ _GPU_OPTION: Mapping[str, Line] = {
     "nvidia.com/": ("--device=nvidia.com/gpu=all", "--env=CUDA_VISIBLE_DEVICES"),
     "amd.com/": ("--device=/dev/kfd", "--device=/dev/dri", "--group-add=keep-groups", "--env=ROCR_VISIBLE_DEVICES"),
 }
-# podman reads its file of variables by lines, the longest of which is 64 KiB
+# podman reads --env-file by lines, the longest of which is 64 KiB
 _LONGEST = 60_000
-# Variables that are not for a file go through podman's own environment, and these would change what it does
+# Variables that the file cannot hold are passed through podman's own environment. These would change what podman does
 _OF_PODMAN = frozenset(
     {"HOME", "PATH", "TMPDIR", "IFS", "BASH_ENV", "ENV", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"}
 )
@@ -89,7 +89,7 @@ class Podman(ContainerRuntime):
         return ("remove_by_podman", *self.program)
 
     def encode_variables(self, variables: Variables) -> EncodedVariables:
-        """Write one variable a line; what no line can hold goes through podman's environment, named in its options."""
+        """Write one variable a line. Others are passed through podman's environment, and named in its options."""
         lines, others = "", ""
         for name, value in variables.values.items():
             if _is_line(name, value):
@@ -149,8 +149,8 @@ class Podman(ContainerRuntime):
     def exec_command(self, start: ContainerStart) -> Line:
         if start.mpi_flags is not None:
             raise InvalidRequest(
-                f"container '{start.container.name}' has a probe or a hook that runs inside it, and mpi-flags make it "
-                "many containers, which podman cannot enter as one"
+                f"container '{start.container.name}' has a probe or a hook that runs inside it, which podman does not "
+                "support with mpi-flags: each rank is a container of its own"
             )
         # the runner sets the value, and finds by it what remains if the client is killed (exec_in_container.sh)
         return (*self.program, "exec", "--env", "REMOTE_SLURM_ACTION", self._container_name(start))
@@ -177,7 +177,7 @@ class Podman(ContainerRuntime):
         return start.container.name
 
     def _image_name(self, image: Image) -> str:
-        """A name in the job's own storage, whatever the image's name is."""
+        """A name in the job's own storage that is valid for every image."""
         return f"localhost/remote-slurm/{hashlib.sha256(image.place.encode()).hexdigest()[:16]}"
 
 
@@ -188,7 +188,7 @@ class PodmanHPC(Podman):
     names: ClassVar[tuple[str, ...]] = ("podman-hpc",)
 
     def cache_settings(self) -> str:
-        """podman-hpc writes into its storage where podman keeps what runs, which must not be one pod's folder."""
+        """podman-hpc writes the folder of podman's state into its storage: it must not be that of one pod."""
         return ""
 
     def remove_command(self) -> Line:
@@ -208,8 +208,8 @@ class PodmanHPC(Podman):
     def image_argument(self, start: ContainerStart) -> Line:
         if not start.image.key:
             raise InvalidRequest(
-                f"container '{start.container.name}' has the image {start.image.name}, and podman-hpc starts images of "
-                "registries only"
+                f"invalid image {start.image.name!r} of container '{start.container.name}': must be in a registry, "
+                "since podman-hpc starts no files"
             )
         return Podman.image_argument(self, start)
 
@@ -248,8 +248,8 @@ def _is_line(name: str, value: str) -> bool:
 def _refuse_podman_variable(container: str, name: str) -> None:
     if name in _OF_PODMAN or is_own_name(name) or name.startswith(_OF_PODMAN_BEGINS) or name.endswith("*"):
         raise InvalidRequest(
-            f"environment variable '{name}' of container '{container}' is on several lines, or is very long, and "
-            "podman or a shell of the node would read it: give it another name"
+            f"environment variable '{name}' of container '{container}' has several lines or about {_LONGEST} bytes or "
+            "more. podman gets it in its own environment, where this name changes what podman does: rename it"
         )
 
 
@@ -259,6 +259,6 @@ def _refuse_other_schemes(image: Image) -> None:
 
 
 def _reference(image: Image) -> str:
-    """With its registry: what has none, podman looks up where registries.conf says."""
+    """The name with its registry: podman would look up a name without one in registries.conf."""
     host, path = repository(image)
     return f"{host}/{path}{tag(image)}"

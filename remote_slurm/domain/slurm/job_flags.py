@@ -136,8 +136,8 @@ def resource_warnings(resources: PodResources, flags: tuple[Flag, ...], config: 
     requested = {name for name, _ in resources.others}
     if EPHEMERAL_STORAGE in requested and EPHEMERAL_STORAGE not in config.resource_flags:
         yield (
-            "ephemeral-storage is not reserved: what a pod writes lies in DataRootFolder, or in the node's memory; "
-            "ResourceFlags can name a flag for it, such as --tmp={mib}"
+            "ephemeral-storage is not reserved: a pod writes into DataRootFolder, or into the node's memory; "
+            "ResourceFlags can set an sbatch option for it, such as --tmp={mib}"
         )
     default = config.default_memory
     if default is not None and Flag("mem", f"{-(-default // MIB)}M") in flags and resources.memory_mib is None:
