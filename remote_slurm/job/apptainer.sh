@@ -42,6 +42,43 @@ apptainer_bind() {
     export APPTAINER_BIND="${APPTAINER_BIND:+$APPTAINER_BIND,}$1" SINGULARITY_BIND="${SINGULARITY_BIND:+$SINGULARITY_BIND,}$1"
 }
 
+# --- the IPC namespace of the pod --------------------------------------------------------------------------------------------
+
+enter_ipc=()  # the words that enter it
+
+# The account may enter a user namespace that it created, without any privilege. Apptainer that is setuid root cannot run
+# there.
+apptainer_start_ipc_keeper() {  # PROGRAM
+    type -P nsenter >/dev/null && [[ $("$1" buildcfg 2>/dev/null) != *SUID_INSTALL=1* ]] || return
+    unshare --user --ipc sleep 2147483647 </dev/null >/dev/null 2>&1 &
+    keeper=$!
+    disown "$keeper"
+    background_pids+=("$keeper")
+}
+
+apptainer_use_ipc() {  # KEEPER
+    map_own_ids "$1" || return
+    enter_ipc=("$(type -P nsenter)" --preserve-credentials --target "$1" --user --ipc --)
+    if "${enter_ipc[@]}" true; then
+        # shellcheck disable=SC2034 # job.sh uses it
+        ipc_option=--pid
+    else
+        enter_ipc=()
+    fi
+}
+
+map_own_ids() {
+    local group
+    group=$(id -g)
+    echo deny >"/proc/$1/setgroups"
+    echo "$EUID $EUID 1" >"/proc/$1/uid_map" && echo "$group $group 1" >"/proc/$1/gid_map"
+}
+
+# in_pod_ipc WORD...: becomes the container runtime, in the pod's IPC namespace
+in_pod_ipc() {
+    become "${enter_ipc[@]}" "$@"
+}
+
 # --- the working directory -----------------------------------------------------------------------------------------------
 
 apptainer_lacks_working_dir() {

@@ -44,6 +44,28 @@ podman_adjust_command() {
     done
 }
 
+# Podman may join a namespace that belongs to its own user namespace.
+podman_start_ipc_keeper() {  # PROGRAM...
+    local tries
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    "$@" unshare unshare --ipc "$BASH" -c 'echo "$$" >"$0"; exec sleep 2147483647' "$PWD/.runner/ipc" \
+        </dev/null >/dev/null 2>&1 &
+    disown "$!"
+    background_pids+=("$!")
+    for ((tries = 0; tries < ipc_tries; tries++)); do
+        [[ -s .runner/ipc ]] && break
+        kill -0 "$!" || return
+        sleep 0.1
+    done
+    keeper=$(<.runner/ipc)
+    background_pids+=("$keeper")
+}
+
+podman_use_ipc() {  # KEEPER
+    # shellcheck disable=SC2034 # job.sh uses it
+    ipc_option=--ipc=ns:/proc/$1/ns/ipc
+}
+
 podman_is_running() {  # NAME
     [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$podman_prefix$1" 2>/dev/null) == true ]]
 }

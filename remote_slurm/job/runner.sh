@@ -473,6 +473,8 @@ finish() {
 #   is_running CONTAINER        whether the container has been started
 #   end_container CONTAINER     ends what outlives the runtime's process
 #   pass_variable NAME VALUE    gives a variable to all containers
+#   start_ipc_keeper PROGRAM... starts a process in a new IPC namespace that containers can enter, and sets `keeper`
+#   use_ipc KEEPER              sets `ipc_option`, by which containers enter the namespace of this process
 #   close                       removes what it has on the node, when the job ends
 runtime_hook() {
     declare -F -- "${runtime}_$1" >/dev/null && "${runtime}_$1" "${@:2}"

@@ -152,7 +152,7 @@ class Apptainer(ContainerRuntime):
         return start.shares_memory and not start.annotations.commands and not options & {"--fakeroot", "-f"}
 
     def ipc_calls(self) -> tuple[Call, ...]:
-        return (("apptainer_ipc", self.config.path),)
+        return (("pod_ipc", self.config.path),)
 
     def gpu_options(self, vendor: str) -> Line:
         return _GPU_OPTION[vendor]

@@ -112,7 +112,7 @@ class Podman(ContainerRuntime):
         return ((*self.program, "run", *name, *_ALWAYS, *_user(start), *ipc, *read_only, *self.config.default_options),)
 
     def ipc_calls(self) -> tuple[Call, ...]:
-        return (("podman_ipc", *self.program),)
+        return (("pod_ipc", *self.program),)
 
     def gpu_options(self, vendor: str) -> Line:
         return _GPU_OPTION[vendor]
