@@ -47,7 +47,7 @@ def _run(config: pytest.Config) -> str:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist: a worker is told what its run is called."""
+    """pytest-xdist: a worker gets the name of its run."""
     node.workerinput["sites"] = _run(node.config)
 
 

@@ -252,7 +252,7 @@ class FakeAccount:
         return DeleteResult(gone, {pod: words for pod, words in self.stuck.items() if pod in pods})
 
     def cancel_one(self, pod: str, *, force: bool) -> bool:
-        """Whether it is gone; a container that was told to stop takes a second."""
+        """Whether it is gone; a container that was signalled takes a second."""
         for job in self.shown(pod):
             if job.state is JobState.PENDING or force:
                 self.end(job, JobState.CANCELLED)
@@ -494,7 +494,7 @@ class FakeSite(Site):
         return self._of_owner(known)
 
     async def _take_over(self) -> tuple[Recovery, int]:
-        if self.dead:  # then nobody would own the site, until the one that should is restarted
+        if self.dead:  # then no sidecar would own the site until the owner is restarted
             raise OutcomeUnknown("it comes from a sidecar that is gone")
         if not self.owner:
             return self._of_owner(await self.account.survey()), 0
@@ -545,7 +545,7 @@ class FakeSite(Site):
             return answer
 
     async def _later(self, script: Callable[[], Awaitable[_T]]) -> _T:
-        """What was in a buffer when the network froze may arrive when nobody waits for it any more."""
+        """What was in a buffer when the network froze may arrive when no request waits for it any more."""
         await asyncio.sleep(40)
         return await script()
 

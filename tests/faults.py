@@ -59,7 +59,7 @@ class FaultProxy:
         self._do(self._listen)
 
     def refuse(self) -> None:
-        """Refuse new connections; those that exist go on."""
+        """Refuse new connections; existing ones go on."""
         self._do(self._stop_listening)
 
     def freeze(self) -> None:

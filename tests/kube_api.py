@@ -31,7 +31,7 @@ def forged(claims: Any, signature: str = "forged") -> str:
 
 @dataclass
 class KubeApi:
-    """What there is, by (kind, namespace, name); and what it was told."""
+    """What there is, by (kind, namespace, name); and the requests that it got."""
 
     port: int = 0
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)

@@ -95,7 +95,7 @@ class Registry:
         return f"docker://{self.host}/{name}"
 
     def digest(self, name: str) -> str:
-        """What a tag stands for now."""
+        """The digest of a tag now."""
         return self._tags[name][0]
 
     def pulls(self, name: str) -> int:
@@ -104,7 +104,7 @@ class Registry:
         return sum(each.startswith(f"GET /v2/{repository}/blobs/") for each in self.requests)
 
     def asked(self, name: str) -> int:
-        """How often somebody asked what the tag stands for."""
+        """How often the digest of the tag was requested."""
         repository, _, tag = name.rpartition(":")
         return sum(each.endswith(f" /v2/{repository}/manifests/{tag}") for each in self.requests)
 
@@ -127,7 +127,7 @@ class Registry:
 
     @property
     def secrets(self) -> tuple[str, str]:
-        """What nobody may find anywhere: the password, and as it is sent."""
+        """Texts that must not be found anywhere: the password, and its encoded form."""
         return self.password, self.auth
 
     def _stored(self, media_type: str, content: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Containers that sleep, each for so long as no other one does, so that its processes can be told from others'."""
+"""Containers that sleep, each for another time, so that its processes can be distinguished from others'."""
 
 import random
 
@@ -7,7 +7,7 @@ from tests.serving import Serving
 
 def any_seconds() -> int:
     """More than any test waits."""
-    return random.randrange(10_000, 100_000_000)  # noqa: S311 - nobody is to guess it
+    return random.randrange(10_000, 100_000_000)  # noqa: S311 - it is no secret
 
 
 def sleeping(served: Serving, seconds: int) -> bool:

@@ -22,7 +22,7 @@ _LAST_DELETES_SECONDS = 75
 
 @contextlib.asynccontextmanager
 async def inside(config: Config) -> AsyncIterator[SidecarClient]:
-    """A sidecar in this process, on a socket that nobody else can reach, for as long as the context lasts.
+    """A sidecar in this process, on a socket that no other user can reach, for as long as the context lasts.
 
     Raises Unreachable at once where the site cannot be used.
     """

@@ -18,7 +18,7 @@ from tests.pods import Json, pod, request, sh
 
 RTT_MS = 100
 ROUNDS = 15
-SLOW_ROUNDS = 2  # of those that take seconds each
+SLOW_ROUNDS = 2  # of parts that take seconds each
 
 
 def settings_pod() -> Json:

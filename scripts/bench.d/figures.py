@@ -46,7 +46,7 @@ class Measured:
     taken: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
 
     def row(self, what: str, measured: str, target: str = "", *, met: bool | None = None) -> None:
-        """Add a row, and show it to whoever watches."""
+        """Add a row, and print it."""
         self.figures.append(Figure(what, measured, target, met))
         verdict = {True: "met", False: "MISSED", None: ""}[met]
         print(f"  {what}: {measured} {f'({target}: {verdict})' if target else ''}", flush=True)

@@ -15,7 +15,7 @@ POLL_SECONDS = 10
 PODS = 5
 WATCH_SECONDS = 60
 
-# sshd's processes of the account and their shells; what has ended is counted in those that waited for it
+# sshd's processes of the account and their shells; the time of ended processes is counted in their parents
 _LOOK = """
 cd /proc
 sessions=0 processes=0 ticks=0

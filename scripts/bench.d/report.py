@@ -41,7 +41,7 @@ _TAIL = """\
 
 
 def write(parts: Iterable[str]) -> None:
-    """Of all parts that were measured at any time; those that were not are named."""
+    """Of all parts that were measured at any time. Parts without a measurement are named."""
     found = {part: kept(part) for part in parts}
     PLOTS.mkdir(exist_ok=True)
     text = _HEAD.format(machine=_machine(), slurm="24.11")

@@ -30,7 +30,7 @@ use_tree() {
     TREES=("$tree" "${TREES[@]}")
 }
 
-# A tree appears by rename. What a killed build left is ours to remove, since nobody else holds the suite's lock.
+# A tree appears by rename. What a killed build left is ours to remove, since no other process holds the suite's lock.
 build_tree() {
     local tree=$1 build=$2 part=$1.part log=$CACHE/$SUITE.log
     need_build_commands

@@ -1,4 +1,4 @@
-"""free-ports.py COUNT FACTS...: prints COUNT ports that are free on 127.0.0.1 and in nobody's FACTS.
+"""free-ports.py COUNT FACTS...: prints COUNT ports that are free on 127.0.0.1 and in no site's FACTS.
 
 They lie below the range from which the kernel takes ports for outgoing connections, so none is taken that way between
 being picked here and being bound by the daemon.

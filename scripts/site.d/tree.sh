@@ -18,7 +18,7 @@ build_base() {
 
 finish_base() { inside_tree "$1" accounts && inside_tree "$1" image && inside_tree "$1" mpi "$SUITE" && inside_tree "$1" tidy; }
 
-# No fsync and no documentation: both cost time, and nobody misses them in a tree that is thrown away when it breaks.
+# No fsync and no documentation: both cost time, and a broken tree is built anew.
 prepare_dpkg() {
     mkdir -p "$1/etc/dpkg/dpkg.cfg.d" || return
     printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/doc/*' 'path-exclude=/usr/share/man/*' \
@@ -42,7 +42,7 @@ build_accounting() {
 # inside_tree TREE RECIPE ARGUMENT...: runs recipe/RECIPE as root with TREE as its root.
 inside_tree() { isolated bash "$PARTS/recipe/chroot" "$1" "$PARTS/recipe/$2" "${@:3}"; }
 
-# Its mounts are seen by nobody else, and its processes die with this one: a killed build leaves nothing but files.
+# Its mounts are private, and its processes end with this one: a killed build leaves nothing but files.
 isolated() {
     setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private -- \
         env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"

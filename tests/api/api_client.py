@@ -77,7 +77,7 @@ class Api:
 async def until(condition: Callable[[], Any]) -> None:
     """Wait until the condition holds; TimeoutError when it does not come to that."""
     async with asyncio.timeout(120):
-        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+        while not condition():  # noqa: ASYNC110 - its condition has no event
             await asyncio.sleep(0.01)
 
 

@@ -109,7 +109,7 @@ def server(folder: Path) -> Iterator[tuple[str, int]]:
         accounts = Accounts({"": pods}, config)
         metrics.read(accounts, config.tls)
         pods.start()
-        while pods.poller.last_success is None:  # noqa: ASYNC110 - it tells nobody
+        while pods.poller.last_success is None:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)
         async with serving(build_app(accounts, config, Watching(metrics=metrics)), config) as url:
             parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""TokenFile: who shows a token gets an answer, whoever does not gets a sentence."""
+"""TokenFile: a client with a token gets a reply, a client without one a message."""
 
 import stat
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def test_a_token_file_as_a_secret_mounts_it(token_file: Path) -> None:
     assert Tokens(token_file).accept(TOKEN)
 
 
-async def test_a_page_of_somebody_else_cannot_ask_in_a_browsers_name(serve: Serve) -> None:
+async def test_a_page_of_another_site_cannot_send_requests_by_a_browser(serve: Serve) -> None:
     """Anybody's page can make a browser send this to 127.0.0.1; browsers say then whose page it was."""
     api: Api = await serve()
     for origin in ("https://evil.example", "null"):

@@ -294,7 +294,7 @@ async def test_the_port_does_nothing_else(server: Forwarding, path: str) -> None
         assert answer.status == 404
 
 
-async def test_a_request_that_is_no_websocket_is_told_what_to_ask(server: Forwarding) -> None:
+async def test_a_request_without_websocket_is_answered_with_what_to_send(server: Forwarding) -> None:
     async with server.session() as session, session.get(f"/forward/team/web/{PORT}") as answer:
         assert answer.status == 426
         assert "WebSocket" in await answer.text()

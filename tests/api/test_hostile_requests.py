@@ -31,7 +31,7 @@ async def test_a_host_that_is_none(serve: Any) -> None:
 
 
 async def test_system_info_is_for_this_machine_alone_as_the_page_is(serve: Any) -> None:
-    """Another name may lead to this address by somebody else's name server, and a browser reads the answer then."""
+    """A foreign name server may resolve another name to this address, and a browser reads the answer then."""
     api: Api = await serve()
     assert (await api.ask("GET", "/system-info", Host="evil.example.org")).status == 403
 
@@ -132,7 +132,7 @@ async def test_a_target_that_is_none(serve: Any) -> None:
 
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("follow", [False, True])
-async def test_interlink_is_told_in_the_log_why_there_is_none(serve: Any, *, away: bool, follow: bool) -> None:
+async def test_interlink_gets_the_reason_for_a_missing_log_as_log(serve: Any, *, away: bool, follow: bool) -> None:
     """Of any other status `kubectl logs` shows nothing; a person at the command line gets the status."""
     site = instant_site()
     api: Api = await serve(site)
@@ -149,7 +149,7 @@ async def test_interlink_is_told_in_the_log_why_there_is_none(serve: Any, *, awa
 
 
 @pytest.mark.parametrize("follow", [False, True])
-async def test_interlink_is_told_that_the_pod_of_an_empty_log_is_being_deleted(serve: Any, *, follow: bool) -> None:
+async def test_an_empty_log_of_a_deleted_pod_says_that_it_is_being_deleted(serve: Any, *, follow: bool) -> None:
     site = instant_site()
     api: Api = await serve(site)
     await api.looked()

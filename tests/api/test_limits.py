@@ -38,7 +38,7 @@ def closed() -> Iterator[None]:
 
 
 class Client:
-    """A connection that sends what it is told to, and reads nothing unless asked."""
+    """A connection that sends bytes, and reads nothing by itself."""
 
     def __init__(self, api: Api) -> None:
         parts = urlsplit(api.url)

@@ -55,7 +55,7 @@ async def read(api: Api) -> Figures:
     return figures((await api.get("/metrics")).text)
 
 
-async def test_pods_by_state_and_how_the_site_stands(serve: Serve) -> None:
+async def test_pods_by_state_and_the_state_of_the_site(serve: Serve) -> None:
     jobs = [SlurmJob("7", "ns-1", JobState.RUNNING), SlurmJob("8", "ns-2", reason="Priority")]
     api: Api = await serve(instant_site(*jobs))
     await api.looked()
@@ -138,7 +138,7 @@ class ScriptedShells(Shells):
         raise NotImplementedError
 
 
-async def test_operations_at_the_site_and_what_slurm_says() -> None:
+async def test_operations_at_the_site_and_slurm_outcomes() -> None:
     metrics = Metrics()
     ssh = {"HostName": "login", "User": "me", "IdentityFile": "/key"}
     shells = ScriptedShells(

@@ -138,7 +138,7 @@ def test_files_that_cannot_be_used(keys: dict[str, str], sentence: str) -> None:
 
 WITHOUT_PACKAGES = """
 import sys
-sys.modules["opentelemetry"] = None  # as where nobody has installed it
+sys.modules["opentelemetry"] = None  # as if it is not installed
 from remote_slurm.cli import main
 sys.exit(main(["serve", "--config", sys.argv[1]]))
 """

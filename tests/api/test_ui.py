@@ -1,4 +1,4 @@
-"""What the page at /ui and `remote-slurm top` are told; the page itself is looked at in a browser elsewhere."""
+"""The data for the page at /ui and `remote-slurm top`; the page itself is tested in a browser elsewhere."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ def ended(pod: str, code: int, name: str = "c", message: str = "") -> Record:
     return Record(pod, name, ContainerPhase.TERMINATED, 100, 200, code, 0, message)
 
 
-async def test_how_the_site_stands(serve: Serve) -> None:
+async def test_the_state_of_the_site(serve: Serve) -> None:
     api: Api = await serve(PollInterval=7)
     await api.looked()
     site = (await state(api))["site"]
@@ -40,7 +40,7 @@ async def test_how_the_site_stands(serve: Serve) -> None:
     assert [site[key] for key in ("pollIntervalSeconds", "sessionsInUse", "sessionsLimit")] == [7, 1, 8]
 
 
-async def test_a_site_that_cannot_be_reached_is_told_and_not_asked(serve: Serve) -> None:
+async def test_an_unreachable_site_is_shown_and_not_queried(serve: Serve) -> None:
     site = FakeSite(down=True)
     api: Api = await serve(site)
     api.pods.start()
@@ -51,7 +51,7 @@ async def test_a_site_that_cannot_be_reached_is_told_and_not_asked(serve: Serve)
     assert not site.asked["partitions"] + site.asked["list"]
 
 
-async def test_partitions_are_asked_for_while_somebody_looks_and_seldom(serve: Serve) -> None:
+async def test_partitions_are_queried_seldom_and_only_while_the_page_is_open(serve: Serve) -> None:
     site = instant_site()
     api: Api = await serve(site)
     await api.looked()
@@ -81,7 +81,7 @@ PHASES = [
 
 
 @pytest.mark.parametrize(("listed", "records", "phase", "reason"), PHASES, ids=[each[0].state.value for each in PHASES])
-async def test_a_pod_and_how_it_stands(
+async def test_a_pod_and_its_state(
     serve: Serve, listed: SlurmJob, records: list[Record], phase: str, reason: str
 ) -> None:
     site = instant_site()
@@ -117,7 +117,7 @@ async def test_no_forward_is_offered_without_its_port(serve: Serve) -> None:
     assert (await state(api))["forward"] is None
 
 
-async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(serve: Serve) -> None:
+async def test_pods_of_an_earlier_process_get_names_while_the_page_is_open(serve: Serve) -> None:
     site = instant_site(job(JobState.RUNNING))
     site.account.listed["ns-1"] = Listed("ns-1", "ns/one", 30, ("prepare",), ("c",), "7", 600, ())
     api: Api = await serve(site)
@@ -130,7 +130,7 @@ async def test_pods_of_an_earlier_process_get_their_names_while_somebody_looks(s
     assert (site.asked["partitions"], site.asked["list"]) == (1, 1)
 
 
-async def test_of_very_many_pods_the_most_urgent_are_told(serve: Serve) -> None:
+async def test_of_very_many_pods_the_most_urgent_are_shown(serve: Serve) -> None:
     jobs = [SlurmJob(str(number), f"ns-{number}", JobState.COMPLETED) for number in range(1, MOST_PODS + 10)]
     jobs[-1] = SlurmJob("9999", jobs[-1].pod, JobState.RUNNING)
     api: Api = await serve(instant_site(*jobs))

@@ -1,4 +1,4 @@
-"""Watch.Port: where people and Prometheus look, and nobody does anything."""
+"""Watch.Port: a port for the page and for Prometheus, which changes nothing."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -87,13 +87,13 @@ def test_a_name_that_does_not_resolve(program_at: ProgramAt, site: Site) -> None
     assert "the name does not resolve" in found["message"]
 
 
-def test_a_port_where_nobody_listens(program_at: ProgramAt, site: Site) -> None:
+def test_a_port_without_a_listener(program_at: ProgramAt, site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert "refused" in broken(program_at(site), "address", "--set", f"SSH.Port={port}")["message"]
 
 
-def test_a_jump_host_where_nobody_listens(program_at: ProgramAt, site: Site) -> None:
+def test_a_jump_host_without_a_listener(program_at: ProgramAt, site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     found = broken(program_at(site), "address", "--set", f"SSH.ProxyJump=me@127.0.0.1:{port}")

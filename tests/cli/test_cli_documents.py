@@ -27,7 +27,7 @@ def test_a_pod_with_what_it_uses(tmp_path: Path) -> None:
     assert found.secrets == ({"metadata": {"name": "s"}, "data": {"a": "YQ==", "b": "Yw==", "d": "w6k="}},)
 
 
-def test_a_list_stands_for_its_items(tmp_path: Path) -> None:
+def test_a_list_is_read_as_its_items(tmp_path: Path) -> None:
     found = read(tmp_path, "{kind: List, items: [{kind: ConfigMap, metadata: {name: m}}, {kind: Pod, spec: {}}]}")
     assert found.pod == {"spec": {}}
     assert len(found.config_maps) == 1

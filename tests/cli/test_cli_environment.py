@@ -26,7 +26,7 @@ SOURCES = Sources(
 
 
 def resolved(**container: Any) -> dict[str, str]:
-    """The variables that the sidecar makes of those that are sent."""
+    """The variables that the sidecar makes of the ones in the request."""
     sent = {"name": "c", "env": environment({"name": "c", **container}, SOURCES)}
     return at_sidecar.environment(Container.model_validate(sent), Pod.model_validate(POD))
 

@@ -121,7 +121,7 @@ def test_a_site_that_cannot_be_used_is_said_at_once(
     assert time.monotonic() - began < 40  # others are waited for by create, which takes 55 s
 
 
-def test_nobody_listens_there(program: Program, pod_file: PodFile) -> None:
+def test_a_url_where_no_sidecar_listens(program: Program, pod_file: PodFile) -> None:
     done = program("run", "--url", "http://127.0.0.1:1", pod_file("true"))
     assert done.returncode == 1
     assert done.stderr == "remote-slurm: no sidecar answers at http://127.0.0.1:1: Connection refused\n"

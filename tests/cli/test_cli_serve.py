@@ -1,4 +1,4 @@
-"""`serve --ready-file`: whoever waits for it finds a whole URL in it, and nothing after the end."""
+"""`serve --ready-file`: the file has the whole URL, and is removed at the end."""
 
 import json
 import signal

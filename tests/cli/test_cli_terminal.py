@@ -23,7 +23,7 @@ def on_a_terminal(*words: object, **environment: str) -> str:
     ):
         os.close(theirs)
         text = b""
-        # reading from a terminal that nobody writes to any more is an error on Linux
+        # reading from a terminal without a writer is an error on Linux
         while data := _read(ours):
             text += data
     os.close(ours)

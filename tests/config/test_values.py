@@ -511,9 +511,7 @@ def test_the_sidecar_may_listen_on_this_machine(load: Load, address: str) -> Non
 
 
 @pytest.mark.parametrize("address", BEYOND)
-def test_the_sidecar_listens_beyond_this_machine_only_when_told_so(
-    load: Load, problems: Problems, address: str
-) -> None:
+def test_the_sidecar_listens_beyond_this_machine_only_if_allowed(load: Load, problems: Problems, address: str) -> None:
     (problem,) = problems(f"BindAddress: {address}")
     assert (problem.key, problem.line) == ("BindAddress", 1)
     assert "could run commands at the site" in problem.message
@@ -530,7 +528,7 @@ def test_authenticated_clients_may_come_from_other_machines(load: Load, authenti
     assert load(f"BindAddress: 192.0.2.7\n{authentication}").bind_address == "192.0.2.7"
 
 
-def test_encryption_alone_keeps_nobody_out(problems: Problems) -> None:
+def test_encryption_alone_rejects_no_client(problems: Problems) -> None:
     (problem,) = problems("TLS: {CertFile: /c, KeyFile: /k}\nBindAddress: 192.0.2.7")
     assert problem.key == "BindAddress"
     assert "TokenFile or TLS.ClientCAFile" in problem.message

@@ -1,4 +1,4 @@
-"""Which account a pod runs as, and that nobody gets one that is not theirs."""
+"""Which account a pod runs as, and that no pod gets an account of others."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def chosen(namespace: str, service_account: str = "default", annotation: str = "
         ("guest-1", "default", "", "guests"),
         ("physics", "batch", "", "batch"),  # says more than a namespace
         ("elsewhere", "batch", "", "batch"),
-        ("physics", "default", "guests", "guests"),  # chooses among those that are for it
+        ("physics", "default", "guests", "guests"),  # selects one of its own
         ("physics", "batch", "physics", "physics"),
     ],
 )
@@ -59,7 +59,7 @@ def test_whose_a_pod_is(namespace: str, service_account: str, annotation: str, i
         ("guest-12", "", "matches the namespace 'guest-12' or the service account 'default'"),
     ],
 )
-def test_who_has_none_is_told(namespace: str, annotation: str, sentence: str) -> None:
+def test_a_pod_without_an_account_is_rejected(namespace: str, annotation: str, sentence: str) -> None:
     with pytest.raises(InvalidRequest, match=sentence):
         chosen(namespace, annotation=annotation)
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_carried_out_is_refused_with_a_sentence(given: dict[str, 
         ),
     ],
 )
-def test_what_has_no_effect_is_told(given: dict[str, str], words: str) -> None:
+def test_annotations_without_effect_get_a_warning(given: dict[str, str], words: str) -> None:
     (warning,) = annotations(given).warnings
     assert words in warning
 
@@ -144,7 +144,7 @@ def test_what_has_no_effect_is_told(given: dict[str, str], words: str) -> None:
     "given",
     [{VK + "disable-offload-containers": "x"}, {"example.org/flags": "x"}, {"flags": "x"}, {OURS + "flags": ""}],
 )
-def test_what_is_not_meant_for_us_is_not_told(given: dict[str, str]) -> None:
+def test_annotations_for_others_get_no_warning(given: dict[str, str]) -> None:
     assert annotations(given).warnings == ()
 
 

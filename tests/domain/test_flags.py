@@ -246,7 +246,7 @@ def test_a_job_is_requeued_only_where_the_flags_ask_for_it() -> None:
     assert "--no-requeue" not in lines
 
 
-# Every name that sbatch takes in one of Slurm 20.11 to 26.05, those that its help does not show included
+# Every name that sbatch takes in one of Slurm 20.11 to 26.05, including names that its help does not show
 NAMES_IN_SLURM = """
     account acctg-freq array autocomplete batch bb bbf begin chdir cluster cluster-constraint clusters comment
     consolidate-segments constraint container container-id container-type context contiguous core-spec

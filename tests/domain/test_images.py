@@ -320,7 +320,7 @@ def test_what_the_cache_may_take_is_never_rounded_down() -> None:
         ({"ContainerRuntime": "podman"}, True),
     ],
 )
-def test_where_the_runtime_keeps_its_own_is_told_where_it_matters(settings: dict[str, Any], *, told: bool) -> None:
+def test_the_runtimes_own_folders_are_set_if_it_uses_them(settings: dict[str, Any], *, told: bool) -> None:
     """Also to a pod whose images are all at the site."""
     found = plan(pod(container(image="/own.tar")), settings=settings)
     assert any(call[0] == "runtime_environment" for call in found.calls) is told

@@ -20,7 +20,7 @@ from tests.domain.podspec import config, container, plan, pod
 from tests.wrong_shapes import places, replaced
 
 SHORT = 3_000
-# A quadratic loop takes a hundred times as long; what is shorter than the floor, in seconds, is nobody's trouble
+# A quadratic loop takes a hundred times as long; times below the floor, in seconds, do not matter
 MOST = 30
 FLOOR = 0.03
 FILLERS = ["$(", "$$", "1", "a", "-", ":", "a/", "\\", "'", "a ", "a-", "a.", "()", "\n", "=", ","]
@@ -93,7 +93,7 @@ def seconds(body: Any) -> float:
 @pytest.mark.parametrize("filler", FILLERS)
 def test_each_text_of_a_pod(filler: str) -> None:
     for place in TEXTS:
-        # what no pattern expects stands at the end: then all that it may begin with was tried in vain
+        # a character that no pattern expects is at the end: then all that it may begin with was tried in vain
         short, long = (replaced(RICH, place, filler * SHORT * times + "!") for times in (1, 10))
         if seconds(long) > FLOOR:
             assert min(seconds(long) for _ in range(3)) < MOST * seconds(short), place

@@ -1,4 +1,4 @@
-"""Where nodes share no file system with the login node: what is refused, what travels, and what the comment tells."""
+"""Nodes that share no file system with the login node: rejected pods, files that are sent, records in the comment."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ RUNNING = Record(POD, "main", ContainerPhase.RUNNING, 5, 0, 0, 0)
         ),
     ],
 )
-def test_what_a_comment_tells(comment: str, standing: CommentReport | None) -> None:
+def test_a_comment_is_read(comment: str, standing: CommentReport | None) -> None:
     assert parse_comment(POD, comment) == standing
 
 

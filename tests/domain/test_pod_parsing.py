@@ -67,7 +67,7 @@ def test_null_is_absent_wherever_go_may_write_it() -> None:
 def test_the_grace_period_is_the_deletes_where_it_has_one(
     created: int | None, deleted: int | None, seconds: int
 ) -> None:
-    """`kubectl delete --grace-period` stands in the pod that is deleted; what is negative counts as 1 in Kubernetes."""
+    """`kubectl delete --grace-period` is a field of the deleted pod; what is negative counts as 1 in Kubernetes."""
     body = pod(terminationGracePeriodSeconds=created)
     body["metadata"]["deletionGracePeriodSeconds"] = deleted
     assert parse_pod(body, "delete").grace_period_seconds == seconds

@@ -85,7 +85,7 @@ def test_phase_and_exit_code_follow_from_the_exit_codes_in_the_status() -> None:
             assert (summary.phase is PodPhase.FAILED) == any(codes), view
 
 
-def test_a_container_stands_in_the_status_as_in_the_summary() -> None:
+def test_a_container_has_the_same_state_in_status_and_summary() -> None:
     for view in views():
         status = pod_status(POD, view)["containers"]
         for told, each in zip(status, PodSummary(view).containers, strict=True):

@@ -1,4 +1,4 @@
-"""Rules of the site for what pods may ask: who breaks one is told its name, and nothing else changes."""
+"""Rules of the site for what pods may ask: the message names the rule, and nothing else changes."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ def test_shell_of_the_mesh_counts_as_well() -> None:
     assert "annotation interlink.eu/wstunnel-client-commands of pod default/hello is not allowed" in said
 
 
-def test_annotations_of_others_and_empty_ones_are_nobodys_business() -> None:
+def test_annotations_of_others_and_empty_ones_are_ignored() -> None:
     annotations = {"example.org/pre-exec": "x", "interlink.eu/mesh-network": "x", "slurm-job.vk.io/pre-exec": " "}
     assert plan(pod(annotations=annotations), settings={"Policy": {"AllowedAnnotations": []}})
 
@@ -268,7 +268,7 @@ def test_mail_to_addresses() -> None:
     assert "--mail-user=a@example.org,bob" in flag_lines(with_flags("--mail-user=a@example.org,bob"))
 
 
-def test_forced_flags_win_and_a_pod_that_wants_others_is_told() -> None:
+def test_forced_flags_win_and_a_pod_with_others_is_rejected() -> None:
     policy = {"ForcedFlags": ["--account=k8s", "-p guest"]}
     lines = flag_lines(with_flags("--account=k8s -t 5"), Policy=policy)
     assert {"--account=k8s", "--partition=guest", "--time=5"} <= set(lines)

@@ -82,6 +82,6 @@ STOPPED = "the job was told to stop"
         ("1 9 137 9", "", True),
     ],
 )
-def test_a_runner_of_the_version_before_tells_by_its_message(told: str, reason: str, *, has_run: bool) -> None:
+def test_records_of_earlier_versions_are_read_by_their_message(told: str, reason: str, *, has_run: bool) -> None:
     (record,) = parse_records(f"v1 ns-1 c terminated {told}\n")
     assert (record.reason, record.has_run, record.began) == (reason, has_run, 1 if told[0] == "1" else 9)

@@ -30,7 +30,7 @@ def test_who_is_wanted(body: dict[str, Any], wanted: WantedUser) -> None:
     assert plan(body, settings=SETTINGS).user == wanted
 
 
-def test_nobody_in_particular() -> None:
+def test_no_user_is_requested() -> None:
     planned = plan(pod())
     assert planned.user is None
     planned.refuse_other_user(1000)

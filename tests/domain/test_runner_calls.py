@@ -1,4 +1,4 @@
-"""What the runner is told of a container before it starts it, and which probes and hooks are refused."""
+"""The runner's calls for a container before its start, and which probes and hooks are rejected."""
 
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_hooks_are_calls_and_their_words_are_not_expanded() -> None:
     ]
 
 
-def test_a_pod_with_a_pre_stop_is_told_ahead_of_its_time_limit() -> None:
+def test_a_pod_with_a_pre_stop_is_signalled_ahead_of_its_time_limit() -> None:
     hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
     assert "--signal=B:TERM@45" in flag_lines(pod(hooked))
     assert not [line for line in flag_lines(pod(container("main"))) if "signal" in line]
@@ -130,7 +130,7 @@ def test_a_time_limit_that_is_hardly_longer_than_the_notice_is_warned_of() -> No
 
 
 def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
-    """The time limit that Slurm has for it would have it told far too early."""
+    """Slurm's time limit would signal it far too early."""
     hooked = container("main", lifecycle={"preStop": HOOK_ONLY})
     assert not [line for line in flag_lines(pod(hooked, activeDeadlineSeconds=90)) if "signal" in line]
     same = pod(hooked, activeDeadlineSeconds=600, annotations={"slurm-job.vk.io/flags": "-t 10"})
@@ -178,7 +178,7 @@ def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]
     {"lifecycle": {"postStart": {"httpGet": {"port": 1}}}},
     {"startupProbe": {"tcpSocket": {"port": 1}}},
 ])  # fmt: skip
-def test_what_counts_from_the_containers_start_is_told_how_to_see_that(fields: dict[str, Any]) -> None:
+def test_probes_and_hooks_get_the_mode_that_detects_the_start(fields: dict[str, Any]) -> None:
     assert [call[1] for call in told(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "exec_mode"] == [
         "nsenter"
     ]

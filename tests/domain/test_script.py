@@ -109,7 +109,7 @@ def test_the_scripts_are_these(case: str) -> None:
          "--device=/dev/kfd --device=/dev/dri --group-add=keep-groups --env=ROCR_VISIBLE_DEVICES"),
     ],
 )  # fmt: skip
-def test_podman_is_told_to_pass_on_which_gpus_are_the_jobs(runtime: str, vendor: str, words: str) -> None:
+def test_podman_passes_on_the_variable_of_the_jobs_gpus(runtime: str, vendor: str, words: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
     text = render_job(plan(body, settings={"ContainerRuntime": runtime}), SCRIPTS).partition("for part in runner")[2]
     assert text.count(f" {words}") == 1
@@ -117,7 +117,7 @@ def test_podman_is_told_to_pass_on_which_gpus_are_the_jobs(runtime: str, vendor:
 
 
 @pytest.mark.parametrize("vendor", ["nvidia.com", "amd.com"])
-def test_enroot_is_told_which_gpus_are_the_jobs(vendor: str) -> None:
+def test_enroot_gets_the_jobs_gpus(vendor: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
     text = render_job(plan(body, settings={"ContainerRuntime": "enroot"}), SCRIPTS)
     assert text.count('"${gpu_words[@]}"') == 1

@@ -57,7 +57,7 @@ def test_everything_is_said_at_once() -> None:
     assert said(Policy=policy)[1].endswith("unknown annotation 'flag': did you mean flags?")
 
 
-def test_what_can_be_carried_out_is_nobodys_business() -> None:
+def test_a_valid_configuration_has_no_problem() -> None:
     policy = {"ForcedFlags": ["--site-plugin=x", "-A k8s"], "ForbiddenFlags": ["-w"], "AllowedAnnotations": []}
     flavors = {"gpu": {"SlurmFlags": ["--gres=gpu:1 --time=20"]}}
     resources = {"example.com/a": "--gres=a:{count}", "example.com/b": "none", "example.com/c": "--mem={mib}"}

@@ -58,7 +58,7 @@ def states(told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return next(each["state"] for each in told["containers"] if each["name"] == "local"), init["state"]
 
 
-def test_they_are_waited_for_by_nobody() -> None:
+def test_no_container_waits_for_local_ones() -> None:
     assert reported_names(POD) == ("a", "b")
 
 

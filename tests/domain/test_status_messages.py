@@ -67,7 +67,7 @@ def test_why_the_job_ended_stays() -> None:
         ({"resources": {"requests": {"memory": 1000000}}}, True),
     ],
 )
-def test_a_pod_that_names_no_memory_is_told_what_to_set(fields: dict[str, Any], names: bool) -> None:  # noqa: FBT001
+def test_out_of_memory_without_a_limit_says_what_to_set(fields: dict[str, Any], names: bool) -> None:  # noqa: FBT001
     killed = Job("7", JobState.OUT_OF_MEMORY)
     advice = (
         ": the pod has no memory limit, so that the default of the sidecar or the partition applied; "

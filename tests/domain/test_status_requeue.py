@@ -1,4 +1,4 @@
-"""Jobs that are told to stop, killed, or run again: what is an end, and what is none yet."""
+"""Jobs that are stopped, killed, or run again: what is an end, and what is not."""
 
 from dataclasses import replace
 from typing import Any
@@ -150,7 +150,7 @@ def test_a_job_known_only_to_the_virtual_kubelet_is_not_reported(view: PodView, 
     assert view.is_known is known
 
 
-def test_an_end_tells_its_times_and_its_signal_as_far_as_there_are_any() -> None:
+def test_an_end_has_its_times_and_its_signal_if_there_are_any() -> None:
     began, over = "1970-01-01T00:01:40Z", "1970-01-01T00:03:20Z"
     killed = ended("a", 139, signal=11)
     never = Record(KEY, "b", ContainerPhase.TERMINATED, 0, 0, 1, 0)

@@ -1,4 +1,4 @@
-"""Containers that run more than once, and those that are not ready: what their status says."""
+"""The status of containers that run more than once, or are not ready."""
 
 from typing import Any
 

@@ -173,7 +173,7 @@ def test_a_script_of_the_request_runs_in_place_of_all_containers(over: Watched) 
     assert over.log("other") == "for other\n"
 
 
-def test_a_pod_runs_as_the_account_and_as_nobody_else(serve: Serve, site: Site) -> None:
+def test_a_pod_runs_as_the_account_only(serve: Serve, site: Site) -> None:
     uid = int(site.exec("id -u hpcuser"))
     served = serve(site, DefaultUID=uid)
     own = served.vk.create(request(pod(sh("c", "id -u"))))

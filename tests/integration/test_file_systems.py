@@ -58,7 +58,7 @@ def test_a_file_system_that_hangs_ends_no_pod_and_stops_no_other(
     site.exec(f"pkill -STOP -f 'fuse-overlayfs.*{fuse}$'")
     try:
         go_on(hangs, running.pod)
-        # squeue is asked all the same, and what it tells is believed
+        # squeue is still called, and its reply is used
         site.exec(f"scancel {cancelled.job}")
         wait_until(
             lambda: f"job={cancelled.job} state=CANCELLED" in hangs.sidecar.log,

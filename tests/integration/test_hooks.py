@@ -9,7 +9,7 @@ from tests.serving import Serving
 from tests.shared_folder import execute, in_folder, until_in_folder, with_folder
 from tests.sites import free_port
 
-# A container that tells when it is asked to end, and says in its log what a hook has left in its /tmp
+# A container that records its SIGTERM, and prints the file that a hook has left in its /tmp
 ENDS = "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done"
 # Only in the world of the container: its /tmp, its variables, and what it has written elsewhere
 LOOK = "cat /tmp/mine >>$DIR/order; echo hook of $WHO >>$DIR/order"

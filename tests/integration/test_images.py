@@ -103,7 +103,7 @@ def cached(served: Serving) -> set[str]:
 
 
 def age(served: Serving, what: str) -> None:
-    """As if nobody had touched it for a year: what is there, and goes on to be."""
+    """As if no process had touched it for a year: what is there, and goes on to be."""
     served.site.exec(
         f"find '{served.root}/.remote-slurm/images' -mindepth 1 -maxdepth 1 {what} "
         "-exec touch -h -c -d '400 days ago' {} + 2>/dev/null || :"
@@ -127,7 +127,7 @@ def test_a_pull_whose_job_is_killed_is_taken_over(served: Serving, registry: Reg
     assert waits.until_over().log("c").endswith("killed")
 
 
-def test_an_image_that_nobody_used_for_long_leaves_the_cache(served: Serving, registry: Registry) -> None:
+def test_an_image_that_was_unused_for_long_leaves_the_cache(served: Serving, registry: Registry) -> None:
     old, new = (registry.push(f"{served.runtime}/{name}:1", mark=name) for name in ("old", "new"))
     before = cached(served)
     served.vk.create(marked(old)).until_over()
@@ -206,7 +206,7 @@ def test_an_image_says_itself_what_runs(served: Serving, registry: Registry) -> 
     assert own.log("args").endswith("entry point: a b c\n")
 
 
-def test_a_private_image_needs_a_login_which_stands_in_no_argument(served: Serving, registry: Registry) -> None:
+def test_a_private_image_needs_a_login_which_is_in_no_argument(served: Serving, registry: Registry) -> None:
     uri = registry.push(f"private/{served.runtime}:1", mark="private")
     without = served.vk.create(marked(uri)).until_over()
     assert without.phase == "Failed"
@@ -298,7 +298,7 @@ OF_APPTAINER = {"PS1", "PROMPT_COMMAND", "APPTAINER_CONTAINER", "APPTAINER_NAME"
 def test_an_image_has_the_environment_the_folder_and_the_volumes_that_its_configuration_names(
     served: Serving, registry: Registry
 ) -> None:
-    """Whatever the names are, whoever names the program, and whether the folders exist or not."""
+    """For any names, programs of the image or the pod, and folders that exist or not."""
     config = {
         "Env": ["PATH=/bin:/usr/bin", *(f"{name}={value}" for name, value in ODD_ENV.items())],
         "WorkingDir": "/no/such dir",

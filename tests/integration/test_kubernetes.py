@@ -33,15 +33,15 @@ def reasons(api: KubeApi, a_pod: Json) -> list[str]:
     return [reason for reason, _ in api.of(a_pod)]
 
 
-def test_events_tell_what_becomes_of_a_pod(told: Serving, api: KubeApi) -> None:
+def test_events_report_each_step_of_a_pod(told: Serving, api: KubeApi) -> None:
     ends = told.vk.create(request(known(api, held("exit 3"))))
     waits = told.vk.create(request(known(api, pod(sh("c", "true"), flags="--begin=now+1hour"))))
-    wait_until(lambda: "Started" in reasons(api, ends.pod), "the start is told")
+    wait_until(lambda: "Started" in reasons(api, ends.pod), "the start is reported")
     go_on(told, ends.pod)
     ends.until_over()
-    wait_until(lambda: reasons(api, ends.pod)[-1:] == ["Failed"], "the end is told")
+    wait_until(lambda: reasons(api, ends.pod)[-1:] == ["Failed"], "the end is reported")
     why = "BeginTime: its earliest start time has not come; expected to start at"
-    wait_until(lambda: why in " ".join(message for _, message in api.of(waits.pod)[-1:]), "why it waits is told")
+    wait_until(lambda: why in " ".join(message for _, message in api.of(waits.pod)[-1:]), "why it waits is reported")
     node = told.site.exec("hostname").strip()
     assert api.of(ends.pod)[0] == ("Submitted", f"submitted to Slurm as job {ends.job}")
     assert ("Started", f"job {ends.job} started on {node}") in api.of(ends.pod)

@@ -175,7 +175,7 @@ def test_a_delete_ends_the_job_and_leaves_nothing_anywhere(apart: Serving) -> No
         wait_until(lambda each=each: left_on_node(apart.site, each) == [], "nothing is left on the node")
 
 
-def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_the_next_job(apart: Serving) -> None:
+def test_a_killed_job_is_reported_and_the_next_job_removes_its_log(apart: Serving) -> None:
     watched = apart.vk.create(request(pod(sh("main", "echo begun; sleep 600")))).until_running("main")
     apart.site.exec(f"scancel --signal=KILL --full {watched.job}")
     watched.until_over()
@@ -187,7 +187,7 @@ def test_a_job_that_slurm_kills_is_told_and_its_log_may_stay_on_the_node_until_t
     wait_until(lambda: not left_on_node(apart.site, watched), "what the killed job has left is gone")
 
 
-def test_the_accounting_tells_the_exit_code_of_a_job_whose_comment_slurm_has_forgotten(
+def test_accounting_has_the_exit_code_of_a_job_without_a_comment(
     accounted_site: Site, serve: Serve, sidecar: Callable[..., Sidecar]
 ) -> None:
     away = serve(accounted_site, SHARED_FS=False, FetchSeconds=0)

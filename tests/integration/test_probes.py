@@ -87,7 +87,7 @@ def test_http_without_a_client_on_the_node_fails_the_pod_and_says_so(served22: S
 
 
 def test_grpc_is_asked_by_the_client_in_the_image(served24: Serving) -> None:
-    """A stand-in that takes the options of the real one, and tells what it was asked."""
+    """A stand-in that takes the options of the real one, and prints the request."""
     client = '#!/bin/sh\n[ "$1" = -version ] && exit; echo "$@" >/tmp/asked; [ -e /tmp/healthy ]\n'
     config_map = {"metadata": {"name": "client", "namespace": "default"}, "data": {"grpc_health_probe": client}}
     volume = {"name": "client", "configMap": {"name": "client", "defaultMode": 0o755}}

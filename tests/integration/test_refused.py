@@ -1,4 +1,4 @@
-"""A site that refuses the key, or whose host key has changed: one attempt, then silence until somebody corrects it."""
+"""A site that refuses the key, or whose host key has changed: one attempt, then silence until it is corrected."""
 
 import shutil
 import uuid

@@ -1,4 +1,4 @@
-"""How long folders stay at a site: of finished pods as KeepFinished says, and of those that run despite a purge."""
+"""How long folders stay at a site: of finished pods as KeepFinished says, and of running pods despite a purge."""
 
 from collections.abc import Iterator
 

@@ -72,7 +72,7 @@ def test_a_container_finds_the_world_that_its_pod_describes(runtime: Serving) ->
     assert seen.log("words") == "".join(f"{value}\n" for value in HOSTILE.values()).replace("$$", "$")
 
 
-def test_a_container_that_is_told_to_stop_can_say_goodbye(runtime: Serving) -> None:
+def test_a_stopped_container_can_handle_the_signal(runtime: Serving) -> None:
     polite = sh("polite", 'trap "echo goodbye; exit 0" TERM; echo up; while :; do sleep 0.1; done')
     running = runtime.vk.create(request(pod(polite))).until_running("polite")
     running.until_true(lambda: "up" in running.log("polite"), "it listens")

@@ -203,7 +203,7 @@ def test_another_address_where_it_is_allowed(site: Site, serve: Serve) -> None:
         ({"SbatchPath": "/no/such/sbatch"}, "sbatch"),
     ],
 )
-def test_a_site_that_cannot_be_used_is_told_to_whoever_creates(
+def test_a_create_at_an_unusable_site_gets_the_reason(
     site: Site, serve: Serve, tmp_path: Path, keys: Any, reason: str
 ) -> None:
     (tmp_path / "empty").touch()

@@ -13,7 +13,7 @@ from tests.sites import Site
 from tests.vk import Watched
 
 
-def test_a_sidecar_that_is_told_to_stop_finishes_what_it_began(each_site: Site, serve: Serve, through: Any) -> None:
+def test_a_sidecar_that_is_stopped_finishes_requests_in_flight(each_site: Site, serve: Serve, through: Any) -> None:
     proxy, first = through(each_site)
     running = first.vk.create(request(with_folder(sh("c", f"echo one; {TOLD}; echo two; exit 3")))).until_running("c")
     late = pod(sh("c", "exit 4"))

@@ -20,7 +20,7 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
     assert done.phase == "Succeeded"
     assert done.status
     assert [each["name"] for each in done.status["initContainers"]] == ["before", "after"]
-    served.until_jobs(a_pod, "COMPLETED")  # how a sidecar ends is nobody's failure
+    served.until_jobs(a_pod, "COMPLETED")  # the end of a sidecar is no failure
     assert in_folder(served, a_pod, "order").splitlines() == [
         "before",
         "side",
@@ -46,7 +46,7 @@ def test_sidecars_end_in_reverse_order_and_one_that_does_not_heed_it_keeps_no_ot
 
 
 def test_what_follows_a_native_sidecar_waits_for_its_startup_probe_and_its_restart(served24: Serving) -> None:
-    """Its first run fails before it has started, which is nobody's failure; the third look at the next one succeeds."""
+    """Its first run fails before it has started, which is no failure; the third look at the next one succeeds."""
     side = "echo run >>$DIR/runs; [ $(wc -l <$DIR/runs) -ge 2 ] || exit 3; exec sleep 600"
     look = "[ $(wc -l <$DIR/runs) -ge 2 ] && echo probe >>$DIR/order && [ $(wc -l <$DIR/order) -ge 3 ]"
     startup = execute(look) | {"periodSeconds": 1, "timeoutSeconds": 60, "failureThreshold": 600}
@@ -62,7 +62,7 @@ def test_what_follows_a_native_sidecar_waits_for_its_startup_probe_and_its_resta
     assert in_folder(served24, a_pod, "runs").split() == ["run", "run"]
 
 
-def test_a_sidecar_is_told_to_end_after_the_containers_when_a_pod_is_deleted(served22: Serving) -> None:
+def test_a_delete_stops_sidecars_after_the_containers(served22: Serving) -> None:
     ends = "trap 'sleep {1}; echo {0} >>$DIR/order; exit 0' TERM; touch $DIR/{0}; while :; do sleep 0.1; done"
     a_pod = with_folder(
         sh("main", ends.format("main", 1)), init=(sh("side", ends.format("side", 0), restartPolicy="Always"),)

@@ -158,7 +158,7 @@ FREEZE, THAW = "kill -STOP $(cat /run/slurmctld.pid)", "kill -CONT $(cat /run/sl
 
 
 def test_a_slurmctld_that_takes_the_job_after_sbatch_gave_up(served_fragile: Serving) -> None:
-    """Its connection is accepted by the kernel, and the job by whoever reads it later: sbatch has timed out."""
+    """Its connection is accepted by the kernel, and the job is accepted later, when sbatch has timed out."""
     a_pod, out = counting("exit 3")
     with ThreadPoolExecutor(1) as threads, without(served_fragile.site, FREEZE, THAW) as thaw:
         asked = creating(served_fragile, request(a_pod), threads)
@@ -270,7 +270,7 @@ def test_a_site_with_scripts_of_its_own(served_scripted: Serving) -> None:
 
 
 def test_jobs_that_are_purged_before_the_next_poll(accounted_site: Site, serve: Serve) -> None:
-    """Those that ran are known by their records, those that never began by sacct once slurmdbd is back."""
+    """Pods that ran are known by their records; pods that never began by sacct, once slurmdbd is back."""
     with without(accounted_site, "site-daemon stop slurmdbd", "site-daemon start slurmdbd") as start:
         served = serve(accounted_site, PollInterval=30)
         wait_until(lambda: "poll succeeded, the site is reachable" in served.sidecar.log, "the first poll is over")

@@ -1,4 +1,4 @@
-"""What takes a minute is begun with the first test at a site, so that nobody has to wait for it."""
+"""What takes a minute is begun with the first test at a site, so that no test has to wait for it."""
 
 from tests.serving import Serving
 from tests.shared_folder import in_folder

@@ -103,7 +103,7 @@ def test_connections_of_containers_go_through_the_login_node(
     wait_until(lambda: site.exec(tunnels) == "", "the tunnel has ended with the job")
 
 
-def test_a_tunnel_that_cannot_be_made_is_told_in_the_words_of_ssh(site: Site, serve: Serve, library: str) -> None:
+def test_a_failed_tunnel_is_reported_with_the_message_of_ssh(site: Site, serve: Serve, library: str) -> None:
     served = serve(site, Tsocks=True, TsocksPath=library, TsocksLoginNode="nowhere.invalid", ContainerRuntime="none")
     container = {"name": "main", "command": ["true"]}
     watched = served.vk.create(request(pod(container))).until_over()

@@ -115,7 +115,7 @@ def test_a_pod_whose_empty_dir_grows_beyond_its_limit_is_evicted(over: Watched) 
 
 
 @of("projected")
-def test_a_projected_volume_byte_for_byte_and_what_it_lacks_is_told(over: Watched, served24: Serving) -> None:
+def test_a_projected_volume_byte_for_byte_and_what_it_lacks(over: Watched, served24: Serving) -> None:
     digest = hashlib.sha256(CERTIFICATE.encode()).hexdigest()
     assert over.log("c") == f"{digest}  -\n440\ndefaultname\npem\n"
     assert (

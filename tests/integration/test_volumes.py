@@ -140,7 +140,7 @@ def test_hostile_names_of_keys_and_paths(served24: Serving) -> None:
     assert shown.phase == "Succeeded"
 
 
-def test_secrets_lie_where_nobody_else_can_read_and_go_with_the_job(serve: Serve, site: Site) -> None:
+def test_secrets_are_private_to_the_account_and_removed_with_the_job(serve: Serve, site: Site) -> None:
     served = serve(site)
     body = with_main("while [ ! -e /scratch/go-on ]; do sleep 0.1; done")
     path = f"/tmp/{key(body['pod'])}"
@@ -149,7 +149,7 @@ def test_secrets_lie_where_nobody_else_can_read_and_go_with_the_job(serve: Serve
     secret = f"{served.root}/{key(held.pod)}/secret"
     assert len([name for name in site.files(served.root) if name.endswith("/token")]) == 2
     assert site.exec(f"stat -c '%a %U' {secret} {served.root}/{key(held.pod)}") == "700 hpcuser\n700 hpcuser\n"
-    # what containers see has the modes that they expect, in a folder that nobody else may enter
+    # what containers see has the modes that they expect, in a folder that no other account may enter
     ours = "! -path '*/volumes/*' ! -path '*/scratch/*' ! -name hosts ! -name localtime"
     open_to_others = f"find {served.root} -perm /077 ! -type l {ours} 2>/dev/null || :"  # files go meanwhile
     assert site.exec(open_to_others) == ""

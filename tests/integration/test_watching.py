@@ -51,7 +51,7 @@ def test_a_kubelet_finds_it_well(served24: Serving) -> None:
 def test_prometheus_has_a_port_of_its_own(site: Site, sidecar: Callable[..., Sidecar], tmp_path: Path) -> None:
     started = sidecar(site.config(tmp_path, Watch={"Port": 0}))
     told = "serving /ui and /metrics url="
-    wait_until(lambda: told in started.log, "the port is told")
+    wait_until(lambda: told in started.log, "the port is logged")
     watch = Client(started.log.partition(told)[2].split()[0])
     assert "remote_slurm_info" in watch.ask("GET", "/metrics", None).text
     assert watch.ask("GET", "/status", []).status == 404

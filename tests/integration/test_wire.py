@@ -207,7 +207,7 @@ def test_flags_reach_slurm_as_they_are(served: Serving) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_deleting_a_pod_that_nobody_knows_is_fine(served: Serving, method: str) -> None:
+def test_deleting_an_unknown_pod_succeeds(served: Serving, method: str) -> None:
     unknown = pod(sh("c", "true"))
     assert served.client.delete(unknown, method).status == 200
     served.until_gone(unknown)

@@ -42,7 +42,7 @@ class Job:
         self.process = process
 
     def term(self) -> None:
-        """What `scancel --batch --signal=TERM` does: the batch shell gets it, and nobody else."""
+        """What `scancel --batch --signal=TERM` does: the batch shell gets the signal, and no other process."""
         self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> Ended:

@@ -300,7 +300,7 @@ def test_empty_dirs_and_scratch_folders_lie_in_the_pods_folder_below_it(node: No
     assert node.run(calls + look).code == 0, "a requeued job finds it there"
 
 
-def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node, outside: Path) -> None:
+def test_the_job_removes_it_if_the_login_node_cannot(node: Node, outside: Path) -> None:
     base = outside / "base"
     calls = f"local_root=/somewhere\njob_workdir {base} {{}}\ncontainer main true"
     assert node.run(calls.format("keep")).code == 0
@@ -309,7 +309,7 @@ def test_it_goes_with_the_job_where_nobody_else_reaches_the_node(node: Node, out
     assert not (base / POD).exists()
 
 
-def test_a_work_folder_that_somebody_else_has_made_is_not_used(node: Node, outside: Path) -> None:
+def test_a_workdir_of_another_account_is_not_used(node: Node, outside: Path) -> None:
     if os.getuid():
         pytest.skip("only root may give a folder away")
     base = outside / "base"
@@ -320,7 +320,7 @@ def test_a_work_folder_that_somebody_else_has_made_is_not_used(node: Node, outsi
     assert list((base / POD).iterdir()) == []
 
 
-def test_a_work_folder_that_cannot_be_made_is_told(node: Node, outside: Path) -> None:
+def test_a_workdir_that_cannot_be_created_is_reported(node: Node, outside: Path) -> None:
     (outside / "file").touch()
     calls = f"job_workdir {outside}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
     assert node.run(calls).code == 1
@@ -385,7 +385,7 @@ def test_a_stop_reaches_it(node: Node) -> None:
 
 
 @pytest.mark.parametrize(("runtime", "prefix"), [("apptainer", "APPTAINERENV_"), ("singularity", "SINGULARITYENV_")])
-def test_each_rank_takes_what_mpiexec_tells_it_into_the_container(node: Node, runtime: str, prefix: str) -> None:
+def test_each_rank_passes_the_variables_of_mpiexec_to_the_container(node: Node, runtime: str, prefix: str) -> None:
     program = node.root / runtime
     program.write_text("#!/bin/sh\nenv\n")
     program.chmod(0o755)

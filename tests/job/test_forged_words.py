@@ -48,7 +48,7 @@ def job(run: int) -> str:
     return "\n".join(says(number, words, CHANNELS[(number + run) % 2]) for number, words in enumerate(WORDS))
 
 
-def test_no_words_of_a_container_change_how_its_end_is_told(node: Node) -> None:
+def test_no_words_of_a_container_change_its_reported_end(node: Node) -> None:
     for run in (0, 1):
         assert node.run(job(run), run=run).code == 1
         ends = [node.ended(f"c{number}") for number in range(len(WORDS))]

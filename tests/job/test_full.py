@@ -1,4 +1,4 @@
-"""A pod whose containers fill the file system of its folder: how it ended is told all the same, and why."""
+"""A pod whose containers fill the file system of its folder: its end and the reason are reported."""
 
 import contextlib
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ def test_a_pod_that_fills_its_file_system_ends_with_its_own_exit_code_and_says_s
 
 
 @pytest.mark.parametrize("kind", ["bytes", "files"])
-def test_a_pod_whose_file_system_takes_nothing_more_can_be_told_to_stop(small: Path, kind: str) -> None:
+def test_a_pod_on_a_full_file_system_can_be_stopped(small: Path, kind: str) -> None:
     """Users delete pods to make room: then above all they have their grace period."""
     node = Node(small)
     script = "trap 'sleep 0.5; exit 5' TERM; echo ready; while :; do sleep 0.05; done"

@@ -36,7 +36,7 @@ def answers() -> Iterator["Answers"]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that nobody has reason to trust, and its key."""
+    """A self-signed certificate, and its key."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -157,7 +157,7 @@ def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_
     assert job.end().code == 143
 
 
-def test_a_probe_that_fails_while_the_container_is_told_to_end_is_no_reason(node: Node) -> None:
+def test_a_probe_that_fails_during_a_stop_is_no_reason(node: Node) -> None:
     """Who closes its port first when it is asked to end is not unhealthy."""
     calls = f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {here('[ ! -e closed ] || { touch probed; exit 1; }')}\n"
     ends = "touch closed; until [ -e probed ]; do sleep 0.05; done; sleep 0.5; exit 5"
@@ -170,7 +170,7 @@ def test_a_probe_that_fails_while_the_container_is_told_to_end_is_no_reason(node
     assert node.ended("main").message == "the job was told to stop"
 
 
-def test_what_a_probe_prints_is_told_on_one_line_and_not_all_of_it(node: Node) -> None:
+def test_the_output_of_a_probe_is_reported_on_one_short_line(node: Node) -> None:
     long = here(r"printf 'one\n\ttwo\n'; printf %0400d 0; exit 1")
     node.run(f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {long}\ncontainer main {FOREVER}")
     assert node.ended("main").message == f"the liveness probe failed: one two {'0' * 291}"
@@ -184,9 +184,7 @@ def test_what_a_probe_prints_is_told_on_one_line_and_not_all_of_it(node: Node) -
     ],
     ids=["startup probe", "postStart"],
 )
-def test_a_container_that_is_told_to_end_before_it_was_ready_is_never_told_to_be(
-    node: Node, calls: str, words: str
-) -> None:
+def test_a_container_stopped_before_it_was_ready_is_never_ready(node: Node, calls: str, words: str) -> None:
     ends = "touch told; until [ -e go ]; do sleep 0.02; done; exit 5"
     slow = sh(f"trap {quote(ends)} TERM; touch up; while :; do sleep 0.05; done")
     wait = calls.replace("exit 1", "until [ -e up ]; do sleep 0.02; done; exit 1")
@@ -256,7 +254,7 @@ def test_no_other_probe_begins_before_the_startup_probe_has_succeeded(node: Node
 
 
 def test_a_startup_probe_gives_time_to_each_run(node: Node) -> None:
-    """A liveness probe that begins before would end whoever is slow to start, run after run."""
+    """A liveness probe that begins before would end a container that starts slowly, run after run."""
     run = "echo >>runs; [ $(wc -l <runs) -ge 2 ] || { sleep 1.5; exit 3; }; sleep 2; touch up; exec sleep 300"
     calls = [
         "exec_mode clone",
@@ -287,7 +285,7 @@ def test_a_probe_that_takes_too_long_has_failed_and_all_of_it_is_gone(node: Node
     assert node.ended("main").message == "the liveness probe failed: it took longer than 1 s"
 
 
-def test_one_that_somebody_else_has_killed_did_not_take_too_long(node: Node) -> None:
+def test_a_killed_probe_is_not_reported_as_a_timeout(node: Node) -> None:
     """As the kernel does, where memory runs out."""
     calls = f"exec_mode clone\nprobe liveness {NOW} 1 1 '' {here('kill -KILL $$')}\n"
     assert node.run(f"{calls}container main {FOREVER}").code == 143
@@ -588,7 +586,7 @@ def test_a_redirect_to_an_invalid_url_fails(node: Node, answers: Answers, leads:
 
 @needs_headers
 def test_a_redirect_is_no_pattern(node: Node, answers: Answers, client: str) -> None:
-    """Curl makes many requests of one URL with such characters, unless it is told not to."""
+    """Curl makes many requests of one URL with such characters, unless an option prevents that."""
     answers.leads = {"/": "/[1-3]{a,b}"}
     call = f"http_get http 127.0.0.1 {answers.server_port} /"
     assert action(node, call, tools(node, client)) == (0, "")
@@ -724,7 +722,7 @@ def test_a_post_start_that_comes_to_nothing_holds_up_no_other(node: Node, hook: 
     assert node.ended("second").exit_code == 0
 
 
-def test_nobody_waits_for_a_post_start_that_nobody_watches_any_more(node: Node) -> None:
+def test_a_post_start_without_a_watcher_blocks_no_container(node: Node) -> None:
     killed = sh("until [ -e hooked ]; do sleep 0.02; done; kill -KILL $PPID; exec sleep 300")
     calls = f"exec_mode clone\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {killed}\n"
     job = node.start(f"{calls}container second {sh('exit 0')}")
@@ -734,7 +732,7 @@ def test_nobody_waits_for_a_post_start_that_nobody_watches_any_more(node: Node) 
     job.end()
 
 
-def test_who_waits_for_a_post_start_is_not_started_when_the_job_is_told_to_stop(node: Node) -> None:
+def test_a_container_behind_a_post_start_does_not_start_after_a_stop(node: Node) -> None:
     calls = f"exec_mode clone\npost_start {here('touch hooked; exec sleep 300')}\ncontainer first {FOREVER}\n"
     job = node.start(f"{calls}container second {FOREVER}")
     until((node.pod / "hooked").exists)
@@ -762,7 +760,7 @@ def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_e
 
 
 def test_containers_beside_those_of_other_pods_have_the_pods_name_in_front(node: Node) -> None:
-    """In podman-hpc's storage; what is left of them when their job is over is removed, and nobody else's."""
+    """In podman-hpc's storage; what is left of them when their job is over is removed, and no other pod's."""
     podman = node.root / "podman"
     podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/asked\ncase $1 in container) echo true ;; esac\n')
     podman.chmod(0o755)
@@ -802,7 +800,7 @@ def test_pre_stop_runs_when_a_liveness_probe_fails(node: Node) -> None:
     assert (node.pod / "hooked").exists()
 
 
-def test_a_pre_stop_that_fails_is_told_and_the_container_ends_all_the_same(node: Node) -> None:
+def test_a_failed_pre_stop_is_reported_and_the_container_ends(node: Node) -> None:
     job = node.start(f"exec_mode clone\npre_stop {here('echo oh; exit 3')}\ncontainer main {FOREVER}")
     until(lambda: node.is_running("main"))
     job.term()

@@ -177,7 +177,7 @@ def test_what_is_mounted_is_looked_at_again_when_an_image_comes_late(node: Node)
     assert not (node.pod / "ran").exists()
 
 
-def test_what_is_made_of_an_image_is_made_once_it_is_there_and_tells_why_not(node: Node) -> None:
+def test_an_image_is_unpacked_once_it_is_pulled_or_the_reason_is_reported(node: Node) -> None:
     names(node, {"bad": BROKEN, "app": FINE})
     make = 'make() { [ -e image/$1 ] && [ $2 = fine ] && touch made.$1 || { echo "no use: $2"; return 1; }; }'
     calls = [

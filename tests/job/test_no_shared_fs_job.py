@@ -165,7 +165,7 @@ def test_a_stop_while_it_waits_ends_it_with_the_exit_code_of_its_containers(apar
     assert job.end().code == 4
 
 
-def test_who_was_told_to_stop_waits_less_long_for_who_fetches(apart: Apart) -> None:
+def test_a_stopped_job_waits_less_long_for_its_logs_to_be_fetched(apart: Apart) -> None:
     """Slurm kills what does not end soon."""
     job = apart.start(f"stopped_patience=0\ncontainer main {sh('exec sleep 300')}", patience=10_000)
     until(lambda: apart.node.is_running("main"))
@@ -196,7 +196,7 @@ def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a
     assert all(record.message.startswith("not started") for record in apart.standing.records)
 
 
-def test_a_message_arrives_whatever_stands_in_it(apart: Apart) -> None:
+def test_a_message_arrives_with_any_characters(apart: Apart) -> None:
     """What ends a record or a comment may stand there, and what looks as if it were escaped already."""
     said = r"50% %41 %3B; a|b \n ;over;|"
     script = sh(f"echo >>runs; printf %s {quote(said)} >messages/main; [ $(wc -l <runs) -ge 2 ] || exit 3; exit 4")
@@ -209,7 +209,7 @@ def test_a_message_arrives_whatever_stands_in_it(apart: Apart) -> None:
     assert apart.comment.isprintable()
 
 
-def test_of_many_containers_that_restart_the_comment_still_tells_why_each_waits(apart: Apart) -> None:
+def test_the_comment_has_the_reasons_of_many_restarting_containers(apart: Apart) -> None:
     names = [f"c-{number}" for number in range(9)]
     lines = "".join(f"restart_policy OnFailure\ncontainer {name} {sh('exit 3')}\n" for name in names)
     job = apart.start(f"backoff_first=600\n{lines}", comment="mine")
@@ -237,7 +237,7 @@ def test_what_the_comment_holds_is_counted_in_bytes_and_no_character_is_cut(
     assert len(said.encode()) > 100
 
 
-def test_slurm_is_told_again_when_it_did_not_listen(apart: Apart) -> None:
+def test_a_comment_that_slurm_did_not_accept_is_sent_again(apart: Apart) -> None:
     (apart.folder / "broken").touch()
     job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done')}")
     until(lambda: apart.node.is_running("main"))
@@ -263,7 +263,7 @@ def test_a_slurm_that_is_away_when_a_job_ends_hears_of_it_later_and_can_fetch_th
 
 
 @pytest.mark.parametrize("first", ["", "x"])
-def test_a_message_is_not_cut_within_what_stands_for_a_line_break(apart: Apart, first: str) -> None:
+def test_a_message_is_not_cut_within_an_escaped_line_break(apart: Apart, first: str) -> None:
     """The cut is somewhere in 1000 of two characters each, with or without one character before them."""
     lines = quote(first + "\n" * 1000 + "end")
     apart.start(f"failed={lines}\ncontainer main true", patience=0).end()
@@ -272,7 +272,7 @@ def test_a_message_is_not_cut_within_what_stands_for_a_line_break(apart: Apart, 
     assert not record.message.endswith("\\")
 
 
-def test_a_job_that_slurm_has_ended_waits_for_nobody(apart: Apart) -> None:
+def test_a_job_that_slurm_has_ended_does_not_wait(apart: Apart) -> None:
     """It takes no comment any more, and no step that would fetch its logs."""
     job = apart.start(f"container main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}", patience=600)
     until(lambda: apart.standing.records)
@@ -282,7 +282,7 @@ def test_a_job_that_slurm_has_ended_waits_for_nobody(apart: Apart) -> None:
     assert not apart.standing.over
 
 
-def test_a_signal_for_all_processes_of_the_job_does_not_keep_its_end_from_being_told(apart: Apart) -> None:
+def test_a_signal_for_all_processes_of_the_job_does_not_hide_its_end(apart: Apart) -> None:
     """As where it is preempted with a GraceTime: Slurm takes its comment and its steps until that is over."""
     job = apart.start(f"container main {sh('until [ -e go ]; do :; done; exit 5')}", patience=600)
     until(lambda: apart.node.is_running("main") and apart.standing.records)

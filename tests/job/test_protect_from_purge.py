@@ -11,7 +11,7 @@ _DAYS = 40 * 86_400
 
 
 def age(node: Node) -> None:
-    """As if nobody had used anything for weeks."""
+    """As if no file had been used for weeks."""
     old = time.time() - _DAYS
     for path in node.root.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # the job goes on meanwhile

@@ -202,7 +202,7 @@ def test_a_deleted_pod_starts_nothing(node: Node) -> None:
     assert not (node.pod / "ran").exists()
 
 
-def test_a_delete_is_told_as_such_also_where_it_holds_the_claim(node: Node) -> None:
+def test_a_delete_that_has_the_fence_is_reported_as_a_delete(node: Node) -> None:
     (node.control / "claims" / f"{POD}.deleted").touch()
     (node.control / "claims" / f"{POD}.job").symlink_to("deleted")
     assert node.run("container main true").output == "remote-slurm: this pod was deleted; job 7 starts nothing\n"
@@ -276,14 +276,14 @@ def test_nothing_that_a_killed_run_has_left_holds_for_the_next_one(node: Node) -
     assert (node.ended("main").exit_code, node.ended("main").message) == (143, "the job was told to stop")
 
 
-# --- being told to stop -----------------------------------------------------------------------------------------------
+# --- stops ------------------------------------------------------------------------------------------------------------
 
 IGNORES = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 EXITS = "trap 'exit {}' TERM; echo ready; while :; do sleep 0.05; done"
 
 
 def stop(node: Node, *containers: str, grace: int = GRACE, told: str = "") -> Ended:
-    """Tell a job to stop once each of its containers says that it is ready; `told` is the delete's own grace."""
+    """Stop a job once each of its containers says that it is ready; `told` is the delete's own grace."""
     names = [f"c{number}" for number in range(len(containers))]
     calls = "\n".join(f"container {name} {sh(script)}" for name, script in zip(names, containers, strict=True))
     job = node.start(calls, grace=grace)
@@ -322,7 +322,7 @@ def test_an_interrupt_is_a_stop(node: Node) -> None:
         ("true", "$(($(date +%s) + 100))", False),
     ],
 )
-def test_a_stop_shortly_before_the_time_limit_is_told_as_such(node: Node, notice: str, end: str, *, near: bool) -> None:
+def test_a_stop_shortly_before_the_time_limit_names_the_limit(node: Node, notice: str, end: str, *, near: bool) -> None:
     job = node.start(f"{notice}\ncontainer main sleep 300", prefix=f'export SLURM_JOB_END_TIME="{end}"')
     until(lambda: node.is_running("main"))
     job.term()
@@ -376,12 +376,12 @@ def test_a_grace_period_that_is_not_used_up_leaves_nothing_waiting_for_it(node: 
     node.until_empty()
 
 
-def test_children_of_a_container_are_told_too(node: Node) -> None:
+def test_children_of_a_container_are_signalled_too(node: Node) -> None:
     assert stop(node, "sleep 300 & sleep 300 & echo ready; wait").code == 143
     node.until_empty()
 
 
-def test_told_twice_is_told_once(node: Node) -> None:
+def test_a_container_gets_one_signal_for_two_stops(node: Node) -> None:
     script = "trap 'echo told; sleep 0.5; exit 6' TERM; echo ready; sleep 300 & wait"
     job = node.start(f"container main {sh(script)}")
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
@@ -748,7 +748,7 @@ def test_a_pod_whose_volume_outgrows_its_limit_is_ended_and_says_so(node: Node) 
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
-def test_what_cannot_be_made_is_told_in_one_line(node: Node, kind: str) -> None:
+def test_a_path_that_cannot_be_created_is_reported_in_one_line(node: Node, kind: str) -> None:
     ended = node.run(f"host_path {kind} /proc/no/such\ncontainer main {sh('touch ran')}")
     assert ended.code == 1
     assert all(line.startswith("remote-slurm: ") for line in ended.output.splitlines())

@@ -178,7 +178,7 @@ def run_until_up(node: Node, calls: str, run: int) -> tuple[Job, Record]:
     return job, node.record("main")
 
 
-def test_restarts_are_counted_on_and_the_last_run_is_told_where_slurm_has_requeued_the_job(node: Node) -> None:
+def test_a_requeue_continues_the_restart_count_and_keeps_the_last_run(node: Node) -> None:
     script = rf"{COUNT} [ $(wc -l <runs) -ge 3 ] || exit 3; printf 'a\\b\tc\nd' >messages/main; {STAYS}"
     init = f"init_container init {sh('exit 0')}\n"
     calls = (
@@ -251,7 +251,7 @@ def test_what_follows_a_sidecar_waits_for_its_startup_probe(node: Node) -> None:
     assert node.run("\n".join(calls)).code == 0
 
 
-def test_sidecars_are_told_to_stop_once_the_containers_have(node: Node) -> None:
+def test_sidecars_are_stopped_after_the_containers(node: Node) -> None:
     slow = "trap 'sleep 0.3; echo main >>order; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
     side = "trap 'echo side >>order; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
     job = node.start(f"sidecar_container side {sh(side)}\ncontainer main {sh(slow)}")
@@ -276,7 +276,7 @@ def test_a_sidecar_has_what_the_containers_left_of_the_grace_period(node: Node) 
 
 
 def test_sidecars_share_one_grace_period_also_when_the_containers_have_ended_by_themselves(node: Node) -> None:
-    """The second one, which is told first, takes all of it; two seconds are left for the first, as on a kubelet."""
+    """The second one, which is stopped first, takes all of it; two seconds are left for the first, as on a kubelet."""
     stubborn = "trap ': >>$0.told' TERM; until [ -e $0.told ]; do sleep 0.05; done; while :; do echo; sleep 0.1; done"
     calls = [f"sidecar_container {name} sh -c {quote(stubborn)} {name}" for name in ("one", "two")]
     up = sh("until [ -s logs/one.up ]; do sleep 0.05; done")
@@ -288,7 +288,7 @@ def test_sidecars_share_one_grace_period_also_when_the_containers_have_ended_by_
 
 
 def test_a_sidecar_that_ends_by_itself_after_a_stop_is_not_started_again(node: Node) -> None:
-    """Though it has not been told yet: that comes once the containers have ended."""
+    """Before it is stopped, which happens once the containers have ended."""
     waits = "until [ -e {} ]; do sleep 0.02; done; "
     main = "trap 'touch told; " + waits.format("over") + "exit 5' TERM; echo ready; while :; do sleep 0.05; done"
     calls = f"restart_policy Always\nsidecar_container side {sh(COUNT + waits.format('told') + 'touch ends; exit 3')}\n"
@@ -303,7 +303,7 @@ def test_a_sidecar_that_ends_by_itself_after_a_stop_is_not_started_again(node: N
 
 
 @pytest.mark.parametrize("up", [True, False])
-def test_a_sidecar_that_nobody_watches_any_more_has_an_end(node: Node, *, up: bool) -> None:
+def test_a_sidecar_whose_supervisor_died_has_an_end(node: Node, *, up: bool) -> None:
     """Where it had not started, nothing that follows it can."""
     killed = sh("until [ -e go ]; do sleep 0.02; done; kill -KILL $PPID; exec sleep 300")
     probe = "" if up else f"probe startup 0 1 60 1 99 '' {BASH} -c 'touch go; exit 1'\n"
@@ -420,7 +420,7 @@ def test_what_the_node_does_not_have_is_a_start_error(node: Node, command: str, 
 
 
 @pytest.mark.parametrize(("said", "code"), [("", 143), ("echo x;", 2)])
-def test_what_is_stopped_before_its_program_began_was_told_to_stop(node: Node, said: str, code: int) -> None:
+def test_a_stop_before_the_program_began_counts_as_stopped(node: Node, said: str, code: int) -> None:
     """The process of Apptainer that makes the container is a program in Go: SIGTERM ends it with exit code 2."""
     script = sh(f"trap 'exit 2' TERM; : >up; {said} while :; do sleep 0.05; done")
     job = node.start(f"use_apptainer\ncontainer main {script}")
@@ -452,7 +452,7 @@ def test_a_file_of_the_node_counts_if_it_was_written_since(node: Node) -> None:
 
 
 def test_what_is_no_file_is_no_message(node: Node) -> None:
-    """Whoever read of a pipe that nobody writes to would wait for ever."""
+    """Reading from a pipe without a writer would block for ever."""
     pipe = node.root / "pipe"
     script = sh(f"sleep 0.1; mkfifo {pipe}; exit 3")
     assert node.run(f"termination_message {pipe} File\ncontainer main {script}").code == 3

@@ -12,7 +12,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
-def test_each_container_is_told_to_load_it(node: Node, text: str) -> None:
+def test_each_container_loads_it(node: Node, text: str) -> None:
     (node.pod / "secret/env").mkdir()
     (node.pod / "secret/env/main").write_text(text)
     show = """sh -c 'set -a; . ./secret/env/main; env' sh env"""

@@ -1,4 +1,4 @@
-"""Jobs that squeue has forgotten: what the accounting tells of them."""
+"""Jobs that squeue no longer lists: what accounting reports."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_a_comment_in_the_accounting_has_the_end_of_each_container() -> None:
     assert tracked.is_complete
 
 
-def test_why_a_job_could_not_begin_is_told_from_there_as_well() -> None:
+def test_accounting_has_the_reason_of_a_job_that_could_not_begin() -> None:
     assert accounted(f"{FAILED}failed=no folder|").failure == "job 7: no folder"
 
 

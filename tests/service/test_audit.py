@@ -1,4 +1,4 @@
-"""The audit log as a file: it stops nobody, loses nothing that there is room for, and counts what it loses."""
+"""The audit log as a file: it blocks no request, loses no line while there is room, and counts lost lines."""
 
 import json
 import os
@@ -54,7 +54,7 @@ async def test_a_renamed_file_is_opened_anew(tmp_path: Path) -> None:
     ]
 
 
-async def test_a_full_disk_stops_nobody_and_is_reported(tmp_path: Path, logged: Logged) -> None:
+async def test_a_full_disk_stops_no_request_and_is_reported(tmp_path: Path, logged: Logged) -> None:
     """/dev/full has no room for anything."""
     path, room = tmp_path / "audit", tmp_path / "room"
     path.symlink_to("/dev/full")
@@ -98,7 +98,7 @@ async def test_a_line_that_a_full_disk_cut_is_whole_later(tmp_path: Path) -> Non
         _fails("umount", "-l", disk)
 
 
-async def test_a_pipe_that_nobody_reads_holds_up_nothing(tmp_path: Path) -> None:
+async def test_a_pipe_without_a_reader_holds_up_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     log = AuditLog(tmp_path / "pipe")

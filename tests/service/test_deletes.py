@@ -1,4 +1,4 @@
-"""Deletes are kept: until they are carried out, and by whoever has the StateFolder, two in a rolling upgrade."""
+"""Deletes are kept: until they are carried out, by any sidecar with the StateFolder, two in a rolling upgrade."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def test_a_delete_stays_on_disk_until_nothing_of_the_pod_is_left(loop: VirtualLo
     deletes.accept(promised)
     assert list(Journal(tmp_path)) == [promised]
     carry_out(loop, deletes, 60)
-    assert list(Journal(tmp_path)) == [promised], "it was not even told to the site"
+    assert list(Journal(tmp_path)) == [promised], "it was not even sent to the site"
     pod_store = PodStore()
     pod_store.add(POD)
     deletes = Deletes(line, pod_store, Journal(tmp_path), loop.time)
@@ -167,7 +167,7 @@ def test_the_newer_sidecar_carries_out_deletes_of_the_older_one(loop: VirtualLoo
 def test_a_journal_file_that_cannot_be_removed_stops_no_other_delete(
     loop: VirtualLoop, tmp_path: Path, logged: Logged
 ) -> None:
-    """As on a file system that has become read-only; here a folder stands in its place."""
+    """As on a file system that has become read-only; here a folder is in its place."""
     account = FakeAccount(loop.time)
     account.folders |= {"ns-1": {}, "ns-2": {}}
     deletes = Deletes(FakeSite(account), PodStore(), Journal(tmp_path), loop.time)

@@ -155,7 +155,7 @@ async def test_the_last_record_of_a_job_that_runs_again_is_waited_for_as_well(wa
     assert await watched.exit_code() == 3
 
 
-async def test_a_word_of_squeue_that_nobody_knows_changes_nothing(watched: Watched) -> None:
+async def test_an_unknown_state_in_squeue_changes_nothing(watched: Watched) -> None:
     await watched.poll()
     watched.is_shown(JobState.UNKNOWN)
     assert await watched.exit_code() is None
@@ -254,7 +254,7 @@ async def test_a_pod_that_was_deleted_on_purpose_has_not_failed(
     assert line.level == level
 
 
-async def test_a_job_id_that_a_client_names_tells_nothing_of_another_job() -> None:
+async def test_a_job_id_of_a_client_reveals_nothing_of_another_job() -> None:
     """The annotation JobID comes from the client, which may be limited to its own namespace."""
     watched = Watched()
     stranger = watched.pod_store.add("team-b-1")

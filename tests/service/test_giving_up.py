@@ -1,4 +1,4 @@
-"""A submission that was given up was told as a failure, which no later sidecar may take back."""
+"""A submission that was given up was reported as a failure, which no later sidecar may take back."""
 
 import asyncio
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_it_stays_so_after_a_restart_also_where_its_job_comes_late(tmp_path: Pat
 
     loop.run_until_complete(serve(body))
     loop.run_until_complete(serve())
-    account.ids[key(body)] = "101"  # sbatch told it, long after
+    account.ids[key(body)] = "101"  # sbatch printed it, long after
     loop.run_until_complete(serve())
     loop.close()
     ends = [each["state"]["terminated"] for each in told]

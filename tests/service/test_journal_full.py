@@ -1,4 +1,4 @@
-"""A StateFolder without room: a delete is not promised, and those that were promised before are kept."""
+"""A StateFolder without room: a delete is not accepted, and accepted ones are kept."""
 
 import subprocess
 from pathlib import Path

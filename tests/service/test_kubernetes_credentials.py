@@ -1,4 +1,4 @@
-"""A kubeconfig that cannot be used is told so in a sentence, whatever is in it."""
+"""A kubeconfig that cannot be used gives one clear message, whatever is in it."""
 
 from pathlib import Path
 

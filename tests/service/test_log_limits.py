@@ -1,4 +1,4 @@
-"""Who follows logs that say nothing holds up nobody: limits in all, and for each namespace."""
+"""Followers of silent logs block no other request: limits in all, and for each namespace."""
 
 import asyncio
 from collections.abc import AsyncGenerator

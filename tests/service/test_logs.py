@@ -56,7 +56,7 @@ class GrowingLog(FakeSite):
         return OpenLog(start, notes, chunks, length, self.run_name)
 
     async def is_left(self) -> None:
-        """Returns once nobody reads any more."""
+        """Returns once no reader is left."""
         async with asyncio.timeout(60):
             while self.readers:  # noqa: ASYNC110 - generators end without a word
                 await asyncio.sleep(0)
@@ -126,7 +126,7 @@ class Reader:
 
     async def has(self, text: bytes) -> None:
         async with asyncio.timeout(60):
-            while self.text != text and not self._task.done():  # noqa: ASYNC110 - what it looks at tells nobody
+            while self.text != text and not self._task.done():  # noqa: ASYNC110 - its condition has no event
                 await asyncio.sleep(0)
         assert self.text == text
 

@@ -49,7 +49,7 @@ class Disk(Journal):
 
 @dataclass
 class Told:
-    """What Kubernetes was told of a pod, and what it asked for."""
+    """The replies that Kubernetes got for a pod, and its requests."""
 
     body: Json = field(default_factory=lambda: pod(sh("c", "true")))
     jobs: set[str] = field(default_factory=set)
@@ -65,7 +65,7 @@ class Told:
 
 
 def _how(state: Json) -> Json:
-    """How a container stands, without the words: those of a submission that was given up go with the sidecar."""
+    """The state of a container, without the message: those of a submission that was given up go with the sidecar."""
     return {kind: {key: value for key, value in told.items() if key != "message"} for kind, told in state.items()}
 
 

@@ -151,7 +151,7 @@ def test_a_delete_that_an_older_one_left_unfinished_is_finished(play: Play) -> N
     play(scene)
 
 
-def test_an_older_one_that_nobody_asks_polls_less(play: Play) -> None:
+def test_an_older_one_without_requests_polls_less(play: Play) -> None:
     async def scene(two: Two) -> None:
         assert two.older.poller.interval == WATCH_SECONDS
         two.older.status([])

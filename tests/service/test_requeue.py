@@ -143,8 +143,8 @@ async def test_each_way_of_waiting_again(pod: Requeued, state: JobState) -> None
     assert (await pod.poll(state)).run == 1
 
 
-async def test_what_the_comment_of_a_job_tells_that_waits_is_of_an_earlier_run(pod: Requeued) -> None:
-    """However new it is, and whoever has seen that run: nothing of it is fetched from a folder that is gone."""
+async def test_the_comment_of_a_waiting_job_is_of_an_earlier_run(pod: Requeued) -> None:
+    """However new it is, and any sidecar has seen that run: nothing of it is fetched from a folder that is gone."""
     pod.site.reports_in_comment = True
     pod.comment = f"at=/tmp/a;c terminated {NOW} {NOW} 3 0 record=2 restarts=0 sorry;over;|"
     for state in (JobState.PENDING, JobState.PENDING, JobState.RUNNING):

@@ -51,7 +51,7 @@ def test_what_is_to_go_outlasts_a_restart(tmp_path: Path) -> None:
 
 
 async def test_how_it_ended_is_known_for_as_long_as_kubernetes_may_ask(tmp_path: Path) -> None:
-    """It may not have asked for longer than that, and must not be told that the job is lost."""
+    """It may not have asked for longer than that, and must not get the job reported as lost."""
     kept = Kept(tmp_path, 10)
     kept.removed_after(100)
     await kept.deletes.carry_out()

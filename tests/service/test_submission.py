@@ -22,7 +22,7 @@ POD = "ns-1"
 
 @dataclass
 class CutSite(FakeSite):
-    last_words: list[SubmitOutcome] = field(default_factory=list)  # told before the site goes down
+    last_words: list[SubmitOutcome] = field(default_factory=list)  # replies before the site goes down
     cut_when_giving_up: int = 0
     job_that_comes_first: str = ""
 
@@ -88,7 +88,7 @@ def test_a_key_that_expires_while_the_job_is_looked_for_ends_nothing(submission:
 @pytest.mark.parametrize(
     ("words", "failure", "job"), [(FOR_NOW, "", "101"), (FOR_GOOD, "invalid partition specified: gold", "")]
 )
-def test_a_refusal_that_is_told_while_the_job_is_looked_for_is_the_answer(
+def test_a_refusal_found_during_the_search_is_the_answer(
     submission: Submitted, words: str, failure: str, job: str
 ) -> None:
     """The answer was lost, and sbatch takes longer than the one who asks again waits for it."""
@@ -123,7 +123,7 @@ def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submit
 def test_an_outage_however_long_ends_no_pod_whose_files_are_at_the_site(
     submission: Submitted, told: SubmitOutcome
 ) -> None:
-    """Kubernetes was told that it is accepted, or the job may be there."""
+    """Kubernetes has the reply that it is accepted, or the job may exist."""
     submission.account.folders[POD] = {}
     submission.line.last_words.append(told)
     submission.run(3600)

@@ -79,7 +79,7 @@ class ScriptedSite(FakeSite):
 
 
 class Watched:
-    """A pod with job 7, which squeue shows as running; its poller's clock stands still between polls."""
+    """A pod with job 7, which squeue shows as running; its poller's clock does not move between polls."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -102,7 +102,7 @@ class Watched:
         self.site.jobs = ()
 
     async def poll(self, seconds: float = 10) -> dict[str, Any]:
-        """How its container stands so long after the last look."""
+        """The state of its container so long after the last check."""
         self.now += seconds
         await self.poller.poll()
         state: dict[str, Any] = pod_status(parse_pod(self.body, "a test"), self.tracked.view())["containers"][0][

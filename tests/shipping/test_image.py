@@ -1,4 +1,4 @@
-"""The image and the two containers of examples/compose, as far as that can be told without building them.
+"""The image and the two containers of examples/compose, as far as that can be checked without building them.
 
 `scripts/image try` builds both and runs a pod through them.
 """

@@ -111,7 +111,7 @@ def test_ci_audits() -> None:
     assert "scripts/supply ci\n" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_who_finds_a_weakness_is_told_where_to_report_it() -> None:
+def test_security_md_says_where_to_report_a_weakness() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     assert "private vulnerability reporting" in text
     assert "http" not in text

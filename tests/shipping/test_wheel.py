@@ -73,7 +73,7 @@ def test_a_checkout_asks_git(checkout: Path) -> None:
     assert of_checkout(checkout) == head.stdout[:12] + "-dirty"
 
 
-def test_what_the_build_is_told_wins_over_git(checkout: Path) -> None:
+def test_the_commit_given_to_the_build_wins_over_git(checkout: Path) -> None:
     assert at_build(checkout, {"REMOTE_SLURM_COMMIT": COMMIT}) == COMMIT
     assert at_build(checkout, {}) == of_checkout(checkout)
 

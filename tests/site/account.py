@@ -313,7 +313,7 @@ class Account:
         return Reply.parse(name, result.output.decode())
 
     def submission(self, pods: str, **values: str) -> dict[str, str]:
-        """What submit.sh is told of one pod, or of several with a space between."""
+        """The input of submit.sh for one pod, or for several with a space between."""
         incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.x"
         usual = {"seconds": "10", "wait_seconds": "0", "incoming": incoming, "sbatch": "sbatch", "scancel": "scancel"}
         usual["squeue"] = active_command("squeue")
@@ -351,7 +351,7 @@ class Account:
         return Result(-1 if answer.exit_code is None else answer.exit_code, b"".join(parts))
 
     def hang_up(self, script: str, payload: bytes, when: Callable[[], bool]) -> None:
-        """The connection dies: nobody reads any more, and what the session runs gets the signal that sshd sends."""
+        """The connection dies: its output has no reader, and what the session runs gets the signal that sshd sends."""
         asked = frame(script, payload)
         with self.session() as session:
             assert session.stdin is not None

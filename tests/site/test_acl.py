@@ -10,7 +10,7 @@ import pytest
 from remote_slurm.errors import RemoteFailed
 from tests.site.account import Account
 
-# acl(5) and linux/posix_acl_xattr.h: the owner, somebody else, the group, the mask and all others
+# acl(5) and linux/posix_acl_xattr.h: the owner, another user, the group, the mask and all others
 _OWNER, _USER, _GROUP, _MASK, _OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
 _NOBODY = 0xFFFFFFFF
 

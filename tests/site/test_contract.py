@@ -264,7 +264,7 @@ async def test_records_and_fences_of_some_pods(lab: Lab, site: Site) -> None:
     assert settled.fences == {POD: "101"}
 
 
-async def test_a_site_without_accounting_is_told_by_its_code(site: Site) -> None:
+async def test_a_site_without_accounting_is_reported_by_its_code(site: Site) -> None:
     await site.submit(POD, payload())
     with pytest.raises(SlurmFailed) as failed:
         await site.accounting(["101"])

@@ -31,7 +31,7 @@ class CutShells(LocalShells):
 
 
 def found(account: Account) -> tuple[list[Path], list[str]]:
-    """All that lies in the account, and what Slurm was told to do."""
+    """All files in the account, and all calls of Slurm."""
     files = sorted(path for path in account.root.rglob("*") if "incoming" not in path.parts)
     return files, account.calls("scancel") + account.calls("scontrol")
 

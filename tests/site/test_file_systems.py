@@ -33,7 +33,7 @@ async def test_names_of_an_ordinary_file_system_need_no_remark(each_account: Acc
     assert list((each_account.root / ".remote-slurm/incoming").iterdir()) == []
 
 
-async def test_a_folder_that_ignores_case_is_told(account: Account) -> None:
+async def test_a_folder_that_ignores_case_is_reported(account: Account) -> None:
     """A script that asks for the same name plays such a file system."""
     script = account.script("check_folder").replace("CASE.$$", "case.$$")
     assert ">caseless yes" in account.run(script).output.decode()

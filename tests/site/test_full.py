@@ -103,8 +103,8 @@ async def test_a_delete_makes_room_in_a_home_that_is_full(tmp_path: Path, homes:
     assert await account.site.submit(POD, packed()) == Deleted()
 
 
-async def test_a_delete_in_a_home_that_is_full_tells_the_job_to_stop(tmp_path: Path, homes: list[Home]) -> None:
-    """More than once if need be, since that it was told cannot be noted."""
+async def test_a_delete_in_a_full_home_signals_the_job(tmp_path: Path, homes: list[Home]) -> None:
+    """More than once if need be, since the signal cannot be recorded."""
     account = Account(tmp_path / "account", ["sh"], str(homes[0].path / "jobs"))
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", account.root / POD / "job.sh")

@@ -1,4 +1,4 @@
-"""Scripts that are killed between any two of their steps: containers run once, whoever asks again, and whenever."""
+"""Scripts that are killed between any two of their steps: containers run once, whichever sidecar asks again."""
 
 import asyncio
 from collections.abc import Callable
@@ -51,14 +51,14 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
 @pytest.mark.parametrize("job", ["early", "late"])
 async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, job: str, nodes: str) -> None:
     how = {"early": job == "early", "shared_fs": nodes == "nodes-share-files"}
-    # behind sbatch come those that claim and release the job, and only then may a job start early
+    # after sbatch come the steps that take the fence and release the job, and only then may a job start early
     steps = STEPS if how["shared_fs"] else [10, 11, 12, -9, -12]
     if how["early"] and not SOAK:
         steps = [step for step in steps if step not in (4, 7, 8, -8)]
     outcomes = await asyncio.gather(*(killed_at(step, tmp_path / str(step), **how) for step in steps))
     for step, (runs, message) in zip(steps, outcomes, strict=True):
         if step == BEFORE_SBATCH:
-            # nobody can tell that it was not called, so its job is looked for, and given up
+            # the call of sbatch cannot be excluded, so its job is looked for, and given up
             assert (runs, "Slurm never showed a job" in message) == (0, True)
         else:
             assert (step, runs) == (step, 1)
@@ -140,8 +140,8 @@ async def test_the_next_sidecar_finishes_a_half_withdrawn_refusal(tmp_path: Path
     await asyncio.gather(*map(killed_at, FEW))
 
 
-async def test_refusals_that_are_taken_back_together_and_half_are_told_again(tmp_path: Path) -> None:
-    """None of them is ever an attempt whose outcome nobody knows."""
+async def test_half_withdrawn_refusals_are_reported_again(tmp_path: Path) -> None:
+    """None of them is ever an attempt with unknown outcome."""
     kept, dropped = ["ns-1", "ns-2"], ["ns-3", "ns-4"]
 
     async def killed_at(step: int) -> None:

@@ -15,7 +15,7 @@ from tests.site.account import Account
 from tests.site.local_sidecar import Counted, created, ended, nodes, sidecar
 from tests.site.payloads import POD, packed
 
-# Whatever looks whether something of the pod is there is told that it is not; what is made exclusively fails as ever.
+# Checks whether files of the pod exist report that they do not; exclusive creates fail as ever.
 BLIND = """
 [() {{
     case "$*" in
@@ -83,7 +83,7 @@ async def test_what_was_killed_at_one_login_node_is_asked_for_again_at_another(
     assert len(account.jobs()) == pod.runs == (0 if isinstance(answer, RemoteSlurmError) else 1)
 
 
-async def test_a_refusal_that_comes_into_sight_late_is_told_to_everybody(account: Account) -> None:
+async def test_a_refusal_that_becomes_visible_late_is_reported_to_all(account: Account) -> None:
     account.refuse("sbatch: error: invalid partition specified: gold")
     refused = await account.site.submit(POD, packed())
     assert isinstance(refused, SbatchFailed)

@@ -1,4 +1,4 @@
-"""list.sh: what the folders tell of pods that nobody here has submitted."""
+"""list.sh: the facts in folders of pods that this sidecar has not submitted."""
 
 from pathlib import Path
 

@@ -178,7 +178,7 @@ def test_a_reader_with_enough_bytes_leaves_no_process_behind(running: Account) -
 
 @contextmanager
 def followed(account: Account) -> Iterator[Callable[[], Reply]]:
-    """The answer to who follows the log, which has to come; where it did not, it is told of an end."""
+    """The reply to a follower of the log, which has to come; without one, it has an end."""
     answers: list[Reply] = []
     asking = threading.Thread(target=lambda: answers.append(ask(account, follow="yes")))
     asking.start()
@@ -247,7 +247,7 @@ def test_a_follower_sees_the_run_that_it_follows_to_its_end(running: Account, re
         "restarted twice",
     ],
 )
-def test_whoever_asks_again_reads_on_in_the_log_of_the_same_run(
+def test_a_repeated_request_continues_in_the_log_of_the_same_run(
     running: Account, record: str, text: str, *, ended: bool
 ) -> None:
     (running.root / POD / "logs" / "c.previous.log").write_text("of the run before this\n")

@@ -55,7 +55,7 @@ async def test_a_job_that_is_refused_for_now_waits_and_is_tried_again(
     assert (account.jobs(), pod.runs) == ([status["JID"]], 1)
 
 
-async def test_a_refusal_is_told_once_more_by_a_sidecar_that_starts_anew(account: Account, tmp_path: Path) -> None:
+async def test_a_restarted_sidecar_reports_a_refusal_again(account: Account, tmp_path: Path) -> None:
     pod = Counted.at(account)
     account.refuse("sbatch: error: invalid partition specified: gold")
     async with sidecar(account, tmp_path / "first") as pods:
@@ -150,7 +150,7 @@ async def test_a_delete_cancels_a_job_that_runs_a_copy(each_account: Account, mo
 
 
 async def test_a_delete_waits_for_a_claimed_job_that_may_be_another_one(account: Account) -> None:
-    """Its output file is nobody's, and its submit time is another one: Slurm may have requeued it."""
+    """Its output file is no pod's, and its submit time is another one: Slurm may have requeued it."""
     await account.site.submit(POD, packed())
     account.alter("101", COPIES["no output file"][0] + '; echo 1700000000 >"$job/submitted"')
     (account.claims / f"{POD}.job").symlink_to("101")
@@ -332,7 +332,7 @@ async def test_a_folder_whose_file_system_hangs_holds_up_no_other_delete(account
     assert not elsewhere.exists()
 
 
-async def test_a_job_that_could_not_be_told_to_stop_is_told_again(account: Account) -> None:
+async def test_a_stop_signal_that_failed_is_sent_again(account: Account) -> None:
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     account.tell("scancel.fails")
@@ -369,7 +369,7 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
 @pytest.mark.parametrize(
     "state", ["PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"]
 )
-async def test_a_job_that_has_no_shell_to_be_told_is_cancelled(account: Account, state: str) -> None:
+async def test_a_job_without_a_shell_is_cancelled(account: Account, state: str) -> None:
     await account.site.submit(POD, packed())
     account.job("101", state, account.root / POD / "job.sh")
     assert (await account.site.delete({POD: False})).gone == set()

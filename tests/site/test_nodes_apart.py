@@ -55,7 +55,7 @@ def test_a_job_is_submitted_held_claimed_and_then_released(account: Account) -> 
     assert account.calls("scontrol") == ["scontrol release 101"]
 
 
-def test_one_whose_folder_is_gone_holds_up_nobody(account: Account) -> None:
+def test_a_pod_without_a_folder_does_not_hold_up_others(account: Account) -> None:
     account.command("scontrol", "exit 1")
     submit(account)
     lines = b"ns-gone 100 yes\nns-a 101 yes\n.\n"
@@ -137,7 +137,7 @@ def test_a_new_job_of_another_sidecar_is_left_held_if_its_folder_is_late(
 
 
 @pytest.mark.parametrize("script", ["submit", "release"])
-def test_a_claim_that_cannot_be_made_is_nobody_elses(account: Account, script: str) -> None:
+def test_a_fence_that_cannot_be_created_belongs_to_no_other_job(account: Account, script: str) -> None:
     """In a full home, or where it is not in sight yet: the job stays held, and is released later."""
     account.in_front = "ln() { return 1; }\n"
     assert submit(account) == ["submitted ns-a 101"]
@@ -152,7 +152,7 @@ def test_a_claim_that_cannot_be_made_is_nobody_elses(account: Account, script: s
 async def test_a_job_submitted_during_the_delete_does_not_stay_held(
     account: Account, tmp_path: Path, lost: str
 ) -> None:
-    """sbatch is under way when the pod goes, and its script ends with it, or is told that Slurm timed out."""
+    """sbatch is under way when the pod goes, and its script ends with it, or Slurm has timed out."""
     pod, gate, asked = Counted.at(account), account.home / "gate", account.home / "asked"
     real = (account.bin / "sbatch").read_text()
     wait = f'touch "{asked}"; until [ -e "{gate}" ]; do sleep 0.05; done\n'
@@ -170,7 +170,7 @@ async def test_a_job_submitted_during_the_delete_does_not_stay_held(
     assert pod.runs == 0
 
 
-async def test_logs_and_records_are_fetched_and_the_job_is_told_so(account: Account) -> None:
+async def test_logs_and_records_are_fetched_and_the_job_can_end(account: Account) -> None:
     submit(account)
     place = account.home / "it's a node" / POD
     for name in ("logs", "records"):
@@ -194,7 +194,7 @@ async def test_without_a_folder_nothing_is_fetched_and_the_job_not_notified(acco
     assert account.calls("srun") == []
 
 
-async def test_what_could_not_be_fetched_whole_is_not_kept_and_the_job_not_told(account: Account) -> None:
+async def test_incomplete_logs_are_dropped_and_the_job_keeps_waiting(account: Account) -> None:
     submit(account)
     place = account.home / "node" / POD
     (place / "logs").mkdir(parents=True)

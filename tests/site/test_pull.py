@@ -12,7 +12,7 @@ from remote_slurm.domain.shell import words
 from remote_slurm.job import SCRIPTS
 from tests.site.account import SHELLS
 
-# Writes what it was told to, when $HOLD is gone; fails while $BROKEN is there
+# Writes its output when $HOLD is gone; fails while $BROKEN is there
 _RUNTIME = """\
 echo "pull $(ps -o ni= -p $$)" >>"$CALLS"
 while [ -e "$HOLD" ]; do sleep 0.05; done
@@ -177,7 +177,7 @@ def with_login(pod: Path, *logins: str) -> Path:
     ("logins", "tried", "code"),
     [(("good",), ["good"], 0), (("bad", "good"), ["bad", "good"], 0), (("bad", "worse"), ["bad", "worse"], 1)],
 )
-def test_each_login_that_fits_is_tried_and_nobody_elses(
+def test_each_login_for_the_registry_is_tried_and_no_other_one(
     site: Site, logins: tuple[str, ...], tried: list[str], code: int
 ) -> None:
     (site.root / "runtime").write_text('#!/bin/sh\necho "$LOGIN" >>"$CALLS"; [ "$LOGIN" = good ] && echo app >"$2"\n')
@@ -206,7 +206,7 @@ def test_a_failed_pull_reports_the_runtimes_message_and_leaves_nothing(site: Sit
     assert site.pull(pod) == 0
 
 
-def test_of_what_a_runtime_says_at_length_the_end_is_told(site: Site) -> None:
+def test_the_end_of_a_long_message_of_a_runtime_is_reported(site: Site) -> None:
     site.broken.write_text("".join(f"line {number}\n" for number in range(10)))
     assert site.pull(site.pod("one", "app")) == 1
     assert (site.root / "one/image.failed.app.sif").read_text().endswith(": line 7 line 8 line 9 \n")
@@ -255,7 +255,7 @@ def test_a_login_node_pulls_one_image_at_a_time_in_a_nice_process(site: Site) ->
     site.hold.unlink()
     assert all((pod / "secret/pull").exists() for pod in pods)
     until(lambda: [site.ask(pod) for pod in pods] == ["ready"] * 3)
-    assert not any((pod / "secret/pull").exists() for pod in pods)  # nobody needs them any more
+    assert not any((pod / "secret/pull").exists() for pod in pods)  # they are not needed any more
     assert len(site.calls()) == 2
     until(lambda: site.left() == [])
     assert [(pod / "image" / f"{name}.sif").read_text() for pod, name in zip(pods, "aba", strict=True)] == [
@@ -303,7 +303,7 @@ def test_a_node_does_not_pull_if_login_nodes_pull(site: Site) -> None:
     assert site.calls() == []
 
 
-def test_what_a_registry_says_is_one_line_whatever_stands_in_it(site: Site) -> None:
+def test_the_message_of_a_registry_becomes_one_line(site: Site) -> None:
     """Lines that begin with > are answers of submit.sh, also about other pods."""
     site.broken.write_text("FATAL: no\\n>submitted ns-other 1\\c\n")
     pod = site.pod("one", "a", mode="login")

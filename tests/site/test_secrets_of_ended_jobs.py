@@ -37,7 +37,7 @@ async def test_where_nothing_is_shared_the_script_is_cut(account: Account) -> No
 
 
 @pytest.mark.parametrize("cut", [0, 3, 5])
-async def test_a_name_that_is_cut_off_is_nobodys(account: Account, cut: int) -> None:
+async def test_a_truncated_name_belongs_to_no_pod(account: Account, cut: int) -> None:
     await account.owner().recover()
     a_pod(account, "ns-1")
     answer = account.ask("records", b"ns-12\n.\n", cut=cut, token=TOKEN, seen="", owns="yes", ended="yes", carried="")

@@ -80,7 +80,7 @@ def test_a_pod_that_came_whole_before_the_cut_is_whole(account: Account) -> None
     assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
-def test_it_goes_on_when_nobody_listens_any_more_and_can_be_asked_again(account: Account) -> None:
+def test_it_continues_after_a_disconnect_and_can_be_sent_again(account: Account) -> None:
     pods, payload = convoy("ns-a", "ns-b")
     account.tell("sbatch.slow", "0.2")
     account.submit(pods, payload, cut=len(payload))
@@ -90,7 +90,7 @@ def test_it_goes_on_when_nobody_listens_any_more_and_can_be_asked_again(account:
 
 
 def test_it_goes_on_when_the_connection_dies_under_it(account: Account) -> None:
-    """Its answers are writes into a pipe that nobody reads, and sshd tells what it has started that nobody is there."""
+    """Its replies are written into a pipe without a reader, and sshd signals the process that it has started."""
     pods, payload = convoy("ns-a", "ns-b")
     real, gate = (account.bin / "sbatch").read_text(), account.home / "gate"
     account.command("sbatch", f'until [ -e "{gate}" ]; do echo >"{account.home}/asked"; sleep 0.05; done\n{real}')
@@ -101,7 +101,7 @@ def test_it_goes_on_when_the_connection_dies_under_it(account: Account) -> None:
     assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
-def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> None:
+def test_messages_of_sbatch_are_reported_for_their_own_pod(account: Account) -> None:
     account.command(
         "sbatch",
         'case $PWD in */ns-bad) echo ">submitted ns-bad 1" >&2; echo "sbatch: error: no" >&2; exit 3 ;; esac; echo 200',
@@ -116,7 +116,7 @@ def test_what_sbatch_says_of_one_pod_is_told_of_that_one(account: Account) -> No
     ]
 
 
-def test_what_a_failing_sbatch_prints_in_the_wrong_place_is_told_as_well(account: Account) -> None:
+def test_output_of_a_failed_sbatch_on_stdout_is_reported_too(account: Account) -> None:
     account.command("sbatch", 'echo "the wrapper says no"; echo "sbatch: error: no" >&2; exit 3')
     assert told(account.submit(*convoy("ns-a"))) == [
         "message ns-a sbatch: error: no",
@@ -185,7 +185,7 @@ def test_pods_that_are_not_submitted_in_time_are_stored(
 ) -> None:
     assert told(account.submit(*convoy("ns-a", "ns-b"), seconds="0")) == ["stored ns-a", "stored ns-b"]
     assert account.calls("sbatch") == []
-    assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a", "./ns-b"]  # by whoever comes next
+    assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a", "./ns-b"]  # by the next sidecar
     assert told(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
@@ -268,7 +268,7 @@ def test_a_delete_that_comes_while_sbatch_runs_cancels_the_job(account: Account)
     assert account.calls("scancel") == ["scancel 300"]
 
 
-def test_pods_without_files_are_short_and_hold_up_nobody(account: Account) -> None:
+def test_pods_without_files_are_short_and_do_not_hold_up_others(account: Account) -> None:
     answer = account.submit("ns-a ns-b", packed("ns-b"))
     assert told(answer) == ["short ns-a", "submitted ns-b 101"]
 

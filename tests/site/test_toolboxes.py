@@ -70,7 +70,7 @@ async def test_a_pod_runs_once_and_is_listed_and_deleted(account: Account, tmp_p
         assert (await ended(second, pod))["JID"] == status["JID"]
         second.delete(pod.pod)
         async with asyncio.timeout(120):
-            while (account.root / pod.pod.key).exists():  # noqa: ASYNC110 - a folder tells nobody
+            while (account.root / pod.pod.key).exists():  # noqa: ASYNC110 - a folder has no event
                 await asyncio.sleep(0.05)
 
 

@@ -116,5 +116,5 @@ def ssh_threads() -> list[threading.Thread]:
 async def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait until the condition holds; TimeoutError when it does not come to that."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+        while not condition():  # noqa: ASYNC110 - its condition has no event
             await asyncio.sleep(0.02)

@@ -59,9 +59,7 @@ async def test_what_is_configured_is_offered_and_nothing_else(start_sshd: StartS
     ],
     ids=["cipher", "mac", "kex", "host key"],
 )
-async def test_a_site_that_accepts_none_of_them_is_told_with_both_lists(
-    start_sshd: StartSshd, line: str, sentence: str
-) -> None:
+async def test_no_common_algorithm_is_reported_with_both_lists(start_sshd: StartSshd, line: str, sentence: str) -> None:
     kind = "rsa" if "ssh-rsa" in line else "ed25519"
     server = start_sshd(line, host_keys=(kind,))
     server.know(server.port, (server.folder / f"host_{kind}.pub").read_text())

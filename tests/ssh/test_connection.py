@@ -1,4 +1,4 @@
-"""How a site is reached: whom we trust, who we are, what is tried, and what people are told."""
+"""How a site is reached: host keys, authentication, attempts, and messages."""
 
 import asyncio
 import contextlib

@@ -80,7 +80,7 @@ async def test_no_more_is_read_ahead_than_has_room(flow: OutputStream, shell: Fa
     assert len(await taken(flow, 4 * (AHEAD // 10) * 10)) == 40 * (AHEAD // 10)
 
 
-async def test_an_end_is_told_after_the_last_piece(flow: OutputStream, shell: FakeShell) -> None:
+async def test_the_end_is_reported_after_the_last_piece(flow: OutputStream, shell: FakeShell) -> None:
     shell.printed.put(b"the last words")
     shell.printed.put(OutcomeUnknown("the connection is gone"))
     assert await taken(flow, 14) == b"the last words"

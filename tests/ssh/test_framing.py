@@ -161,7 +161,7 @@ def test_a_cut_anywhere_in_a_script_runs_nothing(start_shell: StartShell, tmp_pa
     assert (tmp_path / "ran").exists()
 
 
-def test_a_script_can_tell_that_its_payload_was_cut(start_shell: StartShell, tmp_path: Path) -> None:
+def test_a_script_detects_an_incomplete_payload(start_shell: StartShell, tmp_path: Path) -> None:
     script = f'[ "$(cat | wc -c)" -eq "$payload_size" ] && touch {tmp_path}/whole; touch {tmp_path}/ran'
     asked = frame(script, b"payload")
     for size in range(asked.script_end, len(asked.data)):
@@ -212,7 +212,7 @@ def test_what_follows_ends_with_the_script(shell: LocalShell) -> None:
     shell.process.wait(120)
 
 
-def test_what_follows_ends_with_its_children_when_nobody_listens(shell: LocalShell, tmp_path: Path) -> None:
+def test_a_followed_script_ends_with_its_children_at_a_disconnect(shell: LocalShell, tmp_path: Path) -> None:
     (tmp_path / "log").write_text("line\n")
     asked = frame(f"tail -f {tmp_path}/log | (trap '' TERM; cat)", kind="follow")
     shell.write(asked.data)

@@ -141,7 +141,7 @@ async def test_a_key_of_a_kind_that_ssh_has_not(sshd: Sshd, tmp_path: Path) -> N
             await connection.link()
 
 
-async def test_the_words_of_a_banner_are_shown_if_nobody_logs_in(start_sshd: StartSshd, tmp_path: Path) -> None:
+async def test_the_words_of_a_banner_are_shown_if_the_login_fails(start_sshd: StartSshd, tmp_path: Path) -> None:
     (tmp_path / "banner").write_text("*** Maintenance until Friday. ***\n\nSee https://status.example.org\n")
     server = start_sshd(f"Banner {tmp_path}/banner")
     async with connection_to(server.settings()) as connection:

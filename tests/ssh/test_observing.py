@@ -1,4 +1,4 @@
-"""What those who watch are told of a connection and its sessions."""
+"""The events that observers get of a connection and its sessions."""
 
 import asyncio
 import time

@@ -98,7 +98,7 @@ async def test_a_port_where_nothing_listens_is_named_and_others_go_on(sshd: Sshd
         assert await stream.read() == b"still here"
 
 
-async def test_each_of_many_that_fail_at_once_is_told_its_own_reason(sshd: Sshd) -> None:
+async def test_each_of_many_that_fail_at_once_gets_its_own_reason(sshd: Sshd) -> None:
     async with channels(sshd.settings()) as ports:
         names = ["127.0.0.1"] * 10 + ["no-such-host.invalid"] * 10
         nowhere = free_port()

@@ -198,7 +198,7 @@ async def test_a_site_that_cannot_be_reached(sshd: Sshd, proxy: FaultProxy) -> N
 # connections that die
 
 
-async def test_a_connection_that_died_while_idle_is_nobodys_problem(sshd: Sshd, proxy: FaultProxy) -> None:
+async def test_a_connection_that_died_while_idle_is_replaced(sshd: Sshd, proxy: FaultProxy) -> None:
     async with sessions_at(sshd, proxy.port) as sessions:
         for _ in range(10):
             assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
@@ -270,7 +270,7 @@ async def test_hung_scripts_do_not_use_up_the_sessions_for_ever(sshd: Sshd, prox
         assert (await sessions.run("echo x", deadline=SECONDS)).output == b"x\n"
 
 
-async def test_nobody_waits_longer_for_a_session_than_the_deadline(sshd: Sshd, tmp_path: Path) -> None:
+async def test_a_request_waits_for_a_session_until_its_deadline(sshd: Sshd, tmp_path: Path) -> None:
     async with sessions_at(sshd, size=PoolSize(sessions=1)) as sessions:
         script = f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.1; done"
         slow = asyncio.create_task(sessions.run(script, deadline=SECONDS))
@@ -344,7 +344,7 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_a_caller_who_goes_away_disturbs_nobody(sshd: Sshd) -> None:
+async def test_a_cancelled_request_disturbs_no_other_one(sshd: Sshd) -> None:
     async with sessions_at(sshd, size=PoolSize(sessions=2)) as sessions:
         for _ in range(10):
             run = asyncio.create_task(sessions.run("sleep 0.2", deadline=SECONDS))

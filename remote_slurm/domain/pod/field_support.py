@@ -94,7 +94,7 @@ POD_SPEC = (
         _ALMOST,
         "the Virtual Kubelet does not send them: the sidecar fetches them with CUSTOMKUBECONF, or reads the files in "
         "ImagePullSecrets; with SHARED_FS: false only if SecretsInScript is true",
-        "integration/test_images.py::test_a_private_image_needs_a_login_which_stands_in_no_argument",
+        "integration/test_images.py::test_a_private_image_needs_a_login_which_is_in_no_argument",
     ),
     Field(
         "initContainers",
