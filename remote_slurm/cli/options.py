@@ -32,6 +32,16 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pod_file_argument(parser: argparse.ArgumentParser) -> None:
+    """POD.yaml."""
+    parser.add_argument(
+        "pod",
+        type=Path,
+        metavar="POD.yaml",
+        help="file with a Pod and its ConfigMaps and Secrets; - reads standard input",
+    )
+
+
 def add_url_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
     """--url and its credentials; `otherwise` says what happens without --url."""
     parser.add_argument(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from remote_slurm.cli.documents import read_documents
-from remote_slurm.cli.options import add_config_options, add_output_option, configured
+from remote_slurm.cli.options import add_config_options, add_output_option, add_pod_file_argument, configured
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import AccountConfig
@@ -36,12 +35,7 @@ examples:
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument(
-        "pod",
-        type=Path,
-        metavar="POD.yaml",
-        help="file with a Pod and its ConfigMaps and Secrets; - reads standard input",
-    )
+    add_pod_file_argument(parser)
     add_config_options(parser)
     add_output_option(parser)
 

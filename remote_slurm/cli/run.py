@@ -9,13 +9,18 @@ import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from remote_slurm.cli import credentials
 from remote_slurm.cli.client import SidecarClient, at, folder_of
 from remote_slurm.cli.documents import Json, read_documents
-from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
+from remote_slurm.cli.options import (
+    add_config_options,
+    add_output_option,
+    add_pod_file_argument,
+    add_url_option,
+    configured,
+)
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.cli.watch import Watch
@@ -50,12 +55,7 @@ class Interrupted(Exception):
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument(
-        "pod",
-        type=Path,
-        metavar="POD.yaml",
-        help="file with a Pod and its ConfigMaps and Secrets; - reads standard input",
-    )
+    add_pod_file_argument(parser)
     add_config_options(parser)
     add_url_option(parser, "default: the command contacts the site itself")
     parser.add_argument(
