@@ -20,7 +20,7 @@ def commit() -> str:
 
 
 def recorded(package: Path) -> str:
-    """What a wheel, or an unpacked source distribution, says of itself."""
+    """The commit that is recorded in a wheel or an unpacked source distribution."""
     try:
         return (package / FILE).read_text(encoding="ascii").strip()
     except OSError:
@@ -28,7 +28,7 @@ def recorded(package: Path) -> str:
 
 
 def at_build(root: Path, environ: Mapping[str, str]) -> str:
-    """What a wheel is to say: REMOTE_SLURM_COMMIT, which the build of an image sets for want of .git, or git's word."""
+    """The commit to record in a wheel: REMOTE_SLURM_COMMIT, which image builds without .git set, or git's."""
     return environ.get(VARIABLE, "") or of_checkout(root)
 
 

@@ -82,7 +82,7 @@ def log_begins() -> None:
 
 
 def note_pod(pod: Pod) -> None:
-    """Note which pod it is, and what the request says of it."""
+    """Note the pod of the request, and its details."""
     of_pod = pod_fields(pod.key, pod.full_name) | {"serviceAccount": pod.spec.service_account_name}
     images = sorted({masked(container.image) for container in pod.spec.all_containers if container.image})
     note(pod=of_pod, images=images)

@@ -30,7 +30,7 @@ SMALL_BYTES = 32 * 1024
 FREE_BYTES = 128 * 1024
 _ROOM = 2
 
-# A string, also one without an end: so each character is looked at once
+# A string, also one without an end: so that each character is read once
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z|\\\Z)', re.DOTALL)
 _MARKS = (b",", b"[", b"{", b":")
 

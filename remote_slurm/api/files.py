@@ -1,4 +1,4 @@
-"""The files that say who may ask: tried as `serve` would use them, without listening."""
+"""The files that authenticate clients: loaded as `serve` would, without listening."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a kubelet asks: `/healthz`, whether a restart would help, and `/readyz`, whether answers about pods can be had.
 
-Neither asks the site, and neither wants a token: they say yes or no, and nothing about pods. An outage of the site
-makes neither of them fail: no restart helps, and interLink has to reach a sidecar that says `pods: 0`, not one that
+Neither queries the site, and neither requires a token: they reveal nothing about pods. An outage of the site
+makes neither of them fail: no restart helps, and interLink has to reach a sidecar that reports `pods: 0`, not one that
 seems to be gone, since without any answer Kubernetes evicts the node's pods after five minutes.
 """
 
@@ -16,10 +16,11 @@ health_routes = web.RouteTableDef()
 
 @health_routes.get("/healthz")
 async def healthz(request: web.Request) -> web.Response:
-    """503 once the look at the site is long overdue, whether it would succeed or fail."""
+    """503 once the next poll of the site is long overdue, whether it would succeed or fail."""
     seconds = request.app[ACCOUNTS].overdue
     if seconds:
-        raise web.HTTPServiceUnavailable(reason=f"the next look at the site is overdue by {seconds:.0f} s: restart it")
+        late = f"the next poll of the site is overdue by {seconds:.0f} s"
+        raise web.HTTPServiceUnavailable(reason=f"{late}: restart the sidecar")
     if superseded := request.app[ACCOUNTS].superseded:
         # not an error: a restart would take the folder from the newer sidecar, which would then be the older one
         return web.Response(text=f"superseded: {superseded}\n")

@@ -92,7 +92,7 @@ class KeptSockets:
         if activated is not None:
             if not _listens_on(activated, address):
                 raise CannotListen(
-                    f"systemd's socket listens on {_shown(activated.getsockname())}, and the configuration says "
+                    f"systemd's socket listens on {_shown(activated.getsockname())}, but the configuration has "
                     f"{_shown(address)}: make ListenStream= and the configuration equal"
                 )
             self._origins[activated.fileno()] = f"activated {key}"

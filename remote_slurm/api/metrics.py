@@ -1,6 +1,6 @@
 """`/metrics` for Prometheus: what happened is counted as it happens, how things stand is read when it is asked for.
 
-The table of docs/watching.md says what each figure means; a test holds the two together.
+The table in docs/watching.md explains each metric; a test compares the two.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Metrics(Observer):
         self._operations = self._histogram(
             "operation_duration_seconds", "How long operations at the site took.", "operation"
         )
-        self._polls = self._histogram("poll_duration_seconds", "How long looks at the site took.")
+        self._polls = self._histogram("poll_duration_seconds", "How long polls of the site took.")
         self._failures = self._counter(
             "operation_failures_total", "Operations at the site that failed, by kind of error.", "operation", "error"
         )
@@ -141,9 +141,7 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
             states.add_metric([account, state], count)
     yield states
     table = _Table(accounts)
-    yield table.gauge(
-        "last_poll_age_seconds", "Since the last look at the site that succeeded.", lambda p: p.poller.age
-    )
+    yield table.gauge("last_poll_age_seconds", "Since the last successful poll of the site.", lambda p: p.poller.age)
     yield table.gauge(
         "site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset
     )

@@ -111,7 +111,7 @@ def _paths(app: web.Application) -> list[str]:
 
 
 def _unreadable(request: web.Request) -> str:
-    """What came is not what its headers say: chunks that are none."""
+    """The body contradicts its headers: its chunks are invalid."""
     return f"the body of {request.method} {request.path} cannot be read: it broke off, or is no HTTP"
 
 

@@ -1,7 +1,7 @@
 """HTTPS on the TCP port: the certificate, and whose certificates clients may show.
 
 Files that are renewed on disk serve the next connection. Where they cannot be used then, the ones before stay, and the
-log says why: a renewal is often two files that are not there at the same moment.
+log has the reason: a renewal is often two files that are not there at the same moment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page at `/ui`, what it asks for, and what `remote-slurm top` asks for: to look at, and to change nothing.
+"""The page at `/ui`, and the data for it and for `remote-slurm top`. Nothing here changes anything.
 
 The page comes from here whole, without a build step; its Content-Security-Policy lets it load nothing from elsewhere.
 """
@@ -24,7 +24,7 @@ from remote_slurm.service.audit import note, pod_fields
 
 RECENT = web.AppKey("recent", Recent)
 
-# A page that is looked at asks so often; of a log it shows the end
+# How often a visible page requests data; of a log, it shows the end
 TAIL_LINES = 200
 TAIL_BYTES = 64 * 1024
 

@@ -55,7 +55,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    logging.getLogger("remote_slurm").addHandler(logging.NullHandler())  # what there is to say are findings
+    logging.getLogger("remote_slurm").addHandler(logging.NullHandler())  # findings report everything
     logging.getLogger("remote_slurm").propagate = False
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may know no ticks
     findings = asyncio.run(_check(arguments))

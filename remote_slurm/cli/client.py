@@ -163,7 +163,7 @@ async def chosen(arguments: argparse.Namespace) -> AsyncIterator[SidecarClient]:
 
 
 async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> SidecarClient | None:
-    """The sidecar that listens where the configuration says, if it is one, and of this very site."""
+    """The sidecar that listens at the configured address, if it is one, and serves this site."""
     if not config.socket and not config.sidecar_port:
         return None
     try:

@@ -43,7 +43,7 @@ _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 1 with a sentence on standard error, or what the subcommand says."""
+    """The exit code: 0, or 1 with a message on standard error, or that of the subcommand."""
     if argv is None and _is_for_supervisor(sys.argv[1:]):
         return supervisor.supervise(sys.argv[1:])
     arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)

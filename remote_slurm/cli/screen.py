@@ -1,4 +1,4 @@
-"""What a person sees: lines, and on a terminal colour and a last line that says what is being waited for."""
+"""Output for people: lines, and on a terminal, colour and a last line that names what the command waits for."""
 
 from __future__ import annotations
 

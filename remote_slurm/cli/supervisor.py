@@ -102,7 +102,7 @@ class Supervisor:
             code = self._run_server()
             was_ready = self._ready_at is not None
             self._has_served = self._has_served or was_ready
-            # a server that gives up by itself before any has served says why, and would say it again
+            # a server that exits before any has served prints the reason, and would print it again
             gave_up = code > 0 and not self._has_served
             if self._is_stopping() or code == 0 or gave_up or not (was_ready or self._listeners):
                 return code if code >= 0 else 128 - code

@@ -72,7 +72,7 @@ async def _once(arguments: argparse.Namespace) -> None:
 
 
 async def _first(sidecar: SidecarClient) -> Json:
-    """The state, once the site was looked at, or could not be."""
+    """The state after the first poll, whether it succeeded or not."""
     until = time.monotonic() + _FIRST_LOOK_SECONDS
     while True:
         state = await sidecar.state()

@@ -6,7 +6,7 @@
     tree of text  --model, ssh, values, places-->  Config
     what is wrong  --problems-->  ConfigError: every problem at once, with its key and line
 
-Nothing here looks at the files that a configuration names, at the network or at the site: that is what
+Nothing here reads the files that a configuration names, at the network or at the site: that is what
 `remote-slurm check` is for.
 """
 

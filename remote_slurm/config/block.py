@@ -49,7 +49,7 @@ class KeyGroup(Block):
 def setting(default: Any, description: str, *, key: str | None = None, environment: str = "", later: str = "") -> Any:
     """Declare a key that may be absent.
 
-    `environment` is the variable that wins over it; `later` says what comes of it while it does nothing yet.
+    `environment` is the variable that wins over it; `later` is a warning about a key without effect yet.
     """
     notes = {"environment": environment, "later": later}
     extra: JsonDict = {name: note for name, note in notes.items() if note}

@@ -27,7 +27,7 @@ class NotYaml(Exception):
 
 @dataclass(slots=True)
 class Document:
-    """What a YAML document says: None where it says nothing."""
+    """The value of a YAML document. None if it is empty."""
 
     value: Any = None
     lines: dict[Where, int] = field(default_factory=dict)

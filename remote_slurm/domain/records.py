@@ -153,7 +153,7 @@ def _of_version_before(record: Record) -> Record:
     if record.phase is not ContainerPhase.TERMINATED or record.reason:
         return record
     if record.signal == SIGKILL:
-        # in records without numbers, the message says that the container was killed on purpose
+        # in records without numbers, only the message shows that the runner killed the container
         on_purpose = record.message and not record.number and not record.message.endswith(_STOPPED_BEFORE)
         return replace(record, reason=Reason.ERROR) if on_purpose else record
     own = Reason.ERROR if record.exit_code else Reason.COMPLETED

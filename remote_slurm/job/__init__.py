@@ -30,7 +30,7 @@ def source(name: str) -> bytes:
 
 
 def _sent(introduced_by: str, *names: str) -> bytes:
-    """The files as one. Of the comments only the first one of `introduced_by` stays, which says what job.sh calls."""
+    """Join the files, and remove all comments but the first one of `introduced_by`, which explains calls in job.sh."""
     introduction = _DIRECTIVE.sub(b"", source(introduced_by).partition(b"\n\n")[0])
     return introduction + b"\n" + b"".join(_COMMENT.sub(b"", source(name)) for name in names)
 

@@ -73,7 +73,7 @@ make_host_path() {
         folder=$root
         break
     done
-    { mkdir -p -- "$folder" && cd -P -- "$folder"; } 2>/dev/null || exit 0  # its type is looked at next
+    { mkdir -p -- "$folder" && cd -P -- "$folder"; } 2>/dev/null || exit 0  # its type is checked next
     enter_sub
     set -C
     [[ -z $name ]] || { : >"./$name"; } 2>/dev/null || exit 0

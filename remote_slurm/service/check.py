@@ -141,7 +141,7 @@ class Chain:
         now = (before + time.time()) / 2
         found = re.match(r"\d+(\.\d+)?", shown)
         if not found:
-            raise Breaks(f"`date` at the site says '{shown}'", "ask the site for a date command that knows %s")
+            raise Breaks(f"`date` at the site prints '{shown}'", "ask the site for a date command that knows %s")
         offset = float(found[0]) - now
         if abs(offset) < _CLOCK_SECONDS:
             return Holds(f"the site's clock differs from this one by {abs(offset):.1f} s")
@@ -167,7 +167,7 @@ def _names(paths: dict[str, str], absent: Sequence[str]) -> str:
 def _version_in(lines: Sequence[str]) -> str:
     """The version in what `sbatch --version` prints: `slurm 22.05.8`, Debian's `slurm-wlm 24.11.5`, and notices."""
     found = [match for line in lines if (match := re.fullmatch(r"\s*slurm\S*\s+(\S+)\s*", line, re.IGNORECASE))]
-    return found[-1][1] if found else f"unknown, since `sbatch --version` says {'; '.join(lines)[:200] or 'nothing'}"
+    return found[-1][1] if found else f"unknown, since `sbatch --version` prints {'; '.join(lines)[:200] or 'nothing'}"
 
 
 def _space(folder: FolderCheck) -> str:

@@ -59,7 +59,7 @@ class ConnectionChecks:
         ssh = self._config.ssh
         if ssh.config_file:
             remarks = await self._reach()
-            return Holds(f"as {ssh.config_file} says", "; ".join(remarks))
+            return Holds(f"as in {ssh.config_file}", "; ".join(remarks))
         first = ssh.proxy_jump[:1]
         places = [(first[0].host, first[0].port)] if first else [(name, ssh.port) for name in ssh.host_names]
         answers, failures = [], []

@@ -125,7 +125,7 @@ async def _runs_copy(pods: Pods, request: CreateRequest, until: float) -> bool:
 
 
 async def _end(pods: Pods, request: CreateRequest, until: float) -> dict[str, Any]:
-    """The state of the container once it has ended. Raises TimeoutError that says what it has waited for."""
+    """The state of the container once it has ended. Raises TimeoutError, which names what it has waited for."""
     waited_for = "it has not been seen"
     while time.monotonic() < until:
         for status in pods.status([request.pod]):

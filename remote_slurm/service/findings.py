@@ -1,4 +1,4 @@
-"""What `check` reports of one link of the chain, and how a check says whether its link holds."""
+"""What `check` reports of one step, and the outcome of a check."""
 
 from __future__ import annotations
 

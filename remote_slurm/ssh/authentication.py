@@ -172,7 +172,7 @@ class Authentication:
         try:
             return transport.auth_publickey(self._user, identity.key)
         finally:
-            # Paramiko's get_banner says nothing once the connection is closed, nor after the next attempt.
+            # Paramiko's get_banner returns nothing once the connection is closed, nor after the next attempt.
             self._banner = getattr(transport.auth_handler, "banner", None) or self._banner
 
     def _answer_nothing(self, transport: paramiko.Transport) -> list[str]:
@@ -193,7 +193,7 @@ class Authentication:
             return [f"keyboard-interactive ({words})"]
 
     def _methods(self, transport: paramiko.Transport) -> tuple[str, ...]:
-        """What the server accepts: it says so when asked for the method `none`, as OpenSSH does first of all."""
+        """The methods that the server accepts, in its reply to the method `none`, which OpenSSH also tries first."""
         try:
             transport.auth_none(self._user)
         except paramiko.BadAuthenticationType as error:

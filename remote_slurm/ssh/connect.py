@@ -155,7 +155,7 @@ class Connector:
                 "direct-tcpip", (hop.host, hop.port), ("", 0), window_size=WINDOW, timeout=self._left()
             )
         except paramiko.ChannelException as error:
-            raise self._unreachable(hop, f"the jump host {previous.host} says: {error.text}") from error
+            raise self._unreachable(hop, f"the jump host {previous.host} reports: {error.text}") from error
         except paramiko.SSHException as error:
             raise self._unreachable(hop, f"the jump host {previous.host} does not answer") from error
 

@@ -1,4 +1,4 @@
-"""Strict host keys: what UserKnownHostsFile says about a host, and the refusal of everything else.
+"""Strict host keys: only the keys of a host in UserKnownHostsFile are accepted.
 
 The file is read here and not by Paramiko, which takes one key per type and host, knows no patterns, and skips the
 marked lines (`@revoked`, `@cert-authority`) without a word. Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. Paramiko
@@ -46,7 +46,7 @@ class _KnownHost:
 
 
 class KnownHost:
-    """What the file says about one host and port; read anew for every connection, since people correct the file.
+    """The keys in the file for one host and port. It is read anew for every connection, since people correct it.
 
     `alias` is the name to look up in place of host and port (HostKeyAlias).
     """

@@ -14,7 +14,7 @@ class Observer:
         return nullcontext()
 
     def polled(self, seconds: float) -> None:
-        """A look at the site took so long, whether it succeeded or not."""
+        """A poll of the site took so long, whether it succeeded or not."""
 
     def retried(self, what: str) -> None:
         """Something is asked again, since nothing of it had run."""

@@ -71,7 +71,7 @@ def login_shell(link: Transport, seconds: float) -> LoginShell:
         channel.settimeout(seconds)
         channel.set_combine_stderr(True)
         channel.exec_command("exec /bin/sh")
-        # a shell that echoes its input does not say it
+        # a shell that echoes its input does not print it
         send_unless_closed(channel, f"echo {mark[:8]}''{mark[8:]}\n".encode())
         while mark.encode() not in received:
             data = channel.recv(_READ)

@@ -118,7 +118,7 @@ class Shell:
         return Result(answer.exit_code, b"".join(parts))
 
     def send(self, request: Frame) -> None:
-        """Write the frame; on failure say whether its script can have arrived."""
+        """Write the frame. An error says whether its script can have arrived."""
         self._script_end, self._handed, self.sent_at = request.script_end, 0, time.monotonic()
         self._sent_before, self._received_before = self.link.wire.sent, self.link.wire.received
         view = memoryview(request.data)

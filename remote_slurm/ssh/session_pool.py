@@ -26,7 +26,7 @@ class PoolSize:
     """How many sessions, and for how many seconds; sshd allows 10 of them by default (MaxSessions).
 
     A connection counts as frozen when a script was sent and for `patience` seconds not one byte has come back: even
-    a slow script says at once that it has begun.
+    a slow script reports at once that it has begun.
     """
 
     sessions: int = 8

@@ -44,7 +44,7 @@ def _count_retry(state: RetryCallState) -> None:
 
 
 # A session, or the connection, may have died while it was idle. Nothing was sent, and the next one is there or will be
-# opened: there is nothing to wait for, and how often that connects anew is for the breaker to say.
+# opened: there is nothing to wait for, and the circuit breaker limits new connections.
 _on_a_live_session = retry(
     retry=retry_if_exception_type(DeadSession),
     stop=stop_after_attempt(3),

@@ -97,7 +97,7 @@ def refuse_what_must_not_be_left_out(found: Mapping[str, Any], settings: SSH, ho
 
 
 def unused(found: Mapping[str, Any], settings: SSH, host: str) -> str:
-    """A sentence on what the file says about a host, and what has no effect here; empty if there is nothing."""
+    """A sentence that names the settings of a host in the file without effect here; empty if there are none."""
     names = [name for name in found if name in _UNUSED]
     if found.get("user", settings.user) != settings.user:
         names.append("user")

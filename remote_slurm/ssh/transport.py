@@ -24,7 +24,7 @@ class Algorithms:
     """What is offered to a host, and how that compares with what the host accepts."""
 
     def __init__(self, settings: SSH, found: Mapping[str, Any], known: KnownHost) -> None:
-        """`found` is what ConfigFile says about the host; the block SSH wins over it."""
+        """`found` has the settings of the host in ConfigFile; the block SSH overrides them."""
 
         def chosen(kind: Kind, configured: tuple[str, ...]) -> tuple[str, ...]:
             return configured or ssh_config.algorithms(found, kind) or default(kind)

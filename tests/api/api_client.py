@@ -36,7 +36,7 @@ class Api:
         return Api(self.watch_url, self.pods)
 
     async def looked(self) -> None:
-        """Begin to look at the site, and return once it was seen."""
+        """Begin to poll the site, and return after the first poll."""
         self.pods.start()
         await until(lambda: self.pods.poller.last_success is not None)
 

@@ -150,7 +150,7 @@ def test_a_socket_of_systemd_on_another_address_is_refused(configured: Configure
         process = activated(listener, configured(SidecarPort=1))
         _, log = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert f"systemd's socket listens on 127.0.0.1 port {port}, and the configuration says 127.0.0.1 port 1: " in log
+    assert f"systemd's socket listens on 127.0.0.1 port {port}, but the configuration has 127.0.0.1 port 1: " in log
 
 
 def activated(listener: socket.socket, config: Path, **environment: str) -> "subprocess.Popen[str]":

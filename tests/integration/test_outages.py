@@ -16,7 +16,7 @@ from tests.shared_folder import TOLD, go_on, held, with_folder
 from tests.sites import Site
 from tests.vk import Watched, assert_sentence
 
-# So few looks at the site that the bytes on the wire are those of the create
+# So few polls of the site that the bytes on the wire are those of the create
 QUIET = {"PollInterval": 30}
 BYTES = random.Random(1).randbytes(60_000)  # noqa: S311 - nothing that can be compressed
 

@@ -202,7 +202,7 @@ def test_a_stop_before_the_mesh_is_there_ends_the_pod(node: Node) -> None:
     ],
 )
 def test_singularity_commands_stand_in_front_of_the_command(node: Node, text: str, log: str) -> None:
-    show = words(["sh", "-c", 'echo "$(nice)" "$1"; exit 3', "sh", "a  b"])
+    show = words(["sh", "-c", 'echo "$(($(nice) - $2))" "$1"; exit 3', "sh", "a  b", str(os.nice(0))])
     assert node.run(f"container main prefixed {quote(text)} {show}").code == 3
     assert node.log("main") == log
     assert not list(node.pod.glob(".started*"))

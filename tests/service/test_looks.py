@@ -1,4 +1,4 @@
-"""A look at the site is only as good as the least of its answers: what failed is said, until all of it succeeds."""
+"""A poll succeeds only if all of its requests do: a failure is reported until all succeed."""
 
 import asyncio
 import itertools

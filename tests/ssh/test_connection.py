@@ -410,7 +410,7 @@ async def test_a_target_that_the_jump_host_cannot_reach(start_sshd: StartSshd) -
     jump, target = start_sshd(), start_sshd()
     target.stop()
     async with connection_to(target.behind(jump)) as connection:
-        with pytest.raises(Unreachable, match=r"the jump host 127.0.0.1 says: "):
+        with pytest.raises(Unreachable, match=r"the jump host 127.0.0.1 reports: "):
             await connection.link()
 
 

@@ -3,7 +3,7 @@
 // has the focus keeps it. Whatever comes from the site is set as text, never as markup.
 
 const EVERY = 2000; // ms; the answer comes from the sidecar's memory
-const LOG_EVERY = 3000; // ms, for the one log that is looked at
+const LOG_EVERY = 3000; // ms, for the log that is shown
 const FEW_TROUBLES = 5;
 const PHASES = ["failed", "waiting", "running", "ending", "unknown", "succeeded"];
 

@@ -1,4 +1,4 @@
 """The keys of SlurmConfig.yaml in groups, which are the headings of docs/configuration.md.
 
-A check that looks at two keys belongs to the one that is declared later, and so runs where others are wrong.
+A check of two keys belongs to the one that is declared later, so that it also runs if other keys are invalid.
 """

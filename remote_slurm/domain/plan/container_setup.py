@@ -1,6 +1,6 @@
 """What the runner makes and checks before containers start, and what each container gets of its pod.
 
-Containers start in stages: each init container alone, then all others together. What a stage mounts is looked at right
+Containers start in stages: each init container alone, then all others together. The mounts of a stage are checked right
 before it starts, since an earlier container could have changed it.
 """
 

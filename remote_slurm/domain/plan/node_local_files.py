@@ -32,7 +32,7 @@ cd / || exit 1
 # last line with a `#` in front, since what a container runs may hold lines like that one, and base64 has none. A TMPDIR
 # with odd characters could be passed neither in a comment nor to --bind.
 _BEGIN = """
-# Login and compute nodes share no file system (SHARED_FS: false): the pod's folder lies at the end of this script, and
+# Login and compute nodes share no file system (SHARED_FS: false): the pod's folder is at the end of this script, and
 # is made anew on the node, for as long as the job lasts. Its logs and records come back when the containers have ended.
 umask 077
 export REMOTE_SLURM_SHELL=$$

@@ -101,7 +101,7 @@ class Volumes:
         return tuple(name for name, each in self.collected.items() if each.on_disk)
 
     def checks(self, container: Container) -> list[Call]:
-        """What the runner looks at again before a container starts that comes after others."""
+        """The checks that the runner repeats before a container starts after others."""
         names = {mount.name for mount in container.volume_mounts}
         return [call for name, each in self.collected.items() if name in names for call in each.checks]
 
@@ -111,7 +111,7 @@ class Volumes:
         return [self._mount(container, mount, known) for mount in mounts]
 
     def lacks(self, container: Container) -> list[Call]:
-        """What the runner says in the log of `container`: each volume that it does without."""
+        """The lines that the runner writes into the log of `container`: one for each volume that it lacks."""
         names = dict.fromkeys(mount.name for mount in container.volume_mounts if mount.name in self.left_out)
         return [("lacks", self.left_out[name]) for name in names]
 

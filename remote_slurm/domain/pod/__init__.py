@@ -1,1 +1,1 @@
-"""A pod as interLink sends it: its fields, and what Kubernetes says that they mean."""
+"""A pod as interLink sends it: its fields, and their meaning in Kubernetes."""

@@ -23,7 +23,7 @@ class How(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field; `note` says how or why, `test` where it is shown.
+    """One field. `note` is how or why; `test` is the test that covers it.
 
     `harmless` are the values that have no effect on a pod, in addition to empty and false ones; None means every value.
     `honored` are the keys of an object that have an effect, or only confirm the default.
@@ -306,7 +306,7 @@ def _ignored_keys(field: Field, value: dict[str, Any]) -> list[str]:
 
 
 def _is_empty(value: Any) -> bool:
-    """Also a mapping that says nothing, such as the `securityContext: {}` of every pod."""
+    """Also true for an empty mapping, such as the `securityContext: {}` of every pod."""
     return not value or (isinstance(value, dict) and all(_is_empty(each) for each in value.values()))
 
 

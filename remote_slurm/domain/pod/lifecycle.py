@@ -1,4 +1,4 @@
-"""What a pod says of the life of a container: probes, hooks, and when it is started again.
+"""The fields for the life of a container: probes, hooks, and restart rules.
 
 The shapes and defaults are those of v1.Probe, v1.LifecycleHandler and v1.ContainerRestartRule (Kubernetes API
 reference, 1.35).

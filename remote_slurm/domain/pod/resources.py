@@ -22,7 +22,7 @@ _VENDORS = ("nvidia.com/", "amd.com/")
 
 @dataclass(frozen=True, slots=True)
 class PodResources:
-    """Whole CPUs and memory in MiB, None where the pod says nothing; `others` by their names in Kubernetes."""
+    """Whole CPUs and memory in MiB, None if the pod requests none; `others` by their names in Kubernetes."""
 
     cpus: int | None
     memory_mib: int | None

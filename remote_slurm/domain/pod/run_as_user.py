@@ -54,7 +54,7 @@ def wanted_user(pod: Pod, flavor: ChosenFlavor, config: UserConfig) -> WantedUse
 
 
 def container_user(pod: Pod, container: Container, config: UserConfig) -> ContainerUser | None:
-    """The ids that `container` asks for, if RunAsUser says that pods may ask."""
+    """The ids that `container` requests, if RunAsUser permits that."""
     uid = _uid(pod, container)
     if uid is None or config.run_as_user is not RunAsUser.IGNORE:
         return None

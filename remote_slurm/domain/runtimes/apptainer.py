@@ -58,9 +58,10 @@ esac
 test -z "${_image_path:-}" || export PATH="$_image_path"
 unset _lib _libs _image_path
 """
-# What Apptainer says to a container of itself, and no kubelet does: its interpreter removes what is empty behind these
-# scripts, and restores what is unset (restore_env). It sets PS1, PROMPT_COMMAND and *_ENVIRONMENT after that, and
-# APPTAINER_CONTAINER and APPTAINER_NAME are read-only, as SINGULARITY_CONTAINER and SINGULARITY_NAME in SingularityCE.
+# Variables that Apptainer sets in a container, and no kubelet does. After the environment scripts, its interpreter
+# removes variables that are empty, and restores those that are unset (restore_env). Then it sets PS1, PROMPT_COMMAND
+# and *_ENVIRONMENT. APPTAINER_CONTAINER and APPTAINER_NAME are read-only, as are SINGULARITY_CONTAINER and
+# SINGULARITY_NAME in SingularityCE.
 _OWN_VARIABLES = (
     "USER_PATH", "APPTAINER_APPNAME", "APPTAINER_BIND", "APPTAINER_COMMAND", "APPTAINER_NO_EVAL", "SINGULARITY_APPNAME",
     "SINGULARITY_BIND", "SINGULARITY_COMMAND", "SINGULARITY_NO_EVAL", "SINGULARITY_CONTAINER", "SINGULARITY_NAME",

@@ -29,5 +29,5 @@ def split_comment(rest: str) -> tuple[str, str]:
 
 
 def seconds(text: str) -> int | None:
-    """SLURM_TIME_FORMAT=%s gives seconds; `N/A` is what Slurm cannot say."""
+    """SLURM_TIME_FORMAT=%s gives seconds; `N/A` is an unknown time."""
     return int(text) if text.isdigit() else None

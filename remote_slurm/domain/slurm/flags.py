@@ -91,7 +91,7 @@ def merge_flags(*sources: Iterable[Flag]) -> list[Flag]:
 def merge_resources(flags: list[Flag], resources: Iterable[Flag]) -> list[Flag]:
     """What the pod's resources come to wins over flags; in lists such as `--gres`, entry by entry.
 
-    A GPU's type is what only flags can say: `--gres=gpu:a100:1` and two GPUs are `--gres=gpu:a100:2`.
+    Only flags can set the type of a GPU: `--gres=gpu:a100:1` and two GPUs are `--gres=gpu:a100:2`.
     """
     entries: dict[str, list[str]] = {}
     others = []
@@ -105,7 +105,7 @@ def merge_resources(flags: list[Flag], resources: Iterable[Flag]) -> list[Flag]:
 
 
 def gpu_count(flags: Iterable[Flag]) -> int:
-    """How many GPUs (of a node, or in all) flags ask for, as far as they say a number."""
+    """The number of GPUs (of a node, or in all) that the flags request, if they have a number."""
     values = [entry.removeprefix("gpu:") for entry in _entries(flags, "gres") if entry.startswith("gpu:")]
     values += [flag.value for flag in flags if flag.name in ("gpus", "gpus-per-node") and flag.value]
     counts = (value.rpartition(":")[2] for value in values)

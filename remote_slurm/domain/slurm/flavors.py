@@ -17,7 +17,7 @@ from remote_slurm.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class ChosenFlavor:
-    """A flavor, with its flags read; the one of a pod that gets none has no name and says nothing."""
+    """A flavor, with its flags parsed. That of a pod without one has no name and no flags."""
 
     name: str = ""
     cpus: int = 0

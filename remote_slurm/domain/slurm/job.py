@@ -11,7 +11,7 @@ from remote_slurm.domain.slurm.job_states import JobState
 class Job:
     """A job as the queue or the accounting shows it; `pod` is the name of its folder, empty where it is not ours.
 
-    `start` is when it started or is expected to, in seconds since 1970 by the site's clock; None: Slurm cannot say.
+    `start` is when it started or is expected to, in seconds since 1970 by the site's clock; None if Slurm has no time.
     `exit_code` is its batch script's, which only accounting has; None if it is unknown, or if a signal ended it.
     `submitted` is when, in seconds since 1970 by the site's clock. `origin` is the command line of sbatch (SubmitLine,
     Slurm 21.08 or later) or else the folder that it ran in, as the accounting shows them. `is_copy`: its script is

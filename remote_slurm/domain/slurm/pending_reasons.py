@@ -59,7 +59,7 @@ _FAMILIES = (
 def reason_word(job: Job) -> str:
     """Slurm's word, without what squeue puts behind it (`ReqNodeNotAvail, UnavailableNodes:n1`).
 
-    Empty where the scheduler has not looked at the job yet.
+    Empty if the scheduler has not considered the job yet.
     """
     word = job.reason.split(",")[0].strip().replace(" ", "_")
     return "" if word == "None" else word

@@ -63,7 +63,7 @@ def _reported(pod: Pod) -> tuple[list[Container], list[Container]]:
 
 
 def _awaited_sidecar(pod: Pod, view: PodView) -> Record | None:
-    """No status reports a native sidecar, so the containers that wait for one say so."""
+    """The record of a native sidecar that other containers wait for. No status reports it, so their message does."""
     begun = [container for container in pod.spec.init_containers if container.name in view.records]
     if not begun or begun[-1].restart_policy != "Always":
         return None

@@ -150,7 +150,7 @@ class PodSummary:
 
     @property
     def reason(self) -> str:
-        """Why the pod is in this phase, in a sentence; empty if there is nothing to say."""
+        """Why the pod is in this phase, in a sentence; empty if there is no reason."""
         view, job = self.view, self.view.job
         if view.failure:
             return view.failure
