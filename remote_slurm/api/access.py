@@ -28,6 +28,7 @@ _VERBS = {
     "/metrics": Verb.METRICS,
     "/forward/{namespace}/{pod}": Verb.FORWARD,
     "/forward/{namespace}/{pod}/{port}": Verb.FORWARD,
+    "/forward/{namespace}/{pod}/{port}/probe": Verb.FORWARD,
 }
 
 

@@ -18,7 +18,8 @@ from remote_slurm.api.access import current_client, require
 from remote_slurm.api.forward_protocol import PROTOCOL
 from remote_slurm.config.access import Verb
 from remote_slurm.domain.pod.shadow_name import shadowed_namespaces
-from remote_slurm.errors import InvalidRequest, OutcomeUnknown
+from remote_slurm.domain.status.pod_summary import PodPhase
+from remote_slurm.errors import InvalidRequest, OutcomeUnknown, PodNotFound, PortUnreachable
 from remote_slurm.log import info
 from remote_slurm.service.audit import note, pod_fields
 from remote_slurm.service.port_forwards import Connection, FoundPod, PortForwards
@@ -33,8 +34,27 @@ forward_routes = web.RouteTableDef()
 
 @forward_routes.get("/forward/{namespace}/{pod}")
 async def state(request: web.Request) -> web.Response:
-    """Whether the pod runs, and where."""
-    return web.json_response((await _found(request)).state)
+    """Whether the pod runs, and where. A shadow asks before interLink has sent its pod: that is no failure."""
+    try:
+        return web.json_response((await _found(request)).state)
+    except PodNotFound as error:
+        if not _by_shadow(request):
+            raise
+        return web.json_response({"pod": "", "phase": PodPhase.UNKNOWN.value, "node": "", "message": str(error)})
+
+
+@forward_routes.get("/forward/{namespace}/{pod}/{port}/probe")
+async def probe(request: web.Request) -> web.Response:
+    """Whether something listens on the port. It is no failure if nothing does: a program may just start."""
+    found, port = await _found(request), _port(request)
+    note(port=port)
+    why = ""
+    try:
+        async with request.app[FORWARDS].connected(found, port):
+            pass
+    except PortUnreachable as error:
+        why = str(error)
+    return web.json_response({"answers": not why, "message": why})
 
 
 @forward_routes.get("/forward/{namespace}/{pod}/{port}")
@@ -74,13 +94,18 @@ async def _found(request: web.Request) -> FoundPod:
     namespace, name = request.match_info["namespace"], request.match_info["pod"]
     forwards = request.app[FORWARDS]
     note(pod={"namespace": namespace, "name": name})
-    if request.query.get("shadow") == "true":
+    if _by_shadow(request):
         found = await forwards.find_shadowed(name, namespace, _shadowed(namespace))
     else:
         require(Verb.FORWARD, [namespace])
         found = await forwards.find(namespace, name)
     note(pod=pod_fields(found.key, found.name))
     return found
+
+
+def _by_shadow(request: web.Request) -> bool:
+    """Whether the pod is named by the Deployment of its shadow pod."""
+    return request.query.get("shadow") == "true"
 
 
 def _shadowed(namespace: str) -> list[str]:

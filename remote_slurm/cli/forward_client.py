@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -50,9 +51,18 @@ class ForwardClient:
 
     async def state(self) -> dict[str, str]:
         """The pod's name, phase, node, and a message."""
+        found: dict[str, str] = await self._get(self._path)
+        return found
+
+    async def answers(self, port: int) -> bool:
+        """Whether something listens on the port."""
+        found = await self._get(f"{self._path}/{port}/probe")
+        return bool(found["answers"])
+
+    async def _get(self, path: str) -> Any:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS), self._session.get(f"{self._path}{self._query}") as response:
-                found: dict[str, str] = json.loads(await response.text())
+            async with asyncio.timeout(_ANSWER_SECONDS), self._session.get(f"{path}{self._query}") as response:
+                found = json.loads(await response.text())
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from error
         return found
@@ -74,10 +84,6 @@ class ForwardClient:
             await _copy(socket, reader, writer)
         finally:
             await socket.close()
-
-    async def connects(self, port: int) -> None:
-        """Connect once, and close the connection: something listens on the port unless this raises."""
-        await (await self._connect(port)).close()
 
     async def _connected(self, port: int) -> aiohttp.ClientWebSocketResponse:
         until = time.monotonic() + _PATIENCE_SECONDS

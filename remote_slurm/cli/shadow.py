@@ -97,6 +97,8 @@ class Shadow:
         """Why connections would fail; empty if the pod runs and one of its ports answers."""
         if self._problem:
             return self._problem
+        if not self._state["pod"]:
+            return self._state["message"]
         if self._state["phase"] != "running":
             why = f": {self._state['message']}" if self._state["message"] else ""
             return f"pod {self._state['pod']} does not run ({self._state['phase']}){why}"
@@ -143,9 +145,9 @@ class Shadow:
     async def _connect_to_any(self) -> None:
         for _, port in self._ports:
             with contextlib.suppress(Refused, Unreachable):
-                await self._client.connects(port)
-                self._answers(port)
-                return
+                if await self._client.answers(port):
+                    self._answers(port)
+                    return
 
     async def _serve_health(self, stack: contextlib.AsyncExitStack, address: str) -> None:
         app = web.Application()

@@ -110,17 +110,37 @@ async def test_a_shadow_names_its_own_deployment(serve: Serve, api: KubeApi) -> 
         ):
             assert (await reply.json())["pod"] == "team/web"
         assert await echoed(server, api.token("team"), f"team/wstunnel-web-team/{PORT}?shadow=true") == b"hello"
-        status, text = await server.refusal("team-wstunnel/mail-team?shadow=true", token)
+        status, text = await server.refusal(f"team-wstunnel/mail-team/{PORT}?shadow=true", token)
         assert status == 404
         assert "no pod of the namespace team-wstunnel or team has the shadow team-wstunnel/mail-team" in text
         status, _ = await server.refusal("team/wstunnel-web-team?shadow=true", api.token("team2-wstunnel"))
         assert status == 403
 
 
+async def test_what_a_shadow_waits_for_is_no_failure(
+    serve: Serve, api: KubeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is created before its pod, whose program takes a while to listen."""
+    async with serve(ShadowNamespaces=True) as server, server.session(api.token("team-wstunnel")) as session:
+
+        async def got(path: str) -> Any:
+            async with session.get(f"/forward/team-wstunnel/{path}?shadow=true") as reply:
+                assert reply.status == 200
+                return await reply.json()
+
+        state = await got("mail-team")
+        assert (state["pod"], state["phase"]) == ("", "unknown")
+        probed = await got(f"web-team/{PORT}/probe")
+        assert (probed["answers"], "listens" in probed["message"]) == (False, True)
+        async with server.listening(echo):
+            assert await got(f"web-team/{PORT}/probe") == {"answers": True, "message": ""}
+        assert not [each for each in caplog.records if each.levelname in ("WARNING", "ERROR")]
+
+
 async def test_the_namespace_of_shadows_is_no_other_unless_it_is_configured(server: Forwarding, api: KubeApi) -> None:
     token = api.token("team-wstunnel")
     assert (await server.refusal(f"team/web/{PORT}", token))[0] == 403
-    assert (await server.refusal("team-wstunnel/web-team?shadow=true", token))[0] == 404
+    assert (await server.refusal(f"team-wstunnel/web-team/{PORT}?shadow=true", token))[0] == 404
 
 
 async def test_names_of_pods_are_read_seldom_however_many_ask(server: Forwarding, api: KubeApi) -> None:
