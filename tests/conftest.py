@@ -36,6 +36,7 @@ _sidecars = pytest.StashKey[SharedSidecars]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "supervised: start the program itself, with its supervisor")
     config.stash[_sites] = Sites(_run(config))
     config.stash[_sidecars] = SharedSidecars(_run(config))
 
@@ -167,12 +168,16 @@ StartSidecar = Callable[..., Sidecar]
 
 
 @pytest.fixture
-def sidecar() -> Iterator[StartSidecar]:
-    """Start `remote-slurm serve` with a configuration file; at the end its log must not hold a traceback."""
+def sidecar(request: pytest.FixtureRequest) -> Iterator[StartSidecar]:
+    """Start `remote-slurm serve` with a configuration file; at the end its log must not hold a traceback.
+
+    In tests marked `supervised`, it has its supervisor.
+    """
     started: list[Sidecar] = []
+    supervised = request.node.get_closest_marker("supervised") is not None
 
     def start(config: Path, *options: str, environment: dict[str, str] | None = None) -> Sidecar:
-        started.append(Sidecar(config, *options, environment=environment))
+        started.append(Sidecar(config, *options, environment=environment, supervised=supervised))
         return started[-1]
 
     yield start

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.preloaded import Preloaded
+
 # How long tests wait, in seconds, for what takes one or two where nothing else runs: only a failure takes so long
 PATIENCE = 240
 
@@ -119,17 +121,27 @@ def log_request(pod: Any, container: str, **options: Any) -> dict[str, Any]:
 
 
 class Sidecar:
-    """`remote-slurm serve` as a process of its own; it is listening once this exists."""
+    """`remote-slurm serve` as a process of its own; it is listening once this exists.
 
-    def __init__(self, config: Path, *options: str, environment: dict[str, str] | None = None, token: str = "") -> None:
+    `supervised`: the program itself is started, with its supervisor, and not a preloaded server.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        token: str = "",
+        supervised: bool = True,
+    ) -> None:
         self._log = config.with_name(f"{config.stem}-{time.monotonic_ns()}.log")
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [PROGRAM, "serve", "--config", config, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=ENVIRONMENT | (environment or {}),
+        words = ["serve", "--config", str(config), *options]
+        env = ENVIRONMENT | (environment or {})
+        with self._log.open("wb") as log, Path(os.devnull).open() as nothing:
+            self.process: subprocess.Popen[bytes] | Preloaded = (
+                subprocess.Popen([PROGRAM, *words], stdin=nothing, stdout=log, stderr=log, env=env)
+                if supervised
+                else Preloaded(words, nothing, log, log, env)
             )
         try:
             self.url = self._wait_until_listening()

@@ -1,4 +1,4 @@
-"""The real program as a person starts it: a process with arguments, two streams and an exit code."""
+"""The program as a person starts it: a process with arguments, two streams and an exit code."""
 
 import subprocess
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from tests import preloaded
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 
 Done = subprocess.CompletedProcess[str]
@@ -22,19 +23,15 @@ class Program:
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __call__(self, command: str, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        words = self._words(command, arguments)
-        done = subprocess.run(
-            words, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE, env=ENVIRONMENT
-        )
+        done = preloaded.run(self._words(command, arguments), stdin, ENVIRONMENT, PATIENCE)
         assert "Traceback" not in done.stderr
         assert "unexpected" not in done.stderr
         return done
 
     def start(self, command: str, *arguments: object) -> subprocess.Popen[str]:
         """The same, left running; it is killed at the end of the test."""
-        words = self._words(command, arguments)
         process = subprocess.Popen(
-            words,
+            [PROGRAM, *self._words(command, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -52,7 +49,7 @@ class Program:
 
     def _words(self, command: str, arguments: tuple[object, ...]) -> list[str]:
         config = ["--config", str(self.config)] if self.config else []
-        return [str(PROGRAM), command, *config, *map(str, arguments)]
+        return [command, *config, *map(str, arguments)]
 
 
 ProgramAt = Callable[..., Program]

@@ -18,7 +18,7 @@ def test_each_command_teaches_by_examples(program: Program, command: str) -> Non
     done = program(command, "--help")
     assert done.returncode == 0
     examples = done.stdout.partition("examples:")[2]
-    assert 2 <= examples.count(f"remote-slurm {command}") <= 4
+    assert 2 <= examples.count(f"remote-slurm {command}") <= 5
     assert all(len(line) <= 120 for line in done.stdout.splitlines())
 
 

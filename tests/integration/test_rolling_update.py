@@ -19,6 +19,8 @@ from tests.sidecar import Client
 from tests.sites import Site
 from tests.vk import Watched
 
+pytestmark = pytest.mark.supervised
+
 
 class Switch:
     """Passes each connection on to the next of `targets`, as a Service does with its endpoints."""

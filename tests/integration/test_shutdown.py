@@ -12,6 +12,8 @@ from tests.shared_folder import TOLD, go_on, with_folder
 from tests.sites import Site
 from tests.vk import Watched
 
+pytestmark = pytest.mark.supervised
+
 
 def test_a_sidecar_that_is_stopped_finishes_requests_in_flight(each_site: Site, serve: Serve, through: Any) -> None:
     proxy, first = through(each_site)

@@ -17,6 +17,8 @@ from tests.serving import Serve, Serving, wait_until
 from tests.sites import Site
 from tests.vk import Watched
 
+pytestmark = pytest.mark.supervised
+
 # One hundred in scripts/soak
 KILLS = 100 if SOAK else 3
 

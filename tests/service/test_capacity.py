@@ -97,11 +97,15 @@ def test_a_site_that_hides_its_nodes_later_keeps_its_figures(watching: Watching)
     assert watching.watch.ping(reachable=True)["resources"]["cpu"] == "64"
 
 
-def ping_of(capacity: Capacity | None, **keys: object) -> dict[str, object]:
-    """The resources of the ping at a site with this capacity; None: sinfo has not answered yet."""
+def ping_of(capacity: Capacity | None, script: str = "", **keys: object) -> dict[str, object]:
+    """The resources of the ping at a site with this capacity; None: sinfo has not answered yet.
+
+    `script` is what ResourceScriptPath prints.
+    """
 
     async def ping() -> dict[str, object]:
-        site = FakeSite(FakeAccount(capacity=capacity or Capacity()), down=capacity is None)
+        account = FakeAccount(capacity=capacity or Capacity(), resources=script)
+        site = FakeSite(account, down=capacity is None)
         watch = CapacityWatch(site, Config.model_validate(NOTHING | keys), ReconnectSignal())
         await watch.refresh()
         resources: dict[str, object] = watch.ping(reachable=True)["resources"]
@@ -121,3 +125,24 @@ def test_a_factor_lets_surplus_pods_wait_in_slurm() -> None:
     assert ping_of(known) == {"cpu": "64", "memory": "1000Mi", "pods": "1000"}
     assert ping_of(known, CapacityFactor=2.5) == {"cpu": "160", "memory": "2500Mi", "pods": "2500"}
     assert ping_of(known, CapacityFactor=2, Resources={"cpu": 5})["cpu"] == "5"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"resources": {"cpu": "3", "memory": "5Gi", "pods": "2"}}',
+        '{"cpu": "3", "memory": "5Gi", "pods": "2"}',
+        '{"status": "ok", "resources": {"cpu": 3, "memory": "5Gi", "pods": 2}}',
+    ],
+)
+def test_a_script_of_the_site_says_what_there_is(text: str) -> None:
+    """Quantities are strings in the answer, whatever they are in the script's: Go takes nothing else."""
+    found = ping_of(Capacity(), text, ResourceScriptPath="/r")
+    assert found == {"cpu": "3", "memory": "5Gi", "pods": "2"}
+
+
+@pytest.mark.parametrize("text", ["not JSON", "[1]", '{"resources": 3}', ""])
+def test_a_script_that_prints_something_else_leaves_the_node_without_room(text: str, logged: Logged) -> None:
+    assert ping_of(Capacity(), text, ResourceScriptPath="/r") == {"pods": "0"}
+    (line,) = logged.with_message("the capacity of the site is not known")
+    assert str(line.fields["reason"]).startswith("ResourceScriptPath /r ")
