@@ -22,6 +22,7 @@ from remote_slurm.domain.slurm.pending_reasons import pending_sentence
 from remote_slurm.errors import Forbidden, NotSent, PodNotFound, PodNotRunning, RemoteFailed
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.background_tasks import BackgroundTasks
+from remote_slurm.service.job_lookups import JobLookups
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.pods import Pods
 from remote_slurm.service.port_ways import Guess, PortWays, Target
@@ -104,6 +105,7 @@ class PortForwards:
         self._open: set[Connection] = set()
         self._opening: dict[str, int] = {}
         self._ways = {pods: PortWays(pods.site, settings.via) for pods in accounts}
+        self._lookups = {pods: JobLookups(pods.site) for pods in accounts}
         self._dropped: set[asyncio.Future[PortStream]] = set()
         self._tasks = BackgroundTasks()
         self._naming = asyncio.Lock()
@@ -215,12 +217,12 @@ class PortForwards:
 
     async def _connect(self, pod: FoundPod, port: int) -> Connection:
         """Ask squeue for the node, and connect to the node known so far meanwhile: that saves a round trip."""
-        tracked, site, ways = pod.tracked, pod.pods.site, self._ways[pod.pods]
+        tracked, ways = pod.tracked, self._ways[pod.pods]
         known = _known_job(pod)
         is_known = known.state.phase is JobPhase.RUNNING and _NODE.fullmatch(known.node)
         guess = ways.guess(Target(known.id, known.node, port)) if is_known else None
         try:
-            node = _node_of(pod, await site.job(known.id))
+            node = _node_of(pod, await self._lookups[pod.pods].job(known.id))
         except BaseException:
             self._drop(guess)
             raise

@@ -8,7 +8,7 @@ import time
 
 import report
 
-PARTS = ("create", "burst", "limits", "growth", "seeing", "logs", "footprint")
+PARTS = ("create", "burst", "limits", "growth", "seeing", "logs", "ports", "footprint")
 
 
 def main(words: list[str]) -> int:
