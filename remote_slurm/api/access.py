@@ -119,7 +119,7 @@ class AccessList:
                 reason = "; ".join(str(error).splitlines())
                 warning("all clients of Access are rejected until the file is corrected", reason=reason)
             else:
-                info("Access was read again", clients=len(self._grants))
+                info("the file of Access was read again", clients=len(self._grants))
         return self._grants
 
 

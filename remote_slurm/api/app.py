@@ -48,7 +48,7 @@ def build_app(
     audit: AuditLog | None = None,
     limits: Limits | None = None,
 ) -> web.Application:
-    """All of interLink's endpoints, answered by `accounts`, and those for people who watch.
+    """All of interLink's endpoints, answered by `accounts`, and the page, metrics and health endpoints.
 
     Raises BadTokenFile or ConfigError, for Access, or CannotEncrypt if a file cannot be used.
     """
@@ -242,7 +242,7 @@ def _bound_port(address: str, port: int) -> socket.socket:
 
 
 def _bound_socket(path: Path, mode: int) -> socket.socket:
-    """With its mode before anybody can connect, since who does can run shell at the site."""
+    """Set its mode before clients can connect, since a client can run shell at the site."""
     if _is_alive(path):
         raise CannotListen(f"another process listens on {path} already; end it, or choose another Socket")
     bound = socket.socket(socket.AF_UNIX)

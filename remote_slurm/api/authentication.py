@@ -216,7 +216,7 @@ def _closing(error: Unauthorized) -> Unauthorized:
 
 
 def authentication(gate: Gate) -> Middleware:
-    """Let in who shows what the gate wants, for the endpoints whose verb it may use."""
+    """Admit clients with the credentials of the gate, to the endpoints that their grants permit."""
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:

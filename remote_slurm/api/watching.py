@@ -1,4 +1,4 @@
-"""Those who watch one sidecar. It runs as well without any of them."""
+"""The observers of a sidecar: recent log lines, metrics and traces. All are optional."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ examples:
   remote-slurm check --config SlurmConfig.yaml --output json | jq '.[] | select(.ok == false)'
 """
 
-LISTENING = "who may ask"
+LISTENING = "access to the sidecar"
 
 _MARKS = {True: ("✓", Colour.GOOD), False: ("✗", Colour.BAD), None: ("-", Colour.QUIET)}
 

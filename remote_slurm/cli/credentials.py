@@ -1,4 +1,4 @@
-"""What a sidecar wants to see of those who ask it, and how they know that it is the right one."""
+"""The credentials of a client of the sidecar, and how it verifies the sidecar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A token, and for HTTPS whom to trust and what certificate to show; without `tls` the system's own authorities.
+    """A token, and for HTTPS the trusted authorities and the client certificate; without `tls` those of the system.
 
     `token_file` is where the token came from.
     """

@@ -50,7 +50,7 @@ async def _carried_out(deleted: set[str], accounts: Accounts) -> None:
 
 
 def _log_if(*, verbose: bool) -> None:
-    """The log is for those who ask for it: what a person has to know comes as answers."""
+    """Log only if that is requested: replies have all that a user needs."""
     log.configure(verbose=True, errors_only=False)
     if not verbose:
         logging.getLogger("remote_slurm").handlers[:] = [logging.NullHandler()]

@@ -32,7 +32,7 @@ def connection_problem(error: Exception) -> str:
     """Why a sidecar cannot be reached, in words."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", error.certificate_error)
-        return f"its certificate is not trusted ({why}): --ca-file FILE names who has signed it"
+        return f"its certificate is not trusted ({why}): set --ca-file to the authority that signed it"
     if isinstance(error, aiohttp.ClientSSLError):
         return f"it does not agree on HTTPS: {' '.join(str(error.os_error).split())}"
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -44,7 +44,7 @@ ServiceAccount = Annotated[str, BeforeValidator(service_account)]
 
 
 class Identity(Block):
-    """Whose pods these are, and as whom they run. Patterns are those of file names (*, ?)."""
+    """The pods of an identity, and the account that runs them. Patterns are those of file names (*, ?)."""
 
     namespaces: tuple[OneLine, ...] = setting((), "Namespaces whose pods use this identity, as patterns.")
     service_accounts: tuple[ServiceAccount, ...] = setting(

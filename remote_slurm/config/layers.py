@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from: how its key is named to the person who wrote it, and its line in the file."""
+    """Where a value comes from: the name of its key in messages, and its line in the file."""
 
     form: str = "{}"
     line: int | None = None

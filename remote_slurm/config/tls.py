@@ -1,4 +1,4 @@
-"""The block TLS of SlurmConfig.yaml: how the sidecar's TCP port is encrypted, and who may use it."""
+"""The block TLS of SlurmConfig.yaml: encryption of the sidecar's TCP port, and its client certificates."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
 
 backoff_first=10   # seconds, as on a kubelet: at once, after 10 s, 20 s, 40 s, ... and never more than 300 s
 backoff_limit=300
-backoff_reset=600  # who ran so long starts over
+backoff_reset=600  # seconds; a longer run resets the delay
 
 restart_policy() {
     policy=$1

@@ -1,4 +1,4 @@
-"""The audit log: who asked what, for which pod, and what came of it, as JSON lines in a file or stream of their own.
+"""The audit log: client, request, pod and outcome of each request, as JSON lines in a file or stream of their own.
 
 Lines are written by a thread. A full disk stops no request: lines wait for room, as many as MAX_WAITING, and further
 ones are counted as lost, in this log, in the ordinary one and in the metrics.
@@ -119,7 +119,10 @@ class AuditLog:
         if self._thread is not None:
             self._thread.join(seconds)
             if self._waiting:
-                warning("the audit log ends without lines that could not be written", lost=len(self._waiting))
+                warning(
+                    "audit lines were lost at shutdown, since the audit log could not be written",
+                    lost=len(self._waiting),
+                )
 
     def _add(self, line: Mapping[str, object]) -> None:
         filled = {key: _short(value) for key, value in line.items() if value not in ("", None, [], {})}
@@ -164,14 +167,14 @@ class AuditLog:
         if self.failing:
             self.failing = False
             lost, self._reported = self.lost - self._reported, self.lost
-            info("the audit log is written again", lost=lost)
+            info("the audit log can be written again", lost=lost)
             if lost:
                 self._add({"time": _now(), "verb": "audit", "outcome": "lost", "lost": lost})
 
     def _failed(self, error: OSError) -> None:
         if not self.failing:
             warning(
-                "cannot write the audit log: lines wait, and further ones are lost",
+                "cannot write the audit log, keeping a limited number of lines in memory",
                 path=self.place,
                 reason=error.strerror,
                 waiting=self._max_waiting,
@@ -201,7 +204,7 @@ class AuditLog:
 
 
 def _short(value: object) -> object:
-    """Much of it comes from clients, who may send megabytes."""
+    """Shorten values, since clients may send megabytes."""
     if isinstance(value, str):
         return value[:_LONGEST]
     if isinstance(value, Mapping):

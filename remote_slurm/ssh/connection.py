@@ -81,7 +81,7 @@ class Connection:
         return self._link is not None and self._link.alive
 
     async def link(self) -> Transport:
-        """The live link; one attempt serves everybody who waits.
+        """The live link. One attempt serves all waiting callers.
 
         Raises Unreachable, HostKeyRefused or AuthenticationRefused, within ConnectTimeout per HostName.
         """
@@ -215,6 +215,6 @@ def _files_of_login(settings: SSH) -> list[Path]:
 
 
 def _retrieve(attempt: asyncio.Task[Transport]) -> None:
-    """Look at the attempt's error, which `_connect` has logged: all who waited may have gone by now."""
+    """Mark the attempt's error as read. `_connect` has logged it, and all waiting callers may have gone by now."""
     if not attempt.cancelled():
         attempt.exception()

@@ -1,4 +1,4 @@
-"""The seam between those who act and those who watch: what happens on the way to a site and at it, as it happens."""
+"""The interface between SSH and its observers, such as metrics and traces: events at the site as they happen."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 
 class Observer:
-    """Told what happens, and does not listen; those who do override what they care for, and raise nothing."""
+    """Ignores all events. Observers override the methods for their events, and raise no error."""
 
-    def operation(self, name: str, pod: str = "") -> AbstractContextManager[None]:  # noqa: ARG002 - for those who listen
+    def operation(self, name: str, pod: str = "") -> AbstractContextManager[None]:  # noqa: ARG002 - for subclasses
         """Around one operation at the site, such as submit or queue; what it raises passes through."""
         return nullcontext()
 

@@ -56,7 +56,7 @@ class OutputStream:
         try:
             while not self._closed:
                 self._put(self._shell.receive())
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the one who takes
+        except Exception as error:  # noqa: BLE001 - the reader gets any error
             self._error = error
             self._notify()
 

@@ -101,7 +101,7 @@ class SessionPool:
         self._start(self._judge(shell))
 
     def supply(self) -> None:
-        """Open as many sessions as are wanted and allowed; without a connection only for those who wait."""
+        """Open as many sessions as are wanted and allowed; without a connection only for waiting callers."""
         waiting = sum(not waiter.done() for waiter in self._waiters)
         spare = self._size.warm if self._connection.connected else 0
         wanted = waiting + spare - len(self._idle) - self._opening
@@ -111,7 +111,7 @@ class SessionPool:
             self._start(self._open_one())
 
     async def close(self) -> None:
-        """End all sessions, and turn away everybody who waits."""
+        """End all sessions, and fail all waiting callers."""
         self._closed = True
         self._fail(NotSent("not sent: the sidecar is shutting down"), everybody=True)
         for task in self._tasks:
@@ -221,7 +221,7 @@ class SessionPool:
             self._fail(error, everybody=True)
 
     def _fail(self, error: SiteError, *, everybody: bool) -> None:
-        """Hand an error to all who wait, or to the one who has waited longest, for whom the attempt was made."""
+        """Fail all waiting callers, or the one that has waited longest, for which the attempt was made."""
         failed = False
         while self._waiters and not (failed and not everybody):
             waiter = self._waiters.popleft()

@@ -25,7 +25,7 @@ async def in_thread(name: str, function: Callable[..., _T], *args: Any) -> _T:
     def work() -> None:
         try:
             outcome = partial(_succeed, future, function(*args))
-        except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
+        except BaseException as error:  # noqa: BLE001 - the waiting caller gets any error
             outcome = partial(_fail, future, error)
         with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
             loop.call_soon_threadsafe(outcome)

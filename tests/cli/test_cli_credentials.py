@@ -45,7 +45,7 @@ def test_a_sidecar_with_https_a_token_and_certificates_of_clients(
     )
     untrusted = program("status", *where, *shown, "--token-file", token)
     assert "its certificate is not trusted" in untrusted.stderr
-    assert "--ca-file FILE names who has signed it" in untrusted.stderr
+    assert "set --ca-file to the authority that signed it" in untrusted.stderr
     nobody = program("status", *where, *trust, "--token-file", token)
     assert nobody.returncode == 1
     assert len(nobody.stderr.splitlines()) == 1
@@ -105,12 +105,12 @@ def test_check_tries_the_files_that_say_who_may_ask(program: Program, tmp_path: 
         findings = json.loads(program("check", "--output", "json").stdout)
         return {each["check"]: (each["ok"], each["message"]) for each in findings}
 
-    assert "who may ask" not in found()
-    ok, message = found(TLS=tls, Watch={"TokenFile": str(token)})["who may ask"]
+    assert "access to the sidecar" not in found()
+    ok, message = found(TLS=tls, Watch={"TokenFile": str(token)})["access to the sidecar"]
     assert ok
     assert message.startswith("TLS (until 20")
     assert message.endswith("), Watch.TokenFile can be used")
-    assert found(TokenFile="/absent")["who may ask"] == (
+    assert found(TokenFile="/absent")["access to the sidecar"] == (
         False,
         "TokenFile /absent cannot be read: No such file or directory",
     )

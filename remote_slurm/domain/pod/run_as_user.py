@@ -1,4 +1,4 @@
-"""As whom a pod is to run, and what RunAsUser in the configuration makes of that: a job runs as its account."""
+"""The user that a pod requests, and what RunAsUser permits: a job always runs as its account."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ _NOT_IN_CACHE_BEFORE = re.compile(r"image \S+ is not in the cache, and (imagePul
 def logins(
     request: CreateRequest, images: Iterable[Image], *, export: bool
 ) -> tuple[Mapping[str, list[Login]], list[str]]:
-    """By an image's key who may pull it, the best match first; and warnings. Raises InvalidRequest.
+    """Logins for each image by its key, the best match first; and warnings. Raises InvalidRequest.
 
     `export` says whether Secrets of the request may leave Kubernetes. The Virtual Kubelet (0.7) does not send the
     Secrets that imagePullSecrets names, unless a volume or variable needs them too.
