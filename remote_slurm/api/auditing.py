@@ -17,8 +17,9 @@ from remote_slurm.service.audit import AuditLog, Notes, masked, note, notes, pod
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# The other requests come every few seconds, and return no data of a pod's own. Of FORWARD, the state of a pod is
+# The other requests come every few seconds, and return no data of a pod's own
 _ALWAYS = frozenset({Verb.CREATE, Verb.DELETE, Verb.LOGS, Verb.FORWARD})
+_POLLED = frozenset({"/forward/{namespace}/{pod}", "/forward/{namespace}/{pod}/{port}/probe"})
 _OF_ACCESS = frozenset({401, 403})
 _SERVER_ERROR = 500
 
@@ -28,8 +29,9 @@ def auditing(log: AuditLog) -> Middleware:
 
     @web.middleware
     async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
-        verb = verb_of(endpoint_of(request))
-        line = _AuditEntry(log, verb, Notes(client={"peer": peer_of(request)}, session=session_id.get()))
+        line = _AuditEntry(
+            log, endpoint_of(request), Notes(client={"peer": peer_of(request)}, session=session_id.get())
+        )
         line.notes.answered = line.answered
         before = notes.set(line.notes)
         try:
@@ -49,19 +51,20 @@ def auditing(log: AuditLog) -> Middleware:
 class _AuditEntry:
     """The line of one request, written once."""
 
-    def __init__(self, log: AuditLog, verb: Verb | None, fields: Notes) -> None:
+    def __init__(self, log: AuditLog, endpoint: str, fields: Notes) -> None:
         self._log = log
-        self._verb = verb
+        self._verb = verb_of(endpoint)
+        self._always = self._verb in _ALWAYS and endpoint not in _POLLED
         self.notes = fields
         self._is_written = False
 
     def answered(self) -> None:
-        if self._verb in _ALWAYS:
+        if self._always:
             self._write("accepted", 200)
 
     def refused(self, error: Exception) -> None:
         status = status_of(error)
-        if self._verb not in _ALWAYS and status not in _OF_ACCESS:
+        if not self._always and status not in _OF_ACCESS:
             return
         reason = getattr(error, "reason", "") or str(error)
         rule = getattr(error, "rule", "")

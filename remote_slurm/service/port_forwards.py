@@ -149,15 +149,23 @@ class PortForwards:
                 self._named_until[pods.user] = time.monotonic() + _NAMES_SECONDS
 
     async def find_shadowed(self, shadow: str, namespace: str, among: Collection[str]) -> FoundPod:
-        """The pod of one of the namespaces `among` whose shadow is this Deployment. Raises as `find`."""
+        """The one pod of the namespaces `among` whose shadow is this Deployment. Raises as `find`."""
+
+        def is_wanted(tracked: TrackedPod) -> bool:
+            return _is_shadowed(tracked, shadow, namespace)
+
         found = []
         for each in among:
             with contextlib.suppress(PodNotFound):
-                found.append(
-                    await self._find(each, lambda tracked: _is_shadowed(tracked, shadow, namespace), f"{each}/{shadow}")
-                )
+                found.append(await self._find(each, is_wanted, shadow))
         if not found:
             raise PodNotFound(f"no pod of the namespace {' or '.join(among)} has the shadow {namespace}/{shadow}")
+        active = [each for name in among for each in self._called(name, is_wanted) if not each.tracked.is_over]
+        if len(names := {each.name for each in active}) > 1:
+            raise PodNotFound(
+                f"{len(names)} pods have the shadow {namespace}/{shadow}: interLink has cut their names; use names "
+                "that differ at their beginning, or interLink of July 2026 or later"
+            )
         return found[0]
 
     def _called(self, namespace: str, is_wanted: Callable[[TrackedPod], bool]) -> list[FoundPod]:

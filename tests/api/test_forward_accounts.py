@@ -117,6 +117,19 @@ async def test_a_shadow_names_its_own_deployment(serve: Serve, api: KubeApi) -> 
         assert status == 403
 
 
+async def test_a_cut_name_that_two_pods_have_leads_to_neither(serve: Serve, api: KubeApi) -> None:
+    """interLink up to 0.6.2 cuts long names without a hash, and gives both pods the same Deployment."""
+    async with serve(ShadowNamespaces=True) as server:
+        for number in (1, 2):
+            server.pods.pod_store.add(
+                f"team-{number}", f"team/a-person-with-a-very-long-name-in-the-middle-of-nowhere-{number}"
+            )
+        path = f"team-wstunnel/a-person-with-a-very-long-name/{PORT}?shadow=true"
+        status, text = await server.refusal(path, api.token("team-wstunnel"))
+        assert status == 404
+        assert text.startswith("2 pods have the shadow team-wstunnel/a-person-with-a-very-long-name: interLink has cut")
+
+
 async def test_what_a_shadow_waits_for_is_no_failure(
     serve: Serve, api: KubeApi, caplog: pytest.LogCaptureFixture
 ) -> None:

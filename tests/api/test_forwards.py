@@ -40,6 +40,17 @@ async def audited(server: Forwarding) -> dict[str, Any]:
 # --- connections ---
 
 
+async def test_what_a_client_asks_every_few_seconds_is_in_no_audit_log(server: Forwarding) -> None:
+    async with server.session() as session:
+        for path in ("team/web", f"team/web/{PORT}/probe"):
+            async with session.get(f"/forward/{path}") as reply:
+                assert reply.status == 200
+    async with server.listening(echo), server.connected():
+        pass
+    assert (await audited(server))["port"] == PORT
+    assert server.audit_file.read_text().count("\n") == 1
+
+
 async def test_bytes_reach_the_port_of_the_pods_node_and_come_back(server: Forwarding) -> None:
     async with server.listening(echo), server.connected() as socket:
         await socket.send_bytes(b"\x00\xffhello")
