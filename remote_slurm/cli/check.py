@@ -156,7 +156,7 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
             CONFIGURATION,
             ok=False,
             message=f"{error.source}: {problems}",
-            remedy="correct it: examples/config/SlurmConfig.yaml has every key explained",
+            remedy="correct it: `remote-slurm config example` prints every key, explained",
         )
     ssh = config.ssh
     message = f"{ssh.user} at {', '.join(ssh.host_names)} port {ssh.port}, DataRootFolder {config.data_root_folder}"

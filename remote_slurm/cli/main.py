@@ -27,6 +27,7 @@ COMMANDS = {
     "logs": "print or follow the log of a container",
     "port-forward": "forward local ports to ports of a pod",
     "delete": "cancel the job of a pod and remove its folder",
+    "config": "print an example of SlurmConfig.yaml, its JSON Schema, or the values in force",
     "ping": "check that a sidecar is running, and print the capacity of its virtual node",
 }
 

@@ -12,7 +12,7 @@ from remote_slurm.config.yaml_file import no_problems, read_document, validated
 from remote_slurm.errors import Problem
 
 DEFAULT_PATH = Path("/etc/interlink/SlurmConfig.yaml")
-_EXAMPLE = "examples/config/SlurmConfig.yaml has all keys"
+_EXAMPLE = "`remote-slurm config example` prints all keys"
 
 Check = Callable[[Config], Iterable[Problem]]
 
@@ -26,11 +26,21 @@ def load_config(
     start at the file's folder, wherever they are given. `check` finds further problems in a configuration whose values
     are valid. Raises ConfigError with every problem at once.
     """
-    path, hint = config_path(path, environ), _hint(path, environ)
+    layers = load_layers(path, environ, overrides)
+    return validated_config(config_path(path, environ), layers, environ, check)
+
+
+def load_layers(path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Layers:
+    """Read the values of `load_config`, each with its origin. Raises ConfigError if the file cannot be read."""
     layers = Layers()
-    layers.lay_file(read_document(path, hint=hint, example=_EXAMPLE))
+    layers.lay_file(read_document(config_path(path, environ), hint=_hint(path, environ), example=_EXAMPLE))
     layers.lay_environment(environ)
     layers.lay_overrides(overrides)
+    return layers
+
+
+def validated_config(path: Path, layers: Layers, environ: Mapping[str, str], check: Check = no_problems) -> Config:
+    """Validate the values of `load_layers`; `path` is their file. Raises ConfigError with every problem at once."""
     machine = Machine(path.absolute().parent, home_folder(environ), default_state_folder(environ))
     return validated(path, layers, Config, machine, check)
 

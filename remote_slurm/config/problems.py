@@ -66,7 +66,7 @@ def _unknown(key: str, block: type[Block]) -> str:
         return f"is not a known key: did you mean {meant}?"
     if len(known) <= _A_FEW:
         return f"is not a known key: known are {', '.join(known)}"
-    return "is not a known key: examples/config/SlurmConfig.yaml has all of them"
+    return "is not a known key: `remote-slurm config example` prints all of them"
 
 
 def _nearest(key: str, known: dict[str, str]) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_serializer, field_validator
 
 from remote_slurm.config.algorithms import Kind, algorithms
 from remote_slurm.config.block import Block, setting
@@ -23,6 +23,11 @@ class JumpHost:
     host: str
     port: int = _SSH_PORT
     user: str = ""
+
+    def __str__(self) -> str:
+        """Return it as `jump_host` reads it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{f'{self.user}@' if self.user else ''}{host}{f':{self.port}' if self.port != _SSH_PORT else ''}"
 
 
 def jump_host(hop: str) -> JumpHost:
@@ -114,6 +119,14 @@ class SSH(Block):
     host_key_algorithms: Annotated[tuple[str, ...], BeforeValidator(algorithms(Kind.HOST_KEYS))] = setting(
         (), _algorithms("Host key algorithms")
     )
+
+    @field_serializer("proxy_jump")
+    def _as_hops(self, hops: tuple[JumpHost, ...]) -> str:
+        return ",".join(map(str, hops))
+
+    @field_serializer("ciphers", "macs", "kex_algorithms", "host_key_algorithms")
+    def _as_words(self, words: tuple[str, ...]) -> str:
+        return ",".join(words)
 
     @field_validator("identity_file")
     @classmethod

@@ -99,7 +99,7 @@ def test_the_error_as_text_has_one_line_for_each_mistake(load: Load, tmp_path: P
         (
             "Frobnicate: 1",
             "Frobnicate",
-            "is not a known key: examples/config/SlurmConfig.yaml has all of them",
+            "is not a known key: `remote-slurm config example` prints all of them",
         ),
         (
             "Flavors: {a: {memorydefault: 1}}",
@@ -170,11 +170,11 @@ def test_aliases_of_aliases_do_not_explode(problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("content", "line", "message"),
     [
-        (b"", None, "is empty: examples/config/SlurmConfig.yaml has all keys"),
-        (b"# nothing but words\n", None, "is empty: examples/config/SlurmConfig.yaml has all keys"),
-        (b"{}", None, "is empty: examples/config/SlurmConfig.yaml has all keys"),
-        (b"- a\n- b\n", None, "must be a block of keys: examples/config/SlurmConfig.yaml has all keys"),
-        (b"just text", None, "must be a block of keys: examples/config/SlurmConfig.yaml has all keys"),
+        (b"", None, "is empty: `remote-slurm config example` prints all keys"),
+        (b"# nothing but words\n", None, "is empty: `remote-slurm config example` prints all keys"),
+        (b"{}", None, "is empty: `remote-slurm config example` prints all keys"),
+        (b"- a\n- b\n", None, "must be a block of keys: `remote-slurm config example` prints all keys"),
+        (b"just text", None, "must be a block of keys: `remote-slurm config example` prints all keys"),
         (b"a: 1\nb: [1, 2\nc: 3\n", 3, "is not YAML: expected ',' or ']', but got ':'"),
         (b"a: 1\n\tb: 2\n", 2, "is not YAML: found character '\\t' that cannot start any token"),
         (b"a: 1\n---\nb: 2\n", 2, "is not YAML: expected a single document in the stream but found another document"),
