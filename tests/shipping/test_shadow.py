@@ -60,7 +60,7 @@ def _rendered(parts: list[str], data: Mapping[str, Any]) -> tuple[str, list[str]
 @pytest.fixture
 def deployment() -> Json:
     data = {"Name": "notebook-team", "Namespace": "team-wstunnel", "ExposedPorts": PORTS}
-    text = rendered((SHADOW / "template.yaml").read_text(), data)
+    text = rendered((SHADOW / "template.tmpl").read_text(), data)
     # the Virtual Kubelet reads each part of the text, and warns of what is no object of the few kinds that it creates
     parts = [yaml.safe_load(part) for part in text.split("---") if part.strip()]
     (found,) = [part for part in parts if part]
