@@ -123,5 +123,5 @@ def _show(named: str, context: ssl.SSLContext, certificate: Path, key: Path | No
         context.load_cert_chain(str(certificate), str(key) if key else None, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
         raise RemoteSlurmError(
-            f"{named} {certificate} cannot be shown, with the key in {key or certificate}: {error.strerror}"
+            f"{named} {certificate} cannot be used with the key in {key or certificate}: {error.strerror}"
         ) from error

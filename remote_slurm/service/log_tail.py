@@ -71,7 +71,7 @@ class Retries:
         self._short_since = self._short_since or self._clock()
         if self._clock() - self._short_since >= self.patience.short:
             raise RemoteFailed(
-                f"the log has {size} bytes at the login node, and the runner noted {length}: the rest is missing"
+                f"the log has {size} bytes at the login node, but {length} on the compute node: the rest is missing"
             )
 
     async def pause(self) -> None:

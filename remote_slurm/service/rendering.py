@@ -85,7 +85,8 @@ class Rendering:
             working_task.cancel()
         thread.end()
         raise InvalidRequest(
-            f"preparing the pod's job takes more than {self._seconds:g} s of processor time: give the pod less"
+            f"preparing the pod's job takes more than {self._seconds:g} s of processor time: use fewer or smaller "
+            "volumes, variables and containers"
         )
 
 

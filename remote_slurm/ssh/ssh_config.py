@@ -92,7 +92,7 @@ def refuse_what_must_not_be_left_out(found: Mapping[str, Any], settings: SSH, ho
     for keyword, instead in _REFUSED.items():
         if found.get(keyword.lower(), "none") not in (None, "none"):
             raise Unreachable(
-                f"ConfigFile {settings.config_file} has a {keyword} for {host}, which is not used here: {instead}"
+                f"ConfigFile {settings.config_file} has a {keyword} for {host}, which is not supported: {instead}"
             )
 
 
@@ -108,6 +108,6 @@ def unused(found: Mapping[str, Any], settings: SSH, host: str) -> str:
     if not names:
         return ""
     return (
-        f"ConfigFile {settings.config_file} has {', '.join(sorted(names))} for {host}, which has no effect: only the "
-        "keys of the block SSH count there"
+        f"ConfigFile {settings.config_file} has {', '.join(sorted(names))} for {host}, which has no effect: only "
+        "keys of the block SSH set it"
     )

@@ -81,7 +81,7 @@ def test_the_configured_sidecar_is_asked_with_what_the_configuration_says(
         (["--ca-data", "no base64"], "--ca-data holds no certificate in PEM, encoded with base64"),
         (["--ca-data", "bm8gUEVN"], "--ca-data holds no certificate in PEM, encoded with base64"),
         (["--ca-data", "QQ==", "--ca-file", "/dev/null"], "--ca-file and --ca-data are the same in two forms"),
-        (["--cert-file", "/dev/null"], "--cert-file /dev/null cannot be shown, with the key in /dev/null"),
+        (["--cert-file", "/dev/null"], "--cert-file /dev/null cannot be used with the key in /dev/null"),
         (["--key-file", "absent"], "--key-file goes with --cert-file"),
     ],
 )

@@ -273,7 +273,7 @@ async def test_bytes_that_never_arrive_are_an_error() -> None:
     site = GrowingLog(b"one\n")
     site.length = 8
     await site.grow(ended=True)
-    with pytest.raises(RemoteFailed, match="has 4 bytes at the login node, and the runner noted 8"):
+    with pytest.raises(RemoteFailed, match="has 4 bytes at the login node, but 8 on the compute node"):
         await Reader(logs_of(site, IMPATIENT), follow=True).end()
 
 

@@ -443,7 +443,7 @@ async def test_an_ssh_config_gives_name_port_and_jump_hosts(start_sshd: StartSsh
 async def test_a_proxy_command_is_named_and_not_run(sshd: Sshd, tmp_path: Path) -> None:
     (tmp_path / "ssh_config").write_text(f"Host *\n  ProxyCommand touch {tmp_path}/ran\n")
     async with connection_to(sshd.settings(ConfigFile=str(tmp_path / "ssh_config"))) as connection:
-        with pytest.raises(Unreachable, match=r"ProxyCommand .* is not used here: ProxyJump does the same"):
+        with pytest.raises(Unreachable, match=r"ProxyCommand .* is not supported: ProxyJump does the same"):
             await connection.link()
     assert not (tmp_path / "ran").exists()
 
