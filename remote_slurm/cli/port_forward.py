@@ -95,7 +95,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "-n", "--namespace", default="default", help="namespace of a POD that is a name alone (default: default)"
     )
     parser.add_argument(
-        "--shadow", action="store_true", help="run in a shadow pod of interLink, for the pod that it stands in for"
+        "--shadow", action="store_true", help="run in a shadow pod of interLink, and forward to the offloaded pod"
     )
     parser.add_argument(
         "--health-port",

@@ -1,4 +1,4 @@
-"""`remote-slurm port-forward --shadow`: stands in for a pod in the cluster, and forwards connections to its ports.
+"""`remote-slurm port-forward --shadow`: takes the place of a pod in the cluster, and forwards connections.
 
 It runs in a pod that interLink creates for each pod with ports (examples/kubernetes/shadow). interLink reports
 the address of that pod as the address of the offloaded one. The shadow pod is created before the other one, and waits

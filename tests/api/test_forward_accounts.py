@@ -92,7 +92,7 @@ async def test_a_token_is_refused_once_its_pod_is_gone_or_it_has_ended(server: F
     assert status == 401, text
 
 
-async def test_nobody_is_admitted_while_the_api_is_away_or_forbids_reviews(server: Forwarding, api: KubeApi) -> None:
+async def test_no_account_is_admitted_while_the_api_forbids_reviews(server: Forwarding, api: KubeApi) -> None:
     api.forbidden.add("tokenreviews")
     status, text = await server.refusal(token=api.token("team"))
     assert (status, "the Kubernetes API did not review the token" in text) == (503, True)

@@ -1,4 +1,4 @@
-"""`remote-slurm port-forward --shadow`, as a process: what stands in for a pod in the cluster."""
+"""`remote-slurm port-forward --shadow`, as a process: what a shadow pod runs."""
 
 import asyncio
 import contextlib

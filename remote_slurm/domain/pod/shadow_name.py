@@ -1,4 +1,4 @@
-"""Shadow pods: the names that interLink's Virtual Kubelet gives to what stands in for an offloaded pod in the cluster.
+"""Shadow pods: the names that interLink's Virtual Kubelet gives to the pods in the cluster for offloaded ones.
 
 The template of a shadow pod has no field for the pod's own name, and long names are cut. So the names are derived here
 as pkg/virtualkubelet/mesh.go derives them (0.5.2 to 0.7, and main in July 2026), and compared.
