@@ -64,9 +64,9 @@ class PortWays:
         try:
             return await (guess.stream if guess else self._connect(target, through_job=through_job))
         except PortUnreachable as error:
-            if through_job or self._via is not Via.AUTO:
+            if self._via is not Via.AUTO or (through_job and error.code is not Code.NO_RELAY):
                 raise
-            return await self._open_through_job(target, error)
+            return await (self._open_directly if through_job else self._open_through_job)(target, error)
 
     async def _connect(self, target: Target, *, through_job: bool) -> PortStream:
         if through_job:
@@ -85,6 +85,13 @@ class PortWays:
             raise
         self._remember(None if direct.code in _OF_THE_SITE else target)
         return stream
+
+    async def _open_directly(self, target: Target, in_job: PortUnreachable) -> PortStream:
+        """Connect after no step could be started: what was prohibited for another port may be allowed (PermitOpen)."""
+        try:
+            return await self._connect(target, through_job=False)
+        except PortUnreachable as error:
+            raise PortUnreachable(f"{error.message}; {in_job.message}", code=error.code) from in_job
 
     def _is_through_job(self, target: Target) -> bool:
         if self._via is not Via.AUTO:

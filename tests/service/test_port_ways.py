@@ -90,6 +90,18 @@ async def test_both_reasons_are_named_if_no_step_starts(site: FakeSite) -> None:
     assert error.value.code is Code.FORWARDING_PROHIBITED
 
 
+async def test_a_site_where_no_step_starts_any_more_is_asked_directly_again(site: FakeSite) -> None:
+    ways = PortWays(site, Via.AUTO)
+    site.account.forwards = Code.FORWARDING_PROHIBITED
+    async with program(site):
+        await connect(ways)
+        site.account.forwards, site.account.steps_fail = None, "no step"
+        await connect(ways)
+        site.account.forwards = Code.FORWARDING_PROHIBITED
+        with pytest.raises(PortUnreachable, match="the login node forwards nothing; no step"):
+            await connect(ways)
+
+
 async def test_ssh_starts_no_step_and_srun_asks_the_login_node_for_nothing(site: FakeSite) -> None:
     async with program(site, loopback=True):
         with pytest.raises(PortUnreachable):

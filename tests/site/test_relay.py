@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from tests.ssh.ssh_server import eventually, free_port
 
 _MIB = 1024 * 1024
 # What the relay and the script that starts it need, besides the program of its language
-_TOOLS = ("sh", "env", "cat", "sleep")
+_TOOLS = ("sh", "env", "cat", "sleep", "sed")
 
 
 class ProcessStream(LocalStream):
@@ -49,6 +50,7 @@ class Login:
         program = shutil.which("perl") if language == "perl" else Path(sys.executable).resolve()
         (self.path / language).symlink_to(str(program))
         self.srun('while [ "$1" != sh ]; do shift; done; exec "$@"')
+        self.environment: dict[str, str] = {}
         self.streams: list[ProcessStream] = []
 
     def srun(self, text: str) -> None:
@@ -64,7 +66,7 @@ class Login:
             script,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={"PATH": str(self.path)},
+            env={"PATH": str(self.path), **self.environment},
             limit=_MIB,
         )
         self.streams.append(ProcessStream(process))
@@ -285,6 +287,23 @@ async def test_a_step_that_cannot_start_says_why(login: Login, relays: PortRelay
         await relays.open("7", "n1", 8888)
     assert error.value.code is Code.NO_RELAY
     assert "srun cannot forward connections to n1 in job 7" in str(error.value)
+
+
+@pytest.mark.parametrize("login", ["perl"], indirect=True)
+async def test_options_that_profiles_set_for_srun_do_not_count(login: Login, relays: PortRelays) -> None:
+    """huggingface/datatrove 248, redmod-team/profit 179, scalableminds/webknossos-libs 1483."""
+    login.environment = {
+        "SLURM_CPU_BIND": "mask_cpu:0x1",
+        "SLURM_CPUS_PER_TASK": "128",
+        "SRUN_CPUS_PER_TASK": "64",
+        "SLURM_LABELIO": "1",
+        "SLURM_CONF": "/etc/slurm/slurm.conf",
+    }
+    login.srun("env >&2; exit 1")
+    with pytest.raises(PortUnreachable) as error:
+        await relays.open("7", "n1", 8888)
+    assert "SLURM_CONF=/etc/slurm/slurm.conf" in str(error.value)
+    assert not re.search("(SLURM|SRUN)_(CPU|LABEL)", str(error.value))
 
 
 @pytest.mark.parametrize("login", ["perl"], indirect=True)

@@ -4,7 +4,19 @@
 # srun prints is kept apart, and follows when the step has ended:
 #   >ended CODE    srun's exit code; all lines after it are its messages
 
+# Profiles and surrounding allocations set options of srun, which would bind the step to other CPUs, or put a label in
+# front of each line.
+unset_options() {
+    for name in $(env | sed -n 's/^\(S[LR]U[RN]M*_[A-Za-z0-9_]*\)=.*/\1/p'); do
+        case $name in
+        SLURM_CONF* | SLURM_JWT | SLURM_ROOT | SLURM_HOME | SLURM_PREFIX) ;;
+        SLURM_* | SRUN_*) unset "$name" ;;
+        esac
+    done
+}
+
 relay() {
+    unset_options
     messages=$(eval "$step" '"$on_node" relay "$hello" "$quiet" "$perl" "$python"' 2>&1 >&4 4>&-)
     printf '\n>ended %s\n%s\n' "$?" "$messages"
 } 4>&1
