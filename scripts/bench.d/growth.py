@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
-import os
 import re
 import statistics
 import time
@@ -64,22 +62,6 @@ def _sidecar(here: Place) -> contextlib.AbstractContextManager[Serving]:
     return here.sidecar(DataRootFolder=".interlink/growth", PollInterval=POLL_SECONDS)
 
 
-@contextlib.contextmanager
-def _first(serving: Serving) -> Iterator[None]:
-    """The sidecar's event loop and its client before all else that runs: milliseconds are measured.
-
-    Ten thousand bodies lie here, which the client's own garbage collection need not look at meanwhile.
-    """
-    gc.collect()
-    gc.freeze()
-    before = os.nice(0)
-    for pid in (serving.pid, os.getpid()):
-        os.setpriority(os.PRIO_PROCESS, pid, -15)
-    yield
-    for pid in (serving.pid, os.getpid()):
-        os.setpriority(os.PRIO_PROCESS, pid, before)
-
-
 def _known(serving: Serving, bodies: list[Json]) -> None:
     while not serving.client.status(bodies[-1]["pod"]).json:
         time.sleep(0.02)
@@ -94,7 +76,7 @@ def _grow(here: Place, bodies: list[Json], step: int) -> Iterator[tuple[str, flo
             taken += create_all(serving.process.url, fresh[first : first + TOGETHER])[0]
         yield "create", taken / len(fresh) * 1000
         time.sleep(POLL_SECONDS)
-        with _first(serving):
+        with serving.first():
             latencies, empty = asyncio.run(_ask_status(serving.process.url, bodies))
         yield "empty", quantile(empty, 0.99) * 1000
         yield "p99", quantile(latencies, 0.99) * 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -84,6 +85,21 @@ class Serving:
         """VmRSS is the memory now, VmHWM the most that it ever was."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
+
+    @contextlib.contextmanager
+    def first(self) -> Iterator[None]:
+        """The sidecar's event loop and its client before all else that runs: milliseconds are measured.
+
+        Ten thousand bodies may lie here, which the client's own garbage collection need not look at meanwhile.
+        """
+        gc.collect()
+        gc.freeze()
+        before = os.nice(0)
+        for pid in (self.pid, os.getpid()):
+            os.setpriority(os.PRIO_PROCESS, pid, -15)
+        yield
+        for pid in (self.pid, os.getpid()):
+            os.setpriority(os.PRIO_PROCESS, pid, before)
 
     def until_ready(self) -> None:
         # an answer of the site, whatever it is, means that there is a session
