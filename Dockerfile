@@ -18,7 +18,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     -r scripts/requirements.txt \
  && rm -r /opt/remote-slurm/lib/python3.*/site-packages/kubernetes/aio
 COPY pyproject.toml README.md LICENSE ./
-COPY scripts/commit_hook.py scripts/
+COPY scripts/commit_hook.py scripts/metadata_hook.py scripts/
 COPY remote_slurm remote_slurm
 ARG COMMIT=unknown
 RUN REMOTE_SLURM_COMMIT=$COMMIT /opt/build/bin/python -m hatchling build -t wheel -d dist \
