@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from remote_slurm.domain.exec_request import ExecRequest
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
@@ -34,6 +35,7 @@ from remote_slurm.errors import (
     Unreachable,
 )
 from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.exec import ExecRefused
 from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.operations.log import NoLog, OpenLog
@@ -42,10 +44,11 @@ from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
 from remote_slurm.site.operations.sinfo import SinfoOutput
-from remote_slurm.site.site import OWN_GRACE, PortStream, Site
+from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site
 from remote_slurm.ssh.connection import ConnectionState
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import ConnectionStatus
+from tests.local_command import LocalCommand, started
 
 ROUND_TRIP = 0.05
 SBATCH = 0.2
@@ -115,6 +118,8 @@ class FakeAccount:
     loopback_ports: dict[tuple[str, int], int] = field(default_factory=dict)  # those that only the node itself reaches
     forwards: Code | None = None  # why the login node reaches no port, if it does not
     steps_fail: str = ""  # srun's words, if it starts no step
+    exec_refusals: dict[str, str] = field(default_factory=dict)  # why containers run no commands
+    commands: list[LocalCommand] = field(default_factory=list)  # of clients
 
     def add(self, job: SlurmJob, *records: Record) -> None:
         """A pod whose job an earlier sidecar has submitted."""
@@ -462,6 +467,15 @@ class FakeSite(Site):
 
     def has_step_in(self, job_id: str) -> bool:
         return job_id in self.steps
+
+    async def exec(self, pod: str, job_id: str, request: ExecRequest, node: NodeFolder | None = None) -> ExecSession:  # noqa: ARG002 - there is only one folder
+        return await self._run("exec", partial(self._exec, request))
+
+    async def _exec(self, request: ExecRequest) -> ExecSession:
+        if refusal := self.account.exec_refusals.get(request.container):
+            raise ExecRefused(refusal)
+        self.account.commands.append(await started(request))
+        return self.account.commands[-1]
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self._run("outputs", partial(self.account.output_files, tuple(job_ids)), 45)

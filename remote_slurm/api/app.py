@@ -16,6 +16,7 @@ from remote_slurm.api.auditing import auditing
 from remote_slurm.api.authentication import Gate, ServiceAccounts, Tokens, authentication
 from remote_slurm.api.bodies import Bodies
 from remote_slurm.api.connections import Connections, Runner, counted
+from remote_slurm.api.exec import EXECS, exec_routes
 from remote_slurm.api.forwards import FORWARDS, forward_routes
 from remote_slurm.api.handlers import ACCOUNTS, BODIES, RENDERING, routes
 from remote_slurm.api.health import health_routes
@@ -30,6 +31,7 @@ from remote_slurm.config import Config, PortForward, Watch
 from remote_slurm.config.path_types import is_loopback
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
+from remote_slurm.service.execs import Execs
 from remote_slurm.service.port_forwards import PortForwards
 from remote_slurm.service.rendering import Rendering
 from remote_slurm.service.token_reviews import Reviewer, TokenReviews
@@ -62,8 +64,10 @@ def build_app(
     app[LIMITS] = limits or app[LIMITS]
     app[BODIES] = Bodies(config.max_request_size, app[LIMITS])
     app[RENDERING] = Rendering()
-    app.add_routes(routes)
+    app[EXECS] = Execs(accounts, config)
+    app.add_routes([*routes, *exec_routes])
     app.on_shutdown.append(_end_followers)
+    app.on_shutdown.append(_end_commands)
     return app
 
 
@@ -137,6 +141,10 @@ def _tokens(key: str, path: Path | None) -> Tokens | None:
 
 async def _end_forwards(app: web.Application) -> None:
     await app[FORWARDS].stop()
+
+
+async def _end_commands(app: web.Application) -> None:
+    app[EXECS].stop()
 
 
 async def _end_followers(app: web.Application) -> None:

@@ -18,7 +18,7 @@ from remote_slurm.service.audit import AuditLog, Notes, masked, note, notes, pod
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # The other requests come every few seconds, and return no data of a pod's own
-_ALWAYS = frozenset({Verb.CREATE, Verb.DELETE, Verb.LOGS, Verb.FORWARD})
+_ALWAYS = frozenset({Verb.CREATE, Verb.DELETE, Verb.LOGS, Verb.FORWARD, Verb.EXEC})
 _POLLED = frozenset({"/forward/{namespace}/{pod}", "/forward/{namespace}/{pod}/{port}/probe"})
 _OF_ACCESS = frozenset({401, 403})
 _SERVER_ERROR = 500

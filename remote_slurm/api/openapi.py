@@ -84,6 +84,9 @@ _LOG: _Schema = {
     },
 }
 
+_EXEC = "Run a command in a container: a WebSocket with v5.channel.k8s.io or v4.channel.k8s.io."
+_OF_EXEC = ("command", "container", "stdin", "stdout", "stderr", "tty")
+
 _ERRORS = {
     "400": "The request or the pod cannot be carried out as it is.",
     "401": "A token or a certificate is missing.",
@@ -110,6 +113,14 @@ def document() -> dict[str, Any]:
             "/getLogs": {"get": _operation("Stream the log of a container.", _LOG, text=True)},
             "/system-info": {"get": _operation("Report the output of sinfo.")},
             "/pods": {"get": _operation("List all pods at the site.")},
+            **{
+                path: {"get": _operation(_EXEC, text=True, path=names, query=_OF_EXEC)}
+                for path, names in (
+                    ("/exec/{namespace}/{pod}", ("namespace", "pod")),
+                    ("/exec/{namespace}/{pod}/{container}", ("namespace", "pod", "container")),
+                    ("/api/v1/namespaces/{namespace}/pods/{pod}/exec", ("namespace", "pod")),
+                )
+            },
             "/metrics": {"get": _operation("Report figures for Prometheus.", text=True)},
             "/healthz": {"get": _operation("Report whether a restart would help.", text=True)},
             "/readyz": {"get": _operation("Report whether the site's pods are known.", text=True)},
@@ -134,7 +145,7 @@ def _operation(
     body: _Schema | None = None,
     *codes: str,
     text: bool = False,
-    path: str = "",
+    path: str | tuple[str, ...] = (),
     query: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """`codes` are the status codes that it returns besides the usual ones."""
@@ -143,7 +154,7 @@ def _operation(
     errors = dict.fromkeys(codes, "Slurm refused the job for good.") | _ERRORS
     responses |= {code: {"description": sentence, "content": _TEXT} for code, sentence in sorted(errors.items())}
     operation: dict[str, Any] = {"summary": summary, "responses": responses}
-    named = [(path, "path")] if path else []
+    named = [(name, "path") for name in ([path] if isinstance(path, str) else path)]
     named += [(name, "query") for name in query]
     if named:
         operation["parameters"] = [

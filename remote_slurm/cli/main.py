@@ -26,6 +26,8 @@ COMMANDS = {
     "status": "list the pods at the site, or the named pods only",
     "logs": "print or follow the log of a container",
     "port-forward": "forward local ports to ports of a pod",
+    "exec": "run a command in a container of a pod, such as a shell",
+    "cp": "copy files and folders to and from a container of a pod",
     "delete": "cancel the job of a pod and remove its folder",
     "config": "print an example of SlurmConfig.yaml, its JSON Schema, or the values in force",
     "ping": "check that a sidecar is running, and print the capacity of its virtual node",

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from remote_slurm.service.pods import Pods, Shared
 from remote_slurm.service.port_forwards import PortForwards
 from remote_slurm.service.scale import keep_log_chunks, raise_descriptor_limit
 from remote_slurm.site.remote_site import RemoteSite
+from remote_slurm.ssh.command_channels import CommandChannels
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.port_channels import PortChannels
@@ -172,8 +174,10 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         shared, pods = Shared(cluster, audit or AuditLog()), {}
         for name, own in config.accounts.items():
-            sessions, ports = await stack.enter_async_context(_connected(own, observer))
-            site = RemoteSite(sessions, own, observer, owner=owner, ports=ports)
+            connected = await stack.enter_async_context(_connected(own, observer))
+            site = RemoteSite(
+                connected.sessions, own, observer, owner=owner, ports=connected.ports, commands=connected.commands
+            )
             pods[name] = Pods(site, own, Journal(own.state_folder), shared=shared)
         accounts = Accounts(pods, config)
         stack.push_async_callback(accounts.stop)
@@ -182,15 +186,27 @@ async def running(
         yield accounts
 
 
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """The sessions of one account, and its ways to ports of nodes and to commands in containers."""
+
+    sessions: Sessions
+    ports: PortChannels
+    commands: CommandChannels | None
+
+
 @contextlib.asynccontextmanager
-async def _connected(config: Config, observer: Observer | None) -> AsyncIterator[tuple[Sessions, PortChannels]]:
-    """The sessions of one account, and its way to ports of nodes: each opens its connection when it is used."""
+async def _connected(config: Config, observer: Observer | None) -> AsyncIterator[_Connected]:
+    """Each opens its connection when it is used."""
     connection = Connection(config.ssh)
     sessions = Sessions(connection, observer=observer)
     ports = PortChannels(connection.sibling(), idle_seconds=config.port_forward.idle_seconds)
+    commands = CommandChannels(connection.sibling()) if config.enable_exec else None
     try:
-        yield sessions, ports
+        yield _Connected(sessions, ports, commands)
     finally:
+        if commands:
+            await commands.close()
         await ports.close()
         await sessions.close()
         await connection.close()

@@ -31,10 +31,11 @@ class Verb(StrEnum):
     INFO = "info"
     METRICS = "metrics"
     FORWARD = "forward"
+    EXEC = "exec"
 
 
 # Those whose answers are about pods, which have a namespace
-_OF_PODS = frozenset({Verb.CREATE, Verb.STATUS, Verb.DELETE, Verb.LOGS, Verb.LIST, Verb.FORWARD})
+_OF_PODS = frozenset({Verb.CREATE, Verb.STATUS, Verb.DELETE, Verb.LOGS, Verb.LIST, Verb.FORWARD, Verb.EXEC})
 
 
 def verb(value: object) -> Verb:
@@ -55,7 +56,7 @@ class Grant(Block):
         (), "The client must show a certificate with one of these subjects, as for TLS.AllowedSubjects."
     )
     verbs: tuple[Annotated[Verb, BeforeValidator(verb)], ...] = Field(
-        description="What the client may do: create, status, delete, logs, list, info, metrics, forward."
+        description="What the client may do: create, status, delete, logs, list, info, metrics, forward, exec."
     )
     namespaces: tuple[OneLine, ...] = setting(
         (), 'The namespaces, as patterns, of the pods that it may name or see: ["*"].'

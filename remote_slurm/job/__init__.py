@@ -13,7 +13,7 @@ _PARTS = (
     "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",
     "runtime_environment", "on_node", "ipc", "working_dirs", "annotations",
     "storage", "local_image", "from_image", "images", "apptainer", "podman", "enroot", "image_config", "tsocks",
-    "protect_from_purge", "restarts", "sidecars", "exec_in_container", "probe_handlers", "hooks", "probes",
+    "protect_from_purge", "restarts", "sidecars", "exec_in_container", "exec", "probe_handlers", "hooks", "probes",
     "no_shared_fs",
 )  # fmt: skip
 # Programs of their own, which the runner, or the submit script, starts
@@ -53,5 +53,7 @@ RELAYS = {
     for name, file in {"perl": "relay.pl", "python": "relay_on_node.py"}.items()
 }
 CHECK_NODE = source("check-node").decode()
+# What a step of a job runs for a client: an argument of srun
+EXEC_STEP = _COMMENT.sub(b"", source("exec_step")).decode()
 # Functions of runtimes that a delete uses at the site, by the runtimes' parts
 REMOVAL = {"podman": (source("storage") + source("podman_remove")).decode()}

@@ -19,11 +19,22 @@ exec_mode() {
 }
 
 exec_in_container() {
+    (become_inside "$@")
+}
+
+# The same in the place of this shell.
+become_inside() {
     local target
     if [[ $exec_mode == nsenter ]] && target=$(find_container_process "$child") && may_join "$target"; then
-        (umask 022 && join "$target" "$@")
+        umask 022
+        join "$target" "$@"
+    fi
+    recheck_mounts || exit
+    umask 022
+    if declare -F -- "${exec_words[0]}" >/dev/null; then
+        "${exec_words[@]}" "$@"
     else
-        (recheck_mounts && umask 022 && "${exec_words[@]}" "$@")
+        exec -- "${exec_words[@]}" "$@"
     fi
 }
 
@@ -109,6 +120,7 @@ os.execvp(sys.argv[1], sys.argv[1:])'
 # shellcheck disable=SC2016 # the inner shells' own variables
 enter_clean='
     unset PWD OLDPWD SHLVL
+    export -n _rs_term
     _rs_shell=$2 _rs_words=$3 _rs_number=0 _rs_script="unset PWD OLDPWD SHLVL; " _rs_renamed="" _rs_own=""
     while IFS= read -r -d "" _rs_entry; do
         _rs_name=${_rs_entry%%=*}
@@ -134,7 +146,7 @@ enter_clean='
                 fi
                 ;;
         esac
-    done <"/proc/$1/environ"
+    done < <([[ -z $_rs_term ]] || printf "TERM=%s\\0" "$_rs_term"; cat "/proc/$1/environ")
     shift 3
     if [[ -n $_rs_shell ]]; then
         [[ -z $_rs_renamed ]] || _rs_script+="if command -v perl >/dev/null 2>&1; then exec perl -e \"\$_rs_perl\" -- \"\$@\"
@@ -146,8 +158,8 @@ enter_clean='
     fi
     exec "$@"'
 
-# Only processes in its user namespace may open files of a FUSE mount, such as those of a SIF. There, the root is that of the
-# mount namespace, and nsenter opens the folder from inside, if it can (util-linux 2.39).
+# Replaces this shell. Only processes in its user namespace may open files of a FUSE mount, such as those of a SIF. There, the root
+# is that of the mount namespace, and nsenter opens the folder from inside, if it can (util-linux 2.39).
 join() {
     local kind nsenter=(--target "$1" --preserve-credentials)
     [[ ! -d /proc/$1/root/. ]] || nsenter+=(--root)
@@ -160,7 +172,7 @@ join() {
         has_own "$kind" "$1" && nsenter+=("--${kind/mnt/mount}")
     done
     nsenter=("$(type -P nsenter)" "${nsenter[@]}" --)
-    env -i "_rs_perl=$rename_in_perl" "_rs_python=$rename_in_python" "$BASH" --norc --noprofile -c "$enter_clean" bash \
+    exec env -i "_rs_perl=$rename_in_perl" "_rs_python=$rename_in_python" "_rs_term=$exec_term" "$BASH" --norc --noprofile -c "$enter_clean" bash \
         "$1" "$(shell_of_image)" "${#nsenter[@]}" "${nsenter[@]}" "${@:2}"
 }
 

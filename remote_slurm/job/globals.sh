@@ -22,6 +22,7 @@ supervisors=()                # the process id of the supervisor of each of them
 interrupted=''                # a trap has run: what `wait` returned may be of a signal
 leftovers=()                  # folders outside of the pod's that are removed when the job ends
 background_pids=()            # processes that are killed when the job ends
+exec_term=''                  # TERM of a client's command with a terminal
 guarded=()                    # calls that check what containers mount, to be repeated before something is mounted again
 guarding=yes                  # whether calls are added to these
 
@@ -46,6 +47,7 @@ reset_container_settings() {
     no_image='' no_image_reason=''        # why it cannot start, and the code
     message_file='' message_policy=File   # termination message
     exec_mode='' exec_words=()            # how commands run inside: see exec_in_container.sh
+    exec_allowed=''                       # clients may run commands inside: see exec.sh
     work_in_image=''                      # its workingDir, if that is in the image
     image_config=()                       # IMAGE own|image PROGRAM...: see image_config.sh
     program_from=''                       # the image that must name its program

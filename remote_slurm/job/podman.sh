@@ -70,6 +70,24 @@ podman_is_running() {  # NAME
     [[ $("${podman[@]}" container inspect --format '{{.State.Running}}' "$podman_prefix$1" 2>/dev/null) == true ]]
 }
 
+# The options go before those of `exec` itself. Where Slurm tracks processes by their parents, what runs in the container would
+# outlive the step.
+podman_open_exec() {  # ID TERMINAL
+    local index action=$SLURM_JOB_ID.exec.$1
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    after_the_job 'grep -lszxF "REMOTE_SLURM_ACTION=$1" /proc/[0-9]*/environ | while read -r file; do
+            file=${file#/proc/} && kill -KILL "${file%%/*}"
+        done' "$action"
+    export REMOTE_SLURM_ACTION=$action
+    # for a terminal, conmon makes a socket there, and the path of a socket has 107 bytes at most
+    export TMPDIR=${XDG_RUNTIME_DIR:-/tmp}
+    for index in "${!exec_words[@]}"; do
+        [[ ${exec_words[index]} == exec && ${exec_words[index + 1]} == --env ]] || continue
+        exec_words=("${exec_words[@]:0:index + 1}" --interactive ${2:+--tty --detach-keys=} "${exec_words[@]:index + 1}")
+        return
+    done
+}
+
 podman=()
 podman_prefix=''  # of the names of this pod's containers, if the storage has containers of other pods
 

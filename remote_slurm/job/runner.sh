@@ -498,6 +498,9 @@ is_restarted() { false; }
 # sidecars.sh
 is_sidecar() { false; }
 end_sidecars() { :; }
+# exec.sh
+write_exec_state() { :; }
+remove_exec_state() { :; }
 # hooks.sh
 has_post_start() { false; }
 start_watchers() { mark_started; }

@@ -116,6 +116,7 @@ run_once() {
     begin "$@" >>"logs/$name.log" >&"$log_input" 2>&1 </dev/null {log_input}>&- {log_output}<&- &
     child=$!
     close_log_pipe
+    write_exec_state
     watch_log "$name" &
     log_watcher=$!
     disown "$log_watcher"  # or bash writes into the job's output that it was killed
@@ -126,6 +127,7 @@ run_once() {
     handle_result
     await "$child" 2>/dev/null  # bash would write into the job's output that it was killed
     is_running=''
+    remove_exec_state
     # Slurm signals the processes of a job one after another: the SIGTERM for this one may still be on its way
     ((code == 143)) && sleep 0.2
     trap '' TERM

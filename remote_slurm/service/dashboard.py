@@ -112,6 +112,7 @@ class Dashboard:
         return {
             "site": self._site_json(),
             "forward": self._forward_json(),
+            "exec": self._exec_json(),
             "partitions": self._partitions_json(),
             "counts": {str(phase): count for phase, count in Counter(phases.values()).items()},
             "pods": [self._row(tracked, summary) for tracked, summary in urgent[:MOST_PODS]],
@@ -132,6 +133,13 @@ class Dashboard:
         if not settings.port:
             return None
         return {"scheme": "https" if settings.tls.enabled else "http", "port": settings.port}
+
+    def _exec_json(self) -> Json | None:
+        """Where `remote-slurm exec` connects to; None if it cannot, or not over a known TCP port."""
+        config = self._config
+        if not config.enable_exec or config.socket or not config.sidecar_port:
+            return None
+        return {"scheme": "https" if config.tls.enabled else "http", "port": config.sidecar_port}
 
     def _site_json(self) -> Json:
         status, poller = self._site.connection_status, self._poller

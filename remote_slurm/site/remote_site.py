@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from remote_slurm.config import Config
+from remote_slurm.domain.exec_request import ExecRequest
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.payload import Payload
@@ -17,7 +18,7 @@ from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
-from remote_slurm.errors import PortUnreachable, SlurmFailed
+from remote_slurm.errors import NotSent, PortUnreachable, SlurmFailed
 from remote_slurm.site.batcher import Batch, Batcher
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.operations import (
@@ -38,8 +39,10 @@ from remote_slurm.site.operations import (
     submit,
     withdraw,
 )
+from remote_slurm.site.operations import exec as execution
 from remote_slurm.site.operations import list as listing
 from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.exec import CommandChannel
 from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.operations.log import NoLog, OpenLog
@@ -51,7 +54,7 @@ from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.pod_replies import PodReplies
 from remote_slurm.site.port_relays import PortRelays
 from remote_slurm.site.reply import Reply
-from remote_slurm.site.site import OWN_GRACE, PortStream, Site
+from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
@@ -79,6 +82,12 @@ class Ports(Protocol):
     async def attach(self, script: str) -> PortStream: ...
 
 
+class Commands(Protocol):
+    """What a site needs of `ssh.command_channels.CommandChannels`."""
+
+    async def open(self, script: str, terminal: tuple[int, int] | None = None) -> CommandChannel: ...
+
+
 class RemoteSite(Site):
     """See `Site` for what each operation promises."""
 
@@ -90,11 +99,13 @@ class RemoteSite(Site):
         *,
         owner: bool = False,
         ports: Ports | None = None,
+        commands: Commands | None = None,
     ) -> None:
         """The `owner` of DataRootFolder takes it over when it recovers; others, such as a command line, are guests."""
         self.observer = observer or Observer()
         self._ports = ports
         self._relays = PortRelays(ports.attach, config) if ports else None
+        self._commands = commands
         self._shells = shells
         self._config = config
         self._owner = owner
@@ -181,6 +192,21 @@ class RemoteSite(Site):
 
     def has_step_in(self, job_id: str) -> bool:
         return self._relays is not None and self._relays.has(job_id)
+
+    async def exec(self, pod: str, job_id: str, request: ExecRequest, node: NodeFolder | None = None) -> ExecSession:
+        if self._commands is None:
+            raise NotSent("commands are not run from here: EnableExec is false")
+        size = request.terminal
+        exec_id, script = execution.script(self._config, pod, job_id, request, node)
+        with self.observer.operation("exec", pod):
+            channel = await self._commands.open(script, (size.columns, size.rows) if size else None)
+            session = execution.RunningCommand(channel, exec_id)
+            try:
+                await session.start(terminal=size is not None)
+            except BaseException:
+                session.close()
+                raise
+        return session
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self.ask(outputs.operation(self._config, job_ids))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from remote_slurm.domain.exec_request import ExecRequest, TerminalSize
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import Record
@@ -44,6 +45,32 @@ class PortStream(Protocol):
 
     def close(self) -> None:
         """End both directions. Never waits."""
+
+
+class ExecSession(Protocol):
+    """A command that runs in a container. What waits raises OutcomeUnknown if the connection is lost."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, after the last of the output was read; None if something else has ended the command."""
+
+    async def read_output(self) -> bytes:
+        """The next bytes of standard output, or of the terminal; empty after the last."""
+
+    async def read_error(self) -> bytes:
+        """The next bytes of standard error; empty after the last, and if there is a terminal."""
+
+    async def write_input(self, data: bytes) -> None:
+        """Send all of it; waits while the command takes nothing."""
+
+    async def end_input(self) -> None:
+        """Nothing more comes on standard input."""
+
+    def resize(self, size: TerminalSize) -> None:
+        """Change the size of the terminal. Never waits."""
+
+    def close(self) -> None:
+        """End the command if it runs. Never waits."""
 
 
 OWN_GRACE: Mapping[str, int] = MappingProxyType({})
@@ -115,6 +142,12 @@ class Site(Protocol):
 
     def has_step_in(self, job_id: str) -> bool:
         """Whether `open_port_in_job` needs to start no step. Never waits."""
+
+    async def exec(self, pod: str, job_id: str, request: ExecRequest, node: NodeFolder | None = None) -> ExecSession:
+        """Run a command in a container of the job, which runs. `node` is where the folder is, if none is shared.
+
+        Raises ExecRefused if the container does not run.
+        """
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The output files of queued jobs by job id."""

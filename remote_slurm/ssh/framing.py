@@ -56,6 +56,7 @@ class FramedOutput:
         name = request.nonce.encode()
         self._begin = b"%b%b begin%b" % (_MARK, name, _MARK)
         self._end = re.compile(b"%b%b end ([0-9]+)%b" % (_MARK, name, _MARK))
+        self._end_begins = b"%b%b end " % (_MARK, name)
         self._held = b""
         self.begun = False
         self.exit_code: int | None = None
@@ -82,7 +83,11 @@ class FramedOutput:
             return held[: found.start()]
         # the end mark may have come in part
         start = held.rfind(_MARK, -_LONGEST_END)
-        if start < 0:
+        if start < 0 or not self._may_become_end(held[start:]):
             return held
         self._held = held[start:]
         return held[:start]
+
+    def _may_become_end(self, tail: bytes) -> bool:
+        """A terminal prints any byte, and shows it at once."""
+        return tail.startswith(self._end_begins[: len(tail)])

@@ -117,6 +117,17 @@ async def test_no_forward_is_offered_without_its_port(serve: Serve) -> None:
     assert (await state(api))["forward"] is None
 
 
+async def test_where_shells_are_opened_is_shown_if_they_can_be(serve: Serve) -> None:
+    for keys, expected in (
+        ({"EnableExec": True, "SidecarPort": 4000}, {"scheme": "http", "port": 4000}),
+        ({"EnableExec": True, "SidecarPort": 0}, None),
+        ({}, None),
+    ):
+        api: Api = await serve(**keys)
+        await api.looked()
+        assert (await state(api))["exec"] == expected
+
+
 async def test_pods_of_an_earlier_process_get_names_while_the_page_is_open(serve: Serve) -> None:
     site = instant_site(job(JobState.RUNNING))
     site.account.listed["ns-1"] = Listed("ns-1", "ns/one", 30, ("prepare",), ("c",), "7", 600, ())

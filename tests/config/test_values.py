@@ -110,6 +110,7 @@ RIGHT = [
     ("VerboseLogging", "on", "verbose_logging", True),
     ("ErrorsOnlyLogging", "TRUE", "errors_only_logging", True),
     ("EnableProbes", "true", "enable_probes", True),
+    ("EnableExec", "true", "enable_exec", True),
     ("ContainerRuntime", "singularity", "container_runtime", "singularity"),
     ("ContainerRuntime", "apptainer", "container_runtime", "apptainer"),
     ("ContainerRuntime", "none", "container_runtime", "none"),

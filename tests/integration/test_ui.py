@@ -60,7 +60,9 @@ def shown(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show
         known_hosts.write_text(site.known_hosts_file.read_text().replace(f"]:{site.port} ", f"]:{proxy.port} "))
         ssh = {"Port": proxy.port, "UserKnownHostsFile": str(known_hosts)}
         forward = {"Port": free_port(), "TokenFile": str(token)}
-        config = site.config(folder, TokenFile=str(token), SSH=ssh, PortForward=forward)
+        config = site.config(
+            folder, TokenFile=str(token), SSH=ssh, PortForward=forward, EnableExec=True, SidecarPort=free_port()
+        )
         sidecar = Sidecar(config, token=TOKEN)
         try:
             page.size(1200, 900)
@@ -114,6 +116,14 @@ def test_a_pod_shows_its_node_its_ports_and_how_to_forward_them(shown: Shown) ->
     port = yaml.safe_load(shown.served.config.read_text())["PortForward"]["Port"]
     where = f"--url http://127.0.0.1:{port} --token-file TOKEN"
     assert command == f"remote-slurm port-forward {where} default/ticking 8888 6006"
+    where = f"--url {shown.served.sidecar.url} --token-file TOKEN"
+    container = shown.running.pod["spec"]["containers"][0]["name"]
+    page.until(
+        lambda: (
+            page.text(f"{row} .shell code") == f"remote-slurm exec -it {where} default/ticking -c {container} -- sh"
+        ),
+        "the command for a shell is shown",
+    )
     page.run("document.querySelector(arguments[0]).open = false", f"{row} details")
     assert page.text(f"{shown.row(shown.failed)} .forward") == ""
 

@@ -231,7 +231,10 @@ function makePod(pod) {
   log.setAttribute("aria-live", "off");
   const forward = element("p", "forward");
   forward.append(element("span"), element("code"));
-  inside.append(element("p", "facts"), forward, element("div", "containers"), log);
+  const shell = element("p", "shell");
+  shell.append(element("span"), element("code"));
+  say(shell.querySelector("span"), "shell");
+  inside.append(element("p", "facts"), forward, shell, element("div", "containers"), log);
   details.append(summary, inside);
   details.addEventListener("toggle", () => toggle(details, item));
   item.append(details);
@@ -257,6 +260,7 @@ function updateInside(item, pod) {
   say(item.querySelector(".facts"), facts.filter(Boolean).join(" · "));
   updateForward(item.querySelector(".forward"), pod);
   if (!pod.containers.some((each) => each.name === item.container)) item.container = chosen(pod);
+  updateShell(item.querySelector(".shell"), pod, item.container);
   keep(item.querySelector(".containers"), pod.containers, (each) => each.name, makeContainer, (button, each) => {
     say(button, `${each.name}: ${"exitCode" in each ? `exit code ${each.exitCode}` : each.state}`);
     button.title = each.message || "";
@@ -275,6 +279,15 @@ function updateForward(line, pod) {
   if (command.hidden) return;
   const url = `${forward.scheme}://${location.hostname}:${forward.port}`;
   say(command, `remote-slurm port-forward --url ${url} --token-file TOKEN ${pod.name} ${ports}`);
+}
+
+// The command that opens a shell in the chosen container as long as it runs
+function updateShell(line, pod, container) {
+  const exec = shown.state.exec;
+  line.hidden = !exec || pod.phase !== "running" || !pod.containers.some((each) => each.name === container && each.state === "running");
+  if (line.hidden) return;
+  const url = `${exec.scheme}://${location.hostname}:${exec.port}`;
+  say(line.querySelector("code"), `remote-slurm exec -it --url ${url} --token-file TOKEN ${pod.name} -c ${container} -- sh`);
 }
 
 // The one that failed, else one that runs, else the last

@@ -54,6 +54,11 @@ class ListeningKeys(KeyGroup):
     port_forward: PortForward = Field(
         default_factory=PortForward, description="TCP port for `remote-slurm port-forward`."
     )
+    enable_exec: Flag = setting(
+        default=False,
+        description="Let clients run commands in containers, as `remote-slurm exec`, `remote-slurm cp` and clients "
+        "of `/exec` do. It applies to pods that are created from then on.",
+    )
     max_request_size: Bytes = setting(
         32 << 20,
         "Maximum size of a request, as a quantity. A create request holds the ConfigMaps and Secrets of a pod, "

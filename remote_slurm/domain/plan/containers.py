@@ -12,7 +12,7 @@ from remote_slurm.domain.plan.mounts import Mount
 from remote_slurm.domain.plan.own_mounts import own_mounts
 from remote_slurm.domain.plan.policy import Rules
 from remote_slurm.domain.plan.projections import File
-from remote_slurm.domain.plan.runner_calls import is_sidecar, supervision_calls
+from remote_slurm.domain.plan.runner_calls import Enabled, is_sidecar, supervision_calls
 from remote_slurm.domain.plan.volumes import Volumes
 from remote_slurm.domain.plan.working_dirs import working_dir_calls
 from remote_slurm.domain.pod.annotations import Annotations
@@ -49,7 +49,7 @@ class ContainerContext:
     rules: Rules
     users: UserConfig
     shares_memory: bool
-    probes_enabled: bool
+    enabled: Enabled
     extra_mounts: tuple[Mount, ...] = ()
 
 
@@ -117,7 +117,7 @@ def _plan(start: ContainerStart, context: ContainerContext) -> ContainerPlan:
         *image_calls(name, start.image, runtime),
         *runtime.image_config_calls(start),
         *working_dir_calls(start, runtime),
-        *supervision_calls(start, pod, runtime, probes_enabled=context.probes_enabled),
+        *supervision_calls(start, pod, runtime, context.enabled),
     )
     verb = "sidecar_container" if is_sidecar(setup) else _verb(setup)
     return ContainerPlan(name, verb, runtime.container_command(start), calls)

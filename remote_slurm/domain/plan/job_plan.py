@@ -28,7 +28,7 @@ from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.own_mounts import memory_calls, node_calls, own_calls, shares_memory
 from remote_slurm.domain.plan.policy import rules_for
 from remote_slurm.domain.plan.projections import File
-from remote_slurm.domain.plan.runner_calls import container_warnings
+from remote_slurm.domain.plan.runner_calls import Enabled, container_warnings
 from remote_slurm.domain.plan.termination_message import checked_path
 from remote_slurm.domain.plan.tsocks import tsocks_calls, tsocks_mounts
 from remote_slurm.domain.plan.volumes import plan_volumes
@@ -114,7 +114,7 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
         rules,
         users,
         shares_memory=not request.job_script and shares_memory(pod, annotations, runtime),
-        probes_enabled=config.enable_probes,
+        enabled=Enabled(probes=config.enable_probes, exec=config.enable_exec),
         extra_mounts=tsocks_mounts(tsocks),
     )
     containers = plan_containers(volumes, images, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from remote_slurm.domain.plan.container_setup import ContainerSetup
 from remote_slurm.domain.plan.hooks import hook_calls, needs_exec
@@ -16,24 +17,32 @@ from remote_slurm.domain.shell import Call
 from remote_slurm.errors import InvalidRequest
 
 
-def supervision_calls(start: ContainerStart, pod: Pod, runtime: Runtime, *, probes_enabled: bool) -> Iterator[Call]:
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """What the configuration enables: EnableProbes and EnableExec."""
+
+    probes: bool = False
+    exec: bool = False
+
+
+def supervision_calls(start: ContainerStart, pod: Pod, runtime: Runtime, enabled: Enabled) -> Iterator[Call]:
     """Raises InvalidRequest for what cannot be carried out."""
     container = start.container
     yield from _restart_calls(container, pod)
     yield "termination_message", _message_file(start, runtime), container.termination_message_policy
-    yield from _exec_calls(start, runtime, probes_enabled=probes_enabled)
+    yield from _exec_calls(start, runtime, enabled)
     yield from hook_calls(container)
-    if probes_enabled:
+    if enabled.probes:
         yield from probe_calls(container, environment(container, pod))
 
 
-def _exec_calls(start: ContainerStart, runtime: Runtime, *, probes_enabled: bool) -> Iterator[Call]:
+def _exec_calls(start: ContainerStart, runtime: Runtime, enabled: Enabled) -> Iterator[Call]:
     """Also where nothing runs inside: a postStart and probes count from when the container's own command runs."""
     container = start.container
     hooks = container.lifecycle
-    from_start = [hooks.post_start, *(probe for _, probe in probes(container) if probes_enabled)]
+    from_start = [hooks.post_start, *(probe for _, probe in probes(container) if enabled.probes)]
     is_needed = any(map(needs_exec, (*from_start, hooks.pre_stop)))
-    if not is_needed and not any(from_start):
+    if not (is_needed or enabled.exec or any(from_start)):
         return
     try:
         words = runtime.exec_words(start)
@@ -42,6 +51,8 @@ def _exec_calls(start: ContainerStart, runtime: Runtime, *, probes_enabled: bool
             raise
         return  # they count from when the runtime was asked to start it
     yield "exec_mode", *words
+    if enabled.exec:
+        yield ("allow_exec",)
 
 
 def _message_file(start: ContainerStart, runtime: Runtime) -> str:

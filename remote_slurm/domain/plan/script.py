@@ -37,6 +37,7 @@ _RESUME = """\
 
 _SOURCES = """\
 for part in {parts}; do
+    parts+=("$part")
     # shellcheck source=/dev/null
     . "./$part.sh" || {{ echo "remote-slurm: $part.sh cannot be read, so no container starts"; exit 1; }}
 done

@@ -1,0 +1,317 @@
+"""Commands at the login node that clients talk to, each in a session of its own, on SSH connections of their own.
+
+They take no session from the scripts of the sidecar. sshd allows 10 sessions per connection (MaxSessions): another
+connection is made if there are more commands. A connection ends when it has not been used for a while.
+
+sshd sends no signal to a command without a terminal when its channel or its connection is closed. One session of each
+connection, the watcher, has the process ids of its commands, and sends them SIGTERM: on request, when its own input
+ends, or when nothing has come for a while.
+"""
+
+import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+
+import paramiko
+
+from remote_slurm.errors import NotSent, OutcomeUnknown, SiteError
+from remote_slurm.ssh.channel_stream import ChannelStream
+from remote_slurm.ssh.command_stream import CommandStream
+from remote_slurm.ssh.connect import Transport
+from remote_slurm.ssh.connection import Connection
+from remote_slurm.ssh.framing import nonce
+from remote_slurm.ssh.receive_window import FIRST_WINDOW, ReceiveWindow, WindowBudget
+from remote_slurm.ssh.remote_shell import ANOTHER_SHELL, NoSession, shown
+from remote_slurm.ssh.threads import detach, in_thread
+from remote_slurm.ssh.writer_thread import WriterThread
+
+IDLE_SECONDS = 60.0
+OPEN_SECONDS = 30.0
+_MOST_CONNECTIONS = 8
+_HEARTBEAT_SECONDS = 15.0
+_SILENCE_SECONDS = 60
+_PACKET = 64 * 1024
+_NOISE = 4096
+# A terminal would print what it is sent, and cut long lines. The process id is that of the shell that runs the script.
+# Nothing of it is secret: all users of the login node can read it.
+_BEGIN = (
+    'exec /bin/sh -c \'test -t 0 && stty raw -echo; printf "\\036%s ready %s\\036" {nonce} $$; read -r size && '
+    'script=$(dd bs=1 count="$size" 2>/dev/null) && eval "$script"\''
+)
+_WATCHER = f"""\
+exec bash -c 'pids=" "
+while read -r -t {_SILENCE_SECONDS} word pid; do
+    case $word in
+        add) pids="$pids$pid " ;;
+        end) [[ $pids != *" $pid "* ]] || kill -TERM "$pid" ;;
+        gone) pids=${{pids/ $pid / }} ;;
+    esac
+done
+[[ -z ${{pids// /}} ]] || kill -TERM $pids' 2>/dev/null
+"""
+
+
+class CommandChannels:
+    """Runs scripts in sessions of their own. Lives in one event loop."""
+
+    def __init__(
+        self, connection: Connection, *, idle_seconds: float = IDLE_SECONDS, open_seconds: float = OPEN_SECONDS
+    ) -> None:
+        self._first = connection
+        self._idle_seconds = idle_seconds
+        self._open_seconds = open_seconds
+        self._lines: list[_Line] = []
+
+    async def open(self, script: str, terminal: tuple[int, int] | None = None) -> CommandStream:
+        """Run `script` in a POSIX shell, with a terminal of so many columns and rows if there is one.
+
+        A script must end when it is sent SIGTERM, which comes when the stream is closed or the connection is lost.
+        Raises NotSent, or what `Connection.link` raises.
+        """
+        refused: NoSession | None = None
+        for index in range(_MOST_CONNECTIONS):
+            if index == len(self._lines):
+                connection = self._first.sibling() if index else self._first
+                self._lines.append(_Line(connection, self._idle_seconds, self._open_seconds))
+            if self._lines[index].is_full:
+                continue
+            try:
+                return await self._lines[index].open(script, terminal)
+            except NoSession as error:
+                refused = error
+                if not self._lines[index].in_use:
+                    break  # the site allows no two sessions: another connection has no more
+        raise NotSent(
+            f"no further session could be opened for a command: {refused or 'all connections are full'}: try again "
+            "when another command has ended"
+        )
+
+    async def close(self) -> None:
+        """End all commands and connections."""
+        await asyncio.gather(*(line.close() for line in self._lines))
+
+
+class _Line:
+    """One connection with its watcher."""
+
+    def __init__(self, connection: Connection, idle_seconds: float, open_seconds: float) -> None:
+        self._connection = connection
+        self._idle_seconds = idle_seconds
+        self._open_seconds = open_seconds
+        self._link: Transport | None = None
+        self._writer: WriterThread | None = None
+        self._watcher: _Watcher | None = None
+        self._lock = asyncio.Lock()
+        self._budget = WindowBudget()
+        self._streams: dict[ChannelStream, str] = {}
+        self._opening = 0
+        self._sessions = 0  # that the site has granted, with that of the watcher
+        self._limit: int | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._disconnecting: asyncio.Task[None] | None = None
+
+    @property
+    def in_use(self) -> int:
+        """How many commands run, or are being started."""
+        return len(self._streams) + self._opening
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the site has refused a session with so many."""
+        return self._limit is not None and self._sessions >= self._limit
+
+    async def open(self, script: str, terminal: tuple[int, int] | None) -> CommandStream:
+        """Raises NoSession if the site allows no further session on the connection."""
+        with self._used():
+            writer, watcher = await self._ready()
+            assert self._link is not None  # noqa: S101 - of _ready
+            try:
+                stream, pid = await self._started(self._link, writer, script, terminal)
+            except NoSession:
+                self._limit = self._sessions
+                raise
+            self._streams[stream] = pid
+            watcher.add(pid)
+            return stream
+
+    async def close(self) -> None:
+        """End all commands and the connection."""
+        for stream in list(self._streams):
+            stream.close()
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        if self._watcher:
+            await self._watcher.close()
+        await self._connection.close()
+        if self._writer:
+            self._writer.stop()
+
+    async def _ready(self) -> tuple[WriterThread, "_Watcher"]:
+        """The connection, with its watcher."""
+        async with self._lock:
+            link = await self._connection.link()
+            if link is not self._link or self._writer is None or self._watcher is None or not self._watcher.alive:
+                if self._writer:
+                    self._writer.stop()
+                if self._watcher:
+                    await self._watcher.close()
+                self._link, self._writer = link, WriterThread("ssh-exec")
+                self._limit, self._sessions = None, 0
+                stream, _ = await self._started(link, self._writer, _WATCHER, None)
+                self._watcher = _Watcher(stream)
+            return self._writer, self._watcher
+
+    async def _started(
+        self, link: Transport, writer: WriterThread, script: str, terminal: tuple[int, int] | None
+    ) -> tuple[CommandStream, str]:
+        mark, noise = nonce(), b""
+        ready = re.compile(rb"\036%b ready ([0-9]+)\036" % mark.encode())
+        opening = _Opening(link, _BEGIN.format(nonce=mark), terminal)
+        stream: CommandStream | None = None
+        try:
+            async with asyncio.timeout(self._open_seconds):
+                channel = await in_thread("ssh-exec", opening.run)
+                self._sessions += 1
+                stream = CommandStream(channel, writer, ReceiveWindow(self._budget), self._ended)
+                while not (found := ready.search(noise)):
+                    data = await stream.read()
+                    noise = (noise + data)[-_NOISE:]
+                    if not data:
+                        raise NotSent(f"the login shell at {link.host} ended, and printed {shown(noise)}")
+                text = script.encode(errors="surrogateescape")
+                await stream.write(b"%d\n%b" % (len(text), text))
+        except TimeoutError:
+            raise NotSent(
+                f"{link.host} did not start a shell within {self._open_seconds:g} s, and printed {shown(noise)}: "
+                f"{ANOTHER_SHELL}"
+            ) from None
+        except OutcomeUnknown as error:
+            raise NotSent(f"the connection to {link.host} was lost: {error}") from error
+        else:
+            started, stream = stream, None
+            return started, found[1].decode()
+        finally:
+            if stream is not None:
+                stream.close()
+            else:
+                opening.abandon_if_late()
+
+    # --- the end ---
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        self._opening += 1
+        if self._idle_timer:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        try:
+            yield
+        finally:
+            self._opening -= 1
+            self._rest()
+
+    def _ended(self, stream: ChannelStream) -> None:
+        self._sessions -= 1
+        pid = self._streams.pop(stream, "")
+        if pid and self._watcher:
+            self._watcher.end(pid)
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._opening or self._streams or self._idle_timer:
+            return
+        self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._disconnect)
+
+    def _disconnect(self) -> None:
+        self._idle_timer = None
+        self._disconnecting = asyncio.create_task(self._connection.disconnect(), name="ssh-exec-idle")
+
+
+class _Watcher:
+    """The session that ends commands."""
+
+    def __init__(self, stream: CommandStream) -> None:
+        self._stream = stream
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._task = asyncio.create_task(self._run(), name="ssh-exec-watcher")
+
+    @property
+    def alive(self) -> bool:
+        return not self._task.done()
+
+    def add(self, pid: str) -> None:
+        """Watch over a command."""
+        self._lines.put_nowait(f"add {pid}\n".encode())
+
+    def end(self, pid: str) -> None:
+        """End a command, and watch over it no more."""
+        self._lines.put_nowait(f"end {pid}\ngone {pid}\n".encode())
+
+    async def close(self) -> None:
+        """End all its commands."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._stream.close()
+
+    async def _run(self) -> None:
+        with contextlib.suppress(SiteError):
+            while True:
+                line = b"\n"
+                # wait_for of Python 3.11 would lose a cancellation that comes together with a line
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                        line = await self._lines.get()
+                await self._stream.write(line)
+
+
+class _Opening:
+    """Opens a session and starts a program in it, in a thread."""
+
+    def __init__(self, link: Transport, command: str, terminal: tuple[int, int] | None) -> None:
+        self._link = link
+        self._command = command
+        self._terminal = terminal
+        self._channel: paramiko.Channel | None = None
+        self._lock = threading.Lock()
+        self._is_done = self._abandoned = False
+
+    def run(self) -> paramiko.Channel:
+        """Raises NoSession, or NotSent if the connection is dead."""
+        try:
+            channel = self._link.transport.open_session(window_size=FIRST_WINDOW, max_packet_size=_PACKET)
+            self._channel = channel
+            if self._terminal:
+                self._add_terminal(channel, self._terminal)
+            channel.exec_command(self._command)
+        except paramiko.ChannelException as error:
+            raise NoSession(f"{self._link.host} allows no further session ({error.text})") from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if self._link.alive and self._channel is None:
+                raise NoSession(f"{self._link.host} allows no further session") from error
+            raise NotSent(f"{self._link.host} did not start a shell: {error or type(error).__name__}") from error
+        with self._lock:
+            self._is_done = True
+            if self._abandoned:
+                channel.close()
+        return channel
+
+    def _add_terminal(self, channel: paramiko.Channel, size: tuple[int, int]) -> None:
+        try:
+            channel.get_pty("xterm", *size)
+        except paramiko.SSHException as error:
+            if not self._link.alive:
+                raise
+            raise NotSent(
+                f"{self._link.host} gives this account no terminal",
+                remedy="authorized_keys there has restrict or no-pty, or sshd has PermitTTY no: add pty to the options "
+                "of the key, or leave -t out",
+            ) from error
+
+    def abandon_if_late(self) -> None:
+        """Close the session if it is opened from now on. Never waits."""
+        with self._lock:
+            self._abandoned = not self._is_done
+        if self._abandoned and self._channel is not None:
+            detach("ssh-close", self._channel.close)
