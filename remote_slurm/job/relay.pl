@@ -10,7 +10,8 @@ my ($AGAIN, $INTERRUPTED, $IN_PROGRESS) = (11, 4, 115);
 my ($input, $output) = ('', "$hello\n");
 my (%connections, @listening);
 
-$SIG{PIPE} = 'IGNORE';
+# Slurm sends signals that a pod asks for (--signal=USR1@600) to all steps of the job. TERM comes with its end.
+$SIG{$_} = 'IGNORE' for qw(PIPE USR1 USR2 HUP INT QUIT ALRM);
 fcntl(STDOUT, $SETFL, $NONBLOCK | 1);
 
 sub emit {

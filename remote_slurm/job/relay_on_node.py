@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -215,4 +216,7 @@ class Relay:
 
 
 if __name__ == "__main__":
+    # Slurm sends signals that a pod asks for (--signal=USR1@600) to all steps of the job. TERM comes with its end
+    for each in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGALRM):
+        signal.signal(each, signal.SIG_IGN)
     Relay(sys.argv[1], float(sys.argv[2])).run()

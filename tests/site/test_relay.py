@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -92,6 +93,13 @@ async def relays(login: Login) -> AsyncIterator[PortRelays]:
     for stream in login.streams:
         stream.close()
     await login.ended()
+
+
+def last_child(pid: int) -> int:
+    """The process at the end of a line of processes: the relay."""
+    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        pid = int(children[0])
+    return pid
 
 
 async def rest(stream: PortStream) -> bytes:
@@ -231,6 +239,16 @@ async def test_a_relay_listens_on_a_port_to_try_other_ways(relays: PortRelays) -
         _, writer = await asyncio.open_connection("127.0.0.2", port)
         writer.close()
         await writer.wait_closed()
+
+
+async def test_signals_that_a_pod_asks_for_do_not_end_it(login: Login, relays: PortRelays) -> None:
+    """Such as --signal=USR1@600, ten minutes before the time limit: Slurm sends them to all steps."""
+    async with listening(echo) as port:
+        stream = await relays.open("7", "n1", port)
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+            os.kill(last_child(login.streams[0].process.pid), number)
+            await stream.write(b"hello")
+            assert await stream.read() == b"hello"
 
 
 async def test_a_relay_that_has_ended_is_started_anew(login: Login, relays: PortRelays) -> None:
