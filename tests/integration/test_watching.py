@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.collector import collecting
@@ -58,6 +59,8 @@ def test_prometheus_has_a_port_of_its_own(site: Site, sidecar: Callable[..., Sid
     assert started.stop() == 0
 
 
+# the collector's gRPC does not live through a fork
+@pytest.mark.supervised
 def test_a_create_and_what_it_did_at_the_site_are_one_trace(
     site: Site, sidecar: Callable[..., Sidecar], tmp_path: Path
 ) -> None:
