@@ -277,6 +277,18 @@ def test_a_connection_that_is_cut_ends_its_commands(site: Site, through: Through
     assert running.sh("echo again") == "again\n"
 
 
+def test_a_pod_that_is_deleted_ends_its_commands(serve: Serve, site: Site) -> None:
+    running = start(serve(site, **enabled()))
+    with running.endless(9806) as process:
+        running.watched.delete()
+        # the end of the container kills it, or Slurm ends its step
+        assert process.wait(PATIENCE) in {1, 137}
+        running.until_nothing_is_left()
+    refused = running.exec("true")
+    assert refused.returncode == 1
+    assert running.name in refused.stderr.decode()
+
+
 # --- files ---
 
 
