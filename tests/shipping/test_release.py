@@ -240,3 +240,31 @@ def test_other_links_stay(text: str) -> None:
     from metadata_hook import with_absolute_links
 
     assert with_absolute_links(text, ADDRESS, "v1") == text
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        # an owner with capitals is valid at GitHub, and not in an image name (attest-build-provenance, issue 71)
+        ("image", "image=${IMAGE,,}"),
+        ("image-index", "image=${IMAGE,,}"),
+        # of builds that push one tag, the last wins (coreruleset/modsecurity-crs-docker, pull request 447)
+        ("image", 'docker push "$image:$VERSION-$ARCHITECTURE"'),
+        # a job that is run again after it uploaded one of two files has to upload the other
+        ("pypi", "--skip-existing"),
+        ("pypi", "--attestations"),
+    ],
+)
+def test_what_went_wrong_in_the_releases_of_others(job: str, words: str) -> None:
+    found = yaml.safe_load((GITHUB / "workflows" / "release.yml").read_text())["jobs"][job]
+    assert any(words in step.get("run", "") for step in found["steps"])
+
+
+def test_lint_reports_workflows_that_it_could_not_check(tmp_path: Path) -> None:
+    check = re.search(r"^ACTIONLINT=.*?^}$", (ROOT / "scripts" / "lint").read_text(), re.MULTILINE | re.DOTALL)
+    assert check
+    environment = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    command = [shutil.which("bash") or "bash", "-c", f"{check[0]}\ncheck_workflows"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("lint: NOT CHECKED: .github/workflows")
