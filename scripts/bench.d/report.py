@@ -41,15 +41,19 @@ _TAIL = """\
 
 
 def write(parts: Iterable[str]) -> None:
-    """Of all parts that were measured at any time. Parts without a measurement are named."""
-    found = {part: kept(part) for part in parts}
+    """Write the sections of all parts that this checkout has measured. Other sections stay as they are."""
     PLOTS.mkdir(exist_ok=True)
-    text = _HEAD.format(machine=_machine(), slurm="24.11")
-    text += "".join(_section(measured) for measured in found.values() if measured)
-    missing = [part for part, measured in found.items() if not measured]
-    if missing:
-        text += f"Not measured yet: {', '.join(missing)}.\n\n"
-    (DOCS / "benchmarks.md").write_text(text + _TAIL)
+    page = DOCS / "benchmarks.md"
+    sections = _sections(page.read_text())
+    for measured in filter(None, map(kept, parts)):
+        sections[measured.title] = _section(measured)
+    page.write_text(_HEAD.format(machine=_machine(), slurm="24.11") + "".join(sections.values()) + _TAIL)
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The sections of the page by title, without the one about limits."""
+    found = page.removesuffix(_TAIL).split("\n## ")[1:]
+    return {section.partition("\n")[0]: f"## {section.rstrip()}\n\n" for section in found}
 
 
 def _machine() -> str:
