@@ -43,6 +43,13 @@ def test_create_refusal_log_and_delete(site: Site, serve: Serve, tmp_path: Path)
     assert client.create(request(foreign)).status == 403
     assert Client(served.sidecar.url).create(request(foreign)).status == 401
     wait_until(lambda: client.logs(a_pod, "c").text == f"{SECRET}\n", "the log is there")
+
+    # the record of a request may come a moment after its answer
+    def is_recorded() -> bool:
+        found = [json.loads(line) for line in audit.read_text().split("\n")[:-1]]
+        return [line["outcome"] for line in found if line["verb"] == "logs"][-1:] == ["accepted"]
+
+    wait_until(is_recorded, "the request for the log is recorded")
     audit.rename(rotated)
     assert client.delete(a_pod).status == 200
     wait_until(lambda: '"remove"' in audit.read_text() if audit.exists() else False, "the pod was removed")

@@ -28,8 +28,6 @@ from tests.sites import Site, free_port
 from tests.vk import Watched
 
 WAITS = "trap 'exit 0' TERM; while :; do sleep 1; done"
-# A line of the process list for each command of these tests that is left
-_LEFT = "ps -u hpcuser -o args= | grep -e 'sleep 98' -e 'exec-[0-9a-f]' | grep -v -e grep || true"
 
 
 def enabled() -> Json:
@@ -83,22 +81,40 @@ class Running:
             timeout=PATIENCE,
         )
 
+    @property
+    def endless_command(self) -> tuple[str, str]:
+        """One that other pods of the site do not run."""
+        return "sleep", f"98{int(self.watched.job):05d}"
+
+    @property
+    def srun(self) -> str:
+        """What is in the command line of each srun for this pod, and of no other."""
+        return f"srun --jobid={self.watched.job} "
+
+    def left(self) -> str:
+        """Lines of the process list: sruns, and endless commands."""
+        patterns = f"-e '{self.srun}' -e '{' '.join(self.endless_command)}$'"
+        return self.served.site.exec(f"ps -u hpcuser -o args= | grep {patterns} | grep -v -e grep || true")
+
+    def until_endless_runs(self) -> None:
+        wait_until(lambda: f"{' '.join(self.endless_command)}\n" in self.left(), "the command runs")
+
     @contextlib.contextmanager
-    def endless(self, seconds: int) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that runs at the site, with a number of its own."""
+    def endless(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that runs at the site."""
         process = subprocess.Popen(
-            self.words("sleep", str(seconds)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
+            self.words(*self.endless_command), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
         )
         try:
-            wait_until(lambda: f"sleep {seconds}\n" in self.served.site.exec(_LEFT), "the command runs")
+            self.until_endless_runs()
             yield process
         finally:
             process.kill()
             process.communicate()
 
     def until_nothing_is_left(self) -> None:
-        wait_until(lambda: not self.served.site.exec(_LEFT), "nothing of the command is left")
-        steps = "squeue --noheader --steps --format=%j"
+        wait_until(lambda: not self.left(), "nothing of the command is left")
+        steps = f"squeue --noheader --steps --jobs={self.watched.job} --format=%j || true"
         wait_until(lambda: "exec-" not in self.served.site.exec(steps), "no step of a command is left")
 
 
@@ -138,7 +154,7 @@ def test_a_command_is_in_the_container_and_its_exit_code_comes_back(in_each_runt
     data = os.urandom(3 << 20)
     back = in_each_runtime.exec("cat", data=data)
     assert hashlib.sha256(back.stdout).digest() == hashlib.sha256(data).digest()
-    with in_each_runtime.endless(9801) as process:
+    with in_each_runtime.endless() as process:
         process.send_signal(signal.SIGKILL)
         in_each_runtime.until_nothing_is_left()
 
@@ -251,17 +267,17 @@ def test_a_shell_in_a_terminal_follows_its_size_and_ctrl_c(running: Running) -> 
 def test_nothing_is_left_of_a_command_whose_client_sidecar_or_step_was_killed(
     running: Running, site: Site, sidecar: Callable[..., Sidecar]
 ) -> None:
-    with running.endless(9802) as process:
-        site.exec("pkill -KILL -u hpcuser srun")
+    with running.endless() as process:
+        site.exec(f"pkill -KILL -u hpcuser -f '{running.srun}'")
         assert process.wait(PATIENCE) == 1
         running.until_nothing_is_left()
-    with running.endless(9803) as process:
+    with running.endless() as process:
         running.served.sidecar.kill()
         assert process.wait(PATIENCE) == 1
         running.until_nothing_is_left()
     sidecar(running.served.config)
-    terminal = Terminal(running.words("sleep", "9804", options=("-it",)))
-    wait_until(lambda: "sleep 9804\n" in site.exec(_LEFT), "the command runs")
+    terminal = Terminal(running.words(*running.endless_command, options=("-it",)))
+    running.until_endless_runs()
     os.kill(terminal.pid, signal.SIGKILL)
     terminal.exit_code()
     running.until_nothing_is_left()
@@ -270,7 +286,7 @@ def test_nothing_is_left_of_a_command_whose_client_sidecar_or_step_was_killed(
 def test_a_connection_that_is_cut_ends_its_commands(site: Site, through: Through) -> None:
     proxy, served = through(site, **enabled())
     running = start(served)
-    with running.endless(9805) as process:
+    with running.endless() as process:
         proxy.cut()
         assert process.wait(PATIENCE) == 1
         running.until_nothing_is_left()
@@ -279,7 +295,7 @@ def test_a_connection_that_is_cut_ends_its_commands(site: Site, through: Through
 
 def test_a_pod_that_is_deleted_ends_its_commands(serve: Serve, site: Site) -> None:
     running = start(serve(site, **enabled()))
-    with running.endless(9806) as process:
+    with running.endless() as process:
         running.watched.delete()
         # the end of the container kills it, or Slurm ends its step
         assert process.wait(PATIENCE) in {1, 137}

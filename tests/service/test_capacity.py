@@ -144,5 +144,5 @@ def test_a_script_of_the_site_says_what_there_is(text: str) -> None:
 @pytest.mark.parametrize("text", ["not JSON", "[1]", '{"resources": 3}', ""])
 def test_a_script_that_prints_something_else_leaves_the_node_without_room(text: str, logged: Logged) -> None:
     assert ping_of(Capacity(), text, ResourceScriptPath="/r") == {"pods": "0"}
-    (line,) = logged.with_message("the capacity of the site is not known")
+    (line,) = logged.with_message("cannot read the capacity of the site")
     assert str(line.fields["reason"]).startswith("ResourceScriptPath /r ")
