@@ -110,7 +110,7 @@ class _Passing:
                 return
             printing.result()
             await self._report()
-        except ConnectionResetError:
+        except ConnectionError:
             self.why = "the client is gone"
         except SiteError as error:
             self.why = self.command.ended or str(error)

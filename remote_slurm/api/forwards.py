@@ -73,7 +73,7 @@ async def forward(request: web.Request) -> web.WebSocketResponse:
             await _pass(socket, connection, passed)
         except OutcomeUnknown as error:
             why = str(error)
-        except ConnectionResetError:
+        except ConnectionError:
             pass  # the client is gone
         why = connection.ended or why
         await _close(socket, WSCloseCode.INTERNAL_ERROR if why else WSCloseCode.OK, why)

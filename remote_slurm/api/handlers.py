@@ -111,7 +111,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
             )
             if request.transport is not None:
                 request.transport.abort()
-        except ConnectionResetError:
+        except ConnectionError:
             info("the reader of a log disconnected", pod=what.pod, container=what.container)
         return response
 
@@ -152,7 +152,7 @@ async def _write(request: web.Request, response: web.StreamResponse, data: bytes
 async def _break_off(request: web.Request, response: web.StreamResponse, error: SiteError) -> None:
     """Write the reason as a last line, and close without the end of the body: a log that is cut must not look whole."""
     warning("a log was cut off before its end", reason=error)
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionError):
         await response.write(f"\n(remote-slurm: the log breaks off here: {error})\n".encode())
     response.force_close()
     if request.transport is not None:

@@ -103,7 +103,9 @@ async def test_a_client_that_goes_away_ends_its_connection_at_the_node(server: F
         await asyncio.wait_for(gone.wait(), 60)
 
 
-async def test_a_client_that_breaks_off_disturbs_no_other(server: Forwarding) -> None:
+async def test_a_client_that_breaks_off_disturbs_no_other(server: Forwarding, caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that did not read, so that the sidecar waits to send more: aiohttp raises another error then."""
+    caplog.set_level("INFO", "remote_slurm")
     async with server.listening(pour), server.listening(echo, port=PORT + 1):
         async with server.connected(f"team/web/{PORT + 1}") as other:
             for _ in range(5):
@@ -113,10 +115,14 @@ async def test_a_client_that_breaks_off_disturbs_no_other(server: Forwarding) ->
                     transport = session.connector and socket._response.connection
                     assert transport
                     assert transport.transport
+                    transport.transport.pause_reading()
+                    await asyncio.sleep(0.2)
                     transport.transport.abort()
             await other.send_bytes(b"still here")
             assert (await other.receive()).data == b"still here"
         await until(lambda: not server.forwards._open)
+    await until(lambda: sum(record.message == "forwarded a port" for record in caplog.records) == 6)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_connection_has_a_line_of_log_and_of_the_audit_log(

@@ -264,6 +264,8 @@ async def test_a_slow_script_times_out_and_keeps_the_connection(sshd: Sshd, prox
 async def test_hung_scripts_do_not_use_up_the_sessions_for_ever(sshd: Sshd, proxy: FaultProxy) -> None:
     size = PoolSize(sessions=2, warm=0, close_grace=0.5)
     async with sessions_at(sshd, proxy.port, size) as sessions:
+        # both are open, so that their start is no part of the deadline
+        await asyncio.gather(*(sessions.run("sleep 1", deadline=SECONDS) for _ in range(2)))
         runs = (sessions.run("trap '' HUP PIPE; sleep 12", deadline=5) for _ in range(2))
         errors = await asyncio.gather(*runs, return_exceptions=True)
         assert [type(error) for error in errors] == [OutcomeUnknown] * 2
