@@ -14,10 +14,9 @@ import aiohttp
 
 from remote_slurm.api.exec_protocol import CLOSE, ERROR, PROTOCOLS, RESIZE, STDERR, STDIN, STDOUT
 from remote_slurm.cli.credentials import Credentials
-from remote_slurm.cli.replies import Refused, connection_problem, refusal
+from remote_slurm.cli.replies import connection_problem, raise_refusals
 from remote_slurm.errors import RemoteSlurmError, Unreachable
 
-_OK, _SWITCHING = 200, 101
 # Slurm may need its time to start a step
 _ANSWER_SECONDS = 150.0
 _MOST_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -136,14 +135,6 @@ class ExecClient:
             await socket.close()
 
 
-async def _refusals(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Raise what a refusal says. aiohttp itself drops the body of a refused WebSocket."""
-    response = await handler(request)
-    if response.status not in (_OK, _SWITCHING):
-        raise Refused(response.status, await refusal(response))
-    return response
-
-
 @contextlib.asynccontextmanager
 async def at(url: str, shown: Credentials) -> AsyncIterator[ExecClient]:
     """The sidecar that listens there."""
@@ -155,6 +146,6 @@ async def at(url: str, shown: Credentials) -> AsyncIterator[ExecClient]:
         headers=shown.headers,
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-        middlewares=(_refusals,),
+        middlewares=(raise_refusals,),
     ) as session:
         yield ExecClient(session, url)

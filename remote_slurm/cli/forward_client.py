@@ -15,10 +15,9 @@ import aiohttp
 
 from remote_slurm.api.forward_protocol import PROTOCOL
 from remote_slurm.cli.credentials import Credentials
-from remote_slurm.cli.replies import Refused, connection_problem, refusal
+from remote_slurm.cli.replies import Refused, connection_problem, raise_refusals
 from remote_slurm.errors import RemoteSlurmError, Unreachable
 
-_OK, _SWITCHING = 200, 101
 _ANSWER_SECONDS = 30.0
 # The sidecar may be about to restart, and the job may be requeued
 _PATIENCE_SECONDS = 30.0
@@ -147,14 +146,6 @@ async def _to_local(socket: aiohttp.ClientWebSocketResponse, writer: asyncio.Str
         raise Broken(message.extra or "the connection to the sidecar was lost")
 
 
-async def _refusals(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Raise what a refusal says. aiohttp itself drops the body of a refused WebSocket."""
-    response = await handler(request)
-    if response.status not in (_OK, _SWITCHING):
-        raise Refused(response.status, await refusal(response))
-    return response
-
-
 @contextlib.asynccontextmanager
 async def at(url: str, shown: Credentials, pod: Pod) -> AsyncIterator[ForwardClient]:
     """The sidecar whose PortForward.Port is there, for one pod."""
@@ -176,6 +167,6 @@ async def at(url: str, shown: Credentials, pod: Pod) -> AsyncIterator[ForwardCli
         "http://localhost" if unix else url,
         connector=connector,
         timeout=timeout,
-        middlewares=(_refusals, authenticated),
+        middlewares=(raise_refusals, authenticated),
     ) as session:
         yield ForwardClient(session, url, pod)

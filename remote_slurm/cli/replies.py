@@ -11,6 +11,7 @@ import aiohttp
 
 from remote_slurm.errors import RemoteSlurmError
 
+_OK, _SWITCHING = 200, 101
 _UNAUTHORIZED = 401
 
 
@@ -26,6 +27,14 @@ async def refusal(response: aiohttp.ClientResponse) -> str:
     """The sentence of an answer that refuses something."""
     words = (await response.text()).strip() or str(response.reason)
     return f"{words}; --token-file FILE does" if response.status == _UNAUTHORIZED else words
+
+
+async def raise_refusals(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Raise what a refusal says. aiohttp itself drops the body of a refused WebSocket."""
+    response = await handler(request)
+    if response.status not in (_OK, _SWITCHING):
+        raise Refused(response.status, await refusal(response))
+    return response
 
 
 def connection_problem(error: Exception) -> str:

@@ -42,4 +42,4 @@ class JobLookups:
         if self._running.get(job_id) is done:
             del self._running[job_id]
         if not done.cancelled():
-            done.exception()  # the callers, who may have gone, are told
+            done.exception()  # read, though the callers may have gone

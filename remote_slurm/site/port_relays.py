@@ -76,7 +76,7 @@ class PortRelays:
     def _has_started(self, job_id: str, done: asyncio.Task[Relay]) -> None:
         del self._starting[job_id]
         if not done.cancelled():
-            done.exception()  # the caller, who may have gone, is told
+            done.exception()  # read, though the caller may have gone
 
     def _make_room(self) -> None:
         """Raises NotSent if all relays have connections."""
