@@ -33,8 +33,8 @@ from remote_slurm.service.pull_secrets import with_pull_secrets
 _HELP = """\
 Submit a pod, print each change of its status, follow the log of one container, and delete the pod. The exit code is
 the highest exit code of its containers. The file holds the Pod, and may hold the ConfigMaps and Secrets that it uses.
-The log is written to standard output, everything else to standard error. Ctrl-C deletes the pod unless --keep is given;
-a second Ctrl-C exits at once.
+The log is written to standard output, everything else to standard error. With --url, the command ends when the sidecar
+has accepted the delete. Ctrl-C deletes the pod unless --keep is given; a second Ctrl-C exits at once.
 """
 
 _EXAMPLES = """\
@@ -131,7 +131,7 @@ async def _clean_up(arguments: argparse.Namespace, sidecar: SidecarClient, pod: 
         screen.line(f"kept: `remote-slurm logs {words}` has its log, `remote-slurm delete {words}` ends it")
         return
     try:
-        await interruptible(remove(sidecar, pod, screen))
+        await interruptible(remove(sidecar, pod, screen, waits=not arguments.url))
     except Interrupted:
         sidecar.deleted.clear()  # it is in the journal, and this command does not wait for it
         screen.line(
@@ -149,11 +149,13 @@ def _options_of(arguments: argparse.Namespace) -> str:
     return f"--config {arguments.config} " if arguments.config else ""
 
 
-async def remove(sidecar: SidecarClient, pod: Json, screen: Screen) -> None:
-    """Delete the pod, and return once nothing is left of it."""
+async def remove(sidecar: SidecarClient, pod: Json, screen: Screen, *, waits: bool = True) -> None:
+    """Delete the pod, and return once nothing is left of it, or without `waits` once the sidecar has accepted that."""
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     screen.line(screen.paint(f"{name}: deleting it", Colour.QUIET))
     await sidecar.delete(pod)
+    if not waits:
+        return  # the sidecar goes on, even if the site is unreachable now
     async with screen.waiting("its job ends, and its folder is removed"):
         await sidecar.gone(folder_of(pod))
 
