@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import time
 
 from remote_slurm.cli import credentials
-from remote_slurm.cli.client import at, listening_at
+from remote_slurm.cli.client import SidecarClient, at, listening_at
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
+from remote_slurm.errors import RemoteSlurmError
 
 _HELP = """\
 Request the capacity of the virtual node from a running sidecar, as interLink does every 30 seconds. The exit code is
 0 if the sidecar is healthy, and 1 if it does not answer or needs a restart (/healthz). If the site is unreachable, the
-exit code is 0 and the capacity is 0 pods, because the sidecar reconnects by itself. "superseded" means that a newer
-sidecar owns DataRootFolder, as during a rolling update: stop one of the two if that lasts.
+exit code is 0 and the capacity is 0 pods, because the sidecar reconnects by itself; the reason and the time of the next
+attempt follow. "superseded" means that a newer sidecar owns DataRootFolder, as during a rolling update: stop one of the
+two if that lasts.
 """
 
 _EXAMPLES = """\
@@ -24,6 +27,15 @@ examples:
   remote-slurm ping --url http://127.0.0.1:4000
   remote-slurm ping --url unix:///run/remote-slurm.sock --output json | jq .resources
 """
+
+# By the `cause` in /ui/state
+_CAUSES = {
+    "KeyRefused": "SSH key refused",
+    "HostKeyRefused": "SSH host key refused",
+    "Unreachable": "site unreachable",
+    "Lost": "connection lost",
+}
+_SOON = 90
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -34,22 +46,67 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    health, answer = asyncio.run(_answer(arguments))
-    print(json.dumps(answer, indent=2) if arguments.output == "json" else _sentence(health, answer))
+    health, answer, site = asyncio.run(_answer(arguments))
+    print(json.dumps(answer, indent=2) if arguments.output == "json" else sentence(health, answer, site, time.time()))
     return 0
 
 
-async def _answer(arguments: argparse.Namespace) -> tuple[str, Json]:
+async def _answer(arguments: argparse.Namespace) -> tuple[str, Json, Json]:
     if arguments.url:
         url, shown = arguments.url, credentials.named(arguments)
     else:
         config = configured(arguments)
         url, shown = listening_at(config), credentials.configured(config)
     async with at(url, shown) as sidecar:
-        return await sidecar.health(), await sidecar.ping()
+        health, answer = await sidecar.health(), await sidecar.ping()
+        wants_reason = arguments.output == "text" and not _has_room(answer)
+        return health, answer, await _site(sidecar) if wants_reason else {}
 
 
-def _sentence(health: str, answer: Json) -> str:
+async def _site(sidecar: SidecarClient) -> Json:
+    """The state of the site as the sidecar knows it; empty if this client may not read it."""
+    try:
+        site: Json = (await sidecar.state())["site"]
+    except RemoteSlurmError:
+        return {}
+    return site
+
+
+def _has_room(answer: Json) -> bool:
+    return (answer.get("resources") or {}).get("pods") != "0"
+
+
+def sentence(health: str, answer: Json, site: Json, now: float) -> str:
+    """The capacity of the virtual node. If it has no room, also why, and when the sidecar tries again.
+
+    `site` is that of /ui/state; `now` is a time.time().
+    """
     resources = answer.get("resources") or {}
     room = ", ".join(f"{name} {resources[name]}" for name in ("cpu", "memory", "pods") if name in resources)
-    return f"{health if health != 'ok' else answer.get('status', 'ok')}: {room or 'no figures'}"
+    first = f"{health if health != 'ok' else answer.get('status', 'ok')}: {room or 'no figures'}"
+    if _has_room(answer) or not site:
+        return first
+    if site["reachable"]:
+        return f"{first}: {_no_figures(resources)}"
+    cause = _CAUSES.get(site.get("cause", ""), "the site cannot be polled")
+    return "\n".join([f"{first}: {cause}{_retry(site, now)}", *_detail(site)])
+
+
+def _no_figures(resources: Json) -> str:
+    if "cpu" in resources:
+        return "the site is reachable, but Resources.pods or ResourceScriptPath allows no pods"
+    return "the site is reachable, but sinfo has not reported its capacity yet"
+
+
+def _retry(site: Json, now: float) -> str:
+    seconds = site.get("retryInSeconds", 0)
+    if seconds <= 0:
+        return ""
+    when = f"in {seconds:.0f} s" if seconds < _SOON else f"at {time.strftime('%H:%M', time.localtime(now + seconds))}"
+    file = site.get("retryFile")
+    return f", retry {when}{f' or when {file} changes' if file else ''}"
+
+
+def _detail(site: Json) -> list[str]:
+    error = " ".join(str(site.get("error", "")).split())
+    return [f"  {error}"] if error else []

@@ -9,10 +9,18 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from remote_slurm.config import SSH
-from remote_slurm.errors import NotSent, OutcomeUnknown, SiteError, Unreachable
+from remote_slurm.errors import (
+    AuthenticationRefused,
+    HostKeyRefused,
+    NotSent,
+    OutcomeUnknown,
+    SiteError,
+    Unreachable,
+)
 from remote_slurm.log import info, warning
 from remote_slurm.ssh.circuit_breaker import CircuitBreaker, Pace
 from remote_slurm.ssh.connect import Connector, Transport
@@ -24,9 +32,22 @@ _MISSED_ANSWERS = 2
 _SHUTTING_DOWN = "not sent: the sidecar is shutting down"
 
 
+class Cause(StrEnum):
+    """Why there is no connection."""
+
+    NONE = ""
+    KEY_REFUSED = "KeyRefused"
+    HOST_KEY_REFUSED = "HostKeyRefused"
+    UNREACHABLE = "Unreachable"
+    LOST = "Lost"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """State of the connection. `since` is a time.time(); `retry_in` is the number of seconds until the next attempt."""
+    """State of the connection. `since` is a time.time(); `retry_in` is the number of seconds until the next attempt.
+
+    `cause` is the kind of the last failure. A change of `retry_file` leads to an attempt before `retry_in`.
+    """
 
     connected: bool
     host: str
@@ -35,6 +56,8 @@ class ConnectionState:
     retry_in: float
     connects: int = 0
     failures: int = 0
+    cause: Cause = Cause.NONE
+    retry_file: str = ""
 
 
 class Connection:
@@ -65,6 +88,7 @@ class Connection:
         """The present state. Returns at once."""
         self._notice_death()
         error = self._breaker.last_error
+        cause = _cause(error)
         return ConnectionState(
             connected=self.connected,
             host=self._link.host if self._link else "",
@@ -73,7 +97,16 @@ class Connection:
             retry_in=self._breaker.seconds_left,
             connects=self._connects,
             failures=self._failures,
+            cause=cause,
+            retry_file=self._retry_file(cause),
         )
+
+    def _retry_file(self, cause: Cause) -> str:
+        files = {
+            Cause.KEY_REFUSED: self._settings.identity_file,
+            Cause.HOST_KEY_REFUSED: self._settings.user_known_hosts_file,
+        }
+        return str(files.get(cause) or "")
 
     @property
     def connected(self) -> bool:
@@ -204,6 +237,20 @@ class Connection:
                 detach("ssh-alive", link.transport.global_request, "keepalive@openssh.com")
         if link.alive:
             self.drop(link, f"it has been silent for {interval * silent:g} s")
+
+
+def _cause(error: SiteError | None) -> Cause:
+    match error:
+        case None:
+            return Cause.NONE
+        case AuthenticationRefused():
+            return Cause.KEY_REFUSED
+        case HostKeyRefused():
+            return Cause.HOST_KEY_REFUSED
+        case OutcomeUnknown():
+            return Cause.LOST
+        case _:
+            return Cause.UNREACHABLE
 
 
 def _files_of_login(settings: SSH) -> list[Path]:

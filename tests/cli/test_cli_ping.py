@@ -1,11 +1,14 @@
 """`remote-slurm ping`: the health check of containers, and a person's first question."""
 
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from remote_slurm.cli.ping import sentence
 from tests.cli.program import Program
 from tests.sidecar import Sidecar
 
@@ -24,11 +27,47 @@ def test_a_sidecar_is_well_while_its_site_is_not(config: Path) -> None:
     sidecar = Sidecar(config)
     try:
         done = Program(config)("ping")
-        assert (done.returncode, done.stdout) == (0, "ok: pods 0\n")
+        first, second = done.stdout.splitlines()
+        assert done.returncode == 0
+        assert re.fullmatch("ok: pods 0: site unreachable(, retry in [0-9]+ s)?", first)
+        assert second.startswith("  cannot reach 127.0.0.1 port 1: ")
         done = Program()("ping", "--url", sidecar.url, "--output", "json")
         assert json.loads(done.stdout)["resources"]["pods"] == "0"
     finally:
         sidecar.kill()
+
+
+NONE = {"status": "ok", "resources": {"pods": "0"}}
+REFUSED = {
+    "reachable": False,
+    "error": "login of me at\nlogin was refused",
+    "cause": "KeyRefused",
+    "retryInSeconds": 1740.0,
+    "retryFile": "/etc/id",
+}
+
+
+def test_a_refused_key_is_the_reason_that_there_is_no_room() -> None:
+    now = time.mktime((2026, 11, 30, 14, 3, 0, 0, 0, -1))
+    first, second = sentence("ok", NONE, REFUSED, now).splitlines()
+    assert first == "ok: pods 0: SSH key refused, retry at 14:32 or when /etc/id changes"
+    assert second == "  login of me at login was refused"
+
+
+def test_a_squeue_that_fails_is_the_reason_that_there_is_no_room() -> None:
+    site = {"reachable": False, "error": "squeue failed with exit code 1", "cause": "", "retryInSeconds": 0}
+    assert sentence("ok", NONE, site, 0) == "ok: pods 0: the site cannot be polled\n  squeue failed with exit code 1"
+
+
+@pytest.mark.parametrize(("more", "reason"), [({}, "sinfo has not reported"), ({"cpu": "4"}, "allows no pods")])
+def test_a_reachable_site_may_have_no_room(more: dict[str, str], reason: str) -> None:
+    answer = {"status": "ok", "resources": {"pods": "0", **more}}
+    assert reason in sentence("ok", answer, {"reachable": True}, 0)
+
+
+def test_room_needs_no_reason() -> None:
+    answer = {"status": "ok", "resources": {"cpu": "4", "memory": "8Mi", "pods": "1000"}}
+    assert sentence("superseded: why", answer, {}, 0) == "superseded: why: cpu 4, memory 8Mi, pods 1000"
 
 
 def test_no_sidecar_is_an_error(config: Path) -> None:

@@ -1,0 +1,109 @@
+"""The symptoms in docs/operations.md, which README.md leads to, are what the program prints."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from remote_slurm.cli.ping import sentence
+from remote_slurm.domain.plan.payload import Payload
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.domain.status.container_ends import end_sentence
+from remote_slurm.errors import HostKeyRefused, RemoteSlurmError
+from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.service.submitter import Submission, Submitter
+from remote_slurm.site.reply import Reply
+from remote_slurm.ssh.host_keys import KnownHost
+from tests.fake_site import FOR_GOOD, FakeAccount, FakeSite
+from tests.ssh.ssh_server import make_key
+
+ROOT = Path(__file__).parents[2]
+_COMMANDS = ("kubectl ", "remote-slurm ")
+
+
+def symptoms() -> list[str]:
+    """What stands between backticks in the first column, without commands."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    section = text.partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| ")]
+    named = [name for row in rows for name in re.findall("`([^`]+)`", row)]
+    return [name for name in named if not name.startswith(_COMMANDS)]
+
+
+def _no_room(cause: str) -> Callable[[Path], str]:
+    site = {"reachable": False, "error": "", "cause": cause, "retryInSeconds": 60, "retryFile": "/k"}
+    return lambda _: sentence("ok", {"resources": {"pods": "0"}}, site, 0)
+
+
+def _unknown_host(folder: Path) -> str:
+    key = paramiko.PKey.from_path(str(make_key(folder / "key")))
+    with pytest.raises(HostKeyRefused) as raised:
+        KnownHost(folder / "known_hosts", "login.example.org", 22).verify(key)
+    return str(raised.value)
+
+
+def _refused(folder: Path) -> str:
+    del folder
+    return asyncio.run(_refused_pod())
+
+
+async def _refused_pod() -> str:
+    account = FakeAccount(asyncio.get_running_loop().time)
+    account.moods.append(FOR_GOOD)
+    account.sbatch_seconds = 0
+    tracked = TrackedPod("ns-1", "ns/p")
+    await Submitter(FakeSite(account), ReconnectSignal()).submit(Submission(tracked, Payload("ns-1", b"files")))
+    return tracked.failure
+
+
+def _out_of_memory(folder: Path) -> str:
+    del folder
+    return end_sentence(Job("1", JobState.OUT_OF_MEMORY))
+
+
+def _not_started(folder: Path) -> str:
+    del folder
+    return (files("remote_slurm.job") / "messages.sh").read_text()
+
+
+def _reply(output: str) -> Callable[[Path], str]:
+    def message(folder: Path) -> str:
+        del folder
+        with pytest.raises(RemoteSlurmError) as raised:
+            Reply.parse("queue", output)
+        return str(raised.value)
+
+    return message
+
+
+PRINTED: dict[str, Callable[[Path], str]] = {
+    "pods 0": _no_room("Unreachable"),
+    "SSH key refused": _no_room("KeyRefused"),
+    "SSH host key refused": _no_room("HostKeyRefused"),
+    "the host key of ... is unknown": _unknown_host,
+    "Slurm refused the job ...": _refused,
+    "the job ran out of memory": _out_of_memory,
+    "StartError": _not_started,
+    "a newer sidecar owns DataRootFolder": _reply(">superseded\n"),
+    "DataRootFolder ... cannot be used at the site": _reply("mkdir: no\n>unusable /r\n"),
+}
+
+
+def test_each_symptom_is_tested() -> None:
+    assert set(symptoms()) == set(PRINTED)
+
+
+@pytest.mark.parametrize("symptom", PRINTED)
+def test_a_symptom_is_what_the_program_prints(tmp_path: Path, symptom: str) -> None:
+    pattern = re.escape(symptom).replace(re.escape("..."), ".*")
+    assert re.search(pattern, PRINTED[symptom](tmp_path))
+
+
+def test_the_readme_leads_to_the_symptoms() -> None:
+    assert "[Troubleshooting](docs/operations.md#troubleshooting)" in (ROOT / "README.md").read_text()
