@@ -22,8 +22,12 @@ from remote_slurm.service.findings import Finding
 
 _HELP = """\
 Check the configuration and the connection to the site step by step: files of TLS and TokenFile, address, host key,
-login, shell, Slurm, container runtime, DataRootFolder, clock, round trip. Each failure is printed with a remedy. With
---job, a small job also checks a compute node; it is removed afterwards. The exit code is 0 if all checks pass, else 1.
+login, shell, Slurm, sbatch options of flavors (sbatch --test-only), default memory, container runtime, DataRootFolder,
+clock, round trip. Each failure is printed with a remedy. With --job, a small job also checks a compute node; it is
+removed afterwards. The exit code is 0 if all checks pass, else 1.
+
+signs:
+  ✓ passed   ✗ failed   ? only a compute node can tell: use --job   - not checked
 """
 
 _EXAMPLES = """\
@@ -37,13 +41,23 @@ examples:
 LISTENING = "access to the sidecar"
 
 _MARKS = {True: ("✓", Colour.GOOD), False: ("✗", Colour.BAD), None: ("-", Colour.QUIET)}
+_NODE_MARK = ("?", Colour.WARNING)
+_WITHOUT_JOB = Finding(
+    "compute nodes",
+    ok=True,
+    message="only a job can tell whether they have DataRootFolder and the container runtime",
+    remedy="`remote-slurm check --job` submits one",
+    needs_node=True,
+)
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_config_options(parser)
     parser.add_argument("--job", action="store_true", help="also submit a small job that checks a compute node")
-    parser.add_argument("--flags", default="", metavar="FLAGS", help="sbatch options of that job")
+    parser.add_argument(
+        "--flags", default="", metavar="FLAGS", help="sbatch options of that job, and of sbatch --test-only"
+    )
     parser.add_argument(
         "--timeout",
         type=seconds,
@@ -51,7 +65,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time limit for that job to start and end (default: 300)",
     )
-    add_output_option(parser, "output format (default: text); json is a list of {check, ok, message, remedy}")
+    add_output_option(
+        parser, "output format (default: text); json is a list of {check, ok, message, remedy, needs_node}"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> list[Finding]:
     screen = Screen(sys.stdout) if arguments.output == "text" else Screen(sys.stderr)
     found: list[Finding] = []
+    unchecked: list[Finding] = []
     config, first = _configuration(arguments)
     accounts = len(config.accounts) if config else 1
     listening = [LISTENING] if config and _has_files(config) else []
@@ -75,11 +92,14 @@ async def _check(arguments: argparse.Namespace) -> list[Finding]:
         while True:
             async with screen.waiting(next(names, "leaving the site as it was")):
                 finding = await anext(findings, None)
-            if finding is None:
-                return found
-            found.append(finding)
+            if finding is not None:
+                found.append(finding)
             if arguments.output == "text":
-                _show(finding, screen)
+                unchecked = _show_in_turn(finding, unchecked, screen)
+            if finding is None:
+                if arguments.output == "text" and not arguments.job and all(each.ok for each in found):
+                    _show(_WITHOUT_JOB, screen)
+                return found
 
 
 def _steps(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -104,7 +124,7 @@ async def _findings(
 
 
 async def _of_account(config: Config, arguments: argparse.Namespace) -> AsyncGenerator[Finding, None]:
-    chain = Chain(config)
+    chain = Chain(config, arguments.flags)
     try:
         whole = True
         async for finding in chain.findings():
@@ -163,8 +183,28 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
     return config, Finding(CONFIGURATION, ok=True, message=message, remedy="; ".join(config.warnings))
 
 
+def _show_in_turn(finding: Finding | None, unchecked: list[Finding], screen: Screen) -> list[Finding]:
+    """Show the finding, or keep it, since findings that were not checked for one reason share a line; return those."""
+    if finding and finding.ok is None and all(each.message == finding.message for each in unchecked):
+        return [*unchecked, finding]
+    if unchecked:
+        names = ", ".join(each.check for each in unchecked)
+        _show(replace(unchecked[0], check=names if len(unchecked) == 1 else "", message=_unchecked(unchecked)), screen)
+    if finding and finding.ok is None:
+        return [finding]
+    if finding:
+        _show(finding, screen)
+    return []
+
+
+def _unchecked(findings: list[Finding]) -> str:
+    if len(findings) == 1:
+        return findings[0].message
+    return f"{findings[0].message}: {', '.join(each.check for each in findings)}"
+
+
 def _show(finding: Finding, screen: Screen) -> None:
-    mark, colour = _MARKS[finding.ok]
+    mark, colour = _NODE_MARK if finding.needs_node else _MARKS[finding.ok]
     message = finding.message.replace("\n", f"\n  {'':<17}  ")
     screen.line(f"{screen.paint(mark, colour)} {finding.check:<17}  {message}")
     if finding.remedy:

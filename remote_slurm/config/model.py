@@ -20,6 +20,8 @@ from remote_slurm.config.keys.slurm import SlurmKeys
 from remote_slurm.config.keys.virtual_node import VirtualNodeKeys
 
 _GO_PLUGIN_KEYS = ("InterlinkURL", "InterlinkPort", "SidecarURL", "VKConfigPath")
+# In that plugin's example files
+_GO_PLUGIN_NAMESPACE = "vk"
 
 # In the order of the documentation
 GROUPS: tuple[type[KeyGroup], ...] = (
@@ -73,7 +75,15 @@ class Config(
             and "later" in field.json_schema_extra
             and getattr(self, name) != field.default
         )
-        return tuple(f"{key}: {sentence}" for key, sentence in later)
+        return (*self._namespace_warning, *(f"{key}: {sentence}" for key, sentence in later))
+
+    @property
+    def _namespace_warning(self) -> tuple[str, ...]:
+        others = (self.interlink_url, self.interlink_port, self.sidecar_url, self.vk_config_path)
+        if not self.namespace or not (self.namespace == _GO_PLUGIN_NAMESPACE or any(others)):
+            return ()
+        effect = f"pods of namespaces other than {self.namespace} are rejected"
+        return (f"Namespace: {effect}; the Go plugin ignores this key: remove it to accept all pods",)
 
     @property
     def site_address(self) -> str:

@@ -51,6 +51,21 @@ def unsafe_folder(path: Path, *, in_container: bool | None = None) -> str:
     return next(filter(None, (_of(folder, in_container=False) for folder in folders)), "")
 
 
+def readable_key(path: Path, *, in_container: bool | None = None) -> str:
+    """Return that other accounts can read the private key, and what to do; empty if none can, or in a container.
+
+    Mounted Secrets have the mode 0644. Raises OSError if the file cannot be found.
+    """
+    if is_container() if in_container is None else in_container:
+        return ""
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    by_group = mode & stat.S_IRGRP and not _is_own_group(found)
+    if not by_group and not mode & stat.S_IROTH:
+        return ""
+    return f"other accounts can read {path} (mode {mode:04o}), and ssh refuses such a key: chmod 600 {path}"
+
+
 def is_container(marks: Iterable[Path] = _MARKS) -> bool:
     """Whether this process runs in a container, where there is no other account."""
     return _KUBERNETES in os.environ or any(mark.exists() for mark in marks)

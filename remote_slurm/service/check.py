@@ -11,6 +11,7 @@ from remote_slurm.config import Config, ImagePull
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import Code, RemoteFailed
 from remote_slurm.service.check_connection import ConnectionChecks
+from remote_slurm.service.check_submission import SubmissionChecks
 from remote_slurm.service.findings import Breaks, Finding, Holds, Step, finding, one_line
 from remote_slurm.site.operations import check_clock, check_folder, check_round_trip, check_runtime, check_slurm
 from remote_slurm.site.operations.check_folder import FolderCheck
@@ -43,18 +44,20 @@ CONFIGURATION = "configuration"
 # Each needs the one before it ...
 WAY = ("address", "host key", "login", "shell")
 # ... and each of these needs all links of WAY
-SITE = ("Slurm", "container runtime", "DataRootFolder", "clock", "round trip")
+SITE = ("Slurm", "submission", "memory", "container runtime", "DataRootFolder", "clock", "round trip")
 
 
 class Chain:
     """`findings` in order; `site` can be asked for more afterwards, until `close`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, flags: str = "") -> None:
+        """`flags` are further sbatch options of pods."""
         self._config = config
         self._connection = Connection(config.ssh)
         self._sessions = Sessions(self._connection)
         self._ports = PortChannels(self._connection.sibling()) if config.port_forward.port is not None else None
         self.site = RemoteSite(self._sessions, config, ports=self._ports)
+        self._submission = SubmissionChecks(config, self.site, flags)
 
     async def close(self) -> None:
         if self._ports:
@@ -65,13 +68,16 @@ class Chain:
     async def findings(self) -> AsyncIterator[Finding]:
         """One for each name in WAY and SITE."""
         way = ConnectionChecks(self._config, self._connection, self.site).steps
-        site: list[Step] = [self._slurm, self._runtime, self._folder, self._clock, self._round_trip]
-        broken = ""
+        slurm: list[Step] = [self._slurm, self._submission.submission, self._submission.memory]
+        site: list[Step] = [*slurm, self._runtime, self._folder, self._clock, self._round_trip]
+        needed = {"submission": SITE[0], "memory": SITE[0]}
+        broken: dict[str, str] = {}
         for name, step in zip(WAY + SITE, [*way.values(), *site], strict=True):
-            found = await finding(name, step) if not broken else Finding(name, None, f"not checked: needs {broken}")
+            missing = broken.get("way") or broken.get(needed.get(name, ""))
+            found = await finding(name, step) if not missing else Finding(name, None, f"not checked: needs {missing}")
             yield found
-            if name in WAY and found.ok is False:
-                broken = name
+            if found.ok is False:
+                broken["way" if name in WAY else name] = name
 
     async def _slurm(self) -> Holds:
         answer = await self.site.ask(check_slurm.operation(self._config))
@@ -116,6 +122,7 @@ class Chain:
                 "it may be on compute nodes only: `remote-slurm check --job` looks there. If it is not there, set "
                 f"{runtime.config.path_key} to its full path, or CommandPrefix to what makes it available, such as "
                 f"`module load {self._config.container_runtime}`",
+                needs_node=True,
             )
         return Holds(f"{answer.version} as {answer.path}")
 

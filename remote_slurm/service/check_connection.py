@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remote_slurm.config import Config
+from remote_slurm.config.strict_modes import readable_key
 from remote_slurm.errors import (
     AuthenticationRefused,
     Code,
@@ -115,7 +116,10 @@ class ConnectionChecks:
     async def login(self) -> Holds:
         ssh = self._config.ssh
         if self._refused is None:
-            return Holds(f"{ssh.user} at {(await self._link()).host} with {ssh.identity_file or 'a key of the agent'}")
+            return Holds(
+                f"{ssh.user} at {(await self._link()).host} with {ssh.identity_file or 'a key of the agent'}",
+                readable_key(ssh.identity_file) if ssh.identity_file else "",
+            )
         message, code, methods = self._refused.message, self._refused.code, self._refused.methods
         if code is Code.KEY_FILE:
             raise Breaks(message, self._refused.remedy or _ANOTHER_FILE)

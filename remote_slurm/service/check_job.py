@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from remote_slurm.config import Config, Policy
+from remote_slurm.config import Config
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.pod.model import CreateRequest
 from remote_slurm.domain.runtimes.registry import RUNTIMES
@@ -19,6 +19,7 @@ from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.job import CHECK_NODE
 from remote_slurm.service.check_ports import PORTS, check_ports
+from remote_slurm.service.check_submission import without_rules
 from remote_slurm.service.findings import Finding
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
@@ -66,7 +67,7 @@ class _Failed(Exception):
 
 async def check_from_a_node(site: Site, config: Config, options: JobOptions) -> AsyncGenerator[Finding, None]:
     """JOB, then each of NODE. The job and its folder are gone afterwards, whatever happens."""
-    pods = Pods(site, _for_the_check(config), Journal(config.state_folder))
+    pods = Pods(site, without_rules(config), Journal(config.state_folder))
     request = _request(config, options)
     pods.start()
     try:
@@ -83,13 +84,6 @@ async def check_from_a_node(site: Site, config: Config, options: JobOptions) -> 
     finally:
         await _clean_up(pods, request)
         await pods.stop()
-
-
-def _for_the_check(config: Config) -> Config:
-    """Run on the node itself, since a container would show only itself, and without the rules for pods."""
-    policy = Policy(forced_flags=config.policy.forced_flags)
-    rules = {"container_runtime": "none", "policy": policy, "policies": {}}
-    return config.model_copy(update=rules)
 
 
 async def _outcome(pods: Pods, request: CreateRequest, options: JobOptions, config: Config) -> _Outcome:

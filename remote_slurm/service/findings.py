@@ -10,20 +10,25 @@ from remote_slurm.errors import SiteError
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One link. `ok` is None if it was not checked. A remedy beside True is a warning."""
+    """One link. `ok` is None if it was not checked. A remedy beside True is a warning.
+
+    `needs_node`: only a job on a compute node can tell.
+    """
 
     check: str
     ok: bool | None
     message: str
     remedy: str = ""
+    needs_node: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """The link holds; `remedy` is what could be better."""
+    """The link holds; `remedy` is what could be better. `needs_node`: only a compute node can tell whether it holds."""
 
     message: str
     remedy: str = ""
+    needs_node: bool = False
 
 
 class Breaks(Exception):
@@ -45,7 +50,7 @@ async def finding(name: str, step: Step) -> Finding:
         return Finding(name, ok=False, message=str(error), remedy=error.remedy)
     except SiteError as error:
         return Finding(name, ok=False, message=one_line(error.message), remedy=error.remedy)
-    return Finding(name, ok=True, message=holds.message, remedy=holds.remedy)
+    return Finding(name, ok=True, message=holds.message, remedy=holds.remedy, needs_node=holds.needs_node)
 
 
 def one_line(text: str) -> str:

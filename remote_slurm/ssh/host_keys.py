@@ -59,6 +59,8 @@ class KnownHost:
         self._problem = ""
         lines = self._read()
         self._keys = [line for line in lines if not line.marker and _matches(line.names, self.name)]
+        # OpenSSH asks before it uses such a line for another port
+        self._bare = any(not line.marker and _matches(line.names, self._host) for line in lines)
         # As OpenSSH does, whose lines for authorities seldom name a port
         marked = [line for line in lines if _matches(line.names, self.name) or _matches(line.names, self._host)]
         self._revoked = [line.blob for line in marked if line.marker == "@revoked"]
@@ -123,6 +125,11 @@ class KnownHost:
             return (
                 f"{self._path} has only a @cert-authority line for it, but the host shows no certificate: "
                 "the host key itself is needed"
+            )
+        if self._bare:
+            return (
+                f"the line for {self._host} in {self._path} has no port, and is for port 22 only: the name to use is "
+                f"{self.name}"
             )
         return f"{self._path} has no line for it"
 

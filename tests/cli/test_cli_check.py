@@ -41,6 +41,7 @@ def test_everything_holds(program_at: ProgramAt, site: Site) -> None:
     found = findings(program_at(site))
     assert list(found) == LINKS
     assert "Slurm 24.11." in found["Slurm"]["message"]
+    assert found["submission"]["message"] == "sbatch --test-only accepts a pod without further options"
     assert "apptainer version 1.4" in found["container runtime"]["message"]
     assert "GiB free" in found["DataRootFolder"]["message"]
 
@@ -48,7 +49,8 @@ def test_everything_holds(program_at: ProgramAt, site: Site) -> None:
 def test_for_people(program_at: ProgramAt, site: Site) -> None:
     done = program_at(site)("check")
     assert done.returncode == 0
-    assert [line[:2] for line in done.stdout.splitlines()] == ["✓ "] * len(LINKS)
+    lines = [line[:2] for line in done.stdout.splitlines()]
+    assert [sign for sign in lines if sign != "  "] == [*["✓ "] * len(LINKS), "? "]
     assert "\033" not in done.stdout  # no terminal, no colour
 
 
@@ -60,6 +62,13 @@ def test_without_containers(program_at: ProgramAt, site22: Any) -> None:
 
 def test_an_account_with_another_shell(program_at: ProgramAt, site: Site) -> None:
     assert "/bin/tcsh gives way to" in findings(program_at(site, SSH={"User": "alice"}))["shell"]["message"]
+
+
+def test_a_flavor_that_slurm_refuses(program_at: ProgramAt, site: Site) -> None:
+    flavors = {"good": {"CPUDefault": 1}, "bad": {"SlurmFlags": ["--partition=nope"]}}
+    found = broken(program_at(site, Flavors=flavors), "submission")
+    assert found["message"].startswith("Slurm refuses pods of the flavor bad: ")
+    assert "nope" in found["message"]
 
 
 def test_a_noisy_profile_is_a_warning(program_at: ProgramAt, site: Site) -> None:

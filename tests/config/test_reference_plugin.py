@@ -91,7 +91,18 @@ def test_default_memory_is_none_unless_the_file_is_the_go_plugins(load: Load, te
 
 def test_it_is_warned_of_what_comes_later(load: Load) -> None:
     named = [warning.partition(":")[0] for warning in load(REFERENCE_FILE).warnings]
-    assert named == ["SidecarURL"]
+    assert named == ["Namespace", "SidecarURL"]
+
+
+@pytest.mark.parametrize("text", ["Namespace: vk", "Namespace: team\nInterlinkURL: x"])
+def test_a_namespace_that_the_go_plugin_ignores_is_warned_of(load: Load, text: str) -> None:
+    warning = load(text).warnings[0]
+    assert warning.startswith("Namespace: pods of namespaces other than ")
+    assert warning.endswith(" are rejected; the Go plugin ignores this key: remove it to accept all pods")
+
+
+def test_a_namespace_of_ones_own_choice_is_not_warned_of(load: Load) -> None:
+    assert load("Namespace: team").warnings == ()
 
 
 def test_a_plain_file_gives_no_warning(load: Load) -> None:

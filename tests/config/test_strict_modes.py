@@ -57,6 +57,15 @@ def test_a_file_in_a_folder_that_every_account_can_write_to(file: Path) -> None:
     assert unsafe_file(file) == "", "as in /tmp"
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o600])
+def test_a_key_that_others_can_read_is_reported_on_a_host(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    found = strict_modes.readable_key(file, in_container=False)
+    expected = f"other accounts can read {file} (mode {mode:04o}), and ssh refuses such a key: chmod 600 {file}"
+    assert found == (expected if mode & 0o077 else "")
+    assert strict_modes.readable_key(file, in_container=True) == ""
+
+
 def test_as_kubernetes_mounts_a_secret(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = file.parent / "..data"
     link.symlink_to(file)

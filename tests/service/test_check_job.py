@@ -9,7 +9,8 @@ import pytest
 
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.job import CHECK_NODE
-from remote_slurm.service.check_job import JobOptions, _for_the_check, _http_client, _request
+from remote_slurm.service.check_job import JobOptions, _http_client, _request
+from remote_slurm.service.check_submission import without_rules
 from remote_slurm.site.reply import Reply
 from tests.domain.podspec import config
 
@@ -19,7 +20,7 @@ def test_rules_for_pods_do_not_refuse_it() -> None:
         Policy={"AllowedAnnotations": [], "AllowedImages": [], "ForcedFlags": ["--account=k8s"]},
         Policies={"team": {"Namespaces": ["team"]}},
     )
-    own = _for_the_check(strict)
+    own = without_rules(strict)
     plan = plan_job(_request(own, JobOptions(flags="", timeout=60)), own)
     assert "--account=k8s" in [flag.line().removeprefix("#SBATCH ") for flag in plan.flags]
 

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from remote_slurm.domain.slurm.flags import Flag
+from remote_slurm.errors import SlurmFailed
 from remote_slurm.site.operations import (
     check_clock,
     check_folder,
@@ -12,9 +14,12 @@ from remote_slurm.site.operations import (
     check_runtime,
     check_shell,
     check_slurm,
+    slurm_settings,
+    try_submit,
 )
 from remote_slurm.site.operations.check_runtime import RuntimeCheck
 from remote_slurm.site.operations.check_slurm import SlurmCheck
+from remote_slurm.site.operations.try_submit import TriedJob
 from tests.site.account import Account
 
 SBATCH = "echo a notice; echo slurm 24.11.5"
@@ -59,6 +64,55 @@ async def test_the_runtime(account: Account, runtime: str, path: str) -> None:
     found = await account.site.ask(check_runtime.operation(runtime))
     assert found.path == path
     assert (found == RuntimeCheck("", "")) is (not path)
+
+
+TEST_ONLY = """\
+[ "$1" = --test-only ] || exit 9
+script=$(cat)
+case $script in
+    *--partition=nope*) echo "allocation failure: Invalid partition" >&2; exit 1 ;;
+    *) echo "sbatch: Job 1 to start at once" >&2 ;;
+esac
+"""
+
+
+async def test_jobs_that_are_only_tried(each_account: Account) -> None:
+    each_account.command("sbatch", TEST_ONLY)
+    jobs = [(Flag("partition", "nope"),), (Flag("no-requeue"),), ()]
+    found = await each_account.site.ask(try_submit.operation(each_account.config, jobs))
+    assert found == [
+        TriedJob(1, ("allocation failure: Invalid partition",)),
+        TriedJob(0, ("sbatch: Job 1 to start at once",)),
+        TriedJob(0, ("sbatch: Job 1 to start at once",)),
+    ]
+    first = await each_account.site.ask(try_submit.operation(each_account.config, jobs, until_accepted=True))
+    assert first == found[:2]
+    assert each_account.jobs() == []
+
+
+SCONTROL = """\
+case $* in
+    "--oneliner show partition") echo "PartitionName=main Default=YES DefMemPerCPU=100" ;;
+    "show config")
+        echo "SlurmctldHost = h"
+        echo "DefMemPerNode           = UNLIMITED"
+        echo "SelectTypeParameters = CR_CPU"
+        ;;
+esac
+"""
+
+
+async def test_the_settings_of_slurm(each_account: Account) -> None:
+    each_account.command("scontrol", SCONTROL)
+    found = await each_account.site.ask(slurm_settings.operation(each_account.config))
+    assert [each.name for each in found.partitions] == ["main"]
+    assert found.values == {"DefMemPerNode": "UNLIMITED", "SelectTypeParameters": "CR_CPU"}
+
+
+async def test_settings_that_slurm_does_not_show(account: Account) -> None:
+    account.command("scontrol", "echo slurm_load_partitions: denied >&2; exit 1")
+    with pytest.raises(SlurmFailed, match="scontrol failed with exit code 1: slurm_load_partitions: denied"):
+        await account.site.ask(slurm_settings.operation(account.config))
 
 
 async def test_the_folder(each_account: Account) -> None:

@@ -51,6 +51,13 @@ def test_a_port_of_its_own_is_part_of_the_name(tmp_path: Path, key: paramiko.PKe
         verify(tmp_path, line("login.site", key), key, port=2222)
 
 
+def test_a_line_without_the_port_is_named(tmp_path: Path, key: paramiko.PKey) -> None:
+    with pytest.raises(HostKeyRefused) as raised:
+        verify(tmp_path, line("login.site", key), key, port=2222)
+    reason = f"the line for login.site in {tmp_path}/known_hosts has no port, and is for port 22 only"
+    assert f"{reason}: the name to use is [login.site]:2222" in raised.value.message
+
+
 def test_hashed_names_as_openssh_writes_them(tmp_path: Path, key: paramiko.PKey) -> None:
     path = tmp_path / "known_hosts"
     path.write_text(line("[login.site]:2222", key))
