@@ -26,6 +26,13 @@ TOKEN = "0123456789abcdef-token"
 UID = "11111111-2222-3333-4444-555555555555"
 POD = f"team-{UID}"
 PORT = 8888
+# Headers that ask for a WebSocket
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 
 @dataclass
@@ -69,13 +76,8 @@ class Forwarding:
 
     async def refusal(self, path: str = f"team/web/{PORT}", token: str = TOKEN, **headers: str) -> tuple[int, str]:
         """The status and the sentence of a connection that is refused."""
-        upgrade = {
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        }
-        async with self.session(token) as session, session.get(f"/forward/{path}", headers=upgrade | headers) as answer:
+        headers = UPGRADE | headers
+        async with self.session(token) as session, session.get(f"/forward/{path}", headers=headers) as answer:
             return answer.status, await answer.text()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -70,3 +71,15 @@ async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"x" * 65536)
         await writer.drain()
+
+
+class Readable(Protocol):
+    async def read(self) -> bytes: ...
+
+
+async def rest(stream: Readable) -> bytes:
+    """All that comes until the end."""
+    parts = []
+    while data := await stream.read():
+        parts.append(data)
+    return b"".join(parts)

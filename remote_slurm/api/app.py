@@ -22,6 +22,7 @@ from remote_slurm.api.handlers import ACCOUNTS, BODIES, RENDERING, routes
 from remote_slurm.api.health import health_routes
 from remote_slurm.api.kept_sockets import NO_LOG, CannotListen, Closable, FinishedAnswers, KeptSockets
 from remote_slurm.api.limits import LIMITS, Limits
+from remote_slurm.api.listening_socket import bound_port
 from remote_slurm.api.middleware import HttpLog, plain, sentences, session
 from remote_slurm.api.openapi import openapi_routes
 from remote_slurm.api.tls import Certificates
@@ -209,7 +210,7 @@ class _Server:
         certificates = self._runner.app[GATE].certificates
         context = certificates.context if certificates else None
         try:
-            listener = self._kept.listener(name, (address, port), lambda: _bound_port(address, port))
+            listener = self._kept.listener(name, (address, port), lambda: bound_port(address, port))
         except OSError as error:
             raise CannotListen(
                 f"cannot listen on {address} port {port}: {error.strerror or error}; choose another "
@@ -234,19 +235,6 @@ class _Server:
         assert self._runner.server is not None  # noqa: S101 - of setup
         make = cast(Connections, self._runner.server)
         self._accepting = await self._kept.accept(listener, make, context, repeatable=repeatable)
-
-
-def _bound_port(address: str, port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if bound.family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((address, port))
-    except BaseException:
-        bound.close()
-        raise
-    return bound
 
 
 def _bound_socket(path: Path, mode: int) -> socket.socket:

@@ -22,7 +22,8 @@ from remote_slurm.domain.status.pod_summary import PodPhase
 from remote_slurm.errors import InvalidRequest, OutcomeUnknown, PodNotFound, PortUnreachable
 from remote_slurm.log import info
 from remote_slurm.service.audit import note, pod_fields
-from remote_slurm.service.port_forwards import Connection, FoundPod, PortForwards
+from remote_slurm.service.pod_finder import FoundPod
+from remote_slurm.service.port_forwards import Connection, PortForwards
 
 FORWARDS = web.AppKey("forwards", PortForwards)
 _MOST_MESSAGE_BYTES = 1024 * 1024
@@ -92,13 +93,13 @@ class _Passed:
 
 async def _found(request: web.Request) -> FoundPod:
     namespace, name = request.match_info["namespace"], request.match_info["pod"]
-    forwards = request.app[FORWARDS]
+    pods = request.app[FORWARDS].pods
     note(pod={"namespace": namespace, "name": name})
     if _by_shadow(request):
-        found = await forwards.find_shadowed(name, namespace, _shadowed(namespace))
+        found = await pods.find_shadowed(name, namespace, _shadowed(namespace))
     else:
         require(Verb.FORWARD, [namespace])
-        found = await forwards.find(namespace, name)
+        found = await pods.find(namespace, name)
     note(pod=pod_fields(found.key, found.name))
     return found
 

@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from remote_slurm import log
+from remote_slurm.api.listening_socket import bound_port
 from remote_slurm.cli import credentials
 from remote_slurm.cli.forward_client import ForwardClient, Pod, at
 from remote_slurm.cli.naming import named_in
@@ -237,7 +237,7 @@ class _Forwarding:
         local, problems = wanted.local, []
         for address in [each for name in addresses for each in _numbers(name.strip())]:
             try:
-                bound = _bound(address, local)
+                bound = bound_port(address, local)
             except OSError as error:
                 problems.append(f"{_shown(address)}:{local}: {error.strerror or error}")
                 if address != "::1":  # a machine without IPv6 has no such address
@@ -272,17 +272,3 @@ def _numbers(name: str) -> list[str]:
 
 def _shown(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _bound(address: str, port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if bound.family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((address, port))
-        bound.setblocking(False)  # noqa: FBT003 - positional only
-    except BaseException:
-        bound.close()
-        raise
-    return bound

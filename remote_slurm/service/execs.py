@@ -6,19 +6,15 @@ A client names a pod and a container. The job is the pod's own, which squeue is 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from remote_slurm.config import Config
 from remote_slurm.domain.exec_request import ExecRequest, is_ended, refusal_sentence
 from remote_slurm.domain.records import ContainerPhase
-from remote_slurm.domain.slurm.job import Job
-from remote_slurm.domain.slurm.job_states import JobPhase, JobState
-from remote_slurm.domain.slurm.pending_reasons import pending_sentence
 from remote_slurm.errors import Forbidden, InvalidRequest, NotSent, PodNotRunning
 from remote_slurm.service.accounts import Accounts
-from remote_slurm.service.port_forwards import FoundPod, PortForwards
+from remote_slurm.service.pod_finder import FoundPod, InUse, PodFinder
 from remote_slurm.site.operations.exec import ExecRefused
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.site import ExecSession
@@ -27,23 +23,14 @@ from remote_slurm.site.site import ExecSession
 _MOST = 64
 
 
-@dataclass(eq=False, slots=True)
-class Command:
-    """A command that runs. `ended` is why it was ended from here; empty as long as it was not."""
+@dataclass(eq=False, slots=True, kw_only=True)
+class Command(InUse):
+    """A command that runs."""
 
-    pod: FoundPod
     request: ExecRequest
     session: ExecSession
-    began: float = field(default_factory=time.monotonic)
-    ended: str = ""
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def end(self, why: str) -> None:
-        """End it from here."""
-        self.ended = self.ended or why
+    def close(self) -> None:
         self.session.close()
 
 
@@ -52,12 +39,12 @@ class Execs:
 
     def __init__(self, accounts: Accounts, config: Config) -> None:
         self._enabled = config.enable_exec
-        self._finder = PortForwards(accounts, config.port_forward)
+        self._finder = PodFinder(accounts)
         self._running: set[Command] = set()
         self._starting = 0
 
     async def find(self, namespace: str, pod: str) -> FoundPod:
-        """See `PortForwards.find`. Raises Forbidden if EnableExec is false."""
+        """See `PodFinder.find`. Raises Forbidden if EnableExec is false."""
         if not self._enabled:
             raise Forbidden("commands cannot be run in pods: EnableExec is false", rule="EnableExec")
         return await self._finder.find(namespace, pod)
@@ -82,7 +69,7 @@ class Execs:
             yield command
         finally:
             self._running.discard(command)
-            command.session.close()
+            command.close()
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
@@ -97,36 +84,16 @@ class Execs:
 
 async def _start(pod: FoundPod, request: ExecRequest) -> Command:
     tracked, site = pod.tracked, pod.pods.site
-    if tracked.is_over:
-        raise PodNotRunning(f"cannot run a command in pod {pod.name}: it has ended", ended=True)
-    if tracked.job is None:
-        raise _pending(pod, tracked.summary().reason)
-    job_id = tracked.job.id
-    _check_job(pod, await site.job(job_id))
+    job_id = pod.known_job().id
+    pod.check_runs(await site.job(job_id))
     if site.reports_in_comment and tracked.on_node is None:
-        raise _pending(pod, "its job has not reported its folder on the node yet")
+        raise pod.pending("its job has not reported its folder on the node yet")
     try:
         session = await site.exec(tracked.key, job_id, request, tracked.on_node)
     except ExecRefused as error:
         sentence = refusal_sentence(error.refusal, request.container, pod.name)
         raise PodNotRunning(sentence, ended=is_ended(error.refusal)) from error
-    return Command(pod, request, session)
-
-
-def _check_job(pod: FoundPod, job: Job | None) -> None:
-    """Raises PodNotRunning unless the job that squeue lists is the pod's, and runs."""
-    if job is None:
-        raise PodNotRunning(f"squeue does not list the job of pod {pod.name}", ended=pod.tracked.is_over)
-    if job.pod != pod.key and (job.pod or not pod.tracked.owns(job)):
-        raise PodNotRunning(f"job {job.id} is not a job of pod {pod.name} any more", ended=True)
-    if job.state.phase is JobPhase.ENDED or job.state is JobState.COMPLETING:
-        raise PodNotRunning(f"cannot run a command in pod {pod.name}: it has ended", ended=True)
-    if job.state.phase is not JobPhase.RUNNING:
-        raise _pending(pod, pending_sentence(job))
-
-
-def _pending(pod: FoundPod, why: str) -> PodNotRunning:
-    return PodNotRunning(f"pod {pod.name} is pending{f': {why}' if why else ''}", ended=False)
+    return Command(pod=pod, request=request, session=session)
 
 
 async def _container(pod: FoundPod, name: str) -> str:

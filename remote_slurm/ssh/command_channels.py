@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
 
 import paramiko
 
@@ -22,12 +21,12 @@ from remote_slurm.ssh.command_stream import CommandStream
 from remote_slurm.ssh.connect import Transport
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.framing import nonce
+from remote_slurm.ssh.idle_timer import IDLE_SECONDS, IdleTimer
 from remote_slurm.ssh.receive_window import FIRST_WINDOW, ReceiveWindow, WindowBudget
 from remote_slurm.ssh.remote_shell import ANOTHER_SHELL, NoSession, shown
 from remote_slurm.ssh.threads import detach, in_thread
 from remote_slurm.ssh.writer_thread import WriterThread
 
-IDLE_SECONDS = 60.0
 OPEN_SECONDS = 30.0
 _MOST_CONNECTIONS = 8
 _HEARTBEAT_SECONDS = 15.0
@@ -98,7 +97,6 @@ class _Line:
 
     def __init__(self, connection: Connection, idle_seconds: float, open_seconds: float) -> None:
         self._connection = connection
-        self._idle_seconds = idle_seconds
         self._open_seconds = open_seconds
         self._link: Transport | None = None
         self._writer: WriterThread | None = None
@@ -106,16 +104,14 @@ class _Line:
         self._lock = asyncio.Lock()
         self._budget = WindowBudget()
         self._streams: dict[ChannelStream, str] = {}
-        self._opening = 0
         self._sessions = 0  # that the site has granted, with that of the watcher
         self._limit: int | None = None
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._disconnecting: asyncio.Task[None] | None = None
+        self._idle = IdleTimer(connection, idle_seconds, lambda: bool(self._streams))
 
     @property
     def in_use(self) -> int:
         """How many commands run, or are being started."""
-        return len(self._streams) + self._opening
+        return len(self._streams) + self._idle.opening
 
     @property
     def is_full(self) -> bool:
@@ -124,7 +120,7 @@ class _Line:
 
     async def open(self, script: str, terminal: tuple[int, int] | None) -> CommandStream:
         """Raises NoSession if the site allows no further session on the connection."""
-        with self._used():
+        with self._idle.used():
             writer, watcher = await self._ready()
             assert self._link is not None  # noqa: S101 - of _ready
             try:
@@ -140,8 +136,7 @@ class _Line:
         """End all commands and the connection."""
         for stream in list(self._streams):
             stream.close()
-        if self._idle_timer:
-            self._idle_timer.cancel()
+        self._idle.stop()
         if self._watcher:
             await self._watcher.close()
         await self._connection.close()
@@ -198,35 +193,12 @@ class _Line:
             else:
                 opening.abandon_if_late()
 
-    # --- the end ---
-
-    @contextlib.contextmanager
-    def _used(self) -> Iterator[None]:
-        self._opening += 1
-        if self._idle_timer:
-            self._idle_timer.cancel()
-            self._idle_timer = None
-        try:
-            yield
-        finally:
-            self._opening -= 1
-            self._rest()
-
     def _ended(self, stream: ChannelStream) -> None:
         self._sessions -= 1
         pid = self._streams.pop(stream, "")
         if pid and self._watcher:
             self._watcher.end(pid)
-        self._rest()
-
-    def _rest(self) -> None:
-        if self._opening or self._streams or self._idle_timer:
-            return
-        self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._disconnect)
-
-    def _disconnect(self) -> None:
-        self._idle_timer = None
-        self._disconnecting = asyncio.create_task(self._connection.disconnect(), name="ssh-exec-idle")
+        self._idle.rest()
 
 
 class _Watcher:

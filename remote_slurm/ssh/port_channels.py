@@ -5,9 +5,7 @@ not been used for a while.
 """
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Iterator
 
 import paramiko
 
@@ -16,13 +14,13 @@ from remote_slurm.ssh.channel_stream import ChannelStream
 from remote_slurm.ssh.connect import WINDOW, Transport
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.framing import frame
+from remote_slurm.ssh.idle_timer import IDLE_SECONDS, IdleTimer
 from remote_slurm.ssh.receive_window import FIRST_WINDOW, ReceiveWindow, WindowBudget
 from remote_slurm.ssh.remote_shell import Shell
 from remote_slurm.ssh.threads import detach, in_thread
 from remote_slurm.ssh.transport import ParamikoTransport
 from remote_slurm.ssh.writer_thread import WriterThread
 
-IDLE_SECONDS = 60.0
 # For the login node to reach the port; a firewall that drops packets answers nothing
 OPEN_SECONDS = 15.0
 # For the login node to start a shell
@@ -44,20 +42,17 @@ class PortChannels:
         self, connection: Connection, *, idle_seconds: float = IDLE_SECONDS, open_seconds: float = OPEN_SECONDS
     ) -> None:
         self._connection = connection
-        self._idle_seconds = idle_seconds
         self._open_seconds = open_seconds
         self._link: Transport | None = None
         self._writer: WriterThread | None = None
         self._budget = WindowBudget()
         self._streams: set[ChannelStream] = set()
-        self._in_use = 0
         self._places: dict[str, asyncio.Semaphore] = {}
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._disconnecting: asyncio.Task[None] | None = None
+        self._idle = IdleTimer(connection, idle_seconds, lambda: bool(self._streams))
 
     async def open(self, host: str, port: int) -> ChannelStream:
         """Connect to the port. Raises PortUnreachable, or what `Connection.link` raises."""
-        with self._used():
+        with self._idle.used():
             channel, writer = await self._opened(host, port)
             stream = ChannelStream(channel, writer, ReceiveWindow(self._budget), self._ended)
             self._streams.add(stream)
@@ -69,7 +64,7 @@ class PortChannels:
         What it prints follows the noise of login scripts. If the stream is closed, the input of the script ends; a
         script that goes on is killed. Raises NotSent, or what `Connection.link` raises.
         """
-        with self._used():
+        with self._idle.used():
             link, writer = await self._current_link()
             shell = Shell(link)
             try:
@@ -89,8 +84,7 @@ class PortChannels:
         """End all streams and the connection."""
         for stream in list(self._streams):
             stream.close()
-        if self._idle_timer:
-            self._idle_timer.cancel()
+        self._idle.stop()
         await self._connection.close()
         if self._writer:
             self._writer.stop()
@@ -134,32 +128,9 @@ class PortChannels:
             self._link, self._writer = link, WriterThread("ssh-ports")
         return link, self._writer
 
-    # --- idle ---
-
-    @contextlib.contextmanager
-    def _used(self) -> Iterator[None]:
-        self._in_use += 1
-        if self._idle_timer:
-            self._idle_timer.cancel()
-            self._idle_timer = None
-        try:
-            yield
-        finally:
-            self._in_use -= 1
-            self._rest()
-
     def _ended(self, stream: ChannelStream) -> None:
         self._streams.discard(stream)
-        self._rest()
-
-    def _rest(self) -> None:
-        if self._in_use or self._streams or self._idle_timer:
-            return
-        self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._disconnect)
-
-    def _disconnect(self) -> None:
-        self._idle_timer = None
-        self._disconnecting = asyncio.create_task(self._connection.disconnect(), name="ssh-ports-idle")
+        self._idle.rest()
 
 
 def _started(shell: Shell, script: str) -> paramiko.Channel:

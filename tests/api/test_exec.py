@@ -25,7 +25,7 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 from tests.api.api_client import until
 from tests.fake_site import FakeSite, SlurmJob, instant_site
-from tests.forwarding import POD, TOKEN, UID
+from tests.forwarding import POD, TOKEN, UID, UPGRADE
 from tests.local_command import LocalCommand
 
 OTHER = "other-0123456789abcdef"
@@ -58,15 +58,11 @@ class Server:
             yield socket
 
     async def refusal(self, path: str, token: str = TOKEN, **headers: str) -> tuple[int, str]:
-        upgrade = {
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
-            "Authorization": f"Bearer {token}",
-        }
-        async with aiohttp.ClientSession(self.url) as session, session.get(path, headers=upgrade | headers) as answer:
+        own = {"Sec-WebSocket-Protocol": "v5.channel.k8s.io", "Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(self.url) as session,
+            session.get(path, headers=UPGRADE | own | headers) as answer,
+        ):
             return answer.status, await answer.text()
 
     @property

@@ -22,7 +22,7 @@ from remote_slurm.site.site import PortStream
 from remote_slurm.ssh.receive_window import FIRST_WINDOW
 from tests.domain.podspec import config
 from tests.fake_site import LocalStream
-from tests.local_ports import deaf, digest, echo, listening, pour
+from tests.local_ports import deaf, digest, echo, listening, pour, rest
 from tests.ssh.ssh_server import eventually, free_port
 
 _MIB = 1024 * 1024
@@ -100,13 +100,6 @@ def last_child(pid: int) -> int:
     while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         pid = int(children[0])
     return pid
-
-
-async def rest(stream: PortStream) -> bytes:
-    parts = []
-    while data := await stream.read():
-        parts.append(data)
-    return b"".join(parts)
 
 
 def held(stream: PortStream) -> int:

@@ -13,12 +13,11 @@ from tenacity import wait_fixed
 
 from remote_slurm.config import SSH
 from remote_slurm.errors import Code, NotSent, OutcomeUnknown, PortUnreachable, Unreachable
-from remote_slurm.ssh.channel_stream import ChannelStream
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.port_channels import PortChannels
 from remote_slurm.ssh.receive_window import FIRST_WINDOW, WindowBudget
-from tests.local_ports import deaf, digest, echo, listening, pour
+from tests.local_ports import deaf, digest, echo, listening, pour, rest
 from tests.ssh.ssh_server import Sshd, StartSshd, eventually, free_port, ssh_threads
 
 _MIB = 1024 * 1024
@@ -32,13 +31,6 @@ async def channels(settings: SSH, **options: float) -> AsyncIterator[PortChannel
         yield ports
     finally:
         await ports.close()
-
-
-async def rest(stream: ChannelStream) -> bytes:
-    parts = []
-    while data := await stream.read():
-        parts.append(data)
-    return b"".join(parts)
 
 
 async def test_bytes_go_both_ways_and_either_side_may_end_first(sshd: Sshd) -> None:
