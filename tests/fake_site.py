@@ -110,6 +110,7 @@ class FakeAccount:
     outputs: dict[str, bytes] = field(default_factory=dict)  # what Slurm and the runner printed, by pod
     listed: dict[str, Listed] = field(default_factory=dict)  # pods whose folders tell more than a name
     squeue_fails: str = ""
+    squeue_waits_for: asyncio.Event | None = None  # what a squeue of one job replies after
     sinfo_fails: str = ""
     resources: str = "{}"  # what ResourceScriptPath prints
     resource_script_fails: bool = False
@@ -288,6 +289,8 @@ class FakeAccount:
         return Queue(tuple(_listed(job) for job in seen if job.shown <= self.now()), 0.0)
 
     async def one_job(self, job_id: str) -> Job | None:
+        if self.squeue_waits_for:
+            await self.squeue_waits_for.wait()
         listed = {job.id: job for job in (await self.queue()).jobs}
         return listed.get(job_id)
 

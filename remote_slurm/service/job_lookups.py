@@ -18,6 +18,10 @@ class JobLookups:
 
     async def job(self, job_id: str) -> Job | None:
         """The job as squeue lists it after this call. Raises what `Site.job` raises."""
+        return await asyncio.shield(self.ask(job_id))
+
+    def ask(self, job_id: str) -> asyncio.Task[Job | None]:
+        """Begin to look the job up, as `job`. The task is shared: shield it."""
         running = self._running.get(job_id)
         if running is None:
             task = self._running[job_id] = self._task(job_id)
@@ -25,7 +29,7 @@ class JobLookups:
             task = self._next[job_id]
         else:
             task = self._next[job_id] = self._task(job_id, after=running)
-        return await asyncio.shield(task)
+        return task
 
     def _task(self, job_id: str, after: asyncio.Task[Job | None] | None = None) -> asyncio.Task[Job | None]:
         task = asyncio.create_task(self._look_up(job_id, after), name="job-lookup")

@@ -120,13 +120,17 @@ class PortForwards:
                 del self._opening[key]
 
     async def _connect(self, pod: FoundPod, port: int) -> Connection:
-        """Ask squeue for the node, and connect to the node known so far meanwhile: that saves a round trip."""
+        """Ask squeue for the node, and connect to the node known so far meanwhile: that saves a round trip.
+
+        Nothing is sent there before squeue has confirmed the node: the client's bytes wait.
+        """
         tracked, ways = pod.tracked, self._ways[pod.pods]
         known = pod.known_job()
+        lookup = self._lookups[pod.pods].ask(known.id)  # first: it takes longer
         is_known = known.state.phase is JobPhase.RUNNING and _NODE.fullmatch(known.node)
         guess = ways.guess(Target(known.id, known.node, port)) if is_known else None
         try:
-            node = _node_of(pod, pod.check_runs(await self._lookups[pod.pods].job(known.id)))
+            node = _node_of(pod, pod.check_runs(await asyncio.shield(lookup)))
         except BaseException:
             self._drop(guess)
             raise

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from remote_slurm.errors import Code
 from remote_slurm.site.operations.list import Listed
 from tests.api.api_client import until
 from tests.fake_site import SlurmJob
-from tests.forwarding import POD, PORT, TOKEN, UID, Forwarding, forwarding
+from tests.forwarding import POD, PORT, TOKEN, UID, UPGRADE, Forwarding, forwarding
 from tests.local_ports import echo, pour, silent
 
 STRANGER, RENEWED = "stranger-0123456789abcdef", "renewed-0123456789abcdef"
@@ -208,6 +209,52 @@ async def test_after_a_requeue_connections_go_to_the_new_node_and_the_earlier_on
         await server.polled()
         assert (await earlier.receive()).type is WSMsgType.CLOSE
         assert earlier.close_code == 1011
+
+
+async def test_the_port_is_connected_while_squeue_is_asked(server: Forwarding) -> None:
+    connected = asyncio.Event()
+
+    async def noticed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await echo(reader, writer)
+
+    server.site.account.squeue_waits_for = connected
+    async with server.listening(noticed), asyncio.timeout(60), server.connected() as socket:
+        await socket.send_bytes(b"hello")
+        assert (await socket.receive()).data == b"hello"
+    assert (server.site.asked["job"], server.site.asked["port"]) == (1, 1)
+
+
+@pytest.mark.parametrize("change", ["another node", "ended", "another pod", "squeue fails"])
+async def test_no_byte_reaches_a_node_that_squeue_does_not_confirm(server: Forwarding, change: str) -> None:
+    """A connection to the node of the last poll is open when squeue shows the change, and the client has sent bytes."""
+    connected, heard = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def earlier(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        connected.set()
+        heard.set_result(await reader.read())
+
+    account = server.site.account
+    account.squeue_waits_for = connected
+    if change == "another node":
+        server.job.node = "n2"
+    elif change == "ended":
+        account.end(server.job, JobState.COMPLETED)
+    elif change == "another pod":
+        account.jobs["101"] = SlurmJob("101", "other-1", JobState.RUNNING, node="n1")
+    else:
+        account.squeue_fails = "Unable to contact slurm controller"
+    ask = "\r\n".join(f"{name}: {value}" for name, value in {**UPGRADE, "Authorization": f"Bearer {TOKEN}"}.items())
+    frame = b"\x82\x86\0\0\0\0secret"
+    async with asyncio.timeout(60), server.listening(earlier), server.listening(echo, node="n2"):
+        url = urlsplit(server.url)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write(f"GET /forward/team/web/{PORT} HTTP/1.1\r\nHost: x\r\n{ask}\r\n\r\n".encode() + frame)
+        await reader.readuntil(b"\r\n\r\n")
+        if change == "another node":
+            assert await reader.readexactly(8) == b"\x82\x06secret"
+        assert await heard == b""
+        writer.close()
 
 
 async def test_a_connection_ends_with_the_pods_job(server: Forwarding) -> None:
