@@ -19,6 +19,7 @@ from remote_slurm.errors import ConfigError, RemoteSlurmError
 from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain
 from remote_slurm.service.check_job import JOB, NODE, JobOptions, check_from_a_node
 from remote_slurm.service.findings import Finding
+from remote_slurm.service.kubernetes_api import NEEDS_PACKAGES, is_installed
 
 _HELP = """\
 Check the configuration and the connection to the site step by step: files of TLS and TokenFile, address, host key,
@@ -180,7 +181,10 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
         )
     ssh = config.ssh
     message = f"{ssh.user} at {', '.join(ssh.host_names)} port {ssh.port}, DataRootFolder {config.data_root_folder}"
-    return config, Finding(CONFIGURATION, ok=True, message=message, remedy="; ".join(config.warnings))
+    missing = [NEEDS_PACKAGES] if config.custom_kubeconf and not is_installed() else []
+    return config, Finding(
+        CONFIGURATION, ok=not missing, message=message, remedy="; ".join([*missing, *config.warnings])
+    )
 
 
 def _show_in_turn(finding: Finding | None, unchecked: list[Finding], screen: Screen) -> list[Finding]:

@@ -1,7 +1,8 @@
 """The Kubernetes API, if the configuration has credentials for it.
 
-The official client blocks, so that it runs in threads of its own. If a call fails, the sidecar continues as without
-credentials.
+The official client is the extra `kubernetes`, which is half of all that is installed. It is imported only if
+CUSTOMKUBECONF asks for it. It blocks, so that it runs in threads of its own. If a call fails, the sidecar continues as
+without credentials.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +29,17 @@ _SECONDS = 5.0
 _NOT_FOUND, _CONFLICT = 404, 409
 _COMPONENT = "remote-slurm"
 
+NEEDS_PACKAGES = (
+    "CUSTOMKUBECONF needs packages that are not installed here: pip install 'remote-slurm[kubernetes]', or leave "
+    "CUSTOMKUBECONF empty"
+)
+
 _T = TypeVar("_T")
+
+
+def is_installed() -> bool:
+    """Whether the extra `kubernetes` is installed."""
+    return find_spec("kubernetes") is not None
 
 
 class NoCredentials(RemoteSlurmError):
@@ -49,9 +61,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         """`kubeconfig` is a file, or `in-cluster` for the pod's own service account. Raises NoCredentials."""
-        from kubernetes import client  # the import takes a quarter of a second
-
-        self._client = client
+        self._client = client = _client()
         connected = _connected(kubeconfig)
         self._api = client.CoreV1Api(connected)
         self._authentication = client.AuthenticationV1Api(connected)
@@ -128,6 +138,14 @@ _ABSENT = _Absent()
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "reason", error))
+
+
+def _client() -> Any:
+    if not is_installed():
+        raise NoCredentials(NEEDS_PACKAGES)
+    from kubernetes import client  # the import takes a quarter of a second
+
+    return client
 
 
 def _connected(kubeconfig: Path) -> Any:

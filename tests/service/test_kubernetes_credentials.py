@@ -1,5 +1,6 @@
 """A kubeconfig that cannot be used gives one clear message, whatever is in it."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,13 @@ def test_what_is_wrong_with_it(tmp_path: Path, content: bytes | None, why: str) 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(NoCredentials, match="Is a directory; name a kubeconfig"):
         Cluster(tmp_path)
+
+
+def test_without_the_packages_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)  # as if it is not installed
+    with pytest.raises(NoCredentials) as refused:
+        Cluster(tmp_path / "kubeconfig")
+    assert str(refused.value) == (
+        "CUSTOMKUBECONF needs packages that are not installed here: pip install 'remote-slurm[kubernetes]', or leave "
+        "CUSTOMKUBECONF empty"
+    )

@@ -20,7 +20,7 @@ class KubernetesKeys(KeyGroup):
         None,
         "Local path of the kubeconfig of a service account, or `in-cluster`. With it, the sidecar creates Events "
         "on pods, fetches ConfigMaps and Secrets that are missing in a request, and submits no pod that no longer "
-        "exists.",
+        "exists. Requires the extra `kubernetes`.",
         key="CUSTOMKUBECONF",
         environment="CUSTOMKUBECONF",
     )
