@@ -78,15 +78,25 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
 
 
+VERSIONED = (
+    "scripts/release",
+    "remote_slurm/__init__.py",
+    "CITATION.cff",
+    "examples/helm/values.yaml",
+    "examples/kubernetes/chart/Chart.yaml",
+    "examples/kubernetes/overlay/kustomization.yaml",
+)
+
+
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
     """A checkout of a release, with a scripts/supply that ends the script before anything is built."""
-    for name in ("scripts/release", "remote_slurm/__init__.py", "CITATION.cff"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in VERSIONED:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "CHANGELOG.md").write_text(
-        f"# Changelog\n## [Unreleased]\nlater\n"
-        f"## [{__version__}] - 2026-11-30\n### Added\n- a\n## [0.0.1] - 2026-01-01\nold\n"
+        f"# Changelog\n## [Unreleased]\nlater\n## [{__version__}] - 2026-11-30\n### Added\n"
+        "- [a](docs/a.md#b), [c](https://c.example), [d](#d)\n## [0.0.1] - 2026-01-01\nold\n"
     )
     supply = tmp_path / "scripts" / "supply"
     supply.write_text("#!/bin/sh\necho building; exit 7\n")
@@ -114,6 +124,7 @@ def test_every_reason_against_a_release_is_listed_at_once(released: Path) -> Non
     git(released, "tag", f"v{__version__}")
     (released / "CHANGELOG.md").write_text("# Changelog\n## [Unreleased]\n")
     (released / "CITATION.cff").write_text("version: 9.9.9\n")
+    (released / "examples/kubernetes/chart/Chart.yaml").write_text('version: 9.9.9\nappVersion: "9.9.8"\n')
     git(released, "remote", "set-url", "origin", "/srv/git/remote-slurm")
     git(released, "commit", "--quiet", "-a", "-m", "two")
     (released / "left-over").touch()
@@ -121,7 +132,8 @@ def test_every_reason_against_a_release_is_listed_at_once(released: Path) -> Non
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         f'release: CITATION.cff has version "9.9.9": must be {__version__}',
-        f'release: CHANGELOG.md has no "## [{__version__}] - YYYY-MM-DD": rename "## [Unreleased]"',
+        f'release: examples/kubernetes/chart/Chart.yaml has version "9.9.8 9.9.9": must be {__version__}',
+        f'release: CHANGELOG.md has no "## [{__version__}] - YYYY-MM-DD": run scripts/release prepare',
         "release: the checkout has changes: commit them",
         f"release: the tag v{__version__} exists for another commit: choose the next version",
         "release: REMOTE_SLURM_REPOSITORY is not set and origin is not on GitHub: links in the description need it",
@@ -130,8 +142,50 @@ def test_every_reason_against_a_release_is_listed_at_once(released: Path) -> Non
     assert rehearsed.stdout == done.stderr + "building\n"
 
 
+def test_prepare_sets_the_version_everywhere_and_dates_the_changelog(released: Path) -> None:
+    done = run_release(released, "prepare", "9.8.7")
+    assert (done.returncode, done.stderr) == (0, "")
+    changelog = (released / "CHANGELOG.md").read_text()
+    assert re.search(r"^## \[Unreleased\]\n\n## \[9\.8\.7\] - \d{4}-\d\d-\d\d\nlater$", changelog, re.MULTILINE)
+    changed = {name for name in VERSIONED if "9.8.7" in (released / name).read_text()}
+    assert changed == set(VERSIONED) - {"scripts/release"}
+    assert [name for name in changed if __version__ in (released / name).read_text()] == []
+    assert run_release(released, "notes").stdout == "later\n"
+    # nothing but the changes is left to do
+    assert run_release(released, "rehearse").stdout == "release: the checkout has changes: commit them\nbuilding\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "words"),
+    [
+        ("", 2, 'release: version "": must be MAJOR.MINOR.PATCH\n'),
+        ("v0.2.0", 2, 'release: version "v0.2.0": must be MAJOR.MINOR.PATCH\n'),
+        ("0.0.1", 1, 'release: CHANGELOG.md must have one "## [Unreleased]" and no "## [0.0.1]"\n'),
+    ],
+)
+def test_prepare_changes_nothing_for_a_wrong_version(released: Path, version: str, code: int, words: str) -> None:
+    done = run_release(released, "prepare", version)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", words)
+    status = subprocess.run(
+        ["git", "-C", released, "status", "--porcelain"], capture_output=True, text=True, check=True
+    )
+    assert status.stdout == ""
+
+
+def test_the_examples_name_the_image_of_this_version() -> None:
+    texts = [path.read_text() for path in (ROOT / "examples").rglob("*") if path.is_file() and path.suffix != ".png"]
+    versions = {
+        version for text in texts for version in re.findall(r"registry.example.org/remote-slurm:([\w.]+)", text)
+    }
+    assert versions == {__version__}
+    overlay = yaml.safe_load((ROOT / "examples/kubernetes/overlay/kustomization.yaml").read_text())
+    assert [image["newTag"] for image in overlay["images"]] == [__version__]
+
+
 def test_the_notes_are_the_part_of_the_changelog_about_the_version(released: Path) -> None:
-    assert run_release(released, "notes").stdout == "### Added\n- a\n"
+    page = f"https://github.com/team/remote-slurm/blob/v{__version__}/docs/a.md#b"
+    notes = f"### Added\n- [a]({page}), [c](https://c.example), [d](#d)\n"
+    assert run_release(released, "notes").stdout == notes
     (released / "CHANGELOG.md").write_text("## [Unreleased]\nlater\n")
     done = run_release(released, "notes")
     assert (done.returncode, done.stdout) == (1, "")
