@@ -21,8 +21,8 @@ MANIFESTS = EXAMPLES / "kubernetes" / "sidecar.yaml"
 # What interLink's chart 0.6 reads, of what is used here (its values.yaml and templates/virtual-kubelet.yaml)
 CHART = {
     "nodeName": None,
-    "interlink": {"enabled", "socket"},
-    "virtualNode": {"resources"},
+    "interlink": {"enabled", "image", "socket", "extraVolumeMounts"},
+    "virtualNode": {"image", "resources"},
     "plugin": {"enabled", "image", "address", "port", "envs", "config", "resources", "extraVolumeMounts"},
     "extraVolumes": None,
 }
@@ -69,6 +69,11 @@ def test_the_key_and_the_state_are_where_the_configuration_looks(tmp_path: Path)
     assert_places(config, mounts["ssh"], mounts["state"])
     volumes = {volume["name"]: volume for volume in read["extraVolumes"]}
     assert set(volumes) == set(mounts)
+    # Kubernetes mounts no token where there is another volume already
+    for container in (read["plugin"], read["interlink"]):
+        paths = {mount["name"]: mount["mountPath"] for mount in container["extraVolumeMounts"]}
+        assert paths["no-token"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert volumes["no-token"] == {"name": "no-token", "emptyDir": {}}
     (claim,) = objects((HELM / "state.yaml").read_text())
     assert volumes["state"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
@@ -147,7 +152,10 @@ def assert_same_labels(manifests: dict[str, Any], labels: Json) -> None:
 
 def test_only_the_virtual_kubelet_of_the_chart_gets_through(manifests: dict[str, Json]) -> None:
     (rule,) = manifests["NetworkPolicy"]["spec"]["ingress"]
-    assert rule["from"] == [{"podSelector": {"matchLabels": {"app": values()["nodeName"]}}}]
+    # in its namespace, also if the sidecar is in another one
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": "interlink"}}
+    pods = {"matchLabels": {"app": values()["nodeName"]}}
+    assert rule["from"] == [{"namespaceSelector": namespace, "podSelector": pods}]
 
 
 def test_the_rights_are_those_that_the_sidecar_uses() -> None:

@@ -160,6 +160,8 @@ def test_the_values_are_keys_of_the_chart_and_keep_those_beside_them(config: Con
     # a list replaces the other one
     for key, of in (("extraVolumes", read), ("extraVolumeMounts", read["plugin"])):
         before = plain[key] if key in plain else plain["plugin"][key]
+        if key == "extraVolumeMounts":  # with CUSTOMKUBECONF: in-cluster, the sidecar keeps the token
+            before = [mount for mount in before if mount["name"] != "no-token"]
         assert before == of[key][: len(before)]
     own, theirs = yaml.safe_load(read["plugin"]["config"]), yaml.safe_load(plain["plugin"]["config"])
     assert theirs.items() <= own.items()

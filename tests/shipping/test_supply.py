@@ -20,6 +20,8 @@ PINNED = re.compile(r"\S+(@sha256:[0-9a-f]{64}|:\d[\w.-]*)")
 def containers() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every container of every Kubernetes object in examples/."""
     for path in sorted(EXAMPLES.rglob("*.yaml")):
+        if path.parent.name == "templates":  # of Helm: see test_chart.py
+            continue
         for document in yaml.safe_load_all(path.read_text()):
             for each in _containers(document):
                 yield str(path.relative_to(EXAMPLES)), each
@@ -58,7 +60,10 @@ def test_every_container_of_the_examples_has_a_security_context() -> None:
 
 def test_images_that_run_in_the_cluster_are_pinned() -> None:
     images = [(path, each["image"]) for path, each in containers() if _runs_in_the_cluster(path) and "image" in each]
-    images.append(("helm", yaml.safe_load((EXAMPLES / "helm" / "values.yaml").read_text())["plugin"]["image"]))
+    helm = yaml.safe_load((EXAMPLES / "helm" / "values.yaml").read_text())
+    images += [("helm", helm[part]["image"]) for part in ("plugin", "interlink", "virtualNode")]
+    chart = yaml.safe_load((EXAMPLES / "kubernetes" / "chart" / "values.yaml").read_text())
+    images += [("chart", chart[part]["image"]) for part in ("interlink", "virtualKubelet")]
     assert len(images) > 2
     assert [each for each in images if not PINNED.fullmatch(each[1])] == []
 
@@ -107,9 +112,30 @@ def test_an_audit_fails_for_advisories_and_says_if_it_was_not_made(
         "#!/bin/bash\nexit 1\n" if dependencies is None else f"#!/bin/bash\necho '{report}' >\"${{!#}}\"\n"
     )
     auditor.chmod(0o755)
+    programs = {"PIP_AUDIT": str(auditor), "UV": "true"}
     for command, code in (("audit", audit), ("ci", ci)):
-        done = _run(ROOT / "scripts" / "supply", command, env={**os.environ, "PIP_AUDIT": str(auditor)})
+        done = _run(ROOT / "scripts" / "supply", command, env={**os.environ, **programs})
         assert (done.returncode, done.stdout.startswith(words)) == (code, True)
+
+
+def test_an_audit_fails_for_a_bound_that_admits_an_advisory(tmp_path: Path) -> None:
+    auditor, resolver = tmp_path / "pip-audit", tmp_path / "uv"
+    resolver.write_text("#!/bin/sh\necho b==2\n")
+    # an advisory for that version only, and none for those that are locked
+    reports = {True: json.dumps({"dependencies": [UNSAFE]}), False: json.dumps({"dependencies": [CLEAN]})}
+    auditor.write_text(
+        "#!/bin/bash\n"
+        f'grep -qx b==2 "$3" && echo \'{reports[True]}\' >"${{!#}}" || echo \'{reports[False]}\' >"${{!#}}"\n'
+    )
+    for program in (auditor, resolver):
+        program.chmod(0o755)
+    environment = {**os.environ, "PIP_AUDIT": str(auditor), "UV": str(resolver)}
+    done = _run(ROOT / "scripts" / "supply", "audit", env=environment)
+    assert done.stdout.splitlines() == [
+        "supply: advisory for b 2: PYSEC-1",
+        "supply: bounds in pyproject.toml admit versions with advisories: raise them",
+    ]
+    assert done.returncode == 1
 
 
 def test_ci_audits() -> None:
