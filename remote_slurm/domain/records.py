@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
+from remote_slurm.domain.job_usage import JobUsage, parse_usage
+
 # What the shell reports for SIGKILL, and Kubernetes for a container that was killed
 SIGKILL = 9
 KILLED = 128 + SIGKILL
@@ -57,7 +59,8 @@ class Record:
 
     `run` is how often Slurm had requeued the job before this run of it (SLURM_RESTART_COUNT in sbatch(1)). `number`
     counts the records of one container in one run of the job, and `restarts` how often the runner started it again.
-    `reason` is the code for why it waits, or how it ended. Runners of earlier versions write less: see `parse_records`.
+    `reason` is the code for why it waits, or how it ended. `usage` is what the job had used when it ended. Runners of
+    earlier versions write less: see `parse_records`.
     """
 
     pod: str
@@ -73,6 +76,7 @@ class Record:
     restarts: int = 0
     reason: str = ""
     last: LastRun | None = None
+    usage: JobUsage | None = None
 
     @property
     def has_run(self) -> bool:
@@ -123,7 +127,8 @@ _ESCAPES = {"n": "\n", "t": "\t"}
 def _record(found: re.Match[str]) -> Record:
     pod, container, phase, end, run, number, restarts, reason, last, message = found.groups(default="")
     # records without numbers have messages that are not escaped
-    own, _, last_message = message.partition("\t") if number else (message, "", "")
+    # the version before reads what comes after the second tab as a part of the last message
+    own, last_message, usage, *_ = (*message.split("\t", 2), "", "") if number else (message, "", "")
     return Record(
         pod,
         container,
@@ -135,6 +140,7 @@ def _record(found: re.Match[str]) -> Record:
         restarts=int(restarts or 0),
         reason=reason,
         last=LastRun(*_numbers(last, ","), _unescaped(last_message)) if last else None,
+        usage=parse_usage(usage),
     )
 
 

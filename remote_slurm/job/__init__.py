@@ -7,7 +7,7 @@ for the first one of each file, which explains the calls in job.sh.
 import re
 from importlib.resources import files
 
-_RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
+_RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "messages", "usage")
 # job.sh sources its parts in this order
 _PARTS = (
     "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",

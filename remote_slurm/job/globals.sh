@@ -11,6 +11,7 @@ control=../.remote-slurm      # claims, and the spool of records
 local_root=''                 # the folder on the node with the pod's, if no file system is shared: see no_shared_fs.sh
 log_limit=1073741824          # bytes of a container's log; job.sh sets what the configuration says
 shm=/dev/shm                  # where folders in memory are made
+process=/proc/self            # what the kernel shows of the process that reads it
 runtime=''                    # apptainer, podman or enroot: the part of this name has its functions (runtime_hook)
 pauses=(0.01 0.02 0.04 0.08 0.12)  # seconds between two checks of a process
 
@@ -33,6 +34,7 @@ restarts=0
 last=''                       # how its last run ended: STARTED,FINISHED,EXIT_CODE,SIGNAL
 last_message=''               # and the message of that end
 recording=''                  # a record is being written
+usage=''                      # what the job has used: see measure_usage
 pending_result=''             # a watcher has reported something meanwhile
 
 # --- what job.sh says of the next container ------------------------------------------------------------------------------

@@ -5,8 +5,8 @@
 #   no_shared_fs SCONTROL fetch_timeout=SECONDS COMMENT    the pod's own COMMENT is kept behind ours; an ended job waits for so many
 #                                            SECONDS until its logs were fetched
 #
-# The comment is `at=FOLDER;RECORD;RECORD;|COMMENT`, each record as records/ has it but for its first two words, and
-# `over;` once all containers have ended and the logs can be fetched: domain/plan/no_shared_fs.py reads it.
+# The comment is `at=FOLDER;RECORD;RECORD;|COMMENT`, each record as records/ has it but for its first two words and its usage.
+# Once all containers have ended and the logs can be fetched, `usage=USAGE;over;` is in it: domain/plan/no_shared_fs.py reads it.
 
 comment_limit=1000     # bytes; Slurm takes 1024
 comment_timeout=60     # seconds that an ended job waits for Slurm to accept its last comment
@@ -66,8 +66,11 @@ update_comment() {
 # Sets `text`: where that is too long, without the ends of messages and of the pod's own comment, then without how runs
 # before the present ones ended, and at last without any record.
 build_comment() {
-    local most name line finished=''
-    [[ -e .over ]] && finished='over;'
+    local most name line finished='' used=''
+    if [[ -e .over ]]; then
+        read -r used <.over
+        finished="${used:+usage=$used;}over;"
+    fi
     for most in 400 200 150 120 100 80 0 -1; do
         text="at=$local_root;"
         for name in .states/*; do
@@ -78,7 +81,7 @@ build_comment() {
         text+="$finished|$line"
         ((${#text} <= comment_limit)) && return
     done
-    text="at=$local_root;$finished|"
+    text="at=$local_root;${finished:+over;}|"
 }
 
 add_record() {
@@ -122,7 +125,8 @@ trim_half_escape() {
 await_log_fetch() {
     local until waits stopped_before=''
     [[ -e .stopping ]] && stopped_before=yes
-    mark .over
+    measure_usage all
+    mark .over "$usage"
     # a signal for all processes of the job has ended it
     kill -0 "$reporter" 2>/dev/null || start_reporter
     # without the last comment, only Slurm's exit code shows how the pod ended
@@ -142,11 +146,11 @@ await_log_fetch() {
 }
 
 mark() {
-    with_reserve make_mark "$1"
+    with_reserve make_mark "$@"
 }
 
-make_mark() {
-    : >"$1"
+make_mark() {  # FILE [LINE]
+    printf '%s' "${2:+$2$'\n'}" >"$1"
 } 2>/dev/null
 
 # Its step may have been killed on the way, or its connection cut.

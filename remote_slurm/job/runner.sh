@@ -103,10 +103,11 @@ end_if_deleted() {
 #
 # The record is one line, and build_record alone writes it:
 #
-#   v1 POD NAME PHASE STARTED FINISHED EXIT_CODE SIGNAL[ run=N] record=N restarts=N[ reason=REASON][ last=LAST] MESSAGE<tab>LAST_MESSAGE
+#   v1 POD NAME PHASE STARTED FINISHED EXIT_CODE SIGNAL[ run=N] record=N restarts=N[ reason=REASON][ last=LAST] MESSAGE<tab>LAST_MESSAGE[<tab>USAGE]
 #
 # If Slurm has requeued the job, run=N says how often, to distinguish records of earlier runs. Records are numbered, since a
-# reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL. The record in the
+# reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL. USAGE, of usage.sh, is in
+# the record of an end; it is last, where the version before does not look. The record in the
 # pod's folder is kept; the next poll removes the one in the spool. The runner itself reads the same values from .states.
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
@@ -122,6 +123,7 @@ write_record() {
         message="the file system of the pod's folder is full (no space, or no quota)${message:+; $message}"
     fi
     build_record "${@:1:7}" "$message"
+    [[ $2 != terminated ]] || { measure_usage && line+=$'\t'$usage; }
     put_state "${@:1:7}" "$message" || kept=''
     put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1" && [[ -n $kept ]]
 }

@@ -19,6 +19,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.status.pod_summary import ContainerSummary, PodPhase, PodSummary
+from remote_slurm.domain.status.pod_usage import pod_usage
 from remote_slurm.domain.status.view import PodView
 from remote_slurm.errors import SiteError
 from remote_slurm.log import debug
@@ -200,6 +201,7 @@ class Dashboard:
             "startsAt": job.start if job and job.state.phase is JobPhase.WAITING else None,
             "ageSeconds": max(0, int(time.time() - self._began(tracked))),
             "unaskedSeconds": int(unasked) if unasked >= SUSPICIOUS_SECONDS else None,
+            "usage": pod_usage(summary.view).json(),
             "containers": [container_json(summary.container(name)) for name in names],
         }
 
@@ -240,6 +242,7 @@ def listed_pod(listed: Listed, tracked: TrackedPod | None, jobs: list[Job]) -> J
         "ports": list(view.ports),
         "ageSeconds": listed.age,
         "graceSeconds": listed.grace_seconds,
+        "usage": pod_usage(view).json(),
         "initContainers": [container_json(summary.container(name)) for name in listed.init_containers],
         "containers": [container_json(summary.container(name)) for name in containers],
     }

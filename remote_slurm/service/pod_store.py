@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from remote_slurm.domain.plan.no_shared_fs import CommentReport, NodeFolder, parse_comment
 from remote_slurm.domain.pod.model import Pod
+from remote_slurm.domain.pod.resources import names_memory
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
@@ -29,6 +30,7 @@ class TrackedPod:
     name: str = ""  # namespace/name; the key until a request has named the pod
     container_names: tuple[str, ...] = ()  # empty until a request has listed them
     ports: tuple[int, ...] = ()  # TCP ports of its containers, likewise
+    names_memory: bool = True  # it has a memory limit or request; True until a request has said otherwise
     job: Job | None = None
     records: dict[str, Record] = field(default_factory=dict)
     previous_records: dict[str, Record] = field(default_factory=dict)  # the last record of earlier runs of the job
@@ -57,6 +59,7 @@ class TrackedPod:
     def describe(self, pod: Pod) -> None:
         """Take the pod's name, containers and ports from a request."""
         self.name, self.container_names, self.ports = pod.full_name, reported_names(pod), declared_ports(pod)
+        self.names_memory = names_memory(pod)
 
     def view(self) -> PodView:
         """What is known of the pod now. It shares the records, so that it must not be kept."""
@@ -73,6 +76,8 @@ class TrackedPod:
             ports=self.ports,
             being_deleted=self.deleted and not self.outlives_folder,
             unlisted=self.missing_since is not None,
+            names_memory=self.names_memory,
+            reported_usage=self.comment_report.usage if self.comment_report else None,
         )
 
     def summary(self) -> PodSummary:

@@ -19,14 +19,14 @@ from tests.effort import effort
 
 ROOT = "/scratch/hpcuser/interlink"
 QUEUE = (
-    f"101|RUNNING|None|1795478290|n1|1795470000|{ROOT}/ns-1/job.sh\n"
-    f"102|PENDING|Resources|N/A|n/a|1795470000|{ROOT}/ns-2/job.sh\n"
-    f"103|CANCELLED|None|1795478291|n1|1795470000|{ROOT}/ns-3/job.sh\n"
-    "104|COMPLETED|None|1795478291|n1|1795470000|/home/hpcuser/ns-4/job.sh\n"
-    f"105|REQUEUE_HOLD|launch failed requeued held|N/A|n/a|1795470000|{ROOT}/ns-5/job.sh\n"
+    f"101|RUNNING|None|1795478290|n1|1795470000|main|N/A|{ROOT}/ns-1/job.sh\n"
+    f"102|PENDING|Resources|N/A|n/a|1795470000|main|N/A|{ROOT}/ns-2/job.sh\n"
+    f"103|CANCELLED|None|1795478291|n1|1795470000|main|N/A|{ROOT}/ns-3/job.sh\n"
+    "104|COMPLETED|None|1795478291|n1|1795470000|main|N/A|/home/hpcuser/ns-4/job.sh\n"
+    f"105|REQUEUE_HOLD|launch failed requeued held|N/A|n/a|1795470000|main|N/A|{ROOT}/ns-5/job.sh\n"
 )
 ACCOUNTING = "".join(
-    f"{number}|{state}|0:0|1795470000|sbatch {ROOT}/ns-1/job.sh\n"
+    f"{number}|{state}|0:0|1795470000|1795470001|1795470009|main|cpu=2|sbatch {ROOT}/ns-1/job.sh\n"
     for number, state in ((101, "COMPLETED"), (102, "CANCELLED by 1000"), (103, "OUT_OF_MEMORY"), (104, "RUNNING"))
 )
 RECORDS = (

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from remote_slurm.domain.job_usage import JobUsage, Source
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.no_shared_fs import CommentReport, parse_comment
 from remote_slurm.domain.plan.node_local_files import FILES, NodeLocalFiles, file_transfer
@@ -40,6 +41,11 @@ RUNNING = Record(POD, "main", ContainerPhase.RUNNING, 5, 0, 0, 0)
             "at=/tmp/a;main running 5 0 0 0;nonsense;main walking 5 0 0 0;over;|",
             CommentReport("/tmp/a", (RUNNING,), over=True),
         ),
+        (
+            "at=/tmp/a;usage=1500,9,2,-,-,-,cgroup;over;|usage=9,9,9,9,9,9,times;",
+            CommentReport("/tmp/a", over=True, usage=JobUsage(Source.CGROUP, 1.5, 9, 2)),
+        ),
+        ("at=/tmp/a;usage=1500,9,2,-,-,-,cgr;over;|", CommentReport("/tmp/a", over=True)),
         (
             "at=/tmp/a;main terminated 5 6 1 0 50%25 %3B %7C done;|",
             CommentReport(

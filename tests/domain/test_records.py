@@ -2,6 +2,7 @@
 
 import pytest
 
+from remote_slurm.domain.job_usage import JobUsage, Source
 from remote_slurm.domain.records import ContainerPhase, LastRun, Reason, Record, parse_records
 
 LINE = "v1 default-1 main terminated 1795478290 1795478299 3 0 record=2 restarts=0 reason=Error it ran too long\t"
@@ -26,10 +27,26 @@ OVER = ContainerPhase.TERMINATED
         ("v1 ns-1 c terminated 0 9 1 0 record=1 restarts=0 reason=JobStopped last=1,2,3,0 not started: x\\=y\told",
          Record("ns-1", "c", OVER, 0, 9, 1, 0, "not started: x=y", number=1, reason="JobStopped",
                 last=LastRun(1, 2, 3, 0, "old"))),
+        # what the job had used
+        ("v1 ns-1 c terminated 1 2 0 0 record=1 restarts=0 reason=Completed bye\t\t12034,61,4,0,3221225472,-,cgroup",
+         Record("ns-1", "c", OVER, 1, 2, 0, 0, "bye", number=1, reason="Completed",
+                usage=JobUsage(Source.CGROUP, 12.034, 61, 4, 0, 3 << 30))),
+        ("v1 ns-1 c terminated 1 2 0 0 record=1 restarts=0 reason=Completed last=1,2,3,0 \told\t-,61,-,-,-,-,cgroup",
+         Record("ns-1", "c", OVER, 1, 2, 0, 0, number=1, reason="Completed", last=LastRun(1, 2, 3, 0, "old"),
+                usage=JobUsage(wall_seconds=61))),
     ],
 )  # fmt: skip
 def test_a_record(line: str, record: Record) -> None:
     assert parse_records(f"{line}\n") == [record]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["1,2,3,4,5,6,cgrou", "1,2,3,4,5,6", "1,2,3,4,5,6,sacct", "-1,2,3,4,5,6,times", "1,2,3,4,5,6,times\t",
+     "1e9,2,3,4,5,6,times", "", "used much", "1,2,3,4,5,1000000000000000000,cgroup"],
+)  # fmt: skip
+def test_a_usage_that_is_cut_off_or_odd_is_none(words: str) -> None:
+    assert parse_records(f"{LINE}\t{words}\n") == [RECORD]
 
 
 @pytest.mark.parametrize("cut", range(len(LINE) + 1))

@@ -1,9 +1,12 @@
 """What Slurm prints -> values, by tables of literal output; an unknown word is never an end."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
+from remote_slurm.domain.job_usage import JobUsage, Source
+from remote_slurm.domain.slurm.fields import duration
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
@@ -60,21 +63,21 @@ QUEUE_OUTPUT = f"""\
 *** Welcome to the cluster! ***
   Maintenance: Monday | 8 to 12 | all partitions | no jobs | sorry
 
-101|RUNNING|None|1795478290|n1|1795470000|{ROOT}/{POD}/job.sh
-102|PENDING|Resources|1795480000|n/a|1795470000|{ROOT}/team-a-1/job.sh
-103|PENDING|Priority|N/A|n/a|1795470000|{ROOT}/team-a-2/job.sh
-104|COMPLETED|None|1795470000|n1|1795470000|{ROOT}/team-a-3/job.sh
-105|RUNNING|None|1795478290|n1|1795470000|/home/hpcuser/simulation.sh
-106|RUNNING|None|1795478290|n1|1795470000|/home/hpcuser/.interlink/jobs-of-another/team-a-4/job.sh
-107|RUNNING|None|1795478290|n1|1795470000|{ROOT}/team-a-5/other.sh
-108|RUNNING|None|1795478290|n1|1795470000|{ROOT}/deep/team-a-6/job.sh
-109|RUNNING|None|1795478290|n1|1795470000|(null)
-110|LEARNED_NEXT_YEAR|None|N/A|n1|1795470000|{ROOT}/team-a-7/job.sh
+101|RUNNING|None|1795478290|n1|1795470000|main|N/A|{ROOT}/{POD}/job.sh
+102|PENDING|Resources|1795480000|n/a|1795470000|main|N/A|{ROOT}/team-a-1/job.sh
+103|PENDING|Priority|N/A|n/a|1795470000|main|N/A|{ROOT}/team-a-2/job.sh
+104|COMPLETED|None|1795470000|n1|1795470000|main|1795470900|{ROOT}/team-a-3/job.sh
+105|RUNNING|None|1795478290|n1|1795470000|main|N/A|/home/hpcuser/simulation.sh
+106|RUNNING|None|1795478290|n1|1795470000|main|N/A|/home/hpcuser/.interlink/jobs-of-another/team-a-4/job.sh
+107|RUNNING|None|1795478290|n1|1795470000|main|N/A|{ROOT}/team-a-5/other.sh
+108|RUNNING|None|1795478290|n1|1795470000|main|N/A|{ROOT}/deep/team-a-6/job.sh
+109|RUNNING|None|1795478290|n1|1795470000|main|N/A|(null)
+110|LEARNED_NEXT_YEAR|None|N/A|n1|1795470000|main|N/A|{ROOT}/team-a-7/job.sh
 111|RUNNING|None
-112_5|RUNNING|None|N/A|n1|1795470000|{ROOT}/team-a-8/job.sh
-x|RUNNING|None|N/A|n1|1795470000|{ROOT}/team-a-9/job.sh
-114|PENDING|launch failed requeued held|1795480000|n/a|1795470000|{ROOT}/team-a-11/job.sh
-113|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]|2026-11-24T00:00:00|n/a|1795470000|{ROOT}/team-a-10/job.sh
+112_5|RUNNING|None|N/A|n1|1795470000|main|N/A|{ROOT}/team-a-8/job.sh
+x|RUNNING|None|N/A|n1|1795470000|main|N/A|{ROOT}/team-a-9/job.sh
+114|PENDING|launch failed requeued held|1795480000|n/a|1795470000|main|N/A|{ROOT}/team-a-11/job.sh
+113|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]|2026-11-24T00:00:00|n/a|1795470000|main|N/A|{ROOT}/team-a-10/job.sh
 squeue: warning: something that the site's plugin says
 """
 
@@ -85,21 +88,40 @@ def parse_queue(text: str, root: str) -> list[Job]:
 
 def test_the_queue_shows_our_jobs_and_only_ours() -> None:
     assert parse_queue(QUEUE_OUTPUT, ROOT) == [
-        Job("101", JobState.RUNNING, "None", POD, 1795478290, node="n1", submitted=1795470000),
-        Job("102", JobState.PENDING, "Resources", "team-a-1", 1795480000, submitted=1795470000),
-        Job("103", JobState.PENDING, "Priority", "team-a-2", submitted=1795470000),
-        Job("104", JobState.COMPLETED, "None", "team-a-3", 1795470000, node="n1", submitted=1795470000),
-        Job("110", JobState.UNKNOWN, "None", "team-a-7", node="n1", submitted=1795470000),
-        Job("114", JobState.PENDING, "launch failed requeued held", "team-a-11", submitted=1795470000),
-        Job("113", JobState.PENDING, "ReqNodeNotAvail, UnavailableNodes:n[1-2]", "team-a-10", submitted=1795470000),
+        Job("101", JobState.RUNNING, "None", POD, 1795478290, node="n1", submitted=1795470000, partition="main"),
+        Job("102", JobState.PENDING, "Resources", "team-a-1", 1795480000, submitted=1795470000, partition="main"),
+        Job("103", JobState.PENDING, "Priority", "team-a-2", submitted=1795470000, partition="main"),
+        Job(
+            "104",
+            JobState.COMPLETED,
+            "None",
+            "team-a-3",
+            1795470000,
+            node="n1",
+            submitted=1795470000,
+            partition="main",
+            end=1795470900,
+        ),
+        Job("110", JobState.UNKNOWN, "None", "team-a-7", node="n1", submitted=1795470000, partition="main"),
+        Job(
+            "114", JobState.PENDING, "launch failed requeued held", "team-a-11", submitted=1795470000, partition="main"
+        ),
+        Job(
+            "113",
+            JobState.PENDING,
+            "ReqNodeNotAvail, UnavailableNodes:n[1-2]",
+            "team-a-10",
+            submitted=1795470000,
+            partition="main",
+        ),
     ]
 
 
 @pytest.mark.parametrize("root", ["/a|b", "/a|RUNNING|b", "/with blank", "/it's", "/100%", "/ünï", "/"])
 def test_a_path_may_hold_anything(root: str) -> None:
-    line = f"7|RUNNING|None|N/A|n1|1795470000|{root.rstrip('/')}/ns-1/job.sh"
+    line = f"7|RUNNING|None|N/A|n1|1795470000|main|N/A|{root.rstrip('/')}/ns-1/job.sh"
     assert parse_queue(line, root.rstrip("/")) == [
-        Job("7", JobState.RUNNING, "None", "ns-1", node="n1", submitted=1795470000)
+        Job("7", JobState.RUNNING, "None", "ns-1", node="n1", submitted=1795470000, partition="main")
     ]
 
 
@@ -130,7 +152,7 @@ def test_only_the_whole_path_of_the_script_counts(path: str, pod: str) -> None:
 def test_the_command_asks_for_what_the_parser_reads() -> None:
     words = shlex.split(queue_command("/opt/slurm bin/squeue"))
     assert words[:4] == ["/opt/slurm bin/squeue", "--me", "--noheader", "--states=all"]
-    assert words[4] == "--format=%A|%T|%r|%S|%B|%V|%o"
+    assert words[4] == "--format=%A|%T|%r|%S|%B|%V|%P|%e|%o"
     assert shlex.split(active_command("squeue")) == ["squeue", "--me", "--noheader", "--format=%A|%T|%V|%o"]
 
 
@@ -139,55 +161,103 @@ def test_the_command_asks_for_what_the_parser_reads() -> None:
 
 def test_the_accounting() -> None:
     line = f"sbatch --parsable --output={ROOT}/ns-1/job-%j.out {ROOT}/ns-1/job.sh"
+    times = "1795470060|1795470160|main|billing=4,cpu=4,gres/gpu:a100=2,mem=7.50G,node=1"
     text = f"""\
 Last login: today
-101|COMPLETED|0:0|1795470000|{line}
-102|CANCELLED by 1000|0:15|1795470000|sbatch x
-103|OUT_OF_MEMORY|0:125|1795470000|
-103.batch|OUT_OF_MEMORY|0:125|1795470000|
-104+0|RUNNING|0:0|1795470000|
+101|COMPLETED|0:0|1795470000|{times}|{line}
+102|CANCELLED by 1000|0:15|1795470000|None|1795470000|main,long||sbatch x
+103|OUT_OF_MEMORY|0:125|1795470000|||||
+103.batch|OUT_OF_MEMORY|0:125|1795470000|||||
+104+0|RUNNING|0:0|1795470000|||||
 105|RUNNING
 106
-107|LEARNED_NEXT_YEAR||Unknown|
-108|FAILED|7:0|1795470001|/data/ns-1
-109|FAILED|1:0|1795470002|{line}|at=/tmp/a;over;|it's | mine
-110|FAILED|1:0|1795470003|sbatch /tmp/copy|at=/tmp/a;over;|it's | mine
+107|LEARNED_NEXT_YEAR||Unknown|||||
+108|FAILED|7:0|1795470001|||||/data/ns-1
+109|FAILED|1:0|1795470002|||||{line}|at=/tmp/a;over;|it's | mine
+110|FAILED|1:0|1795470003|||||sbatch /tmp/copy|at=/tmp/a;over;|it's | mine
 """
-    at = {"submitted": 1795470000}
+    at = {"submitted": 1795470000, "usage": JobUsage()}
+    times = {"start": 1795470060, "end": 1795470160, "partition": "main"}
+    reserved = JobUsage(cpus=4, gpus=2, memory_limit=15 << 29)
+    comment = "at=/tmp/a;over;|it's | mine"
+    failed = Job("109", JobState.FAILED, comment=comment, exit_code=1, usage=JobUsage())
     assert parse_accounting(text) == [
-        Job("107", JobState.UNKNOWN),
-        Job("101", JobState.COMPLETED, exit_code=0, origin=line, **at),
-        Job("102", JobState.CANCELLED, origin="sbatch x", **at),
+        Job("107", JobState.UNKNOWN, usage=JobUsage()),
+        Job("101", JobState.COMPLETED, exit_code=0, origin=line, **times, **at | {"usage": reserved}),
+        Job("102", JobState.CANCELLED, origin="sbatch x", end=1795470000, partition="main,long", **at),
         Job("103", JobState.OUT_OF_MEMORY, **at),
-        Job("108", JobState.FAILED, exit_code=7, submitted=1795470001, origin="/data/ns-1"),
-        Job(
-            "109",
-            JobState.FAILED,
-            comment="at=/tmp/a;over;|it's | mine",
-            exit_code=1,
-            submitted=1795470002,
-            origin=line,
-        ),
-        Job(
-            "110",
-            JobState.FAILED,
-            comment="at=/tmp/a;over;|it's | mine",
-            exit_code=1,
-            submitted=1795470003,
-            origin="sbatch /tmp/copy",
-        ),
+        Job("108", JobState.FAILED, exit_code=7, submitted=1795470001, origin="/data/ns-1", usage=JobUsage()),
+        replace(failed, submitted=1795470002, origin=line),
+        replace(failed, id="110", submitted=1795470003, origin="sbatch /tmp/copy"),
     ]
 
 
-def test_many_jobs_are_one_question() -> None:
-    options = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", "--federation", "--jobs=1,2,3"]
-    new, old = accounting_commands("sacct", ["1", "2", "3"])
-    assert shlex.split(new) == [*options, "--format=JobIDRaw,State,ExitCode,Submit,SubmitLine"]
-    assert shlex.split(old) == [*options, "--format=JobIDRaw,State,ExitCode,Submit,WorkDir"]
-    for command, origin in zip(
-        accounting_commands("sacct", ["1"], comments=True), ("SubmitLine", "WorkDir"), strict=True
-    ):
-        assert shlex.split(command)[-1] == f"--format=JobIDRaw,State,ExitCode,Submit,{origin},Comment"
+JOB_ROW = "101|COMPLETED|0:0|{}|1795470060|1795470160|main|cpu=4,mem=4000M|sbatch {}/ns-1/job.sh"
+
+
+def test_the_accounting_has_what_a_job_and_its_steps_have_used() -> None:
+    jobs = "\n".join(JOB_ROW.format(submitted, ROOT) for submitted in (1795470000, 1795470500))
+    steps = """\
+101|1795470000|01:03.250|
+101.batch|1795470000|00:03.250|cpu=00:00:03,energy=0,mem=3M,pages=0,vmem=9M
+101.extern|1795470000|00:00:00|
+101.0|1795470000|01:00.000|cpu=00:01:00,mem=1.50G
+101|1795470500|1-00:00:00|
+101.batch|1795470500|1-00:00:00|cpu=1-00:00:00
+102|1795470000|00:09|
+101.batch|1795470000|x|mem=much
+"""
+    first, second = parse_accounting(jobs, steps)
+    reserved = {"wall_seconds": 100, "cpus": 4, "memory_limit": 4000 << 20}
+    assert first.usage == JobUsage(Source.SACCT, 63.25, memory_peak=3 << 29, **reserved)
+    assert second.usage == JobUsage(Source.SACCT, 86400.0, **reserved)
+
+
+def test_an_accounting_without_measurements_has_only_what_was_reserved() -> None:
+    steps = "101|1795470000|00:00:00|\n101.batch|1795470000|00:00:00|\n"
+    (job,) = parse_accounting(JOB_ROW.format(1795470000, ROOT), steps)
+    assert job.usage == JobUsage(wall_seconds=100, cpus=4, memory_limit=4000 << 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0:09", 9),
+        ("1:02:03", 3723),
+        ("2-00:00:01", 172801),
+        ("100:00:00", 360000),
+        ("03:04.999", 184),
+        ("UNLIMITED", None),
+        ("INVALID", None),
+        ("N/A", None),
+        ("", None),
+        ("1-03", None),
+    ],
+)
+def test_a_duration_of_slurm(text: str, number: int | None) -> None:
+    assert duration(text) == number
+
+
+def test_a_job_has_waited_and_run_only_as_far_as_slurm_shows_times() -> None:
+    times = {"submitted": 100, "start": 160, "end": 400}
+    ended, running, waiting = (
+        Job("7", state, **times) for state in (JobState.TIMEOUT, JobState.RUNNING, JobState.PENDING)
+    )
+    assert [(job.waited, job.ran) for job in (ended, running, waiting)] == [(60, 240), (60, None), (None, None)]
+    assert (Job("7", JobState.TIMEOUT).waited, Job("7", JobState.TIMEOUT).ran) == (None, None)
+
+
+def test_many_jobs_are_one_question_and_one_for_their_steps() -> None:
+    options = ["sacct", "--noheader", "--parsable2", "--duplicates", "--federation", "--jobs=1,2,3"]
+    jobs = [*options, "--allocations"]
+    fields = "JobIDRaw,State,ExitCode,Submit,Start,End,Partition,AllocTRES"
+    asked = accounting_commands("sacct", ["1", "2", "3"])
+    assert shlex.split(asked.jobs) == [*jobs, f"--format={fields},SubmitLine"]
+    assert shlex.split(asked.jobs_without_line) == [*jobs, f"--format={fields},WorkDir"]
+    assert shlex.split(asked.steps) == [*options, "--format=JobIDRaw,Submit,TotalCPU,TRESUsageInTot"]
+    asked = accounting_commands("sacct", ["1"], comments=True)
+    for command, origin in ((asked.jobs, "SubmitLine"), (asked.jobs_without_line, "WorkDir")):
+        assert shlex.split(command)[-1] == f"--format={fields},{origin},Comment"
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from tests.job.node import BASH, Node, sh, sources
 
 PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
 PARTS = [name for name in SCRIPTS if name not in {"runner.sh", *PROGRAMS}]
-CORE = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
+CORE = ("runner", "globals", "cleanup", "stop", "supervise", "messages", "usage")
 
 
 def test_the_core_is_small() -> None:
-    """Below 25 kB: a pod alone brings it, and each site stores it once per submission."""
-    assert len(SCRIPTS["runner.sh"]) < 25_000
+    """Below 26 kB: a pod alone brings it, and each site stores it once per submission."""
+    assert len(SCRIPTS["runner.sh"]) < 26_000
 
 
 @pytest.mark.parametrize("name", [name.removesuffix(".sh") for name in PARTS])

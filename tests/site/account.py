@@ -86,12 +86,13 @@ for job in "$SLURM"/jobs/*; do
                 *,$id,*) printf '%-20s%s\\n' "$id" "$(sed -n 's/^--output=//p' "$job/arguments")" ;;
             esac
             ;;
-        '%A|%T|%r|%S|%B|%V|%o')
-            printf '%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$submitted" "$command"
+        '%A|%T|%r|%S|%B|%V|%P|%e|%o')
+            printf '%s|%s|%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$submitted" main N/A "$command"
             ;;
-        '%A|%T|%r|%S|%B|%V|%o|%k')
+        '%A|%T|%r|%S|%B|%V|%P|%e|%o|%k')
             comment=$(cat "$job/comment" 2>/dev/null)
-            printf '%s|%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$submitted" "$command" "$comment"
+            set -- main N/A "$command" "$comment"
+            printf '%s|%s|%s|%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$submitted" "$@"
             ;;
         *) echo "squeue: no such format: $form" >&2; exit 1 ;;
     esac

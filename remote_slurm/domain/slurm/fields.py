@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 SEPARATOR = "|"
@@ -31,3 +32,15 @@ def split_comment(rest: str) -> tuple[str, str]:
 def seconds(text: str) -> int | None:
     """SLURM_TIME_FORMAT=%s gives seconds; `N/A` is an unknown time."""
     return int(text) if text.isdigit() else None
+
+
+def duration(text: str) -> int | None:
+    """`1-02:03:04`, `3:04` or `03:04.567` -> whole seconds; None if it is no duration, such as UNLIMITED."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        return None
+    days, hours, minutes, whole = (int(each or 0) for each in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + whole
+
+
+_DURATION = re.compile(r"(?:(?:([0-9]{1,6})-)?([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2})(?:\.[0-9]+)?")

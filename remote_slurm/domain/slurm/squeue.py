@@ -13,7 +13,8 @@ from remote_slurm.domain.slurm.fields import SEPARATOR, Field, seconds, split_co
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 
-# squeue -o: the fields have no width, so nothing is cut. The command is last, since a path may hold the separator.
+# squeue -o: the fields have no width, so nothing is cut. The command is last, since a path may hold the separator. No
+# field changes while a job runs, as its elapsed time does: a line that was printed before is not parsed again.
 _QUEUE = (
     Field("%A", "id"),
     Field("%T", "state"),
@@ -21,6 +22,8 @@ _QUEUE = (
     Field("%S", "start"),
     Field("%B", "node"),
     Field("%V", "submitted"),
+    Field("%P", "partition"),
+    Field("%e", "end"),
     Field("%o", "command"),
 )
 
@@ -70,7 +73,7 @@ def parse_job(line: str, roots: tuple[str, ...]) -> Job | None:
     row = line.split(SEPARATOR, len(_QUEUE) - 1)
     if len(row) != len(_QUEUE):
         return None
-    job_id, state, reason, start, node, submitted, rest = row
+    job_id, state, reason, start, node, submitted, partition, end, rest = row
     if not job_id.isdigit():
         return None
     command, comment = split_comment(rest)
@@ -78,7 +81,18 @@ def parse_job(line: str, roots: tuple[str, ...]) -> Job | None:
     pod = pod_of_script(command, roots)
     # squeue shows when a held job that was requeued could start again
     starts = None if re.search("held|hold", reason, re.IGNORECASE) else seconds(start)
-    return Job(job_id, JobState.parse(state), reason, pod, starts, comment, node, submitted=seconds(submitted))
+    return Job(
+        job_id,
+        JobState.parse(state),
+        reason,
+        pod,
+        starts,
+        comment,
+        node,
+        submitted=seconds(submitted),
+        partition=partition,
+        end=seconds(end),
+    )
 
 
 def pod_of_script(path: str, roots: tuple[str, ...]) -> str:

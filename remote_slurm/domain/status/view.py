@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from remote_slurm.domain.job_usage import JobUsage
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
@@ -24,6 +25,7 @@ class PodView:
     `being_deleted`: a delete was accepted, and the pod is still at the site.
     `unlisted`: the last squeue did not list the job.
     `ports`: the TCP ports that the pod's containers declare; empty until a request listed them.
+    `reported_usage` is what the job has used, if its comment has it (`SHARED_FS: false`); else the records do.
     `awaited_sidecar`: the native sidecar that is not ready, so that the containers after it do not start.
     """
 
@@ -41,6 +43,7 @@ class PodView:
     being_deleted: bool = False
     unlisted: bool = False
     awaited_sidecar: Record | None = None
+    reported_usage: JobUsage | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,11 +18,16 @@ _DISABLED = "Slurm accounting storage is disabled"
 
 def operation(config: Config, job_ids: Iterable[str]) -> Operation[list[Job]]:
     """All jobs that ever had these ids. Raises SlurmFailed, with ACCOUNTING_DISABLED if Slurm has no accounting."""
-    with_line, without_line = accounting_commands("sacct", job_ids, comments=file_transfer(config).reports_in_comment)
-    values = {"sacct": "sacct", "with_line": with_line, "without_line": without_line}
-    return Operation("accounting", _jobs, values, seconds=75)
+    commands = accounting_commands("sacct", job_ids, comments=file_transfer(config).reports_in_comment)
+    values = {
+        "sacct": "sacct",
+        "with_line": commands.jobs,
+        "without_line": commands.jobs_without_line,
+        "steps": commands.steps,
+    }
+    return Operation("accounting", _jobs, values, seconds=110)
 
 
 def _jobs(reply: Reply) -> list[Job]:
     reply.require_success("accounting", "sacct", code=Code.ACCOUNTING_DISABLED if _DISABLED in reply.messages else None)
-    return parse_accounting(reply.messages)
+    return parse_accounting(reply.messages, "\n".join(reply.all("step")))
