@@ -72,6 +72,11 @@ class FramedOutput:
             self.begun, self._held = True, rest
         return self._output()
 
+    def take_held(self) -> bytes:
+        """What is held back because it may become the end mark: for a stream that has no end mark."""
+        held, self._held = self._held, b""
+        return held if self.begun else b""
+
     def _output(self) -> bytes:
         if self.exit_code is not None:
             return b""

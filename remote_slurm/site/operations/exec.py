@@ -154,6 +154,7 @@ class RunningCommand:
                 return
             self._noise = (self._noise + data)[-_NOISE:]
             self._first_error = self._errors.feed(data)
+        self._first_error += self._errors.take_held()  # no end mark comes here
 
     def _words(self, seen: bytes) -> str:
         """What srun has said, each line once."""

@@ -9,6 +9,7 @@ unset SLURM_STEP_GRES SLURM_GRES SLURM_NTASKS SLURM_NNODES SLURM_CPUS_PER_TASK S
 
 run_step() {
     srun_pid=
+    killer=
     stopping=
     trap 'stopping=yes; end_step' HUP TERM
     exec 3<&0 # a background process gets /dev/null as its standard input
@@ -23,6 +24,8 @@ run_step() {
         code=0
         wait "$srun_pid" || code=$?
     done
+    srun_pid= # another process may get its id
+    end_killer
     [ -z "$stopping" ] && [ "$code" = 0 ] || cancel_step
     exit "$code"
 }
@@ -30,7 +33,19 @@ run_step() {
 end_step() {
     [ -n "$srun_pid" ] || return 0
     kill -INT "$srun_pid"
-    (sleep 10 && kill -KILL "$srun_pid") >/dev/null 2>&1 &
+    [ -z "$killer" ] || return 0
+    (
+        sleep 10 &
+        trap 'kill "$!"; exit' TERM
+        wait "$!" && kill -KILL "$srun_pid"
+    ) >/dev/null 2>&1 &
+    killer=$!
+} 2>/dev/null
+
+end_killer() {
+    [ -n "$killer" ] || return 0
+    kill "$killer"
+    wait "$killer"
 } 2>/dev/null
 
 # srun ends its step, unless it was killed itself.
