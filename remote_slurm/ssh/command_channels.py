@@ -5,13 +5,15 @@ connection is made if there are more commands. A connection ends when it has not
 
 sshd sends no signal to a command without a terminal when its channel or its connection is closed. One session of each
 connection, the watcher, has the process ids of its commands, and sends them SIGTERM: on request, when its own input
-ends, or when nothing has come for a while.
+ends, or when nothing has come for a while. It confirms each line; another one takes its place if it was killed.
 """
 
 import asyncio
 import contextlib
 import re
 import threading
+from collections import deque
+from collections.abc import Callable
 
 import paramiko
 
@@ -44,9 +46,9 @@ exec bash -c 'pids=" "
 while read -r -t {_SILENCE_SECONDS} word pid; do
     case $word in
         add) pids="$pids$pid " ;;
-        end) [[ $pids != *" $pid "* ]] || kill -TERM "$pid" ;;
-        gone) pids=${{pids/ $pid / }} ;;
+        end) [[ $pids != *" $pid "* ]] || kill -TERM "$pid"; pids=${{pids/ $pid / }} ;;
     esac
+    printf .
 done
 [[ -z ${{pids// /}} ]] || kill -TERM $pids' 2>/dev/null
 """
@@ -104,9 +106,10 @@ class _Line:
         self._lock = asyncio.Lock()
         self._budget = WindowBudget()
         self._streams: dict[ChannelStream, str] = {}
-        self._sessions = 0  # that the site has granted, with that of the watcher
+        self._sessions: set[ChannelStream] = set()  # that the site has granted, with that of the watcher
         self._limit: int | None = None
         self._idle = IdleTimer(connection, idle_seconds, lambda: bool(self._streams))
+        self._replacing: asyncio.Task[None] | None = None
 
     @property
     def in_use(self) -> int:
@@ -116,7 +119,7 @@ class _Line:
     @property
     def is_full(self) -> bool:
         """Whether the site has refused a session with so many."""
-        return self._limit is not None and self._sessions >= self._limit
+        return self._limit is not None and len(self._sessions) >= self._limit
 
     async def open(self, script: str, terminal: tuple[int, int] | None) -> CommandStream:
         """Raises NoSession if the site allows no further session on the connection."""
@@ -126,7 +129,7 @@ class _Line:
             try:
                 stream, pid = await self._started(self._link, writer, script, terminal)
             except NoSession:
-                self._limit = self._sessions
+                self._limit = len(self._sessions)
                 raise
             self._streams[stream] = pid
             watcher.add(pid)
@@ -137,8 +140,9 @@ class _Line:
         for stream in list(self._streams):
             stream.close()
         self._idle.stop()
-        if self._watcher:
-            await self._watcher.close()
+        if self._replacing:
+            self._replacing.cancel()
+        await self._end_watcher()
         await self._connection.close()
         if self._writer:
             self._writer.stop()
@@ -147,16 +151,46 @@ class _Line:
         """The connection, with its watcher."""
         async with self._lock:
             link = await self._connection.link()
-            if link is not self._link or self._writer is None or self._watcher is None or not self._watcher.alive:
+            if link is not self._link or self._writer is None:
                 if self._writer:
                     self._writer.stop()
-                if self._watcher:
-                    await self._watcher.close()
+                await self._end_watcher()
                 self._link, self._writer = link, WriterThread("ssh-exec")
-                self._limit, self._sessions = None, 0
-                stream, _ = await self._started(link, self._writer, _WATCHER, None)
-                self._watcher = _Watcher(stream)
+                self._limit, self._sessions = None, set()
+            if self._watcher is None or not self._watcher.alive:
+                self._watcher = await self._started_watcher(link, self._writer)
             return self._writer, self._watcher
+
+    async def _started_watcher(self, link: Transport, writer: WriterThread) -> "_Watcher":
+        """One that has the process ids of all commands, in the place of one that has ended."""
+        lost = self._watcher.unconfirmed_ends if self._watcher else []
+        await self._end_watcher()
+        stream, _ = await self._started(link, writer, _WATCHER, None)
+        watcher = _Watcher(stream, self._watcher_ended)
+        for pid in [*(pid for each, pid in self._streams.items() if each in self._sessions), *lost]:
+            watcher.add(pid)
+        for pid in lost:
+            watcher.end(pid)
+        return watcher
+
+    async def _end_watcher(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher:
+            await watcher.close()
+
+    def _watcher_ended(self, watcher: "_Watcher") -> None:
+        if watcher is self._watcher and (self._streams or watcher.unconfirmed_ends):
+            self._replacing = asyncio.create_task(self._replace_watcher(watcher), name="ssh-exec-watcher-again")
+
+    async def _replace_watcher(self, watcher: "_Watcher") -> None:
+        """Until there is one, or the connection is lost, at whose end the site ends all commands."""
+        while self._link and self._link.alive and self._writer:
+            with contextlib.suppress(SiteError):
+                async with self._lock:
+                    if watcher is self._watcher:
+                        self._watcher = await self._started_watcher(self._link, self._writer)
+                return
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     async def _started(
         self, link: Transport, writer: WriterThread, script: str, terminal: tuple[int, int] | None
@@ -168,8 +202,8 @@ class _Line:
         try:
             async with asyncio.timeout(self._open_seconds):
                 channel = await in_thread("ssh-exec", opening.run)
-                self._sessions += 1
                 stream = CommandStream(channel, writer, ReceiveWindow(self._budget), self._ended)
+                self._sessions.add(stream)
                 while not (found := ready.search(noise)):
                     data = await stream.read()
                     noise = (noise + data)[-_NOISE:]
@@ -194,7 +228,7 @@ class _Line:
                 opening.abandon_if_late()
 
     def _ended(self, stream: ChannelStream) -> None:
-        self._sessions -= 1
+        self._sessions.discard(stream)
         pid = self._streams.pop(stream, "")
         if pid and self._watcher:
             self._watcher.end(pid)
@@ -204,22 +238,29 @@ class _Line:
 class _Watcher:
     """The session that ends commands."""
 
-    def __init__(self, stream: CommandStream) -> None:
+    def __init__(self, stream: CommandStream, on_end: Callable[["_Watcher"], None]) -> None:
         self._stream = stream
+        self._on_end = on_end
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._unconfirmed: deque[bytes] = deque()
         self._task = asyncio.create_task(self._run(), name="ssh-exec-watcher")
 
     @property
     def alive(self) -> bool:
         return not self._task.done()
 
+    @property
+    def unconfirmed_ends(self) -> list[str]:
+        """Commands that it was to end, and may not have ended."""
+        return [line.split()[1].decode() for line in self._unconfirmed if line.startswith(b"end")]
+
     def add(self, pid: str) -> None:
         """Watch over a command."""
-        self._lines.put_nowait(f"add {pid}\n".encode())
+        self._put(b"add %b\n" % pid.encode())
 
     def end(self, pid: str) -> None:
         """End a command, and watch over it no more."""
-        self._lines.put_nowait(f"end {pid}\ngone {pid}\n".encode())
+        self._put(b"end %b\n" % pid.encode())
 
     async def close(self) -> None:
         """End all its commands."""
@@ -227,15 +268,33 @@ class _Watcher:
         await asyncio.gather(self._task, return_exceptions=True)
         self._stream.close()
 
+    def _put(self, line: bytes) -> None:
+        self._unconfirmed.append(line)
+        self._lines.put_nowait(line)
+
     async def _run(self) -> None:
-        with contextlib.suppress(SiteError):
-            while True:
-                line = b"\n"
-                # wait_for of Python 3.11 would lose a cancellation that comes together with a line
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                        line = await self._lines.get()
+        writing = asyncio.create_task(self._write(), name="ssh-exec-heartbeat")
+        try:
+            with contextlib.suppress(SiteError):
+                while confirmed := await self._stream.read():
+                    for _ in confirmed[: len(self._unconfirmed)]:
+                        self._unconfirmed.popleft()
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        asyncio.get_running_loop().call_soon(self._on_end, self)
+
+    async def _write(self) -> None:
+        while True:
+            line = b""
+            # wait_for of Python 3.11 would lose a cancellation that comes together with a line
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                    line = await self._lines.get()
+            if line:
                 await self._stream.write(line)
+            else:
+                self._put(b"\n")
 
 
 class _Opening:

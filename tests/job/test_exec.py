@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from remote_slurm.config import Config, load_config
-from remote_slurm.domain.plan.job_parts import parts_used
 from remote_slurm.domain.exec_request import ExecRequest
+from remote_slurm.domain.plan.job_parts import parts_used
 from remote_slurm.job import SCRIPTS
 from remote_slurm.site.operations.exec import ExecRefused, RunningCommand, script
 from tests.job.node import BASH, POD, Job, Node, sh, until
 
-# What srun does: the program behind all options gets the exported variables, and SIGINT ends the whole step. A shell cannot trap
-# what it was born to ignore
+# What srun does: the program behind all options gets the exported variables, and SIGINT ends the whole step. A shell
+# cannot trap what it was born to ignore
 SRUN = """\
 #!/bin/bash
 [[ $SRUN_AGAIN ]] || SRUN_AGAIN=yes exec env --default-signal=INT,QUIT "$0" "$@"
@@ -62,7 +62,7 @@ class Channel:
         self._streams[0].close()
 
     def resize(self, columns: int, rows: int) -> None:
-        raise AssertionError("it has no terminal")
+        raise AssertionError(f"it has no terminal of {columns} columns and {rows} rows")
 
     def close(self) -> None:
         """What the watcher of a connection does."""
@@ -98,9 +98,7 @@ class Login:
         self.config: Config = load_config(path, {"HOME": str(node.root)})
 
     @contextlib.asynccontextmanager
-    async def running(
-        self, *command: str, container: str = "c", stdin: bool = False
-    ) -> AsyncIterator[RunningCommand]:
+    async def running(self, *command: str, container: str = "c", stdin: bool = False) -> AsyncIterator[RunningCommand]:
         exec_id, text = script(self.config, POD, "7", ExecRequest(container, command, stdin), None)
         pipe = asyncio.subprocess.PIPE
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.node.root), "NODE": str(self.node.root)}
@@ -192,7 +190,7 @@ async def test_a_session_that_ends_leaves_no_process(login: Login) -> None:
     async with login.running("sleep", seconds) as running:
         until(lambda: seconds in login.node.arguments())
         running.close()
-        while login.process.returncode is None:
+        while login.process.returncode is None:  # noqa: ASYNC110 - wait() waits for the ends of the pipes, too
             await asyncio.sleep(0.01)
         assert seconds not in login.node.arguments()
         assert "sleep\0" + "10\0" not in login.node.arguments()

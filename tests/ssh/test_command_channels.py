@@ -45,10 +45,21 @@ async def rest(stream: CommandStream) -> tuple[bytes, bytes]:
 
 
 async def pid_of(stream: CommandStream) -> int:
-    line = b""
-    while b"\n" not in line:
-        line += await stream.read()
-    return int(line)
+    """What ENDLESS has printed in its last line."""
+    lines = b""
+    while not lines.rstrip(b"\n").rpartition(b"\n")[2].isdigit():
+        lines += await stream.read()
+    return int(lines.split()[-1])
+
+
+async def kill_watcher(commands: CommandChannels) -> None:
+    """The shell beside the only command, which has the same parent: sshd's process of the connection."""
+    probe = await commands.open("echo $PPID")
+    parent = int((await rest(probe))[0])
+    probe.close()
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (watcher,) = (pid for pid in children if b"while read -r -t" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(int(watcher), signal.SIGKILL)
 
 
 def runs(pid: int) -> bool:
@@ -142,20 +153,27 @@ async def test_a_site_that_allows_one_session_is_a_sentence(start_sshd: StartSsh
             await commands.open("true")
 
 
-async def test_a_watcher_that_was_killed_is_replaced(sshd: Sshd) -> None:
+async def test_a_watcher_that_was_killed_is_replaced_for_all_commands(sshd: Sshd) -> None:
     async with channels(sshd.settings()) as commands:
-        stream = await commands.open("echo $PPID")
-        await rest(stream)
-        stream.close()
+        before = await commands.open(f"read -r line; echo $line; {ENDLESS}")
         watcher = commands._lines[0]._watcher
-        assert watcher
-        watcher._stream.close()
-        await eventually(lambda: True)
+        await kill_watcher(commands)
+        await eventually(lambda: watcher and not watcher.alive)
+        after = await commands.open(ENDLESS)
+        await before.write(b"still heard\n")
+        pids = [await pid_of(before), await pid_of(after)]
+        before.close()
+        after.close()
+        await eventually(lambda: not any(map(runs, pids)))
+
+
+async def test_a_command_ends_although_its_watcher_was_killed(sshd: Sshd) -> None:
+    async with channels(sshd.settings()) as commands:
         stream = await commands.open(ENDLESS)
         pid = await pid_of(stream)
-        os.kill(pid, signal.SIGTERM)
-        assert b"told" in (await rest(stream))[0]
+        await kill_watcher(commands)
         stream.close()
+        await eventually(lambda: not runs(pid))
 
 
 async def test_an_idle_connection_ends_and_is_made_again(sshd: Sshd) -> None:
