@@ -44,7 +44,7 @@ from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.operations.release import Released, ReleaseDecision
 from remote_slurm.site.operations.sinfo import SinfoOutput
-from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site
+from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site, StepListener
 from remote_slurm.ssh.connection import ConnectionState
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import ConnectionStatus
@@ -118,6 +118,7 @@ class FakeAccount:
     ports: dict[tuple[str, int], int] = field(default_factory=dict)  # a port of a node -> the one of this machine
     loopback_ports: dict[tuple[str, int], int] = field(default_factory=dict)  # those that only the node itself reaches
     forwards: Code | None = None  # why the login node reaches no port, if it does not
+    relay: str = "perl"  # the program that forwards connections on nodes
     steps_fail: str = ""  # srun's words, if it starts no step
     exec_refusals: dict[str, str] = field(default_factory=dict)  # why containers run no commands
     commands: list[LocalCommand] = field(default_factory=list)  # of clients
@@ -462,11 +463,13 @@ class FakeSite(Site):
             raise PortUnreachable(f"nothing listens on port {port} of {node}", code=Code.CONNECT_FAILED)
         return LocalStream(*await asyncio.open_connection("127.0.0.1", ports[node, port]))
 
-    async def listen_in_job(self, job_id: str, node: str) -> int:
+    async def listen_in_job(self, job_id: str, node: str) -> StepListener:
         if self.account.steps_fail:
             raise PortUnreachable(self.account.steps_fail, code=Code.NO_RELAY)
+        if (program := self.account.relay) in ("socat", "nc", "bash"):
+            return StepListener(program, None)
         self.steps.add(job_id)
-        return next(port for of, port in self.account.ports if of == node)
+        return StepListener(program, next(port for of, port in self.account.ports if of == node))
 
     def has_step_in(self, job_id: str) -> bool:
         return job_id in self.steps

@@ -36,8 +36,9 @@ async def listening(handle: Handler, host: str = "127.0.0.1") -> AsyncIterator[i
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in writers:
-            writer.transport.abort()  # one that is closed may still have something to send
+        for writer in writers:  # one that is closed may still have something to send
+            if writer.transport.get_write_buffer_size() or not writer.transport.is_closing():
+                writer.transport.abort()
         await asyncio.sleep(0)  # asyncio closes their sockets in its next turn
 
 

@@ -7,14 +7,16 @@ Both sides send frames of a letter, the number of a connection, and a number N (
     both            D N bytes follow        E my last byte was sent                C closed, in both directions
                     W you may send N bytes more
 
-Before them comes a line that nothing else at the site can have printed. Each side may have sent FIRST_WINDOW (to the
-sidecar) or ROOM (to the node) bytes of a connection beyond what the other has allowed again.
+Before them comes a line that nothing else at the site can have printed, with the name of the relay's program. Each side
+may have sent FIRST_WINDOW (to the sidecar) or ROOM (to the node) bytes of a connection beyond what the other has
+allowed again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -44,12 +46,21 @@ class RelayEnded(NotSent):
         super().__init__(words or _WITHOUT_END)
 
 
+class OneConnection(Exception):
+    """The node has only a `program` that serves a single connection."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        super().__init__(program)
+
+
 class Relay:
     """A relay on a node, which connects to ports there. Lives in one event loop."""
 
     def __init__(self, stream: PortStream, node: str, budget: WindowBudget) -> None:
         """`on_idle` is called whenever the last of its connections has ended, and when the relay has."""
         self.node = node
+        self.program = ""
         self.on_idle: Callable[[], None] = lambda: None
         self._stream = stream
         self._budget = budget
@@ -67,15 +78,21 @@ class Relay:
         return len(self._connections)
 
     async def start(self, hello: str) -> None:
-        """Wait for the line `hello`. Raises RelayEnded if the script ends without it, and OutcomeUnknown."""
-        mark, seen = f"{hello}\n".encode(), b""
-        while mark not in seen:
+        """Wait for the line `hello`.
+
+        Raises OneConnection if the node has no program that carries many, RelayEnded if the script ends without the
+        line, and OutcomeUnknown.
+        """
+        line, seen = re.compile(rb"%b (many|one) ([a-z0-9-]+)\n" % hello.encode()), b""
+        while not (found := line.search(seen)):
             data = await self._stream.read()
             if not data:
                 raise RelayEnded(seen.decode(errors="replace"))
             seen = (seen + data)[-_MOST_NOISE:]
-        frames = seen.partition(mark)[2]
-        work = (self._receive(frames), self._send_queued(), self._ping())
+        self.program = found[2].decode()
+        if found[1] == b"one":
+            raise OneConnection(self.program)
+        work = (self._receive(seen[found.end() :]), self._send_queued(), self._ping())
         self._tasks = [asyncio.ensure_future(self._until_lost(each)) for each in work]
 
     async def open(self, port: int) -> PortStream:

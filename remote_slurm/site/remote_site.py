@@ -54,7 +54,7 @@ from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.pod_replies import PodReplies
 from remote_slurm.site.port_relays import PortRelays
 from remote_slurm.site.reply import Reply
-from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site
+from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site, StepListener
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
@@ -180,7 +180,7 @@ class RemoteSite(Site):
         with self.observer.operation("port"):
             return await self._port_relays.open(job_id, node, port)
 
-    async def listen_in_job(self, job_id: str, node: str) -> int:
+    async def listen_in_job(self, job_id: str, node: str) -> StepListener:
         with self.observer.operation("port"):
             return await self._port_relays.listen(job_id, node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
@@ -45,6 +46,14 @@ class PortStream(Protocol):
 
     def close(self) -> None:
         """End both directions. Never waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepListener:
+    """The program of a step that forwards connections, and a port that it listens on; None if it cannot."""
+
+    program: str
+    port: int | None
 
 
 class ExecSession(Protocol):
@@ -137,8 +146,8 @@ class Site(Protocol):
     async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
         """Connect to the port from the job's node, through a step of the job. Raises PortUnreachable."""
 
-    async def listen_in_job(self, job_id: str, node: str) -> int:
-        """A port that a step of the job listens on for a while, to try ways to it. Raises PortUnreachable."""
+    async def listen_in_job(self, job_id: str, node: str) -> StepListener:
+        """What a step of the job listens on for a while, to try ways to it. Raises PortUnreachable."""
 
     def has_step_in(self, job_id: str) -> bool:
         """Whether `open_port_in_job` needs to start no step. Never waits."""

@@ -246,7 +246,7 @@ def test_the_view_from_a_compute_node(program_at: ProgramAt, site: Site, tmp_pat
     forwards = ("--set", "PortForward.Port=0", "--set", f"PortForward.TokenFile={tmp_path / 'tokens'}")
     found = findings(program, "--job", *forwards)
     assert [name for name in found if name != LISTENING] == [*LINKS, JOB, *NODE]
-    ways = "from the login node (ssh) and through a step of the job (srun)"
+    ways = "from the login node (ssh) and through a step of the job (srun, with perl)"
     assert found[PORTS]["message"] == f"forwarded {ways}"
     assert "ran on node" in found[JOB]["message"]
     assert "apptainer version 1.4" in found[NODE[1]]["message"]

@@ -9,7 +9,7 @@ from remote_slurm.service.check_ports import check_ports
 from tests.fake_site import SlurmJob, instant_site
 from tests.local_ports import echo, listening
 
-BOTH = "forwarded from the login node (ssh) and through a step of the job (srun)"
+BOTH = "forwarded from the login node (ssh) and through a step of the job (srun, with perl)"
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ BOTH = "forwarded from the login node (ssh) and through a step of the job (srun)
     [
         ("auto", None, "", BOTH),
         ("ssh", None, "srun fails", "forwarded from the login node (ssh)"),
-        ("srun", Code.NO_ANSWER, "", "forwarded through a step of the job (srun)"),
+        ("srun", Code.NO_ANSWER, "", "forwarded through a step of the job (srun, with perl)"),
         (
             "auto",
             Code.FORWARDING_PROHIBITED,
             "",
-            "forwarded through a step of the job (srun), not otherwise: the login node forwards nothing",
+            "forwarded through a step of the job (srun, with perl), not otherwise: the login node forwards nothing",
         ),
         ("auto", None, "srun fails", "forwarded from the login node (ssh), not otherwise: srun fails"),
         ("ssh", Code.NO_ANSWER, "", "ports of the node cannot be forwarded: the login node forwards nothing"),
@@ -56,3 +56,14 @@ async def test_a_squeue_that_fails_is_named() -> None:
     site.account.squeue_fails = "Unable to contact slurm controller"
     found = await check_ports(site, "101", Via.AUTO)
     assert (found.ok, found.message) == (False, "Unable to contact slurm controller")
+
+
+@pytest.mark.parametrize("program", ["python3", "socat", "nc", "bash"])
+async def test_it_names_the_program_of_the_node_that_forwards_connections(program: str) -> None:
+    site = instant_site(SlurmJob("101", "team-x", JobState.RUNNING, node="n1"))
+    site.account.relay = program
+    async with listening(echo) as local:
+        site.account.ports["n1", local] = local
+        found = await check_ports(site, "101", Via.AUTO)
+    assert found.ok
+    assert found.message == BOTH.replace("perl", program)

@@ -18,7 +18,7 @@ import pytest
 from remote_slurm.errors import Code, OutcomeUnknown, PortUnreachable
 from remote_slurm.site.port_relays import MOST_RELAYS, PortRelays
 from remote_slurm.site.relay import RelayedStream
-from remote_slurm.site.site import PortStream
+from remote_slurm.site.site import PortStream, StepListener
 from remote_slurm.ssh.receive_window import FIRST_WINDOW
 from tests.domain.podspec import config
 from tests.fake_site import LocalStream
@@ -40,6 +40,12 @@ class ProcessStream(LocalStream):
         self.process = process
 
 
+def _program(language: str) -> str | Path:
+    if language == "python3":
+        return Path(sys.executable).resolve()
+    return shutil.which("busybox" if language == "nc" else language) or pytest.skip(f"this machine has no {language}")
+
+
 class Login:
     """A login node whose srun runs the command right there."""
 
@@ -48,8 +54,7 @@ class Login:
         self.path.mkdir()
         for name in _TOOLS:
             (self.path / name).symlink_to(str(shutil.which(name)))
-        program = shutil.which("perl") if language == "perl" else Path(sys.executable).resolve()
-        (self.path / language).symlink_to(str(program))
+        (self.path / language).symlink_to(str(_program(language)))
         self.srun('while [ "$1" != sh ]; do shift; done; exec "$@"')
         self.environment: dict[str, str] = {}
         self.streams: list[ProcessStream] = []
@@ -225,9 +230,92 @@ async def test_two_hundred_at_once_and_many_in_a_row_take_one_step(login: Login,
     assert relays._relays["7"].connections == 0
 
 
+# --- nodes without a program that carries many connections ---
+
+ONE_CONNECTION = pytest.mark.parametrize("login", ["socat", "nc", "bash"], indirect=True)
+
+
+@ONE_CONNECTION
+async def test_a_step_for_each_connection_carries_bytes_and_ends_with_it(
+    login: Login, relays: PortRelays
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int(await reader.readline())
+        writer.write(hashlib.sha256(await reader.readexactly(size)).digest() + data)
+
+    data = os.urandom(4 * _MIB)
+    async with listening(answer) as port, listening(echo, "::1") as other:
+        streams = [await relays.open("7", "n1", port) for _ in range(2)]
+        for stream in streams:
+            await stream.write(b"%d\n" % len(data))
+            _, received = await asyncio.gather(stream.write(data), rest(stream))
+            assert received == hashlib.sha256(data).digest() + data
+            await stream.wait_closed()
+            stream.close()
+        stream = await relays.open("7", "n1", other)
+        every = bytes(range(256)) * 10
+        await stream.write(every)
+        assert await stream.read() == every
+        stream.close()
+    await login.ended()
+    assert len(login.streams) == 4  # one has found out what the node has
+    assert not relays.has("7")
+
+
+@ONE_CONNECTION
+async def test_a_port_where_nothing_listens_is_named_by_a_step_of_its_own(login: Login, relays: PortRelays) -> None:
+    nowhere = free_port()
+    with pytest.raises(PortUnreachable, match=f"^nothing listens on port {nowhere} of n1$") as error:
+        await relays.open("7", "n1", nowhere)
+    assert error.value.code is Code.CONNECT_FAILED
+    await login.ended()
+
+
+@ONE_CONNECTION
+async def test_a_program_that_listens_on_the_address_of_the_node_is_reached(login: Login, relays: PortRelays) -> None:
+    async with listening(echo, "127.0.0.2") as port:
+        stream = await relays.open("7", "n1", port)
+        await stream.write(b"hello")
+        assert await stream.read() == b"hello"
+        stream.close()
+    await login.ended()
+
+
+@pytest.mark.parametrize("login", ["socat", "nc"], indirect=True)
+async def test_a_single_connection_whose_step_is_killed_is_lost(login: Login, relays: PortRelays) -> None:
+    async with listening(echo) as port:
+        stream = await relays.open("7", "n1", port)
+        await stream.write(b"hello")
+        assert await stream.read() == b"hello"
+        os.kill(last_child(login.streams[-1].process.pid), signal.SIGKILL)
+        with pytest.raises(OutcomeUnknown, match="lost"):
+            await stream.read()
+        stream.close()
+    await login.ended()
+
+
+@ONE_CONNECTION
+async def test_single_connections_have_the_limit_of_steps(login: Login, relays: PortRelays) -> None:
+    async with listening(echo) as port:
+        streams = [await relays.open(str(job % 2), "n1", port) for job in range(MOST_RELAYS)]
+        with pytest.raises(Exception, match=f"{MOST_RELAYS} steps .srun. forward connections already"):
+            await relays.open("7", "n1", port)
+        streams[0].close()
+        (await relays.open("7", "n1", port)).close()
+        for stream in streams:
+            stream.close()
+    await login.ended()
+
+
+@ONE_CONNECTION
+async def test_what_a_node_has_for_single_connections_is_named(login: Login, relays: PortRelays) -> None:
+    assert await relays.listen("7", "n1") == StepListener(login.path.name, None)
+
+
 async def test_a_relay_listens_on_a_port_to_try_other_ways(relays: PortRelays) -> None:
-    port = await relays.listen("7", "n1")
-    assert await relays.listen("7", "n1") == port
+    listener = await relays.listen("7", "n1")
+    assert await relays.listen("7", "n1") == listener
+    port = listener.port
     for _ in range(2):
         _, writer = await asyncio.open_connection("127.0.0.2", port)
         writer.close()
@@ -270,7 +358,7 @@ async def test_a_relay_ends_when_idle(login: Login) -> None:
 async def test_no_more_than_some_jobs_have_a_relay_at_a_time(login: Login, relays: PortRelays) -> None:
     async with listening(echo) as port:
         streams = [await relays.open(str(job), "n1", port) for job in range(MOST_RELAYS)]
-        with pytest.raises(Exception, match=f"ports of {MOST_RELAYS} jobs are forwarded through srun already"):
+        with pytest.raises(Exception, match=f"{MOST_RELAYS} steps .srun. forward connections already"):
             await relays.open("another", "n1", port)
         streams[3].close()
         (await relays.open("another", "n1", port)).close()
@@ -286,7 +374,10 @@ async def test_no_more_than_some_jobs_have_a_relay_at_a_time(login: Login, relay
     [
         ("echo 'srun: error: Unable to create step: Job is pending' >&2; exit 1", "Unable to create step"),
         ("echo srun says nothing useful; exit 3", "exit code 3"),
-        ("rm -f perl; PATH=/nowhere", "neither perl nor python3"),
+        (
+            "rm -f perl; PATH=/nowhere",
+            "has none of perl, python3, socat, a bash with /dev/tcp, and nc, which forward connections there",
+        ),
     ],
 )
 async def test_a_step_that_cannot_start_says_why(login: Login, relays: PortRelays, text: str, words: str) -> None:
