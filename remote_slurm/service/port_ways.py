@@ -18,6 +18,8 @@ from remote_slurm.site.site import PortStream, Site
 _REMEMBERED_SECONDS = 600.0
 # For all ports of the site; a port that refuses says nothing about other ports
 _OF_THE_SITE = {Code.FORWARDING_PROHIBITED, Code.NO_ANSWER}
+# A program that starts is asked for again and again, and each time would take a step of the job
+_NOTHING_LISTENS_SECONDS = 5.0
 _MOST_REMEMBERED = 1000
 
 
@@ -47,6 +49,8 @@ class PortWays:
         self._clock = clock
         # the time until which steps are used, for a target or (None) for all of the site
         self._through_job: dict[Target | None, float] = {}
+        # until when nothing listens there, as a step has found
+        self._refused: dict[Target, tuple[float, PortUnreachable]] = {}
 
     def guess(self, target: Target) -> Guess | None:
         """Connect before it is certain that the job runs there, unless that would start a step."""
@@ -70,8 +74,23 @@ class PortWays:
 
     async def _connect(self, target: Target, *, through_job: bool) -> PortStream:
         if through_job:
-            return await self._site.open_port_in_job(target.job_id, target.node, target.port)
+            return await self._connect_through_job(target)
         return await self._site.open_port(target.node, target.port)
+
+    async def _connect_through_job(self, target: Target) -> PortStream:
+        """Connect, unless a step has just found that nothing listens, and another one would have to be started."""
+        until, found = self._refused.pop(target, (0.0, None))
+        if found and until > self._clock() and not self._site.has_step_in(target.job_id):
+            self._refused[target] = until, found
+            raise PortUnreachable(found.message, code=found.code)
+        try:
+            return await self._site.open_port_in_job(target.job_id, target.node, target.port)
+        except PortUnreachable as error:
+            if error.code is Code.CONNECT_FAILED:
+                if len(self._refused) >= _MOST_REMEMBERED:
+                    self._refused.clear()
+                self._refused[target] = self._clock() + _NOTHING_LISTENS_SECONDS, error
+            raise
 
     async def _open_through_job(self, target: Target, direct: PortUnreachable) -> PortStream:
         """Connect after the direct way has failed."""

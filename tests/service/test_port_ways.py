@@ -83,6 +83,24 @@ async def test_a_port_where_nothing_listens_is_asked_by_both_ways_each_time(site
         assert (site.asked["port"], site.asked["port_in_job"]) == (count, count)
 
 
+@pytest.mark.parametrize("via", [Via.AUTO, Via.SRUN])
+async def test_a_port_where_nothing_listens_takes_one_step_in_some_seconds(site: FakeSite, via: Via) -> None:
+    """A client that waits for a notebook to start asks every second; a step of an earlier connection costs nothing."""
+    ways = PortWays(site, via, clock := Clock())
+    for second in range(12):
+        site.steps.clear()
+        with pytest.raises(PortUnreachable, match="^nothing listens on port 8888 of n1$") as error:
+            await ways.open(TARGET, ways.guess(TARGET))
+        assert error.value.code is Code.CONNECT_FAILED
+        clock.now += 1
+        assert site.asked["port_in_job"] == 1 + second // 5
+    async with program(site, loopback=True):
+        site.steps.add("101")
+        await connect(ways)
+        site.steps.clear()
+        await connect(ways)
+
+
 async def test_both_reasons_are_named_if_no_step_starts(site: FakeSite) -> None:
     site.account.forwards, site.account.steps_fail = Code.FORWARDING_PROHIBITED, "srun: not found"
     with pytest.raises(PortUnreachable, match="the login node forwards nothing; srun: not found") as error:
