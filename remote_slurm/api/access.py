@@ -32,6 +32,9 @@ _VERBS = {
     "/forward/{namespace}/{pod}": Verb.FORWARD,
     "/forward/{namespace}/{pod}/{port}": Verb.FORWARD,
     "/forward/{namespace}/{pod}/{port}/probe": Verb.FORWARD,
+    "/portForward/{namespace}/{pod}": Verb.FORWARD,
+    "/portForward/{namespace}/{pod}/{uid}": Verb.FORWARD,
+    "/api/v1/namespaces/{namespace}/pods/{pod}/portforward": Verb.FORWARD,
 }
 
 

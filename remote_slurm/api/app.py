@@ -15,6 +15,7 @@ from remote_slurm.api.access import AccessList
 from remote_slurm.api.auditing import auditing
 from remote_slurm.api.authentication import Gate, ServiceAccounts, Tokens, authentication
 from remote_slurm.api.bodies import Bodies
+from remote_slurm.api.channel_forwards import channel_routes
 from remote_slurm.api.connections import Connections, Runner, counted
 from remote_slurm.api.exec import EXECS, exec_routes
 from remote_slurm.api.forwards import FORWARDS, forward_routes
@@ -106,7 +107,7 @@ def build_forward_app(
     app[GATE] = gate
     app[LIMITS] = Limits()
     app[FORWARDS] = forwards
-    app.add_routes(forward_routes)
+    app.add_routes([*forward_routes, *channel_routes])
     app.on_shutdown.append(_end_forwards)
     return app
 

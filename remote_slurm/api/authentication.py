@@ -33,6 +33,8 @@ from remote_slurm.service.token_reviews import InvalidToken, TokenReviews
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# Endpoints that clients of Kubernetes ask for WebSockets
+_KUBERNETES_WEBSOCKETS = ("/exec/", "/portForward/", "/api/v1/namespaces/")
 # What a browser can be made to read; interLink's own questions have bodies, which no page can send with a GET
 _FOR_PEOPLE = ("/ui", "/pods", "/metrics", "/system-info")
 _SHORTEST = 16
@@ -222,7 +224,7 @@ def authentication(gate: Gate) -> Middleware:
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         # browsers send it where a page wants to change something, or is elsewhere. So do other clients of WebSockets,
         # and no page can send a token with a WebSocket
-        if request.headers.get("Origin") and not (_is_exec(request) and _shown(request)):
+        if request.headers.get("Origin") and not (_is_of_kubernetes(request) and _shown(request)):
             raise web.HTTPForbidden(
                 reason="requests with an Origin header are refused: web pages may not call this API"
             )
@@ -278,8 +280,8 @@ def _is_page(request: web.Request) -> bool:
     return request.path == "/ui" or request.path.startswith("/ui/")
 
 
-def _is_exec(request: web.Request) -> bool:
-    return verb_of(endpoint_of(request)) is Verb.EXEC
+def _is_of_kubernetes(request: web.Request) -> bool:
+    return endpoint_of(request).startswith(_KUBERNETES_WEBSOCKETS)
 
 
 def _shown(request: web.Request) -> str:

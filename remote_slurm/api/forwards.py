@@ -37,7 +37,7 @@ forward_routes = web.RouteTableDef()
 async def state(request: web.Request) -> web.Response:
     """Whether the pod runs, and where. A shadow asks before interLink has sent its pod: that is no failure."""
     try:
-        return web.json_response((await _found(request)).state)
+        return web.json_response((await found_pod(request)).state)
     except PodNotFound as error:
         if not _by_shadow(request):
             raise
@@ -47,7 +47,7 @@ async def state(request: web.Request) -> web.Response:
 @forward_routes.get("/forward/{namespace}/{pod}/{port}/probe")
 async def probe(request: web.Request) -> web.Response:
     """Whether something listens on the port. It is no failure if nothing does: a program may just start."""
-    found, port = await _found(request), _port(request)
+    found, port = await found_pod(request), _port(request)
     note(port=port)
     why = ""
     try:
@@ -60,7 +60,7 @@ async def probe(request: web.Request) -> web.Response:
 
 @forward_routes.get("/forward/{namespace}/{pod}/{port}")
 async def forward(request: web.Request) -> web.WebSocketResponse:
-    found, port = await _found(request), _port(request)
+    found, port = await found_pod(request), _port(request)
     note(port=port)
     socket = web.WebSocketResponse(
         protocols=(PROTOCOL,), max_msg_size=_MOST_MESSAGE_BYTES, compress=False, timeout=_CLOSE_SECONDS
@@ -91,7 +91,8 @@ class _Passed:
     sent_all: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def _found(request: web.Request) -> FoundPod:
+async def found_pod(request: web.Request) -> FoundPod:
+    """The pod of the request. Raises Forbidden unless the client may reach it, and PodNotFound."""
     namespace, name = request.match_info["namespace"], request.match_info["pod"]
     pods = request.app[FORWARDS].pods
     note(pod={"namespace": namespace, "name": name})
@@ -119,7 +120,11 @@ def _shadowed(namespace: str) -> list[str]:
 
 
 def _port(request: web.Request) -> int:
-    text = request.match_info["port"]
+    return port_number(request.match_info["port"])
+
+
+def port_number(text: str) -> int:
+    """Read a port. Raises InvalidRequest."""
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= _HIGHEST_PORT):
         raise InvalidRequest(f"invalid port {text[:20]!r}: must be a number from 1 to {_HIGHEST_PORT}")
     return int(text)

@@ -89,7 +89,7 @@ async def test_a_port_where_nothing_listens_takes_one_step_in_some_seconds(site:
     ways = PortWays(site, via, clock := Clock())
     for second in range(12):
         site.steps.clear()
-        with pytest.raises(PortUnreachable, match="^nothing listens on port 8888 of n1$") as error:
+        with pytest.raises(PortUnreachable, match=r"^nothing listens on port 8888 of n1$") as error:
             await ways.open(TARGET, ways.guess(TARGET))
         assert error.value.code is Code.CONNECT_FAILED
         clock.now += 1

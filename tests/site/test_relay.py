@@ -236,9 +236,7 @@ ONE_CONNECTION = pytest.mark.parametrize("login", ["socat", "nc", "bash"], indir
 
 
 @ONE_CONNECTION
-async def test_a_step_for_each_connection_carries_bytes_and_ends_with_it(
-    login: Login, relays: PortRelays
-) -> None:
+async def test_a_step_for_each_connection_carries_bytes_and_ends_with_it(login: Login, relays: PortRelays) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int(await reader.readline())
         writer.write(hashlib.sha256(await reader.readexactly(size)).digest() + data)
