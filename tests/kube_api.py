@@ -93,6 +93,8 @@ class KubeApi:
     def _reviewed(self, review: dict[str, Any]) -> dict[str, Any]:
         """As kube-apiserver does it: the signature, the end and the audience decide."""
         token, wanted = review["spec"]["token"], review["spec"]["audiences"]
+        if token.count(".") != 2:
+            return {**review, "status": {"authenticated": False, "error": "invalid bearer token"}}
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==="))
         audiences = [each for each in claims["aud"] if each in wanted]
         if token not in self.signed or not audiences or claims["exp"] < self.clock:

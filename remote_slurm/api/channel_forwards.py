@@ -16,7 +16,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from remote_slurm.api.access import current_client
 from remote_slurm.api.forwards import FORWARDS, found_pod, port_number
-from remote_slurm.errors import InvalidRequest, OutcomeUnknown, PortUnreachable
+from remote_slurm.domain.pod.folder_name import join_key
+from remote_slurm.errors import InvalidRequest, OutcomeUnknown, PodNotFound, PortUnreachable
 from remote_slurm.log import info
 from remote_slurm.service.audit import note
 from remote_slurm.service.port_forwards import Connection
@@ -38,6 +39,8 @@ channel_routes = web.RouteTableDef()
 async def forward(request: web.Request) -> web.WebSocketResponse:
     """Connect to each port, and pass on the bytes until all connections have ended, or the client is gone."""
     found, ports = await found_pod(request), _ports(request)
+    if (uid := request.match_info.get("uid")) and join_key(request.match_info["namespace"], uid) != found.key:
+        raise PodNotFound(f"pod {found.name} has another UID than {uid}")
     note(ports=ports)
     socket = web.WebSocketResponse(
         protocols=(CHANNELS,), max_msg_size=_MOST_MESSAGE_BYTES, compress=False, timeout=_CLOSE_SECONDS

@@ -18,6 +18,7 @@ from remote_slurm.config import Config
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain
 from remote_slurm.service.check_job import JOB, NODE, JobOptions, check_from_a_node
+from remote_slurm.service.check_token_reviews import TOKEN_REVIEWS, check_token_reviews, is_needed
 from remote_slurm.service.findings import Finding
 from remote_slurm.service.kubernetes_api import NEEDS_PACKAGES, is_installed
 
@@ -88,6 +89,7 @@ async def _check(arguments: argparse.Namespace) -> list[Finding]:
     config, first = _configuration(arguments)
     accounts = len(config.accounts) if config else 1
     listening = [LISTENING] if config and _has_files(config) else []
+    listening += [TOKEN_REVIEWS] if config and is_needed(config) else []
     names = iter([CONFIGURATION, *listening, *_steps(arguments) * accounts])
     async with aclosing(_findings(arguments, config, first)) as findings:
         while True:
@@ -118,6 +120,8 @@ async def _findings(
         for name in _steps(arguments):
             yield Finding(name, None, f"not checked: needs {CONFIGURATION}")
         return
+    if is_needed(config):
+        yield await check_token_reviews(config)
     for name, own in config.accounts.items():
         async with aclosing(_of_account(own, arguments)) as findings:
             async for each in findings:

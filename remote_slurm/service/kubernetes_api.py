@@ -28,6 +28,7 @@ from remote_slurm.ssh.threads import in_thread
 _SECONDS = 5.0
 _NOT_FOUND, _CONFLICT = 404, 409
 _COMPONENT = "remote-slurm"
+_REVIEWING = "reviewing tokens"
 
 NEEDS_PACKAGES = (
     "CUSTOMKUBECONF needs packages that are not installed here: pip install 'remote-slurm[kubernetes]', or leave "
@@ -56,6 +57,14 @@ class Reviewed:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a call has failed: the status of the reply, None if there was none, and words."""
+
+    status: int | None
+    reason: str
+
+
 class Cluster:
     """Its calls raise nothing: a failure is logged once, until the same kind of call has succeeded again."""
 
@@ -65,7 +74,8 @@ class Cluster:
         connected = _connected(kubeconfig)
         self._api = client.CoreV1Api(connected)
         self._authentication = client.AuthenticationV1Api(connected)
-        self._failing: set[str] = set()
+        self.address: str = connected.configuration.host
+        self._failing: dict[str, Failure] = {}
 
     async def has(self, pod: Metadata) -> bool:
         """False only if Kubernetes replied that it has no such pod."""
@@ -95,13 +105,19 @@ class Cluster:
         """Whose token it is; None if the call failed."""
         spec = self._client.V1TokenReviewSpec(token=token, audiences=list(audiences))
         body = self._client.V1TokenReview(spec=spec)
-        found = await self._ask("reviewing tokens", self._authentication.create_token_review, body)
+        found = await self._ask(_REVIEWING, self._authentication.create_token_review, body)
         status = getattr(found, "status", None)
         if status is None:
             return None
         user = (status.user and status.user.username) or ""
         error = " ".join((status.error or "").split())[:200]
         return Reviewed(bool(status.authenticated), user, tuple(status.audiences or ()), error)
+
+    async def why_no_review(self, audiences: Collection[str]) -> Failure | None:
+        """Why the API reviews no tokens for this account; None if it does."""
+        if await self.review_token("none", audiences) is not None:
+            return None
+        return self._failing.get(_REVIEWING) or Failure(None, "the reply is no TokenReview")
 
     async def create_event(self, pod: Metadata, event: PodEvent) -> None:
         """Create an Event of the pod, unless this or an earlier process has created it."""
@@ -117,16 +133,16 @@ class Cluster:
         except self._client.ApiException as error:
             if error.status in (_NOT_FOUND, _CONFLICT):
                 return _ABSENT
-            return self._failed(what, f"{error.status} {error.reason}")
+            return self._failed(what, Failure(error.status, f"{error.status} {error.reason}"))
         except (HTTPError, OSError) as error:
-            return self._failed(what, _reason(error))
-        self._failing.discard(what)
+            return self._failed(what, Failure(None, _reason(error)))
+        self._failing.pop(what, None)
         return answer
 
-    def _failed(self, what: str, why: str) -> None:
+    def _failed(self, what: str, why: Failure) -> None:
         write = debug if what in self._failing else warning
-        self._failing.add(what)
-        write("a call of the Kubernetes API failed, continuing without it", call=what, reason=why)
+        self._failing[what] = why
+        write("a call of the Kubernetes API failed, continuing without it", call=what, reason=why.reason)
 
 
 class _Absent:

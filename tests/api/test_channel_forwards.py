@@ -188,6 +188,7 @@ async def test_what_cannot_be_forwarded_is_refused_with_a_status(tmp_path: Path)
     async with forwarding(tmp_path, AllowedPorts=["8888"]) as server, server.listening(echo):
         assert (await refusal(server, API, Authorization="Bearer wrong-0123456789abcdef"))[0] == 401
         assert (await refusal(server, f"/portForward/team/nobody?port={PORT}"))[0] == 404
+        assert (await refusal(server, f"/portForward/team/web/{UID.replace('1', '2')}?port={PORT}"))[0] == 404
         assert (await refusal(server, "/portForward/team/web?port=8888,22"))[0] == 403
         assert (await refusal(server, API, Origin="https://example.org", Authorization=""))[0] == 403
         assert (await refusal(server, API, **{"Sec-WebSocket-Protocol": "SPDY/3.1+portforward.k8s.io"}))[0] == 426
