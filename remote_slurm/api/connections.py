@@ -1,13 +1,17 @@
 """Connections to the sidecar: how many there are, and for how long one may do nothing.
 
 aiohttp limits neither. An idle connection costs a descriptor, and without descriptors the sidecar reaches neither the
-site nor a client. At the limit, the connection that has been idle for the longest time is closed for a new one.
+site nor a client. At the limit, the connection that has been idle for the longest time is closed for a new one. If none
+is idle, the new one is answered with 503.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import ssl
+import termios
 import time
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Awaitable, Callable
@@ -24,8 +28,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _SENTENCE = b"the sidecar has too many connections in use: try again later\n"
 _FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nRetry-After: 1\r\n"
+    b"Content-Length: %d\r\n\r\n%b"
 ) % (len(_SENTENCE), _SENTENCE)
+# Linux resets a connection that is closed with a request unread, and its client may lose the answer. So many refused
+# connections, beyond the limit, wait for their clients to close
+_MOST_REFUSED = 64
+_REFUSED_SECONDS = 2.0
 _WARN_EVERY_SECONDS = 60.0
 
 
@@ -59,6 +68,7 @@ class Connections:
         self.limits = limits
         self._idle: dict[Connection, None] = {}  # the one that has been idle for longest comes first
         self._busy: set[Connection] = set()
+        self._refused: set[Connection] = set()
         self._warned = float("-inf")
 
     def __getattr__(self, name: str) -> Any:
@@ -73,11 +83,18 @@ class Connections:
         full = len(self._idle) + len(self._busy) >= self.limits.connections
         if full:
             self._warn()
-            oldest = next(iter(self._idle), None)
+            oldest = next((each for each in self._idle if not each.has_unread), None)
             if oldest is None:
                 return False
             oldest.end()
         self._idle[connection] = None
+        return True
+
+    def refuse(self, connection: Connection) -> bool:
+        """Count a connection that is refused. False if it has to be closed at once."""
+        if len(self._refused) >= _MOST_REFUSED:
+            return False
+        self._refused.add(connection)
         return True
 
     def busy(self, connection: Connection) -> None:
@@ -96,10 +113,11 @@ class Connections:
     def forget(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
         self._busy.discard(connection)
+        self._refused.discard(connection)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
         """End all connections: aiohttp does not know those whose TLS handshake is under way."""
-        for each in [each for each in self._idle if not each.is_made]:
+        for each in [*(each for each in self._idle if not each.is_made), *self._refused]:
             each.end()
         await self._server.shutdown(timeout)
 
@@ -123,8 +141,16 @@ class Connection(RequestHandler):
         self._socket: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._in_headers = False
-        self._is_counted = False
+        self._is_counted = self._is_refused = False
         self.is_made = False  # the HTTP server has it: a TLS handshake has succeeded
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the client has sent what was not read yet: a burst of clients, and the first of them are not idle."""
+        size = bytearray(4)
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.ioctl(self._socket.get_extra_info("socket").fileno(), termios.FIONREAD, size)  # type: ignore[union-attr]
+        return any(size)
 
     def accepted(self, transport: asyncio.BaseTransport) -> bool:
         """Count the connection. False if there are too many."""
@@ -139,16 +165,26 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self.accepted(transport):
-            assert self._socket is not None  # noqa: S101 - of accepted
-            self._socket.write(_FULL)
-            self.force_close()
-            self._socket.close()
+            self._refuse()
             return
         self._end_in(self.limits.idle_seconds)
         self.is_made = True
         super().connection_made(transport)
 
+    def _refuse(self) -> None:
+        assert self._socket is not None  # noqa: S101 - of accepted
+        self._is_refused = True
+        self.force_close()
+        self._socket.write(_FULL)
+        if self._socket.can_write_eof() and self._connections.refuse(self):
+            self._socket.write_eof()
+            self._end_in(_REFUSED_SECONDS)
+        else:
+            self._socket.close()
+
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._timer and not self._in_headers:
             self._in_headers = True
             self._end_in(self.limits.header_seconds)

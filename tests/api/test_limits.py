@@ -101,6 +101,18 @@ async def test_connections_that_are_all_in_use_leave_room_for_no_other(serve: An
     assert said.endswith(b"\r\n\r\nthe sidecar has too many connections in use: try again later\n")
 
 
+async def test_each_client_of_a_burst_beyond_the_limit_is_answered(serve: Any) -> None:
+    """A connection whose request has come, and was not read yet, is not idle; a refused one is not reset."""
+    api: Api = await serve(limits=Limits(connections=20))
+    clients = [Client(api) for _ in range(60)]
+    for each in clients:
+        each.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    said = [await each.said() for each in clients]
+    assert {each.split(b"\r\n")[0] for each in said} == {b"HTTP/1.1 200 OK", b"HTTP/1.1 503 Service Unavailable"}
+    assert all(b"\r\nRetry-After: 1\r\n" in each for each in said if b" 503 " in each[:20])
+    assert (await api.get("/healthz")).status == 200
+
+
 async def test_headers_that_do_not_end_end_the_connection(serve: Any) -> None:
     api: Api = await serve(limits=Limits(header_seconds=0.2, idle_seconds=60))
     client = Client(api)
