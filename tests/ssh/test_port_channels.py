@@ -132,6 +132,26 @@ async def test_a_client_that_reads_nothing_holds_no_more_than_a_window_and_delay
         stalled.close()
 
 
+async def test_a_stream_that_always_has_bytes_lets_other_work_have_its_turns(sshd: Sshd) -> None:
+    async with channels(sshd.settings()) as ports, listening(pour) as port:
+        stream = await ports.open("127.0.0.1", port)
+        turns = 0
+
+        async def other_work() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(other_work())
+        await eventually(lambda: len(stream._channel.in_buffer) == FIRST_WINDOW)
+        before = turns
+        assert len(await stream.read()) + len(await stream.read()) == FIRST_WINDOW
+        assert turns >= before + 2
+        other.cancel()
+        stream.close()
+
+
 async def test_the_window_grows_for_a_client_that_keeps_up_and_is_given_back(sshd: Sshd) -> None:
     async def much(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"x" * 64 * _MIB)
