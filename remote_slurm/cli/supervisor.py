@@ -53,7 +53,8 @@ def is_possible() -> bool:
 
 def supervise(arguments: Sequence[str]) -> int:
     """Run `remote-slurm` with these arguments as the server until it stops; returns its exit code."""
-    return Supervisor([sys.executable, "-m", "remote_slurm", *arguments], os.environ).run()
+    # -m alone would import modules from the current folder, whoever wrote them
+    return Supervisor([sys.executable, "-P", "-m", "remote_slurm", *arguments], os.environ).run()
 
 
 class _Connection:

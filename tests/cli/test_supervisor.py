@@ -112,6 +112,17 @@ def test_a_wrong_configuration_ends_the_start_at_once(configured: Configured) ->
     assert done.stderr.count("PollIntervall") == 1
 
 
+def test_no_module_of_the_current_folder_is_run(configured: Configured, tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("raise SystemExit(3)")
+    config = configured(CUSTOMKUBECONF=str(tmp_path / "absent"))
+    done = subprocess.run(
+        [PROGRAM, "serve", "--config", config],
+        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "CUSTOMKUBECONF" in done.stderr
+
+
 def test_signals_reach_the_server_and_its_exit_code_comes_back(configured: Configured, start: Start) -> None:
     sidecar = start(configured())
     assert sidecar.stop() == 0
