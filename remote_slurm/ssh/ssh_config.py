@@ -1,5 +1,7 @@
 """ConfigFile: an ssh_config(5) with its Include lines, and what of it is used here."""
 
+import getpass
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from glob import glob
@@ -43,10 +45,19 @@ _REFUSED = {
 
 def read(path: Path | None) -> paramiko.SSHConfig:
     """The file at `path`; an empty one for None. Raises Unreachable if it cannot be used."""
+    _name_the_own_account()
     try:
         return paramiko.SSHConfig.from_text("\n".join(_lines(path, 0))) if path else paramiko.SSHConfig()
     except (OSError, ValueError, paramiko.SSHException) as error:
         raise Unreachable(f"ConfigFile {path} cannot be used: {error}") from error
+
+
+def _name_the_own_account() -> None:
+    """Paramiko wants its name for each lookup, and containers may run with an id that has none, as on OpenShift."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the latter since Python 3.13
+        os.environ["LOGNAME"] = str(os.getuid())
 
 
 def _lines(path: Path, depth: int) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """ConfigFile: what an ssh_config says counts, or it is said that it does not, against a real sshd."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_an_include_that_cannot_be_used(tmp_path: Path, inner: str, outer: str, 
     (tmp_path / "config").write_text(outer)
     with pytest.raises(Unreachable, match=sentence):
         read(tmp_path / "config")
+
+
+def test_an_account_without_a_name_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenShift runs containers with ids that no passwd(5) has."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "x")  # what is set meanwhile is taken back
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "getuid", lambda: 1_000_660_000)
+    assert read(None).lookup("login.example.org")["hostname"] == "login.example.org"
 
 
 async def test_a_host_key_alias_is_the_name_in_known_hosts(sshd: Sshd, tmp_path: Path) -> None:
