@@ -224,13 +224,13 @@ def test_a_file_is_the_same_as_a_mapping(rendered: Callable[..., dict[str, Json]
 
 
 def test_numbers_of_the_configuration_stay_numbers(rendered: Callable[..., dict[str, Json]], tmp_path: Path) -> None:
-    """Helm prints a million as 1e+06 (helm/helm, issue 1707)."""
-    keys = {"OrphanGracePeriod": 2_592_000, "MaxPods": 1_000_000}
-    keys = {key: value for key, value in keys.items() if key in {field.alias for field in Config.model_fields.values()}}
+    """Helm printed a million as 1e+06 (helm/helm, issue 1707)."""
     file = tmp_path / "SlurmConfig.yaml"
-    for config in (SITE["config"] | keys, yaml.safe_dump(SITE["config"] | keys)):
-        file.write_text(rendered(config=config)["ConfigMap"]["data"]["SlurmConfig.yaml"])
-        assert load_config(file, {}).orphan_grace_period == 2_592_000
+    config = SITE["config"] | {"MaxRequestSize": 33554432, "DefaultCPU": 1_000_000}
+    for given in (config, yaml.safe_dump(config)):
+        file.write_text(rendered(config=given)["ConfigMap"]["data"]["SlurmConfig.yaml"])
+        read = load_config(file, {})
+        assert (read.max_request_size, read.default_cpu) == (33554432, 1_000_000)
 
 
 def test_the_sidecar_has_a_token_only_for_in_cluster_credentials(rendered: Callable[..., dict[str, Json]]) -> None:
@@ -317,13 +317,19 @@ def test_every_container_is_restricted(rendered: Callable[..., dict[str, Json]])
             assert each["resources"]["limits"]["memory"]
 
 
+def test_the_platform_can_select_the_user_ids(rendered: Callable[..., dict[str, Json]]) -> None:
+    found = rendered(setUserIds=False)
+    assert "securityContext" not in pod_of(found)
+    assert [each for each in containers(found).values() if "runAsUser" in each["securityContext"]] == []
+
+
 @pytest.mark.parametrize(
     ("values", "word"),
     [
         ({"image": ""}, "image"),
         ({"image": "registry.example.org/remote-slurm"}, "image"),
         ({"image": "registry.example.org:5000/remote-slurm"}, "image"),
-        ({"image": "registry.example.org/remote-slurm:latest"}, "image"),
+        ({"image": "registry.example.org/remote-slurm:latest"}, "must have a version or a digest, not latest"),
         ({"imagee": "a:1"}, "imagee"),
         ({"state": {"storageclass": "fast"}}, "storageclass"),
         ({"config": {"SSH": {"HostName": "login"}}}, "User"),

@@ -20,6 +20,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "remote-slurm.selector" . }}
 {{- end }}
 
+{{/* An image, which is the same tomorrow. */}}
+{{- define "remote-slurm.image" -}}
+{{- if hasSuffix ":latest" . }}
+{{- fail (printf "image %s: must have a version or a digest, not latest" .) }}
+{{- end }}
+{{- . }}
+{{- end }}
+
 {{/* `config` as a mapping, without what the chart sets. */}}
 {{- define "remote-slurm.givenConfig" -}}
 {{- $config := .Values.config }}
@@ -67,10 +75,13 @@ SidecarPort: "4000"
 DataRootFolder: /tmp/interlink
 {{- end }}
 
+{{/* Of a container with its own user: list CONTEXT USER. */}}
 {{- define "remote-slurm.securityContext" -}}
 runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
+{{- if (index . 0).Values.setUserIds }}
+runAsUser: {{ index . 1 }}
+runAsGroup: {{ index . 1 }}
+{{- end }}
 readOnlyRootFilesystem: true
 allowPrivilegeEscalation: false
 capabilities:

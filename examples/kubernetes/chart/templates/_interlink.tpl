@@ -1,9 +1,9 @@
 {{/* interLink's API server: what is the same whether it is an init container or not. */}}
 {{- define "remote-slurm.interlink" -}}
-image: {{ .Values.interlink.image }}
+image: {{ include "remote-slurm.image" .Values.interlink.image }}
 imagePullPolicy: {{ .Values.imagePullPolicy }}
 securityContext:
-  {{- include "remote-slurm.securityContext" 65532 | nindent 2 }}
+  {{- include "remote-slurm.securityContext" (list . 65532) | nindent 2 }}
 env:
   - name: INTERLINKCONFIGPATH
     value: /etc/interlink/InterLinkConfig.yaml
