@@ -73,6 +73,10 @@ class SlurmJob:
     ended: float = 0.0
     shown: float = 0.0  # from when on squeue lists it
     node: str = ""
+    submitted: int | None = None
+    start: int | None = None
+    end_time: int | None = None
+    partition: str = ""
 
     @property
     def is_held(self) -> bool:
@@ -571,7 +575,17 @@ class FakeSite(Site):
 
 
 def _listed(job: SlurmJob) -> Job:
-    return Job(job.id, job.state, job.reason, job.pod, node=job.node)
+    return Job(
+        job.id,
+        job.state,
+        job.reason,
+        job.pod,
+        job.start,
+        node=job.node,
+        submitted=job.submitted,
+        partition=job.partition,
+        end=job.end_time,
+    )
 
 
 class LocalStream(PortStream):

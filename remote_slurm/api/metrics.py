@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -23,6 +23,7 @@ from remote_slurm.api.tls import CannotEncrypt, certificate
 from remote_slurm.config import TLS
 from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.audit import AuditLog
+from remote_slurm.service.pod_times import Outcome
 from remote_slurm.service.pods import Pods
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import ConnectionStatus
@@ -140,6 +141,7 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
         for state, count in tally(tracked.summary().state for tracked in pods.pod_store).items():
             states.add_metric([account, state], count)
     yield states
+    yield from _of_times(accounts)
     table = _Table(accounts)
     yield table.gauge("last_poll_age_seconds", "Since the last successful poll of the site.", lambda p: p.poller.age)
     yield table.gauge(
@@ -155,6 +157,25 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
     )
     yield table.counter("orphans_cancelled", "Jobs that were cancelled as orphans.", lambda p: p.orphans.cancelled)
     yield table.counter("jobs_adopted", "Jobs that were found at the site at the start.", lambda p: p.recovery.adopted)
+
+
+def _of_times(accounts: Accounts) -> Iterable[Metric]:
+    ended = CounterMetricFamily(f"{_PREFIX}_pods_ended", "Pods that have ended.", labels=["account", "outcome"])
+    waited = HistogramMetricFamily(
+        f"{_PREFIX}_pod_waiting_seconds",
+        "How long jobs waited in Slurm until they started.",
+        labels=["account", "partition"],
+    )
+    ran = HistogramMetricFamily(
+        f"{_PREFIX}_pod_running_seconds", "How long jobs ran until they ended.", labels=["account", "partition"]
+    )
+    for account, pods in accounts.labelled:
+        for outcome in Outcome:
+            ended.add_metric([account, outcome], pods.times.ended[outcome])
+        for family, by_partition in ((waited, pods.times.waited), (ran, pods.times.ran)):
+            for partition, durations in by_partition.items():
+                family.add_metric([account, partition], durations.cumulative, durations.total)
+    yield from (ended, waited, ran)
 
 
 def _of_connections(accounts: Accounts) -> Iterable[Metric]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_summary import PodPhase
-from remote_slurm.errors import Code, SiteError
+from remote_slurm.errors import SiteError
 from remote_slurm.log import info, warning
+from remote_slurm.service.accounting import Accounting
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.site import Site
@@ -23,11 +24,11 @@ LOST_POLLS = 3
 class JobEnds:
     """Decides which pods are over: those whose job has ended, or that squeue no longer lists."""
 
-    def __init__(self, site: Site, pod_store: PodStore, clock: Callable[[], float]) -> None:
+    def __init__(self, site: Site, pod_store: PodStore, clock: Callable[[], float], accounting: Accounting) -> None:
         self._site = site
         self._pod_store = pod_store
         self._clock = clock
-        self._no_accounting = False
+        self._accounting = accounting
 
     async def decide(self, jobs: Iterable[Job]) -> None:
         """`jobs` are those of the last squeue. Raises SiteError."""
@@ -58,22 +59,15 @@ class JobEnds:
                 tracked.see(other)
 
     async def _ask_accounting(self, unlisted: list[TrackedPod]) -> None:
-        ids = {each.job_id: each for each in unlisted if each.job and each.job.state.phase is not JobPhase.ENDED}
-        if not ids or self._no_accounting:
-            return
+        asked = [each for each in unlisted if each.job and each.job.state.phase is not JobPhase.ENDED]
         try:
-            jobs = await self._site.accounting(ids)
+            found = await self._accounting.ended(asked)
         except SiteError as error:
-            self._no_accounting = error.code is Code.ACCOUNTING_DISABLED
             warning("sacct is unavailable; using runner records for jobs that squeue no longer lists", reason=error)
             return
-        # of several jobs with one id, and of several runs of a requeued job, the last one counts
-        # a cluster of a federation that did not run the job has it as revoked
-        known = (job for job in jobs if job.state.phase is not JobPhase.UNKNOWN)
-        last = {job.id: job for job in known if (each := ids.get(job.id)) and job.may_be_of(each.key, each.submitted)}
-        for job_id, job in last.items():
-            if job.state.phase is JobPhase.ENDED:
-                ids[job_id].is_accounted(job)
+        for tracked in asked:
+            if job := found.get(tracked.key):
+                tracked.is_accounted(job)
 
     def _decide_end(self, tracked: TrackedPod, job: Job) -> bool:
         """Return whether the pod has ended for good. A job that is lost gets the state UNKNOWN here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from remote_slurm.domain.plan.no_shared_fs import CommentReport, NodeFolder, parse_comment
@@ -54,6 +54,11 @@ class TrackedPod:
     awaits_squeue: bool = False  # recovered, and squeue has not shown its records yet; only with SHARED_FS: false
     fetched: bool = False  # its logs were copied from the node
     since: float = field(default_factory=time.time)  # when this process added it
+    usage_tries: int = 0  # how often sacct was asked what it has used
+    usage_is_settled: bool = False  # sacct has answered, or has nothing
+    counted_start: int = -1  # the run whose start is counted (PodTimes)
+    end_is_counted: bool = False
+    ended_here: bool = False  # it ended since this process started
     _finished: asyncio.Event | None = None
 
     def describe(self, pod: Pod) -> None:
@@ -77,6 +82,7 @@ class TrackedPod:
             being_deleted=self.deleted and not self.outlives_folder,
             unlisted=self.missing_since is not None,
             names_memory=self.names_memory,
+            usage_is_settled=self.usage_is_settled and self.ended_here,
             reported_usage=self.comment_report.usage if self.comment_report else None,
         )
 
@@ -172,6 +178,19 @@ class TrackedPod:
         self.job = replace(job, pod=self.key, node=node)
         self._take_comment(job)
 
+    def take_usage(self, job: Job) -> None:
+        """Take what the accounting has of the pod's job, after its end."""
+        if self.job is None or self.job.id != job.id:
+            return
+        self.job = replace(
+            self.job,
+            usage=job.usage,
+            start=job.start or self.job.start,
+            end=job.end or self.job.end,
+            submitted=job.submitted or self.job.submitted,
+            partition=self.job.partition or job.partition,
+        )
+
     def _take_comment(self, job: Job) -> None:
         report = parse_comment(self.key, job.comment)
         if report is None:
@@ -241,11 +260,16 @@ def _says_more(record: Record, known: Record) -> bool:
     return _order(record) == _order(known) and extent > extent_before
 
 
+def _nothing(_: TrackedPod) -> None:
+    pass
+
+
 class PodStore:
     """All pods that are known, by the name of their folder at the site."""
 
     def __init__(self) -> None:
         self._tracked: dict[str, TrackedPod] = {}
+        self.on_forget: Callable[[TrackedPod], None] = _nothing
 
     def __iter__(self) -> Iterator[TrackedPod]:
         return iter(list(self._tracked.values()))
@@ -265,6 +289,7 @@ class PodStore:
     def forget(self, pod: str) -> None:
         tracked = self._tracked.pop(pod, None)
         if tracked is not None:
+            self.on_forget(tracked)
             tracked.finished.set()
 
     def take(self, records: Iterable[Record]) -> None:

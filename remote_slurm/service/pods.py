@@ -13,6 +13,7 @@ from remote_slurm.config import Config
 from remote_slurm.domain.pod.model import CreateRequest, Pod
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.log import info
+from remote_slurm.service.accounting import UsageQueries
 from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.background_tasks import BackgroundTasks
@@ -27,6 +28,7 @@ from remote_slurm.service.orphans import CHECK_SECONDS, EVERYBODY, Asker, Orphan
 from remote_slurm.service.ownership import Ownership
 from remote_slurm.service.pod_creator import Created, CreatorComponents, PodCreator
 from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.pod_times import PodTimes
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.recovery import PodRecovery
 from remote_slurm.service.retention import Retention
@@ -68,6 +70,8 @@ class Pods:
         self.orphans = Orphans(
             self.pod_store, self.deletes, config.orphan_grace_period, clock, self._kubernetes.is_there
         )
+        self.times = PodTimes(self.pod_store, self.poller)
+        self._usage = UsageQueries(self.pod_store, self.poller.accounting, clock)
         self.capacity = CapacityWatch(site, config, self.poller.returns)
         self.dashboard = Dashboard(site, self.pod_store, self.poller, config, self.orphans)
         self.system_info = SystemInfo(site, self.orphans, clock)
@@ -99,6 +103,8 @@ class Pods:
             ("retention", self._retention.run),
             ("events", self._kubernetes.run),
             ("event queue", self._queue_events),
+            ("times", self.times.run),
+            ("usage", self._ask_for_usage),
         ):
             self._tasks.keep_running(name, work)
 
@@ -121,6 +127,12 @@ class Pods:
             if not self.superseded:  # the newer sidecar creates the same Events
                 self._kubernetes.notice(self.pod_store)
             await asyncio.sleep(self._poll_interval)
+
+    async def _ask_for_usage(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_interval)
+            if not self.superseded:  # the newer sidecar asks
+                await self._usage.ask()
 
     async def _cancel_orphans(self) -> None:
         while True:

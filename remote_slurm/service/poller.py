@@ -10,6 +10,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.errors import NotSent, RemoteFailed, SiteError
 from remote_slurm.log import debug, info, warning
+from remote_slurm.service.accounting import Accounting
 from remote_slurm.service.fetching import Fetching
 from remote_slurm.service.held_jobs import HeldJobs
 from remote_slurm.service.job_copies import JobCopies
@@ -57,7 +58,8 @@ class Poller:
         self._clock = clock
         self._held_jobs = HeldJobs(site, pod_store, clock)
         self._copies = JobCopies(site, pod_store)
-        self._ends = JobEnds(site, pod_store, clock)
+        self.accounting = Accounting(site)
+        self._ends = JobEnds(site, pod_store, clock, self.accounting)
         self.fetching = Fetching(site)
         self._cleared: set[str] = set()  # ended pods whose secrets were removed at the site
         self._early = asyncio.Event()

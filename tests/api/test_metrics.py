@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable
 from itertools import count
@@ -176,9 +178,14 @@ async def known(serve: Serve, tmp_path: Path) -> dict[str, set[str]]:
     """Every metric of ours, with its labels."""
     authority = Authority(tmp_path)
     pair = authority.pair("sidecar")
-    site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING))
+    now = int(time.time()) + 60
+    times = {"submitted": now - 9, "start": now, "end_time": now + 9, "partition": "main"}
+    ended = SlurmJob("8", "ns-2", JobState.COMPLETED, **times)
+    site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING), ended)
     api: Api = await serve(site, TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})
     await api.looked()
+    api.pods.pod_store.add("ns-2").finalize()
+    await api.pods.times.notice()
     metrics = site.observer
     with pytest.raises(ValueError, match="x"), metrics.operation("queue"):
         raise ValueError("x")
@@ -202,9 +209,10 @@ def labels_in(expression: str) -> set[str]:
 
 
 def assert_known(expression: str, known: dict[str, set[str]]) -> None:
-    assert used(expression), expression
+    assert used(expression) or re.search(r'\bup\{job="remote-slurm"\}', expression), expression
     assert used(expression) <= set(known), expression
-    assert labels_in(expression) <= set().union(*(known[name] for name in used(expression))), expression
+    of_prometheus = {"instance", "job"}
+    assert labels_in(expression) <= of_prometheus.union(*(known[name] for name in used(expression))), expression
 
 
 async def test_every_alert_names_what_there_is(known: dict[str, set[str]]) -> None:
@@ -221,11 +229,32 @@ async def test_every_alert_names_what_there_is(known: dict[str, set[str]]) -> No
 async def test_every_panel_names_what_there_is(known: dict[str, set[str]]) -> None:
     dashboard = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
     panels = dashboard["panels"]
+    assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "instance", "account"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
         assert panel["targets"], panel["title"]
         for target in panel["targets"]:
             assert_known(target["expr"], known)
+            for name, matchers in re.findall(r"(remote_slurm_[a-z_]+)\{([^}]*)\}", target["expr"]):
+                assert 'instance=~"$instance"' in matchers, target["expr"]
+                assert ('account=~"$account"' in matchers) == ("account" in known[name]), target["expr"]
+            assert len(re.findall(r"remote_slurm_[a-z_]+\{", target["expr"])) == len(used(target["expr"]))
+
+
+PROMTOOL = shutil.which("promtool") or str(Path.home() / ".cache" / "remote-slurm" / "promtool")
+
+
+@pytest.mark.skipif(not Path(PROMTOOL).exists(), reason="no promtool: scripts/tools promtool builds it")
+def test_the_alerts_fire_for_each_of_several_sidecars() -> None:
+    for words in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
+        done = subprocess.run([PROMTOOL, *words], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_test() -> None:
+    tests = (EXAMPLES / "alerts_test.yaml").read_text()
+    (group,) = yaml.safe_load((EXAMPLES / "alerts.yaml").read_text())["groups"]
+    assert [rule["alert"] for rule in group["rules"] if rule["alert"] not in tests] == []
 
 
 async def test_the_documentation_has_every_metric(known: dict[str, set[str]]) -> None:

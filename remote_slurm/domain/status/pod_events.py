@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from remote_slurm.domain.slurm.job import Job
@@ -9,6 +10,7 @@ from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import reason_word
 from remote_slurm.domain.status.container_ends import end_sentence, lost_message
 from remote_slurm.domain.status.pod_summary import PodPhase, PodSummary, pending_message
+from remote_slurm.domain.status.pod_usage import pod_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,14 @@ def pod_events(summary: PodSummary) -> list[PodEvent]:
         requeued = f"Slurm has requeued job {job.id}"
         events.append(PodEvent(f"requeued {view.runs}", "Requeued", requeued, is_warning=True))
     latest = _latest(job, summary)
-    return [*events, latest] if latest else events
+    return [*events, *([latest] if latest else []), *_usage(summary)]
+
+
+def _usage(summary: PodSummary) -> Iterator[PodEvent]:
+    """One Event after the end, when no further value will come: its message must not change."""
+    used = pod_usage(summary.view)
+    if summary.view.usage_is_settled and used.is_known:
+        yield PodEvent(f"usage {summary.view.runs}", "Usage", "; ".join(filter(None, (used.sentence, used.hint))))
 
 
 def _latest(job: Job, summary: PodSummary) -> PodEvent | None:

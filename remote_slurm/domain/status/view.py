@@ -26,6 +26,7 @@ class PodView:
     `unlisted`: the last squeue did not list the job.
     `ports`: the TCP ports that the pod's containers declare; empty until a request listed them.
     `reported_usage` is what the job has used, if its comment has it (`SHARED_FS: false`); else the records do.
+    `usage_is_settled`: the pod has ended, and no further value of its usage will come.
     `awaited_sidecar`: the native sidecar that is not ready, so that the containers after it do not start.
     """
 
@@ -44,6 +45,7 @@ class PodView:
     unlisted: bool = False
     awaited_sidecar: Record | None = None
     reported_usage: JobUsage | None = None
+    usage_is_settled: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
