@@ -129,6 +129,9 @@ def document() -> dict[str, Any]:
             "/ui/": {"get": _operation("Redirect to the page.", text=True)},
             "/ui/{name}": {"get": _operation("Return a part of the page.", text=True, path="name")},
             "/ui/state": {"get": _operation("Report the state of the site and of its pods.")},
+            "/ui/history": {
+                "get": _operation("Report the numbers of pods in the last hours, and how long they waited.")
+            },
             "/ui/log": {
                 "get": _operation("Return the end of the log of a container.", text=True, query=("pod", "container"))
             },

@@ -73,6 +73,12 @@ async def state(request: web.Request) -> web.Response:
     )
 
 
+@ui_routes.get("/ui/history")
+async def history(request: web.Request) -> web.Response:
+    """The pods of the last hours, without their names. Answered from memory."""
+    return web.json_response(request.app[ACCOUNTS].history(), headers=_HEADERS)
+
+
 @ui_routes.get("/ui/log")
 async def log(request: web.Request) -> web.Response:
     """The last lines of a container's log, as text."""

@@ -18,6 +18,7 @@ from remote_slurm.errors import InvalidRequest, SiteError
 from remote_slurm.log import info
 from remote_slurm.service.audit import note
 from remote_slurm.service.dashboard import most_urgent
+from remote_slurm.service.history import history_json
 from remote_slurm.service.orphans import EVERYBODY, Asker
 from remote_slurm.service.pods import Pods
 
@@ -132,6 +133,10 @@ class Accounts:
             "pods": most_urgent({**row, "account": name} for name, view in named for row in view["pods"]),
             "accounts": [{"name": name, **view["site"]} for name, view in named if name],
         }
+
+    def history(self) -> dict[str, Any]:
+        """The last hours of all accounts together: see History."""
+        return history_json(each.history for each in self)
 
     def shows(self, pod: str, container: str) -> bool:
         """Whether `view` shows such a container."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.service.audit import AuditLog, notes, pod_fields
@@ -11,6 +12,9 @@ from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.scale import MemoryTrim
 from remote_slurm.service.submitter import Submission, Submitter
+
+# A burst of creates is longer, and a mean does not need more
+_MOST_LATENCIES = 1000
 
 
 class ActiveSubmissions:
@@ -26,6 +30,7 @@ class ActiveSubmissions:
         self._user = user
         self._under_way: dict[str, Submission] = {}
         self._memory_trim = MemoryTrim()
+        self._latencies: deque[float] = deque(maxlen=_MOST_LATENCIES)
 
     def __contains__(self, pod: str) -> bool:
         return pod in self._under_way
@@ -46,10 +51,18 @@ class ActiveSubmissions:
         self._memory_trim.count(pods)
         self._memory_trim.count(len(self._under_way))
 
+    def take_latencies(self) -> list[float]:
+        """How long the latest submissions took until there was a job, in seconds; then there are none."""
+        taken = list(self._latencies)
+        self._latencies.clear()
+        return taken
+
     async def _submit(self, submission: Submission) -> None:
-        tracked = submission.tracked
+        tracked, began = submission.tracked, time.monotonic()
         try:
             await self._submitter.submit(submission)
+            if tracked.job_id:
+                self._latencies.append(time.monotonic() - began)
             self._write_audit(tracked)
             if tracked.job_id and tracked.submitted is None:
                 tracked.submitted = time.time() + self._poller.clock_offset

@@ -20,6 +20,7 @@ from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.dashboard import Dashboard
 from remote_slurm.service.deletes import Deletes
+from remote_slurm.service.history import History
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.kubernetes_api import Cluster
@@ -79,6 +80,7 @@ class Pods:
         self._retention = Retention(self.pod_store, self.deletes, config.keep_finished)
         submitter = Submitter(site, self.poller.returns, patience, clock)
         submissions = ActiveSubmissions(submitter, self.poller, self._tasks, shared.audit, self.user)
+        self.history = History(self.pod_store, self.times, submissions)
         self.recovery = PodRecovery(site, self.pod_store, submissions, self.deletes, self.poller)
         self.ownership = Ownership(site, self.recovery, self.poller, self.orphans, clock)
         self.poller.after_poll = self.ownership.after_poll
@@ -105,6 +107,7 @@ class Pods:
             ("event queue", self._queue_events),
             ("times", self.times.run),
             ("usage", self._ask_for_usage),
+            ("history", self.history.run),
         ):
             self._tasks.keep_running(name, work)
 

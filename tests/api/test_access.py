@@ -89,6 +89,7 @@ async def test_one_pod_of_another_namespace_refuses_the_whole_question(serve: Se
         ("list", "/pods"),
         ("list", "/ui"),
         ("list", "/ui/state"),
+        ("list", "/ui/history"),
         ("list", "/ui/page.js"),
         ("metrics", "/metrics"),
         ("logs", "/ui/log?pod=team-1&container=c"),

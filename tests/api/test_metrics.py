@@ -179,7 +179,7 @@ async def known(serve: Serve, tmp_path: Path) -> dict[str, set[str]]:
     authority = Authority(tmp_path)
     pair = authority.pair("sidecar")
     now = int(time.time()) + 60
-    times = {"submitted": now - 9, "start": now, "end_time": now + 9, "partition": "main"}
+    times: dict[str, Any] = {"submitted": now - 9, "start": now, "end_time": now + 9, "partition": "main"}
     ended = SlurmJob("8", "ns-2", JobState.COMPLETED, **times)
     site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING), ended)
     api: Api = await serve(site, TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})

@@ -3,11 +3,13 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remote_slurm.domain.job_usage import JobUsage, Source
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job_states import JobState
@@ -99,6 +101,37 @@ async def test_a_pod_and_its_state(
     assert row["ageSeconds"] < 60
 
 
+async def test_what_a_pod_has_used(serve: Serve) -> None:
+    site = instant_site()
+    times: dict[str, Any] = {"submitted": 100, "start": 340, "end_time": 3940}
+    used = JobUsage(Source.CGROUP, 6912.0, 3599, 16, 0, 3 << 30, 64 << 30)
+    record = replace(ended("ns-1", 0), number=1, usage=used)
+    site.account.add(SlurmJob("7", "ns-1", JobState.COMPLETED, **times), record)
+    api: Api = await serve(site)
+    await api.looked()
+    (row,) = (await state(api))["pods"]
+    assert row["usage"]["text"] == "used 12% of 16 CPUs and 3 of 64 GiB; waited 4 min, ran 1 h"
+    assert [row["usage"][key] for key in ("cpuSeconds", "waitedSeconds", "wallSeconds", "source")] == [
+        6912.0,
+        240,
+        3600,
+        "cgroup",
+    ]
+    listed = json.loads((await api.get("/pods")).text)["pods"]
+    assert [each["usage"] for each in listed] == [row["usage"]]
+
+
+async def test_the_last_hours_are_served_without_names_of_pods(serve: Serve) -> None:
+    api: Api = await serve(instant_site(job(JobState.RUNNING), SlurmJob("8", "ns-2", reason="Priority")))
+    await api.looked()
+    await api.pods.history.sample()
+    text = (await api.get("/ui/history")).text
+    told = json.loads(text)
+    assert told["pods"] == {"waiting": [1], "running": [1], "failed": [0]}
+    assert (told["submitSeconds"], told["waitSeconds"], len(told["times"])) == ([None], {}, 1)
+    assert "ns-1" not in text
+
+
 async def test_the_node_and_the_ports_of_a_pod(serve: Serve) -> None:
     site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING, node="cn042"))
     api: Api = await serve(site, PortForward={"Port": 4002, "TokenFile": "/etc/tokens"})
@@ -178,7 +211,7 @@ async def test_no_other_logs_than_those_of_its_pods(serve: Serve, query: str) ->
     assert (await api.get(f"/ui/log{query}")).status == 400
 
 
-@pytest.mark.parametrize("path", ["/ui", "/ui/page.css", "/ui/page.js", "/ui/state"])
+@pytest.mark.parametrize("path", ["/ui", "/ui/page.css", "/ui/page.js", "/ui/state", "/ui/history"])
 async def test_a_browser_sends_the_token_as_a_password_and_loads_no_other_host(
     serve: Serve, tmp_path: Path, path: str
 ) -> None:
@@ -210,7 +243,7 @@ async def test_there_are_no_other_files(serve: Serve) -> None:
 
 async def test_a_page_cannot_change_anything(serve: Serve) -> None:
     api: Api = await serve()
-    for path in ("/ui", "/ui/state", "/ui/log", "/ui/page.js"):
+    for path in ("/ui", "/ui/state", "/ui/history", "/ui/log", "/ui/page.js"):
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert (await api.ask(method, path)).status == 405
 

@@ -56,10 +56,11 @@ async def test_the_accounting_is_asked_once_for_a_pod(asked: Asked) -> None:
     assert [await asked.ask() for _ in range(3)] == [1, 1, 1]
     found = pod_usage(asked.tracked.view())
     assert (found.cpu_seconds, found.source, found.memory_source) == (6912.0, "sacct", "sacct")
-    assert asked.usage_events == [
-        "used 12% of 16 CPUs and 3 of 64 GiB; waited 4 min, ran 1 h; the pod reserved 16 CPUs and used 1.9 on average: "
-        "request fewer; the pod reserved 64 GiB of memory and used 3 GiB at most: request less"
-    ]
+    hints = (
+        "the pod reserved 16 CPUs and used 1.9 on average: request fewer; "
+        "the pod reserved 64 GiB of memory and used 3 GiB at most: request less"
+    )
+    assert asked.usage_events == [f"used 12% of 16 CPUs and 3 of 64 GiB; waited 4 min, ran 1 h; {hints}"]
 
 
 async def test_without_accounting_what_the_job_measured_is_final(asked: Asked) -> None:

@@ -4,11 +4,12 @@
 
 const EVERY = 2000; // ms; the answer comes from the sidecar's memory
 const LOG_EVERY = 3000; // ms, for the log that is shown
+const HISTORY_EVERY = 30000; // ms; there is a new sample each minute
 const FEW_TROUBLES = 5;
 const PHASES = ["failed", "waiting", "running", "ending", "unknown", "succeeded"];
 
 const at = (id) => document.getElementById(id);
-const shown = { phase: "", words: "", allTroubles: false, state: null, log: null };
+const shown = { phase: "", words: "", allTroubles: false, state: null, log: null, history: null };
 
 function element(tag, name, text) {
   const made = document.createElement(tag);
@@ -186,17 +187,24 @@ function makeTrouble() {
 // --- pods ---
 
 function showPods(state) {
-  showPhases(state.counts);
-  const pods = state.pods.filter(isWanted);
+  const found = state.pods.filter(hasWords);
+  showPhases(shown.words ? countsOf(found) : state.counts);
+  const pods = found.filter((pod) => !shown.phase || pod.phase === shown.phase);
   keep(at("list"), pods, (pod) => pod.pod, makePod, updatePod);
   const all = Object.values(state.counts).reduce((sum, each) => sum + each, 0);
   at("nothing").hidden = pods.length > 0;
-  say(at("nothing"), all ? "No pod is like that." : "There are no pods.");
+  say(at("nothing"), all ? "No pod matches." : "There are no pods.");
+  say(at("matches"), shown.words || shown.phase ? `${pods.length} of ${all} pods match` : "");
   say(at("shown"), all > state.pods.length ? `The ${state.pods.length} most urgent of ${all} pods are shown.` : "");
 }
 
-function isWanted(pod) {
-  if (shown.phase && pod.phase !== shown.phase) return false;
+function countsOf(pods) {
+  const counts = {};
+  for (const pod of pods) counts[pod.phase] = (counts[pod.phase] || 0) + 1;
+  return counts;
+}
+
+function hasWords(pod) {
   const text = `${pod.name} ${pod.pod} ${pod.jobId} ${pod.state} ${pod.reason} ${pod.account} ${pod.node}`.toLowerCase();
   return shown.words.split(/\s+/).every((word) => text.includes(word));
 }
@@ -223,18 +231,19 @@ function makePod(pod) {
   const item = element("li");
   const details = element("details");
   const summary = element("summary");
-  for (const name of ["state", "name", "job", "node", "age", "reason"]) summary.append(element("span", name));
+  for (const name of ["state", "name", "job", "node", "used", "age", "reason"]) summary.append(element("span", name));
   const inside = element("div", "inside");
   const log = element("pre");
   log.tabIndex = 0; // so that it can be scrolled with the keyboard
   log.setAttribute("role", "log");
   log.setAttribute("aria-live", "off");
+  log.setAttribute("aria-label", "log");
   const forward = element("p", "forward");
   forward.append(element("span"), element("code"));
   const shell = element("p", "shell");
   shell.append(element("span"), element("code"));
   say(shell.querySelector("span"), "shell");
-  inside.append(element("p", "facts"), forward, shell, element("div", "containers"), log);
+  inside.append(element("p", "facts"), element("p", "usage"), element("p", "hint"), forward, shell, element("div", "containers"), log);
   details.append(summary, inside);
   details.addEventListener("toggle", () => toggle(details, item));
   item.append(details);
@@ -246,18 +255,52 @@ function updatePod(item, pod) {
   const summary = item.querySelector("summary");
   summary.className = pod.phase;
   say(summary.querySelector(".state"), pod.state);
-  say(summary.querySelector(".name"), pod.name);
+  showName(summary.querySelector(".name"), pod.name);
   say(summary.querySelector(".job"), pod.jobId);
   say(summary.querySelector(".node"), pod.node);
+  summary.querySelector(".node").title = pod.node;
+  say(summary.querySelector(".used"), used(pod.usage));
   say(summary.querySelector(".age"), duration(pod.ageSeconds));
   const unasked = pod.unaskedSeconds && `Kubernetes has not asked for it for ${duration(pod.unaskedSeconds)}`;
   say(summary.querySelector(".reason"), [unasked, pod.reason].filter(Boolean).join("; "));
   if (item.querySelector("details").open) updateInside(item, pod);
 }
 
+// A long name is on one line, cut in the middle, since many names differ at their ends only
+const LONG_NAME = 24;
+const NAME_END = 10;
+function showName(node, name) {
+  if (node.title === name) return;
+  node.title = name;
+  node.classList.toggle("long", name.length > LONG_NAME);
+  if (name.length <= LONG_NAME) {
+    node.textContent = name;
+    return;
+  }
+  const [whole, start, end] = [element("span", "unseen", name), element("span", "start", name.slice(0, -NAME_END)), element("span", "end", name.slice(-NAME_END))];
+  for (const part of [start, end]) part.setAttribute("aria-hidden", "true");
+  node.replaceChildren(whole, start, end);
+}
+
+// What a pod has used, as short as a column needs it
+function used(usage) {
+  if (!usage) return "";
+  const { cpuSeconds, cpusReserved, wallSeconds, memoryPeakBytes, memoryLimitBytes } = usage;
+  const parts = [];
+  if (cpuSeconds !== null && cpusReserved && wallSeconds) parts.push(`${Math.round((100 * cpuSeconds) / (cpusReserved * wallSeconds))}% CPU`);
+  if (memoryPeakBytes !== null && memoryLimitBytes) parts.push(`${Math.round((100 * memoryPeakBytes) / memoryLimitBytes)}% memory`);
+  return parts.join(" · ");
+}
+
 function updateInside(item, pod) {
   const facts = [pod.account && `account ${pod.account}`, `folder ${pod.pod}`, pod.startsAt && `expected to start at ${clock(pod.startsAt)}`];
   say(item.querySelector(".facts"), facts.filter(Boolean).join(" · "));
+  const usage = item.querySelector(".usage");
+  const hint = item.querySelector(".hint");
+  say(usage, pod.usage ? pod.usage.text + (pod.usage.source ? ` (measured by ${pod.usage.source})` : "") : "");
+  say(hint, (pod.usage && pod.usage.hint) || "");
+  usage.hidden = !usage.textContent;
+  hint.hidden = !hint.textContent;
   updateForward(item.querySelector(".forward"), pod);
   if (!pod.containers.some((each) => each.name === item.container)) item.container = chosen(pod);
   updateShell(item.querySelector(".shell"), pod, item.container);
@@ -334,6 +377,162 @@ async function readLog(item) {
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
+// --- the last hours ---
+
+const HEIGHT = 110; // px of a plot
+const ROWS = 24; // of a table, at most
+
+function showHistory(history) {
+  shown.history = history;
+  const { times } = history;
+  const full = Date.now() / 1000 - history.since > history.keptSeconds;
+  say(at("history-since"), full ? "" : `since ${clock(history.since)}, when the sidecar started: a restart begins anew`);
+  const plots = [
+    { title: "Pods", unit: (value) => `${Math.round(value)}`, lines: Object.entries(history.pods), whole: true },
+    { title: "Waiting time by partition", unit: seconds, lines: Object.entries(history.waitSeconds), none: "No job has started." },
+    { title: "Submission latency", unit: seconds, lines: [["until Slurm accepted the job", history.submitSeconds]], none: "No job was submitted." },
+  ];
+  keep(at("plots"), plots, (plot) => plot.title, makePlot, () => {});
+  // when they are in the page, and have a width
+  plots.forEach((plot, index) => updatePlot(at("plots").children[index], plot, times));
+}
+
+function seconds(value) {
+  if (value < 10) return `${Number(value.toFixed(1))}s`;
+  const minutes = Math.floor(value / 60) % 60;
+  return value >= 3600 && value < 86400 && minutes ? `${duration(value)} ${minutes}m` : duration(value);
+}
+
+function makePlot(plot) {
+  const figure = element("figure");
+  const table = element("details", "values");
+  table.append(element("summary", "", "Values"), element("div", "scroll"));
+  const scroll = table.querySelector(".scroll");
+  scroll.tabIndex = 0;
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", `values: ${plot.title}`);
+  scroll.append(element("table"));
+  figure.append(element("figcaption", "", plot.title), element("ul", "legend"), element("div", "canvas"), element("p", "quiet"), table);
+  return figure;
+}
+
+function updatePlot(figure, plot, times) {
+  const lines = plot.lines.filter(([, values]) => values.some((value) => value !== null));
+  const empty = !times.length || !lines.length;
+  const canvas = figure.querySelector(".canvas");
+  const note = figure.querySelector("p");
+  canvas.hidden = figure.querySelector(".values").hidden = figure.querySelector(".legend").hidden = empty;
+  note.hidden = !empty;
+  say(note, times.length ? plot.none || "" : "The first sample comes within a minute.");
+  if (empty) return;
+  keep(figure.querySelector(".legend"), lines, ([name]) => name, makeKey, (item, line) => {
+    item.querySelector("path").setAttribute("class", `line line${lines.indexOf(line)}`);
+  });
+  canvas.replaceChildren(drawn(plot, lines, times, Math.max(canvas.clientWidth, 200)));
+  updateTable(figure.querySelector("table"), plot, lines, times);
+}
+
+function makeKey([name]) {
+  const item = element("li");
+  const sign = svg("svg", { width: 22, height: 8, "aria-hidden": "true" });
+  sign.append(svg("path", { d: "M0 4H22" }));
+  item.append(sign, element("span", "", name));
+  return item;
+}
+
+function svg(tag, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+// One line for each series; where a minute has no value, the line goes on to the next one that has
+function drawn(plot, lines, times, width) {
+  const highest = Math.max(...lines.flatMap(([, values]) => values.map((value) => value || 0)), plot.whole ? 4 : 1);
+  const first = times[0];
+  const span = Math.max(times[times.length - 1] - first, 60);
+  const x = (time) => 2 + ((time - first) / span) * (width - 4);
+  const y = (value) => HEIGHT - 20 - (value / highest) * (HEIGHT - 36);
+  const image = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": sentence(plot, lines, times) });
+  for (const part of [0, 0.5, 1]) image.append(svg("path", { class: "grid", d: `M0 ${y(part * highest)}H${width}` }));
+  lines.forEach(([, values], index) => {
+    const points = values.map((value, at) => [times[at], value]).filter(([, value]) => value !== null);
+    const path = points.map(([time, value], at) => `${at ? "L" : "M"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+    image.append(svg("path", { class: `line line${index}`, d: path }));
+    if (!plot.whole || points.length === 1) {
+      for (const [time, value] of points) image.append(svg("circle", { class: `dot line${index}`, cx: x(time), cy: y(value), r: 2 }));
+    }
+  });
+  const label = (text, left, top, anchor) => {
+    const made = svg("text", { x: left, y: top, "text-anchor": anchor });
+    made.textContent = text;
+    image.append(made);
+  };
+  label(plot.unit(highest), 2, 12, "start");
+  label(shortClock(first), 2, HEIGHT - 4, "start");
+  label(shortClock(first + span), width - 2, HEIGHT - 4, "end");
+  return image;
+}
+
+function shortClock(time) {
+  return new Date(time * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+}
+
+// What a screen reader says in place of the image: the last value of each series and the highest
+function sentence(plot, lines, times) {
+  const parts = lines.map(([name, values]) => {
+    const known = values.filter((value) => value !== null);
+    return `${name}: ${plot.unit(known[known.length - 1])} at last, at most ${plot.unit(Math.max(...known))}`;
+  });
+  return `${plot.title} from ${shortClock(times[0])} to ${shortClock(times[times.length - 1])}. ${parts.join(". ")}`;
+}
+
+// The newest row first. Of many samples, each row is the last that has a value in its part of the time
+function updateTable(table, plot, lines, times) {
+  const step = Math.ceil(times.length / ROWS);
+  const head = element("tr");
+  for (const name of ["Time", ...lines.map(([each]) => each)]) {
+    const cell = element("th", "", name);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const rows = [head];
+  for (let end = times.length; end > 0; end -= step) {
+    const row = element("tr");
+    const time = element("th", "", shortClock(times[end - 1]));
+    time.scope = "row";
+    row.append(time);
+    for (const [, values] of lines) {
+      const known = values.slice(Math.max(0, end - step), end).filter((value) => value !== null);
+      row.append(element("td", "", known.length ? plot.unit(known[known.length - 1]) : "–"));
+    }
+    rows.push(row);
+  }
+  const caption = element("caption", "unseen", plot.title);
+  table.replaceChildren(caption, ...rows);
+}
+
+async function lookBack() {
+  try {
+    const answer = await fetch(address("ui/history"), { cache: "no-store" });
+    if (answer.ok) showHistory(await answer.json());
+  } catch {
+    // the request for the state reports it
+  }
+}
+
+// On a phone the pods come first, for the eyes as for keyboards and screen readers
+const phone = window.matchMedia("(max-width: 46rem)");
+function arrange() {
+  const main = at("main");
+  if (phone.matches) main.prepend(at("pods"));
+  else main.append(at("pods"));
+  if (shown.history) showHistory(shown.history);
+}
+phone.addEventListener("change", arrange);
+window.addEventListener("resize", () => shown.history && showHistory(shown.history));
+arrange();
+
 // --- again and again ---
 
 async function textOf(path, query) {
@@ -393,8 +592,21 @@ document.addEventListener("keydown", (event) => {
     event.target.dispatchEvent(new Event("input"));
   }
 });
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) look();
+// Up and down go from pod to pod
+at("list").addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step || event.target.tagName !== "SUMMARY") return;
+  const pods = [...document.querySelectorAll("#list summary")];
+  const next = pods[pods.indexOf(event.target) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
 });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  look();
+  lookBack();
+});
+repeat(lookBack, HISTORY_EVERY);
 repeat(look, EVERY);
 repeat(async () => shown.log && readLog(shown.log), LOG_EVERY);
