@@ -3,6 +3,7 @@
 The tests share one site and one sidecar, and go on in this order: what takes long is begun early.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,11 @@ class Strict(Serving):
 
     def slurm(self, command: str) -> str:
         return self.site.exec(command)
+
+    def usage(self, a_pod: Json) -> Json:
+        rows = json.loads(self.client.ask("GET", "/ui/state", None).text)["pods"]
+        (found,) = [dict(each["usage"]) for each in rows if each["pod"] == key(a_pod)]
+        return found
 
     def start_now(self, watched: Watched) -> None:
         """Slurm lets a requeued job wait for two minutes."""
@@ -171,6 +177,10 @@ def test_a_container_that_runs_out_of_memory_says_so(strict: Strict) -> None:
     hungry = strict.run(sh("c", "exec dd if=/dev/zero of=/dev/null bs=900M count=1"))
     a_pod = hungry.pod | {"metadata": pod()["metadata"] | {"annotations": {}}}
     names_no_memory = strict.vk.create(request(a_pod)).until_over()
+    used = strict.usage(a_pod)
+    assert used["hint"] == "the pod was killed for memory that it does not name: set resources.limits.memory"
+    # what the kernel has of the job's own cgroup, up to its limit
+    assert used["memoryLimitBytes"] * 0.9 < used["memoryPeakBytes"] <= used["memoryLimitBytes"]
     assert "the pod has no memory limit" in message(names_no_memory, "c")
     assert "set resources.limits.memory" in message(names_no_memory, "c")
     hungry.until_over()

@@ -1,5 +1,6 @@
 """The page at /ui in a real browser, in front of a real site."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class Shown:
 
     def create(self, a_pod: Json) -> Watched:
         return self.served.vk.create(request(a_pod))
+
+    @property
+    def state(self) -> Json:
+        return dict(json.loads(self.served.client.ask("GET", "/ui/state", None).text))
 
     def row(self, watched: Watched) -> str:
         """A selector."""
@@ -126,6 +131,20 @@ def test_a_pod_shows_its_node_its_ports_and_how_to_forward_them(shown: Shown) ->
     )
     page.run("document.querySelector(arguments[0]).open = false", f"{row} details")
     assert page.text(f"{shown.row(shown.failed)} .forward") == ""
+
+
+def test_an_ended_pod_shows_what_its_job_has_used(shown: Shown) -> None:
+    page, row = shown.page, shown.row(shown.failed)
+    shown.until_state(shown.failed, "FAILED")
+    page.run("document.querySelector(arguments[0]).open = true", f"{row} details")
+    page.until(lambda: "waited " in page.text(f"{row} .usage"), "the usage is shown")
+    (told,) = [each for each in shown.state["pods"] if each["pod"] == key(shown.failed.pod)]
+    used = told["usage"]
+    assert used["source"] in {"times", "sacct"}  # a site that stays up may have accounting
+    assert used["cpusReserved"] == 1
+    assert 0 <= used["cpuSeconds"] <= used["wallSeconds"] + 1
+    assert page.text(f"{row} .usage") == f"{used['text']} (measured by {used['source']})"
+    page.run("document.querySelector(arguments[0]).open = false", f"{row} details")
 
 
 def test_one_look_shows_what_failed_lately(shown: Shown) -> None:

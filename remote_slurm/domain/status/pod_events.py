@@ -40,8 +40,10 @@ def pod_events(summary: PodSummary) -> list[PodEvent]:
 
 def _usage(summary: PodSummary) -> Iterator[PodEvent]:
     """One Event after the end, when no further value will come: its message must not change."""
+    if not summary.view.usage_is_settled:
+        return
     used = pod_usage(summary.view)
-    if summary.view.usage_is_settled and used.is_known:
+    if used.is_known:
         yield PodEvent(f"usage {summary.view.runs}", "Usage", "; ".join(filter(None, (used.sentence, used.hint))))
 
 
