@@ -143,8 +143,30 @@ class PortUnreachable(NotSent):
     """No connection to the port of a compute node could be made."""
 
 
+@dataclass(frozen=True, slots=True)
+class OfferedKey:
+    """A host key that a host offered: its name in known_hosts, the type, the key in base64 and its fingerprint."""
+
+    name: str
+    kind: str
+    blob: str
+    fingerprint: str
+
+    @property
+    def line(self) -> str:
+        """The line for known_hosts."""
+        return f"{self.name} {self.kind} {self.blob}"
+
+
 class HostKeyRefused(NotSent):
-    """The host key is not the one in UserKnownHostsFile; nothing was sent, and a person has to look."""
+    """The host key is not the one in UserKnownHostsFile; nothing was sent, and a person has to look.
+
+    `offered` is the key of a host without any key in the file; None if the file has another one, or revokes it.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", offered: OfferedKey | None = None) -> None:
+        self.offered = offered
+        super().__init__(message, remedy=remedy)
 
 
 class AuthenticationRefused(NotSent):

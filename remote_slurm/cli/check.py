@@ -191,6 +191,21 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
     )
 
 
+async def show_findings(chain: Chain, screen: Screen) -> bool:
+    """Show the findings of a chain as text, and return whether none of its checks failed."""
+    names = iter((*WAY, *SITE))
+    unchecked: list[Finding] = []
+    is_good = True
+    async with aclosing(chain.findings()) as findings:
+        while True:
+            async with screen.waiting(next(names, "leaving the site as it was")):
+                finding = await anext(findings, None)
+            unchecked = _show_in_turn(finding, unchecked, screen)
+            if finding is None:
+                return is_good
+            is_good = is_good and bool(finding.ok)
+
+
 def _show_in_turn(finding: Finding | None, unchecked: list[Finding], screen: Screen) -> list[Finding]:
     """Show the finding, or keep it, since findings that were not checked for one reason share a line; return those."""
     if finding and finding.ok is None and all(each.message == finding.message for each in unchecked):

@@ -18,6 +18,7 @@ DEBUG = "REMOTE_SLURM_DEBUG"
 
 # Each is a module here: fill(parser) adds its options and its examples, run(arguments) returns the exit code.
 COMMANDS = {
+    "init": "write a SlurmConfig.yaml for a site: confirm its host key, look at it, and choose",
     "serve": "run the sidecar for interLink",
     "check": "check the connection to the site step by step, with a remedy for each failure",
     "render": "print the batch script of a pod, without sending it",
@@ -35,6 +36,7 @@ COMMANDS = {
 
 _EXAMPLES = """\
 examples:
+  remote-slurm init                                      write SlurmConfig.yaml for a site
   remote-slurm check --config SlurmConfig.yaml           check the connection to the site
   remote-slurm run --config SlurmConfig.yaml pod.yaml    run a pod without Kubernetes
   remote-slurm serve --config SlurmConfig.yaml           run the sidecar for interLink

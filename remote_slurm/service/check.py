@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from remote_slurm.config import Config, ImagePull
 from remote_slurm.domain.runtimes.registry import RUNTIMES
@@ -65,7 +65,7 @@ class Chain:
         await self._sessions.close()
         await self._connection.close()
 
-    async def findings(self) -> AsyncIterator[Finding]:
+    async def findings(self) -> AsyncGenerator[Finding, None]:
         """One for each name in WAY and SITE."""
         way = ConnectionChecks(self._config, self._connection, self.site).steps
         slurm: list[Step] = [self._slurm, self._submission.submission, self._submission.memory]
@@ -89,7 +89,7 @@ class Chain:
                 f"set {', '.join(keys)} to what `command -v {_names(paths, absent)}` prints once you are logged in "
                 "there: sessions of a service may see less than yours, such as no modules",
             )
-        version = _version_in(answer.versions)
+        version = newest_version(answer.versions)
         if _slurm_version(version) < _OLDEST_SLURM:
             raise Breaks(f"this is Slurm {version}", "Slurm 20.11 or later is needed: ask the site for an upgrade")
         if answer.squeue_failed is not None:
@@ -171,7 +171,7 @@ def _names(paths: dict[str, str], absent: Sequence[str]) -> str:
     return " ".join(name for name, path in paths.items() if path in absent)
 
 
-def _version_in(lines: Sequence[str]) -> str:
+def newest_version(lines: Sequence[str]) -> str:
     """The version in what `sbatch --version` prints: `slurm 22.05.8`, Debian's `slurm-wlm 24.11.5`, and notices."""
     found = [match for line in lines if (match := re.fullmatch(r"\s*slurm\S*\s+(\S+)\s*", line, re.IGNORECASE))]
     return found[-1][1] if found else f"unknown, since `sbatch --version` prints {'; '.join(lines)[:200] or 'nothing'}"

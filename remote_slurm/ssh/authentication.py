@@ -77,6 +77,17 @@ def from_file(file: KeyFile) -> Iterator[Credential]:
     yield Credential(key, origin)
 
 
+def needs_passphrase(path: Path) -> bool:
+    """Whether the private key is encrypted; False if the file cannot be read or is no key."""
+    try:
+        _decoded(path.read_bytes(), None)
+    except TypeError:
+        return True
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        pass
+    return False
+
+
 def from_home() -> Iterator[Credential]:
     """Keys of the agent, then those in ~/.ssh that can be read; used where IdentitiesOnly is false."""
     with contextlib.closing(paramiko.Agent()) as agent:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from remote_slurm.config.strict_modes import unsafe_file
-from remote_slurm.errors import HostKeyRefused
+from remote_slurm.errors import HostKeyRefused, OfferedKey
 
 CERTIFICATE = "-cert-v01@openssh.com"
 
@@ -108,6 +108,7 @@ class KnownHost:
                 f"the host key of {self.name} is unknown: {self._why_unknown()}; it offers {_shown(key)}",
                 remedy="compare the fingerprint with the one that the site publishes, then add the output of "
                 f"`{self._scan}`",
+                offered=OfferedKey(self.name, key.get_name(), key.get_base64(), key.fingerprint),
             )
         known = ", ".join(sorted({line.kind for line in self._keys}))
         return HostKeyRefused(

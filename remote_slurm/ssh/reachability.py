@@ -17,6 +17,7 @@ from remote_slurm.ssh.remote_shell import send_unless_closed, shown
 from remote_slurm.ssh.tcp import open_tcp
 
 _READ = 4096
+_PROHIBITED, _CONNECT_FAILED = 1, 2  # RFC 4254, 5.1
 _LONGEST_GREETING = 64 * 1024  # lines may come before the identification (RFC 4253, 4.2)
 
 
@@ -58,6 +59,18 @@ class LoginShell:
 
     noise: str
     seconds: float
+
+
+def forwards(link: Transport, port: int, seconds: float) -> bool | None:
+    """Whether the login node forwards connections of this account, by one to its own sshd; None if that is unclear."""
+    try:
+        channel = link.transport.open_channel("direct-tcpip", ("127.0.0.1", port), ("", 0), timeout=seconds)
+    except paramiko.ChannelException as error:
+        return {_PROHIBITED: False, _CONNECT_FAILED: True}.get(error.code)
+    except (paramiko.SSHException, OSError, EOFError):
+        return None
+    channel.close()
+    return True
 
 
 def login_shell(link: Transport, seconds: float) -> LoginShell:

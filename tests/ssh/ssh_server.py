@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,6 +102,46 @@ async def connection_to(settings: SSH) -> AsyncIterator[Connection]:
 
 
 StartSshd = Callable[..., Sshd]
+
+
+@contextlib.contextmanager
+def servers(make_folder: Callable[[str], Path]) -> Iterator[StartSshd]:
+    """Start servers whose sshd_config has these lines in front, which win over the usual ones."""
+    started: list[Sshd] = []
+
+    def start(*lines: str, host_keys: tuple[str, ...] = ("ed25519",)) -> Sshd:
+        server = Sshd(make_folder("sshd"), free_port())
+        for kind in host_keys:
+            make_key(server.folder / f"host_{kind}", kind)
+        make_key(server.folder / "user_ed25519")
+        shutil.copy(server.folder / "user_ed25519.pub", server.folder / "authorized_keys")
+        (server.folder / "authorized_keys").chmod(0o600)
+        usual = [
+            f"Port {server.port}",
+            "ListenAddress 127.0.0.1",
+            *(f"HostKey {server.folder}/host_{kind}" for kind in host_keys),
+            f"AuthorizedKeysFile {server.folder}/authorized_keys",
+            f"PidFile {server.folder}/pid",
+            "StrictModes no",
+            "UsePAM no",
+            "PermitRootLogin yes",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "LogLevel VERBOSE",
+        ]
+        (server.folder / "sshd_config").write_text("\n".join([*lines, *usual]) + "\n")
+        if host_keys[0] == "ed25519":
+            server.know(server.port)
+        Path("/run/sshd").mkdir(exist_ok=True)
+        server.start()
+        started.append(server)
+        return server
+
+    try:
+        yield start
+    finally:
+        for server in started:
+            server.stop()
 
 
 def ssh_threads() -> list[threading.Thread]:

@@ -94,7 +94,7 @@ def parse_settings(partitions: Iterable[str], config: Iterable[str]) -> SlurmSet
 
 def _partition(fields: dict[str, str]) -> PartitionSettings | None:
     name = fields.get("PartitionName", "")
-    if not name:
+    if not name.isprintable() or not name:
         return None
     lists = {key: fields.get(key, "ALL") for key in ("AllowAccounts", "AllowGroups", "AllowQos")}
     return PartitionSettings(
