@@ -11,19 +11,21 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import chain, repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
 from remote_slurm.cli import credentials
 from remote_slurm.cli.credentials import Credentials
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import configured
 from remote_slurm.cli.replies import Refused, connection_problem, refusal
-from remote_slurm.config import Config
 from remote_slurm.domain.pod.folder_name import join_key
 from remote_slurm.errors import RemoteSlurmError, Unreachable
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
+    from remote_slurm.config import Config  # with --url, no configuration is read
 
 _NONE = Credentials()
 _CREATE_SECONDS = 120  # as interLink
@@ -143,6 +145,18 @@ async def at(url: str, shown: Credentials = _NONE) -> AsyncIterator[SidecarClien
         session = aiohttp.ClientSession(url, headers=headers, connector=connector)
     async with session:
         yield SidecarClient(session, url)
+
+
+@contextlib.asynccontextmanager
+async def running(arguments: argparse.Namespace) -> AsyncIterator[SidecarClient]:
+    """The one that --url names, else the configured one, whether it answers or not."""
+    if arguments.url:
+        url, shown = arguments.url, credentials.named(arguments)
+    else:
+        config = configured(arguments)
+        url, shown = listening_at(config), credentials.configured(config)
+    async with at(url, shown) as sidecar:
+        yield sidecar
 
 
 @contextlib.asynccontextmanager

@@ -36,9 +36,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         help="grace period, in place of terminationGracePeriodSeconds",
     )
     add_config_options(parser)
-    add_url_option(
-        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
-    )
+    add_url_option(parser, "the configured sidecar if it is running, else the command contacts the site itself")
 
 
 def _grace_period(text: str) -> int:

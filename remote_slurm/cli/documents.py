@@ -26,8 +26,11 @@ class Documents:
     secrets: tuple[Json, ...] = ()
 
 
-def read_documents(path: Path) -> Documents:
-    """`-` is standard input. Raises InvalidRequest with a sentence about whatever the file should not be."""
+def read_documents(path: Path, namespace: str = "") -> Documents:
+    """`-` is standard input. `namespace` is that of documents that have none.
+
+    Raises InvalidRequest with a sentence about whatever the file should not be.
+    """
     source = "standard input" if str(path) == "-" else str(path)
     found: dict[str, list[Json]] = {"Pod": [], "ConfigMap": [], "Secret": []}
     for document in _flat(_parse(_text(path, source), source), source):
@@ -36,7 +39,7 @@ def read_documents(path: Path) -> Documents:
             raise InvalidRequest(
                 f"{source} contains a {kind}: must contain a Pod, and the ConfigMaps and Secrets that it uses"
             )
-        found[kind].append(document)
+        found[kind].append(_in_namespace(document, namespace, source) if namespace else document)
     if len(found["Pod"]) != 1:
         raise InvalidRequest(f"{source} must contain exactly one Pod, not {len(found['Pod'])}")
     return Documents(
@@ -89,6 +92,21 @@ def _flat(documents: list[Any], source: str) -> Iterator[Json]:
             yield from _flat(document.get("items") or [], source)
         else:
             yield document
+
+
+def _in_namespace(document: Json, namespace: str, source: str) -> Json:
+    metadata = document.get("metadata")
+    own = metadata.get("namespace") if isinstance(metadata, dict) else None
+    if own and own != namespace:
+        raise InvalidRequest(
+            f"{source}: {document['kind']} '{metadata.get('name')}' is in namespace '{own}', and --namespace is "  # type: ignore[union-attr]
+            f"'{namespace}': omit one of the two"
+        )
+    return (
+        document
+        if own or not isinstance(metadata, dict)
+        else {**document, "metadata": {**metadata, "namespace": namespace}}
+    )
 
 
 def _without_kind(document: Json) -> Json:

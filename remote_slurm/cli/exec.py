@@ -53,7 +53,7 @@ def add_pod_options(parser: argparse.ArgumentParser) -> None:
         "-n", "--namespace", default="default", help="namespace of a POD that is a name alone (default: default)"
     )
     add_config_options(parser)
-    add_url_option(parser, "default: the configured sidecar")
+    add_url_option(parser, "the configured sidecar")
 
 
 def run(arguments: argparse.Namespace) -> int:

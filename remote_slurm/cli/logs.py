@@ -39,9 +39,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         help="container whose log to print (default: the first one that is not an init container)",
     )
     add_config_options(parser)
-    add_url_option(
-        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
-    )
+    add_url_option(parser, "the configured sidecar if it is running, else the command contacts the site itself")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 from remote_slurm import __version__
 from remote_slurm.cli import supervisor
+from remote_slurm.cli.global_options import add_global_options, command_first, with_environment
 from remote_slurm.commit import commit
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 
@@ -35,6 +36,14 @@ COMMANDS = {
 }
 
 _EXAMPLES = """\
+global options may stand before or after the command; commands that have no use for one reject it
+
+environment:
+  REMOTE_SLURM_CONFIG       as --config
+  REMOTE_SLURM_URL          as --url; --config on the command line takes precedence over it
+  REMOTE_SLURM_TOKEN_FILE   as --token-file, for REMOTE_SLURM_URL only; likewise REMOTE_SLURM_CA_FILE
+  NO_COLOR                  output without colours
+
 examples:
   remote-slurm init                                      write SlurmConfig.yaml for a site
   remote-slurm check --config SlurmConfig.yaml           check the connection to the site
@@ -49,11 +58,12 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with a message on standard error, or that of the subcommand."""
-    if argv is None and _is_for_supervisor(sys.argv[1:]):
-        return supervisor.supervise(sys.argv[1:])
-    arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
+    words = command_first(sys.argv[1:] if argv is None else argv)
+    if argv is None and _is_for_supervisor(words):
+        return supervisor.supervise(words)
+    arguments = parser(words[:1]).parse_args(words)
     try:
-        code: int = arguments.run(arguments)
+        code: int = arguments.run(with_environment(arguments, os.environ))
         sys.stdout.flush()
     except RemoteSlurmError as error:
         print(error if isinstance(error, ConfigError) else f"remote-slurm: {error}", file=sys.stderr)
@@ -93,7 +103,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def parser(filled: Iterable[str]) -> argparse.ArgumentParser:
+    """The parser of all commands; those in `filled` have their options. The others are not loaded: --help is quick."""
     parser = argparse.ArgumentParser(
         prog="remote-slurm",
         description="Run Kubernetes pods on a Slurm cluster that is reachable by SSH only.",
@@ -101,12 +112,12 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and the commit, and exit")
+    add_global_options(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    chosen = next((word for word in argv if word in COMMANDS), "")
+    filled = set(filled)
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
-        if name == chosen:
-            # the others are not loaded: --help is quick
+        if name in filled:
             module = import_module(f"remote_slurm.cli.{name.replace('-', '_')}")
             module.fill(command)
             command.set_defaults(run=module.run)

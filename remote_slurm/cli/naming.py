@@ -16,26 +16,32 @@ POD is a file, NAMESPACE/NAME, NAMESPACE/UID, the name of one pod only, or the n
 `remote-slurm status`."""
 
 
-def the_pod(overview: Json, named: str) -> Json:
+def the_pod(overview: Json, named: str, namespace: str = "") -> Json:
     """The one pod that is meant. Raises InvalidRequest where there is none, or more than one."""
-    found = matching(overview, named)
+    found = matching(overview, named, namespace)
     if not found:
-        raise InvalidRequest(f"there is no pod '{named}' at {overview['site']}: `remote-slurm status` lists the pods")
+        raise InvalidRequest(f"{absent(overview, named, namespace)}: `remote-slurm status` lists the pods")
     if len(found) > 1:
         folders = ", ".join(each["pod"] for each in found)
-        raise InvalidRequest(f"'{named}' is the name of {len(found)} pods: use the folder of one of them: {folders}")
+        raise InvalidRequest(
+            f"'{named}' is the name of {len(found)} pods: use --namespace, or the folder of one of them: {folders}"
+        )
     return found[0]
 
 
-def matching(overview: Json, named: str) -> list[Json]:
-    """Folder and UID name one pod at most; a name may be that of several."""
+def absent(overview: Json, named: str, namespace: str = "") -> str:
+    """That there is no such pod."""
+    where = f"in namespace '{namespace}' " if namespace and "/" not in named else ""
+    return f"there is no pod '{named}' {where}at {overview['site']}"
+
+
+def matching(overview: Json, named: str, namespace: str = "") -> list[Json]:
+    """Folder and UID name one pod at most; a name may be that of several. `namespace` is for names without one."""
     pods: list[Json] = overview["pods"]
-    exactly = [each for each in pods if named in (each["pod"], uid(each), f"{namespace(each)}/{uid(each)}")]
+    if namespace and "/" not in named:
+        pods = [each for each in pods if namespace_of(each["pod"]) == namespace]
+    exactly = [each for each in pods if named in (each["pod"], uid(each), f"{namespace_of(each['pod'])}/{uid(each)}")]
     return exactly or [each for each in pods if named in (each["name"], each["name"].partition("/")[2])]
-
-
-def namespace(pod: Json) -> str:
-    return namespace_of(pod["pod"])
 
 
 def uid(pod: Json) -> str:
@@ -45,19 +51,22 @@ def uid(pod: Json) -> str:
 
 def as_kubernetes(pod: Json, grace_period: int | None = None) -> Json:
     """As much of a v1.Pod as delete and getLogs want; `grace_period` in seconds is the delete's own."""
-    metadata: Json = {"name": pod["name"].partition("/")[2], "namespace": namespace(pod), "uid": uid(pod)}
+    metadata: Json = {"name": pod["name"].partition("/")[2], "namespace": namespace_of(pod["pod"]), "uid": uid(pod)}
     if grace_period is not None:
         metadata["deletionGracePeriodSeconds"] = grace_period
     return {"metadata": metadata, "spec": {"terminationGracePeriodSeconds": pod["graceSeconds"]}}
 
 
-def named_in(argument: str) -> str:
-    """A file's pod by its namespace and name, or by its UID where the file has one; else the argument itself."""
+def named_in(argument: str, namespace: str = "") -> str:
+    """A file's pod by its namespace and name, or by its UID where the file has one; else the argument itself.
+
+    `namespace` is that of a file that has none. Raises InvalidRequest if the file has another one, as kubectl does.
+    """
     path = Path(argument)
     if path.suffix not in {".yaml", ".yml", ".json"}:
         return argument
     from remote_slurm.cli.documents import read_documents  # not above: a shadow pod has little memory
 
-    metadata = read_documents(path).pod.get("metadata") or {}
+    metadata = read_documents(path, namespace).pod.get("metadata") or {}
     own = metadata.get("namespace", "default")
     return f"{own}/{metadata.get('uid') or metadata.get('name')}"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from remote_slurm.cli.completers import pods
 from remote_slurm.cli.credentials import add_credential_options
+from remote_slurm.cli.filters import selector, states
 
 if TYPE_CHECKING:
     from remote_slurm.config import Config
@@ -21,7 +23,8 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="path of SlurmConfig.yaml (default: $SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml)",
+        help="path of SlurmConfig.yaml (default: $REMOTE_SLURM_CONFIG, else $SLURMCONFIGPATH, else "
+        "/etc/interlink/SlurmConfig.yaml)",
     )
     parser.add_argument(
         "--set",
@@ -42,15 +45,68 @@ def add_pod_file_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_url_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    """--url and its credentials; `otherwise` says what happens without --url."""
+def add_pods_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """POD, any number of times; the shell completes names of pods."""
+    parser.add_argument("pods", nargs="*", metavar="POD", help=text).completer = pods  # type: ignore[attr-defined]
+
+
+def add_pod_argument(parser: argparse.ArgumentParser) -> None:
+    """POD; the shell completes names of pods."""
+    parser.add_argument("pod", metavar="POD", help="name or file of a pod").completer = pods  # type: ignore[attr-defined]
+
+
+def add_url_option(parser: argparse.ArgumentParser, otherwise: str, *, from_environment: bool = True) -> None:
+    """--url and its credentials; `otherwise` says what happens without it.
+
+    `from_environment`: REMOTE_SLURM_URL takes its place.
+    """
+    default = f"$REMOTE_SLURM_URL, else {otherwise}" if from_environment else otherwise
     parser.add_argument(
         "--url",
         type=url,
         metavar="URL",
-        help=f"sidecar to use, as http://HOST:PORT, https://HOST:PORT or unix:///PATH ({otherwise})",
+        help=f"sidecar to use, as http://HOST:PORT, https://HOST:PORT or unix:///PATH (default: {default})",
     )
+    parser.set_defaults(takes_url=from_environment)
     add_credential_options(parser)
+
+
+def add_namespace_option(parser: argparse.ArgumentParser) -> None:
+    """--namespace for commands that name pods."""
+    parser.add_argument(
+        "-n", "--namespace", default="", metavar="NAMESPACE", help="namespace of a POD that is a name alone"
+    )
+
+
+def add_filter_options(parser: argparse.ArgumentParser) -> None:
+    """--namespace, --all-namespaces, --selector and --state, for commands that select pods; see filters.py."""
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default="",
+        metavar="NAMESPACE",
+        help="only pods of this namespace; also that of a POD that is a name alone",
+    )
+    parser.add_argument(
+        "-A",
+        "--all-namespaces",
+        action="store_true",
+        help="pods of all namespaces; the default, which overrides --namespace",
+    )
+    parser.add_argument(
+        "-l",
+        "--selector",
+        type=selector,
+        metavar="SELECTOR",
+        help="only pods with these labels, such as app=train,tier!=test or 'app in (train,test)'",
+    )
+    parser.add_argument(
+        "--state",
+        type=states,
+        default=frozenset(),
+        metavar="STATE,...",
+        help="only pods in these phases or states of Slurm, such as waiting,running or TIMEOUT",
+    )
 
 
 def add_output_option(parser: argparse.ArgumentParser, what: str = "", more: Sequence[str] = ()) -> None:

@@ -41,7 +41,7 @@ _SOON = 90
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_config_options(parser)
-    add_url_option(parser, "default: the address in the configuration")
+    add_url_option(parser, "the address in the configuration")
     add_output_option(parser, "output format (default: text); json is the reply to interLink")
 
 

@@ -105,7 +105,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         help=f"port for readiness probes with --shadow (default: {_HEALTH_PORT})",
     )
     add_config_options(parser)
-    add_url_option(parser, "default: PortForward.Port of the configuration")
+    add_url_option(parser, "PortForward.Port of the configuration", from_environment=False)  # another port
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -57,7 +57,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_pod_file_argument(parser)
     add_config_options(parser)
-    add_url_option(parser, "default: the command contacts the site itself")
+    add_url_option(parser, "the command contacts the site itself")
     parser.add_argument(
         "--container", metavar="NAME", help="container whose log to follow (default: the first container)"
     )

@@ -9,11 +9,26 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from enum import Enum
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WHEEL = "|/-\\"
 _TURN = 0.2
 _CLEAR = "\r\033[K"
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether it is a terminal where something can be drawn again."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def console(stream: TextIO) -> Console:
+    """The console of rich on this stream. The import takes a moment: only terminals need it."""
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
 class Colour(Enum):
@@ -30,7 +45,7 @@ class Screen:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._live = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = is_terminal(stream)
         self._coloured = self._live and not os.environ.get("NO_COLOR")
         self._activity = ""
         self._since = 0.0

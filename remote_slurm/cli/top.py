@@ -50,9 +50,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     parser.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="update interval (default: 2)")
     add_config_options(parser)
-    add_url_option(
-        parser, "default: the configured sidecar if it is running, else the command contacts the site itself"
-    )
+    add_url_option(parser, "the configured sidecar if it is running, else the command contacts the site itself")
     add_output_option(parser, "output format (default: text); json is printed once")
 
 

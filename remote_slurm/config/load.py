@@ -11,6 +11,8 @@ from remote_slurm.config.model import Config
 from remote_slurm.config.yaml_file import no_problems, read_document, validated
 from remote_slurm.errors import Problem
 
+# The first is ours, the second that of the reference plugin
+PATH_VARIABLES = ("REMOTE_SLURM_CONFIG", "SLURMCONFIGPATH")
 DEFAULT_PATH = Path("/etc/interlink/SlurmConfig.yaml")
 _EXAMPLE = "`remote-slurm config example` prints all keys"
 
@@ -20,7 +22,7 @@ Check = Callable[[Config], Iterable[Problem]]
 def load_config(
     path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = (), check: Check = no_problems
 ) -> Config:
-    """Load the file at path, else at SLURMCONFIGPATH, else at /etc/interlink/SlurmConfig.yaml.
+    """Load the file at path, else at REMOTE_SLURM_CONFIG or SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml.
 
     The environment overrides the file, and overrides (`KEY=VALUE`, from `--set`) override both. Relative local paths
     start at the file's folder, wherever they are given. `check` finds further problems in a configuration whose values
@@ -47,12 +49,14 @@ def validated_config(path: Path, layers: Layers, environ: Mapping[str, str], che
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
     """Return `path`, or the file to read if none is given."""
-    return path or Path(environ.get("SLURMCONFIGPATH") or DEFAULT_PATH)
+    named = (environ[variable] for variable in PATH_VARIABLES if environ.get(variable))
+    return path or Path(next(named, DEFAULT_PATH))
 
 
 def _hint(path: Path | None, environ: Mapping[str, str]) -> str:
     if path is not None:
         return ""
-    if environ.get("SLURMCONFIGPATH"):
-        return " (SLURMCONFIGPATH names it)"
-    return ": name yours with --config FILE or in SLURMCONFIGPATH"
+    for variable in PATH_VARIABLES:
+        if environ.get(variable):
+            return f" ({variable} names it)"
+    return f": name yours with --config FILE or in {' or '.join(PATH_VARIABLES)}"

@@ -173,8 +173,8 @@ def test_kept_until_it_is_deleted(program_at: ProgramAt, site: Site, pod_file: P
     assert pod["name"] == "default/kept"
     assert pod["state"] == "FAILED"  # Slurm's word for an exit code
     assert [(each["name"], each["exitCode"]) for each in pod["containers"]] == [("main", 6)]
-    rows = program("status", "kept", "default/kept", pod["pod"], path).stdout.splitlines()
-    assert (len(rows), rows[1].startswith(pod["pod"])) == (2, True)
+    rows = program("status", "-o", "wide", "kept", "default/kept", pod["pod"], path).stdout.splitlines()
+    assert (len(rows), rows[1].split()[0], rows[1].split()[-1]) == (2, "default/kept", pod["pod"])
     assert program("logs", "kept").stdout == "line 1\nline 2\nline 3\n"
     assert program("logs", "-f", "--tail", "1", path).stdout == "line 3\n"
 

@@ -224,5 +224,6 @@ def test_the_default_file(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(None, environ)
     assert str(caught.value) == (
-        "/etc/interlink/SlurmConfig.yaml: does not exist: name yours with --config FILE or in SLURMCONFIGPATH"
+        "/etc/interlink/SlurmConfig.yaml: does not exist: name yours with --config FILE or in REMOTE_SLURM_CONFIG or "
+        "SLURMCONFIGPATH"
     )

@@ -1,5 +1,6 @@
 """job.sh and what follows it, as text that people read: golden files, which `GOLDEN=write pytest` writes anew."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,33 @@ def test_a_script_in_the_request_takes_the_place_of_all_containers() -> None:
     assert "container side \\\n    with_job_script side\n" in text
     script = next(file for file in planned.files if file.path == "secret/job-script.sh")
     assert (script.content, script.mode) == (b"#!/bin/sh\nexit 3\n", 0o700)
+
+
+def test_the_description_of_a_pod_is_one_comment_line_without_its_values() -> None:
+    body = pod(
+        container(
+            "main", "sh", "-c", HOSTILE + "\r\n#SBATCH --exclusive\u2028", env=[{"name": "TOKEN", "value": "s3cret"}]
+        ),
+        annotations={
+            "interlink.eu/wstunnel-client-commands": "wstunnel --token t0ken",
+            "slurm-job.vk.io/flags": "-t 5",
+        },
+    )
+    body["metadata"]["labels"] = {"app": "train", "evil": "x" * 64, "line": "a\n#SBATCH -H"}
+    text = render_job(plan(body, settings={"DefaultMemory": "none"}), SCRIPTS)
+    (labels,) = [line for line in text.splitlines() if line.startswith("# Labels: ")]
+    (spec,) = [line for line in text.splitlines() if line.startswith("# Spec: ")]
+    assert json.loads(labels.removeprefix("# Labels: ")) == {"app": "train", "line": "a\n#SBATCH -H"}
+    described = json.loads(spec.removeprefix("# Spec: "))
+    assert described["containers"][0]["env"] == ["TOKEN"]
+    assert described["annotations"]["slurm-job.vk.io/flags"] == "-t 5"
+    assert not any(secret in spec for secret in ("s3cret", "t0ken"))
+    assert "#SBATCH --exclusive" not in text.partition("\n\n")[0].splitlines()
+
+
+def test_a_long_description_is_cut() -> None:
+    containers = [container(f"c{number}", "sh", "-c", "x" * 5000, *["y"] * 200) for number in range(100)]
+    text = render_job(plan(pod(*containers), settings={"DefaultMemory": "none"}), SCRIPTS)
+    (spec,) = [line for line in text.splitlines() if line.startswith("# Spec: ")]
+    assert len(spec) < 17000
+    assert json.loads(spec.removeprefix("# Spec: "))["containers"][0]["name"] == "c0"

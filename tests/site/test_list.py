@@ -12,11 +12,14 @@ from remote_slurm.job import SCRIPTS
 from tests.pods import pod, request, sh
 from tests.site.account import Account
 
+LABELS = {"app.kubernetes.io/name": "train", "empty": "", "strange": "a \\ b\nc"}
+
 
 def submitted(account: Account, annotations: dict[str, str]) -> Path:
     """The folder of a pod."""
     body = pod(sh("main", "true"), sh("side", "true"), initContainers=[sh("first", "true")], name="p")
     body["metadata"]["annotations"] |= annotations
+    body["metadata"]["labels"] = LABELS
     asked = CreateRequest.parse(request(body))
     files = payload(plan_job(asked, account.config), SCRIPTS)
     account.submit(asked.pod.key, together([files]))
@@ -28,7 +31,7 @@ async def test_containers_are_listed_after_shell_of_the_pods_own(account: Accoun
     submitted(account, annotations)
     (listed,) = await account.site.list_pods()
     assert (listed.name, listed.init_containers, listed.containers) == ("default/p", ("first",), ("main", "side"))
-    assert listed.job_id == "101"
+    assert (listed.job_id, listed.labels) == ("101", LABELS)
 
 
 async def test_what_is_half_written_is_not_listed(account: Account) -> None:

@@ -18,6 +18,7 @@ from remote_slurm.config import (
 from remote_slurm.domain.plan.annotation_fragment import annotation_fragment
 from remote_slurm.domain.plan.annotation_mounts import with_mounts
 from remote_slurm.domain.plan.containers import ContainerContext, ContainerPlan, plan_containers
+from remote_slurm.domain.plan.description import description_lines
 from remote_slurm.domain.plan.file_transfer import FileTransfer
 from remote_slurm.domain.plan.fragment import PlanFragment, merged
 from remote_slurm.domain.plan.hidden_words import HiddenWords
@@ -51,6 +52,7 @@ class JobPlan:
 
     `programs` are the scripts of job/ that the runner starts, `files` all other files besides job.sh. The runner makes
     `report_calls` first, then `calls`. `images` are the names of images, each once.
+    `description` are comment lines for people.
     """
 
     pod: str
@@ -71,6 +73,7 @@ class JobPlan:
     programs: frozenset[str]
     images: tuple[str, ...]
     hides_words: bool
+    description: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -95,6 +98,7 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
     _check_pod(request, config.namespace)
     runtime, transfer, tsocks = runtimes.configure(config), file_transfer(config), TsocksConfig.of(config)
     annotations = read_annotations(request.pod, runtimes.annotations)
+    description = description_lines(request.pod)
     pod = with_mounts(request.pod, runtime.annotation_mounts(annotations))
     request = request.model_copy(update={"pod": pod})
     rules = rules_for(pod, PolicyConfig.of(config))
@@ -155,6 +159,7 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
         programs=frozenset(_programs(annotations, pulls=images.pulls, checks_mounts=containers.checks_mounts)),
         images=images.names,
         hides_words=bool(hidden.calls),
+        description=description,
     )
 
 

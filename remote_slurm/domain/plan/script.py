@@ -20,6 +20,7 @@ _HEADER = """\
 # This folder: logs/ has the output of each container, records/ a line per container (state, exit code), volumes/ what
 # they mount, job-ID.out what the runner reports; secret/ is removed at the end. The functions that are called below are
 # in runner.sh and in its parts, whose first lines explain them.
+{description}
 {flags}
 """
 
@@ -60,6 +61,7 @@ def render_job(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
         bash=plan.script.bash_path,
         pod=plan.full_name,
         version=__version__,
+        description="\n".join(plan.description),
         flags="\n".join(flag.line() for flag in plan.flags),
     )
     prefix = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from remote_slurm.domain.records import Record, parse_records
 from remote_slurm.site.operation import Operation
@@ -25,6 +26,7 @@ class Listed:
     job_id: str
     age: int | None
     records: tuple[Record, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def operation() -> Operation[list[Listed]]:
@@ -38,6 +40,7 @@ def _listed(reply: Reply) -> list[Listed]:
     grace = dict(_pairs(reply.all("grace")))
     submitted = {pod: float(seconds) for pod, seconds in _pairs(reply.all("submitted"))}
     init, containers = _grouped(_pairs(reply.all("init"))), _grouped(_pairs(reply.all("container")))
+    labels = {pod: parse_labels(text) for pod, text in _pairs(reply.all("labels"))}
     records: dict[str, list[Record]] = {}
     for record in parse_records(reply.messages):
         records.setdefault(record.pod, []).append(record)
@@ -51,9 +54,19 @@ def _listed(reply: Reply) -> list[Listed]:
             job_id=ids.get(pod, ""),
             age=max(0, int(now - submitted[pod])) if pod in submitted else None,
             records=tuple(records.get(pod, ())),
+            labels=labels.get(pod, {}),
         )
         for pod, name in _pairs(reply.all("name"))
     ]
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    """The labels of a pod; none if the line has been changed by hand."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _pairs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

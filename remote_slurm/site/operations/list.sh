@@ -2,6 +2,7 @@
 # Lists the pods that have a folder. Names are in each job.sh as script.py writes it, and in containers.sh if the pod's own
 # shell comes before the containers.
 #   >name POD NAME          NAMESPACE/NAME
+#   >labels POD JSON        its labels, if it has any: a comment in the head of job.sh
 #   >grace POD SECONDS      its grace period
 #   >init POD NAME          its init containers, in the order of its spec
 #   >container POD NAME     its containers, in the same order
@@ -14,6 +15,7 @@ list_containers() {
     find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec awk '
         FNR == 1 { split(FILENAME, path, "/") }
         FNR == 2 && path[3] == "job.sh" { print ">name", path[2], $3 }
+        FNR < 9 && sub(/^# Labels: /, "") { print ">labels", path[2], $0 }
         /^pod [^ ]+ [0-9]+$/ { print ">grace", path[2], $3 }
         /^(init|sidecar)_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
         /^container [A-Za-z0-9.-]+ \\$/ { print ">container", path[2], $2 }
