@@ -9,6 +9,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -77,12 +78,13 @@ class Distribution:
 class PodTimes:
     """The durations and outcomes of one account's pods; `waited` and `ran` are by partition.
 
-    `recent_waits` are the waiting times of pods that started since they were taken last.
+    A superseded sidecar does not count: the newer one does.
     """
 
-    def __init__(self, pod_store: PodStore, poller: Poller) -> None:
+    def __init__(self, pod_store: PodStore, poller: Poller, is_superseded: Callable[[], object]) -> None:
         self._pod_store = pod_store
         self._poller = poller
+        self._is_superseded = is_superseded
         self._born = time.time()
         pod_store.on_forget = self.forgotten
         self.waited: dict[str, Distribution] = {}
@@ -98,6 +100,8 @@ class PodTimes:
 
     async def notice(self) -> None:
         """Count what has started and ended since."""
+        if self._is_superseded():
+            return
         async for tracked in unhurried(self._pod_store):
             self._notice_start(tracked)
             if tracked.is_over:
@@ -105,6 +109,8 @@ class PodTimes:
 
     def forgotten(self, tracked: TrackedPod) -> None:
         """Count a pod that leaves the store before its end was noticed."""
+        if self._is_superseded():
+            return
         if tracked.is_over:
             self._notice_start(tracked)
             self._notice_end(tracked)

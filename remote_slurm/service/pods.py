@@ -71,7 +71,7 @@ class Pods:
         self.orphans = Orphans(
             self.pod_store, self.deletes, config.orphan_grace_period, clock, self._kubernetes.is_there
         )
-        self.times = PodTimes(self.pod_store, self.poller)
+        self.times = PodTimes(self.pod_store, self.poller, lambda: self.superseded)
         self._usage = UsageQueries(self.pod_store, self.poller.accounting, clock)
         self.capacity = CapacityWatch(site, config, self.poller.returns)
         self.dashboard = Dashboard(site, self.pod_store, self.poller, config, self.orphans)

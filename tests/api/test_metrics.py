@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from remote_slurm.api.metrics import Metrics
@@ -73,6 +74,22 @@ async def test_pods_by_state_and_the_state_of_the_site(serve: Serve) -> None:
     assert [of(found, name) for name in ("ssh_connects_total", "ssh_connect_failures_total")] == [2, 1]
     assert of(found, "round_trip_seconds") == 0.05
     assert (of(found, "last_poll_age_seconds") or 0) < 60
+
+
+async def test_openmetrics_reads_the_same(serve: Serve) -> None:
+    now = int(time.time()) + 60
+    times: dict[str, Any] = {"submitted": now - 90, "start": now, "end_time": now + 9, "partition": 'a"b\\c'}
+    api: Api = await serve(instant_site(SlurmJob("8", "ns-2", JobState.COMPLETED, **times)))
+    await api.looked()
+    api.pods.pod_store.add("ns-2").finalize()
+    await api.pods.times.notice()
+    text = (await api.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")).text
+    families = {family.name: family for family in openmetrics(text)}
+    waited = families["remote_slurm_pod_waiting_seconds"]
+    assert {sample.labels["partition"] for sample in waited.samples} == {'a"b\\c'}
+    bounds = [sample.labels["le"] for sample in waited.samples if sample.value and "le" in sample.labels]
+    assert bounds[0] == "300.0"
+    assert sum(sample.value for sample in families["remote_slurm_pods_ended"].samples) == 1
 
 
 async def test_a_job_whose_pod_is_not_asked_for_is_an_orphan(serve: Serve) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from remote_slurm.domain.job_usage import Source
 from remote_slurm.domain.plan.no_shared_fs import CommentReport, parse_comment
 from remote_slurm.domain.plan.node_local_files import NodeLocalFiles
 from remote_slurm.domain.plan.payload import archive
@@ -60,6 +61,20 @@ class Apart:
 @pytest.fixture
 def apart(node: Node) -> Apart:
     return Apart(node)
+
+
+def test_the_comment_has_what_the_whole_job_has_used(apart: Apart) -> None:
+    reserved = "export SLURM_JOB_NUM_NODES=1 SLURM_CPUS_ON_NODE=4"
+    busy = sh("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+    job = apart.start(f"container a {busy}\ncontainer b {busy}", prefix=reserved)
+    until(lambda: apart.standing.over)
+    used = apart.standing.usage
+    apart.fetched()
+    assert job.end().code == 0
+    assert used is not None
+    assert (used.source, used.cpus) == (Source.TIMES, 4)
+    assert used.cpu_seconds
+    assert [each.usage for each in apart.standing.records] == [None, None]
 
 
 class Batch:

@@ -24,6 +24,7 @@ MESSAGES = (
     "reason=Evicted",
     "reason=Evicted last=1,2,3,0 x",
     "run=7",
+    "a forged usage\t\t1,2,3,4,5,6,cgroup",
 )
 RUNNING, WAITING, OVER = ContainerPhase.RUNNING, ContainerPhase.WAITING, ContainerPhase.TERMINATED
 HEADS = (

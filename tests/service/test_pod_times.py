@@ -33,7 +33,7 @@ def watched() -> Watched:
 
 @pytest.fixture
 def times(watched: Watched) -> PodTimes:
-    return PodTimes(watched.pod_store, watched.poller)
+    return PodTimes(watched.pod_store, watched.poller, lambda: False)
 
 
 def end(tracked: TrackedPod, state: JobState = JobState.COMPLETED, *, after: int = 60) -> None:
@@ -102,6 +102,15 @@ async def test_a_deleted_pod_counts_when_it_is_forgotten(watched: Watched, times
     watched.pod_store.forget(watched.tracked.key)
     watched.pod_store.forget(watched.tracked.key)
     assert times.ended == {Outcome.DELETED: 1}
+
+
+async def test_a_superseded_sidecar_leaves_the_counting_to_the_newer_one(watched: Watched) -> None:
+    times = PodTimes(watched.pod_store, watched.poller, lambda: "a newer sidecar owns DataRootFolder")
+    watched.tracked.see(RUNNING)
+    end(watched.tracked)
+    await times.notice()
+    watched.pod_store.forget(watched.tracked.key)
+    assert (times.waited, times.ended) == ({}, {})
 
 
 async def test_a_pod_that_is_deleted_after_its_end_has_succeeded(watched: Watched, times: PodTimes) -> None:

@@ -1,5 +1,6 @@
 """What ended pods have used: sacct is asked once for many, and its answer counts more than what the jobs measured."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -31,7 +32,7 @@ class Asked(Watched):
         )
         self.tracked.finalize()
         self.queries = UsageQueries(self.pod_store, self.poller.accounting, lambda: self.now)
-        self.times = PodTimes(self.pod_store, self.poller)
+        self.times = PodTimes(self.pod_store, self.poller, lambda: False)
 
     async def ask(self, seconds: float = USAGE_SECONDS) -> int:
         """How often sacct has run, so many seconds later."""
@@ -80,13 +81,32 @@ async def test_an_end_that_the_accounting_has_not_yet_is_asked_for_again(asked: 
     assert asked.usage_events[0].startswith("used 12%")
 
 
-@pytest.mark.parametrize("answer", [[], RemoteFailed("sacct failed: slurmdbd is away")])
-async def test_a_job_that_the_accounting_does_not_have_is_given_up(
-    asked: Asked, answer: list[Job] | RemoteFailed
-) -> None:
-    asked.site.sacct = answer
+async def test_a_job_that_the_accounting_does_not_have_is_given_up(asked: Asked) -> None:
+    asked.site.sacct = []
     assert [await asked.ask() for _ in range(USAGE_TRIES + 1)][-1] == USAGE_TRIES
     assert asked.usage_events[0].startswith("used 10%")
+
+
+async def test_a_sacct_that_fails_is_asked_ever_less_often(asked: Asked) -> None:
+    asked.site.sacct = RemoteFailed("sacct failed: slurmdbd is away")
+    assert [await asked.ask() for _ in range(4)] == [1, 1, 2, 2]
+    assert asked.usage_events[0].startswith("used 10%"), "what the job measured is final"
+    asked.pod_store.add("ns-2").see(replace(ENDED, id="8"))
+    asked.pod_store.add("ns-2").finalize()
+    assert await asked.ask() == 2
+    assert asked.pod_store.add("ns-2").usage_is_settled
+    for number in range(3, 60):
+        asked.pod_store.add(f"ns-{number}").see(replace(ENDED, id=str(number)))
+        asked.pod_store.add(f"ns-{number}").finalize()
+        await asked.ask()
+    assert asked.site.asked["accounting"] < 7
+
+
+async def test_sacct_is_not_called_twice_at_once(asked: Asked) -> None:
+    asked.site.sacct = [replace(ENDED, usage=SACCT)]
+    accounting = asked.poller.accounting
+    both = await asyncio.gather(accounting.ended([asked.tracked]), accounting.ended([asked.tracked]))
+    assert [len(each) for each in both] == [1, 0]
 
 
 async def test_however_many_pods_end_sacct_runs_once_a_minute(asked: Asked) -> None:

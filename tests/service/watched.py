@@ -1,5 +1,6 @@
 """One pod with a job, a site that answers what a test has put there, and the poller that looks at it."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -58,6 +59,7 @@ class ScriptedSite(FakeSite):
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
         self.asked["accounting"] += 1
+        await asyncio.sleep(0)
         if isinstance(self.sacct, SiteError):
             raise self.sacct
         asked = set(job_ids)
