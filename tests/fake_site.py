@@ -35,6 +35,7 @@ from remote_slurm.errors import (
     Unreachable,
 )
 from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.operations.exec import ExecRefused
 from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
@@ -113,6 +114,7 @@ class FakeAccount:
     logs: dict[str, bytes] = field(default_factory=dict)  # of the container, by pod
     outputs: dict[str, bytes] = field(default_factory=dict)  # what Slurm and the runner printed, by pod
     listed: dict[str, Listed] = field(default_factory=dict)  # pods whose folders tell more than a name
+    specs: dict[str, dict[str, object]] = field(default_factory=dict)  # the descriptions in the scripts of pods
     squeue_fails: str = ""
     squeue_waits_for: asyncio.Event | None = None  # what a squeue of one job replies after
     sinfo_fails: str = ""
@@ -375,6 +377,13 @@ class FakeAccount:
     async def list_pods(self) -> list[Listed]:
         return [self.listed.get(pod) or self.listing(pod) for pod in self.folders]
 
+    async def describe(self, pod: str) -> PodFolder | None:
+        if pod not in self.folders:
+            return None
+        files = tuple((f"logs/{CONTAINER}", len(text)) for key, text in self.logs.items() if key == pod)
+        seconds = 0 if pod in self.ids else None
+        return PodFolder(f"/root/{pod}", self.specs.get(pod, {}), seconds, seconds, files)
+
     def listing(self, pod: str) -> Listed:
         age = 0 if pod in self.ids else None
         return Listed(pod, pod, 30, (), (), self.job_id(pod), age, tuple(self.folders[pod].values()))
@@ -535,6 +544,9 @@ class FakeSite(Site):
 
     async def list_pods(self) -> list[Listed]:
         return await self._run("list", self.account.list_pods)
+
+    async def describe(self, pod: str) -> PodFolder | None:
+        return await self._run("describe", partial(self.account.describe, pod))
 
     async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:  # noqa: ARG002 - there is only one folder
         return await self._run("log", partial(self.account.open_log, what, over=over))

@@ -22,6 +22,7 @@ _VERBS = {
     "/getLogs": Verb.LOGS,
     "/ui/log": Verb.LOGS,
     "/pods": Verb.LIST,
+    "/describe": Verb.LIST,
     "/ui": Verb.LIST,
     "/system-info": Verb.INFO,
     "/openapi.json": Verb.INFO,

@@ -19,7 +19,7 @@ from remote_slurm.api.limits import LIMITS
 from remote_slurm.api.logs import parse_log_request
 from remote_slurm.api.middleware import SESSION_HEADER
 from remote_slurm.config.access import Verb
-from remote_slurm.domain.pod.folder_name import namespace_of
+from remote_slurm.domain.pod.folder_name import namespace_of, split_key
 from remote_slurm.domain.pod.model import CreateRequest, parse_pod, parse_pods
 from remote_slurm.errors import InvalidRequest, OutcomeUnknown, RemoteSlurmError, SiteError
 from remote_slurm.log import info, warning
@@ -173,6 +173,17 @@ async def pods(request: web.Request) -> web.Response:
     report = await request.app[ACCOUNTS].list_pods()
     client = current_client.get()
     return web.json_response({**report, "pods": [each for each in report["pods"] if client.sees(each["pod"])]})
+
+
+@routes.get("/describe")
+async def describe(request: web.Request) -> web.Response:
+    """All that is known of one pod, by the name of its folder. Our own command line asks."""
+    namespace, uid = split_key(request.query.get("pod", "")) or ("", "")
+    pod = parse_pod({"metadata": {"name": uid, "namespace": namespace, "uid": uid}}, "describe")
+    note(pod=pod_fields(pod.key))
+    require(Verb.LIST, [namespace])
+    accounts = request.app[ACCOUNTS]
+    return web.json_response(await accounts.note(accounts.holding(pod.key)).descriptions.of(pod.key))
 
 
 async def _first(chunks: AsyncIterator[bytes]) -> bytes:

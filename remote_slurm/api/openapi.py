@@ -113,6 +113,7 @@ def document() -> dict[str, Any]:
             "/getLogs": {"get": _operation("Stream the log of a container.", _LOG, text=True)},
             "/system-info": {"get": _operation("Report the output of sinfo.")},
             "/pods": {"get": _operation("List all pods at the site.")},
+            "/describe": {"get": _operation("Report all that is known of a pod.", query=("pod",))},
             **{
                 path: {"get": _operation(_EXEC, text=True, path=names, query=_OF_EXEC)}
                 for path, names in (

@@ -92,6 +92,11 @@ class SidecarClient:
         answer: Json = await self._json("GET", "/ui/state", None, _ANSWER_SECONDS)
         return answer
 
+    async def describe(self, pod: str) -> Json:
+        """All that is known of the pod with this folder; see service/descriptions.py."""
+        answer: Json = await self._json("GET", f"/describe?{urlencode({'pod': pod})}", None, _ANSWER_SECONDS)
+        return answer
+
     async def tail(self, pod: str, container: str) -> str:
         """The last lines of a log, as /ui shows them."""
         query = urlencode({"pod": pod, "container": container})

@@ -3,6 +3,8 @@
 The rules are Kubernetes' own (API reference, EnvVar and EnvFromSource): `env` wins over `envFrom`, a later `envFrom`
 over an earlier one, and `$(NAME)` is replaced by the value of an earlier variable.
 
+What only the sidecar or the job knows, such as resources and addresses, is sent as it is, and filled in there.
+
 Variables of Kubernetes services are left out. Without them, the sidecar expands references to earlier variables once
 more, so that a `$(NAME)` that is part of a value is sent as `$$(NAME)`.
 """
@@ -21,7 +23,16 @@ from remote_slurm.errors import InvalidRequest
 
 _REFERENCE = re.compile(r"\$(?:(\$)|\(([^()]+)\))")
 _REFERENCE_IN_VALUE = re.compile(r"\$\(([^)]*)\)")
+# In place of the `$` of a reference to a variable whose value is not known here; no value has a NUL
+_OPEN = "\0"
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Deferred:
+    """A valueFrom that the sidecar resolves."""
+
+    value_from: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +83,33 @@ def _escaped(values: dict[str, Any]) -> Iterator[Json]:
     for name, value in values.items():
         if value is None:
             continue
+        if isinstance(value, _Deferred):
+            yield {"name": name, "valueFrom": value.value_from}
+            sent.add(name)
+            continue
         text = value
         if isinstance(value, str):
             text = _REFERENCE_IN_VALUE.sub(lambda found: f"${found[0]}" if found[1] in sent else found[0], value)
+            text = text.replace(_OPEN, "$")
         yield {"name": name, "value": text}
         sent.add(name)
 
 
-def field_value(pod: Json, path: str, what: str) -> str:
-    """The value of a fieldRef. Raises InvalidRequest for a field that only a running pod has."""
+def field_value(pod: Json, path: str) -> str | None:
+    """The value of a fieldRef; None for a field that is not known before the sidecar has the pod."""
     metadata = pod["metadata"]
     found = _SUBSCRIPT.fullmatch(path)
     if found:
         return str((metadata.get(found[1]) or {}).get(found[2], ""))
     fields = {
-        "metadata.name": metadata.get("name"),
+        "metadata.name": metadata.get("name") or "",
         "metadata.namespace": metadata["namespace"],
         "metadata.uid": metadata["uid"],
-        "spec.nodeName": (pod.get("spec") or {}).get("nodeName", ""),
+        "spec.nodeName": (pod.get("spec") or {}).get("nodeName"),
         "spec.serviceAccountName": (pod.get("spec") or {}).get("serviceAccountName", "default"),
     }
-    if path not in fields:
-        raise InvalidRequest(f"{what} needs the field '{path}', which exists only in Kubernetes")
-    return str(fields[path])
+    found_there = fields.get(path)
+    return None if found_there is None else str(found_there)
 
 
 def _all_of(source: Json, sources: Sources, what: str) -> dict[str, str]:
@@ -115,7 +130,10 @@ def _value(variable: Json, before: dict[str, Any], sources: Sources, what: str) 
         value = variable.get("value") or ""
         return _expanded(value, before) if isinstance(value, str) else value
     if source.get("fieldRef"):
-        return field_value(sources.pod, source["fieldRef"].get("fieldPath", ""), what)
+        known = field_value(sources.pod, source["fieldRef"].get("fieldPath", ""))
+        return _Deferred(source) if known is None else known
+    if source.get("resourceFieldRef"):
+        return _Deferred(source)
     if source.get("configMapKeyRef"):
         reference = source["configMapKeyRef"]
         content = _texts(sources.config_map(reference.get("name"), reference.get("optional"), what))
@@ -138,7 +156,14 @@ def _key(content: dict[str, str], reference: Json, what: str) -> str | None:
 
 def _expanded(text: str, known: dict[str, Any]) -> str:
     """`$(NAME)` by its value, where there is one; `$$` is a single `$`."""
-    return _REFERENCE.sub(lambda found: "$" if found[1] else str(known.get(found[2], found[0])), text)
+
+    def replaced(found: re.Match[str]) -> str:
+        value = known.get(found[2], found[0])
+        if isinstance(value, _Deferred):
+            return f"{_OPEN}({found[2]})"
+        return "$" if found[1] else str(value)
+
+    return _REFERENCE.sub(replaced, text)
 
 
 def _texts(config_map: Json | None) -> dict[str, str]:

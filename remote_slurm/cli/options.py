@@ -78,6 +78,13 @@ def add_namespace_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_file_namespace_option(parser: argparse.ArgumentParser) -> None:
+    """--namespace for commands that read a pod from a file."""
+    parser.add_argument(
+        "-n", "--namespace", default="", metavar="NAMESPACE", help="namespace of the pod, if the file names none"
+    )
+
+
 def add_filter_options(parser: argparse.ArgumentParser) -> None:
     """--namespace, --all-namespaces, --selector and --state, for commands that select pods; see filters.py."""
     parser.add_argument(

@@ -8,7 +8,13 @@ import sys
 from typing import Any
 
 from remote_slurm.cli.documents import read_documents
-from remote_slurm.cli.options import add_config_options, add_output_option, add_pod_file_argument, configured
+from remote_slurm.cli.options import (
+    add_config_options,
+    add_file_namespace_option,
+    add_output_option,
+    add_pod_file_argument,
+    configured,
+)
 from remote_slurm.cli.request import create_request, parsed
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import AccountConfig
@@ -36,13 +42,14 @@ examples:
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_pod_file_argument(parser)
+    add_file_namespace_option(parser)
     add_config_options(parser)
     add_output_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
-    documents = read_documents(arguments.pod)
+    documents = read_documents(arguments.pod, arguments.namespace)
     request = parsed(create_request(documents), documents.source)
     config = config.accounts[identity_of(request.pod, AccountConfig.of(config))]
     request = with_pull_secrets(request, config)

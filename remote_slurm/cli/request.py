@@ -14,12 +14,18 @@ from typing import Any
 
 from remote_slurm.cli.documents import Documents, Json
 from remote_slurm.cli.environment import Sources, environment, field_value
+from remote_slurm.cli.unknown_fields import refuse_unknown_fields
 from remote_slurm.domain.pod.model import CreateRequest
 from remote_slurm.errors import InvalidBody, InvalidRequest
 
+_ROOT_CA = "kube-root-ca.crt"
+
 
 def create_request(documents: Documents) -> Json:
-    """Raises InvalidRequest for what Kubernetes or the Virtual Kubelet would refuse."""
+    """Raises InvalidRequest for what Kubernetes or the Virtual Kubelet would refuse, and for unknown fields."""
+    for kind, found in (("Pod", (documents.pod,)), ("ConfigMap", documents.config_maps), ("Secret", documents.secrets)):
+        for document in found:
+            refuse_unknown_fields(document, kind, documents.source)
     pod = _as_stored(documents.pod)
     sources = Sources(documents.source, pod, documents.config_maps, documents.secrets)
     containers = [*_each(pod, "initContainers"), *_each(pod, "containers")]
@@ -88,19 +94,24 @@ def _unique(found: Iterator[Json | None]) -> list[Json] | None:
 
 
 def _projected(volume: Json, sources: Sources) -> Json:
-    """A ConfigMap of the volume's name; like interLink, without Secrets, and there is no service account here."""
+    """A ConfigMap of the volume's name; like interLink, without Secrets, and there is no service account here.
+
+    Nor is there the ConfigMap of each namespace with the authority of the API server, which every pod mounts.
+    """
     data: dict[str, str] = {}
     for source in volume["projected"].get("sources") or []:
         if source.get("configMap"):
             data |= _projected_config_map(source["configMap"], sources, _what(volume))
         for item in (source.get("downwardAPI") or {}).get("items") or []:
-            path = (item.get("fieldRef") or {}).get("fieldPath", "")
-            data[item["path"]] = field_value(sources.pod, path, _what(volume))
+            value = field_value(sources.pod, (item.get("fieldRef") or {}).get("fieldPath", ""))
+            if value is not None:  # the sidecar fills in the others
+                data[item["path"]] = value
     return {"metadata": {"name": volume["name"]}, "data": data}
 
 
 def _projected_config_map(reference: Json, sources: Sources, what: str) -> dict[str, str]:
-    config_map = sources.config_map(reference.get("name"), reference.get("optional"), what)
+    optional = reference.get("optional") or reference.get("name") == _ROOT_CA
+    config_map = sources.config_map(reference.get("name"), optional, what)
     content: dict[str, Any] = (config_map or {}).get("data") or {}
     items = reference.get("items") or [{"key": key, "path": key} for key in content]
     return {item["path"]: content[item["key"]] for item in items if item["key"] in content}

@@ -9,13 +9,15 @@ import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from remote_slurm.cli import credentials
 from remote_slurm.cli.client import SidecarClient, at, folder_of
-from remote_slurm.cli.documents import Json, read_documents
+from remote_slurm.cli.documents import Documents, Json, read_documents
 from remote_slurm.cli.options import (
     add_config_options,
+    add_file_namespace_option,
     add_output_option,
     add_pod_file_argument,
     add_url_option,
@@ -56,6 +58,7 @@ class Interrupted(Exception):
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_pod_file_argument(parser)
+    add_file_namespace_option(parser)
     add_config_options(parser)
     add_url_option(parser, "the command contacts the site itself")
     parser.add_argument(
@@ -68,7 +71,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    documents = read_documents(arguments.pod)
+    documents = _with_own_uid(read_documents(arguments.pod, arguments.namespace), Screen(sys.stderr))
     body = create_request(documents)
     request = parsed(body, documents.source)
     arguments.container = _container(request, arguments.container, documents.source)
@@ -78,6 +81,18 @@ def run(arguments: argparse.Namespace) -> int:
         for warning in plan_job(with_pull_secrets(request, config), config).warnings:
             screen.line(f"{screen.paint('warning:', Colour.WARNING)} {warning}")
     return asyncio.run(_run(arguments, config, body, screen))
+
+
+def _with_own_uid(documents: Documents, screen: Screen) -> Documents:
+    """A pod that was read from Kubernetes runs under another UID: the end of this command must not delete its job."""
+    metadata = documents.pod.get("metadata")
+    if not isinstance(metadata, dict) or not {"uid", "resourceVersion"} <= metadata.keys():
+        return documents
+    screen.line(
+        f"{documents.source} is a pod of Kubernetes, whose job is left alone: it runs once more, with another UID"
+    )
+    own = {key: value for key, value in metadata.items() if key != "uid"}
+    return replace(documents, pod={**documents.pod, "metadata": own})
 
 
 def _container(request: CreateRequest, name: str | None, source: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.documents import Json
+from remote_slurm.cli.durations import short as duration
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, absent, matching, named_in
 from remote_slurm.cli.options import (
@@ -43,8 +44,6 @@ examples:
   remote-slurm status --url http://127.0.0.1:4000 pod.yaml
   remote-slurm status --config SlurmConfig.yaml -o json | jq '.pods[] | select(.state == "PENDING")'
 """
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 _COLUMNS = (
     Column("NAME", least=24, in_middle=True),
@@ -240,11 +239,3 @@ def _reason(pod: Json) -> str:
 def _container(container: dict[str, Any]) -> str:
     state = f"exit code {container['exitCode']}" if "exitCode" in container else container["state"]
     return f"{container['name']}: {state}"
-
-
-def duration(seconds: int) -> str:
-    """In its largest unit, as kubectl does."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return "0s"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from remote_slurm.cli.documents import Json
+from remote_slurm.cli.durations import short as duration
 from remote_slurm.cli.screen import Colour
-from remote_slurm.cli.status import duration
 
 _COLOURS = {
     "failed": Colour.BAD,

@@ -22,10 +22,12 @@ from remote_slurm.domain.pod.model import (
     ProjectedSource,
     Secret,
 )
-from remote_slurm.domain.status.pod_events import PodEvent, pod_events
+from remote_slurm.domain.status.pod_events import PodEvent
 from remote_slurm.errors import InvalidRequest
+from remote_slurm.service.event_log import EventLog
 from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.site.cooperative import unhurried
 
 # In a burst, the newest Events replace the oldest
 _MOST_EVENTS = 5000
@@ -34,9 +36,10 @@ _MOST_EVENTS = 5000
 class Kubernetes:
     """For the pods of one account. `cluster` is None without credentials."""
 
-    def __init__(self, cluster: Cluster | None) -> None:
+    def __init__(self, cluster: Cluster | None, events: EventLog | None = None) -> None:
+        """`events` keeps the Events of pods, with credentials and without."""
         self._cluster = cluster
-        self._created: dict[str, set[str]] = {}
+        self._events = events or EventLog()
         self._queue: deque[tuple[Metadata, PodEvent]] = deque(maxlen=_MOST_EVENTS)
         self._queued = asyncio.Event()
 
@@ -79,24 +82,19 @@ class Kubernetes:
 
     # --- Events ---
 
-    def notice(self, pods: Iterable[TrackedPod]) -> None:
-        """Queue the new Events of the pods; does not wait."""
-        if self._cluster is None:
-            return
-        created, self._created = self._created, {}
-        for tracked in pods:
-            self._created[tracked.key] = created.get(tracked.key, set())
+    async def notice(self, pods: Iterable[TrackedPod]) -> None:
+        """Keep the new Events of the pods, and queue those of pods whose names are known; does not wait for the API."""
+        seen = []
+        async for tracked in unhurried(pods):
+            seen.append(tracked.key)
             metadata = _metadata(tracked)
-            if metadata is not None:
-                self._notice(tracked, metadata)
-
-    def _notice(self, tracked: TrackedPod, metadata: Metadata) -> None:
-        created = self._created[tracked.key]
-        for event in pod_events(tracked.summary()):
-            if event.key not in created:
-                created.add(event.key)
-                self._queue.append((metadata, event))
-                self._queued.set()
+            if self._cluster is not None and metadata is None:
+                continue  # its Events are new once its name is known
+            for event in self._events.notice(tracked):
+                if self._cluster is not None and metadata is not None:
+                    self._queue.append((metadata, event))
+                    self._queued.set()
+        self._events.keep_only(seen)
 
     async def run(self) -> None:
         """Create the queued Events, one after another, for ever."""

@@ -20,6 +20,8 @@ from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.capacity import CapacityWatch
 from remote_slurm.service.dashboard import Dashboard
 from remote_slurm.service.deletes import Deletes
+from remote_slurm.service.descriptions import Descriptions
+from remote_slurm.service.event_log import EventLog
 from remote_slurm.service.history import History
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes import Kubernetes
@@ -65,7 +67,8 @@ class Pods:
         self.pod_store = PodStore()
         self._poll_interval = config.poll_interval
         self._tasks = BackgroundTasks()
-        self._kubernetes = Kubernetes(shared.cluster)
+        self._events = EventLog()
+        self._kubernetes = Kubernetes(shared.cluster, self._events)
         self.poller = Poller(site, self.pod_store, config.poll_interval, clock)
         self.deletes = Deletes(site, self.pod_store, journal, clock, shared.audit)
         self.orphans = Orphans(
@@ -75,6 +78,7 @@ class Pods:
         self._usage = UsageQueries(self.pod_store, self.poller.accounting, clock)
         self.capacity = CapacityWatch(site, config, self.poller.returns)
         self.dashboard = Dashboard(site, self.pod_store, self.poller, config, self.orphans)
+        self.descriptions = Descriptions(site, self.pod_store, self._events, config)
         self.system_info = SystemInfo(site, self.orphans, clock)
         self._logs = Logs(site, self.pod_store, self.poller.returns, first_poll=self.poller.first_poll)
         self._retention = Retention(self.pod_store, self.deletes, config.keep_finished)
@@ -128,7 +132,7 @@ class Pods:
     async def _queue_events(self) -> None:
         while True:
             if not self.superseded:  # the newer sidecar creates the same Events
-                self._kubernetes.notice(self.pod_store)
+                await self._kubernetes.notice(self.pod_store)
             await asyncio.sleep(self._poll_interval)
 
     async def _ask_for_usage(self) -> None:

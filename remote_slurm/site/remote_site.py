@@ -25,6 +25,7 @@ from remote_slurm.site.operations import (
     abandon,
     accounting,
     delete,
+    describe,
     fetch,
     inspect_pods,
     job,
@@ -42,6 +43,7 @@ from remote_slurm.site.operations import (
 from remote_slurm.site.operations import exec as execution
 from remote_slurm.site.operations import list as listing
 from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.operations.exec import CommandChannel
 from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
@@ -248,6 +250,9 @@ class RemoteSite(Site):
 
     async def list_pods(self) -> list[Listed]:
         return await self.ask(listing.operation())
+
+    async def describe(self, pod: str) -> PodFolder | None:
+        return await self.ask(describe.operation(pod))
 
     async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
         script = log.script(self._config, what, pod_is_over=over, node=at, account=self._account)

@@ -17,6 +17,7 @@ from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.site.operations.delete import DeleteResult
+from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.operations.log import NoLog, OpenLog
@@ -187,6 +188,9 @@ class Site(Protocol):
 
     async def list_pods(self) -> list[Listed]:
         """All pods that have a folder, for people."""
+
+    async def describe(self, pod: str) -> PodFolder | None:
+        """What the pod's folder has for people; None if the pod has none."""
 
     async def open_log(self, what: LogSlice, *, over: bool, at: NodeFolder | None = None) -> OpenLog | NoLog:
         """Open a container's log. `over`: nothing of the pod starts any more, so that Slurm's output is its log.

@@ -58,14 +58,11 @@ def test_value_from(value_from: Json, value: str | None) -> None:
 @pytest.mark.parametrize(
     ("value_from", "sentence"),
     [
-        (
-            {"fieldRef": {"fieldPath": "status.podIP"}},
-            "needs the field 'status.podIP', which exists only in Kubernetes",
-        ),
+        ({"fieldRef": {"fieldPath": "status.phase"}}, "invalid fieldPath 'status.phase'"),
         ({"configMapKeyRef": {"name": "m", "key": "Z"}}, "needs the key 'Z' of 'm'"),
         ({"secretKeyRef": {"name": "absent", "key": "Z"}}, "needs Secret 'absent', which f.yaml does not contain"),
         ({"secretKeyRef": {"name": "binary", "key": "K"}}, "invalid data of Secret 'binary': must be base64"),
-        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "takes its value from resourceFieldRef"),
+        ({"fileKeyRef": {"key": "a"}}, "takes its value from fileKeyRef, which is not supported here"),
     ],
 )
 def test_a_value_that_is_not_to_be_had(value_from: Json, sentence: str) -> None:
@@ -105,6 +102,24 @@ def test_env_from_something_that_is_not_there() -> None:
 def test_references_to_variables_that_were_named_before(text: str, value: str | None) -> None:
     env = [{"name": "A", "value": "1"}, {"name": "V", "value": text}, {"name": "LATER", "value": "2"}]
     assert resolved(env=env)["V"] == value
+
+
+def test_what_only_the_sidecar_knows_is_filled_in_there() -> None:
+    """Resources, addresses and the node; also in variables that refer to them, and not where `$$` says otherwise."""
+    limits = {"limits": {"memory": "1Gi"}}
+    env = [
+        {"name": "M", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+        {"name": "ALL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}},
+        {"name": "V", "value": "$(M)m $$(M) $(ALL)"},
+        {"name": "W", "value": "$(V)!"},
+    ]
+    pod = {**POD, "spec": {"containers": [{"name": "c", "resources": limits}]}}
+    sent = environment({"name": "c", "env": env}, Sources("f.yaml", pod, (), ()))
+    container = Container.model_validate({"name": "c", "env": sent, "resources": limits})
+    found = at_sidecar.environment(container, Pod.model_validate(pod))
+    assert found["M"] == "1024"
+    assert found["V"] == '1024m $(M) app="x"'
+    assert found["W"] == f"{found['V']}!"
 
 
 def test_a_reference_in_a_config_map_stays_as_it_is() -> None:

@@ -58,3 +58,19 @@ async def test_a_pod_that_is_removed_during_a_recovery_or_a_list_is_left_out(acc
     (gone / "job.id").write_text("102\n")
     (listed,) = await account.site.list_pods()
     assert (listed.pod, listed.age is not None) == (folder.name, True)
+
+
+@pytest.mark.parametrize("annotations", [{}, {"slurm-job.vk.io/pre-exec": "export A=1"}])
+async def test_a_folder_is_described_with_its_spec_and_output_files(
+    account: Account, annotations: dict[str, str]
+) -> None:
+    folder = submitted(account, annotations)
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / "logs/main").write_text("x" * 1234)
+    found = await account.site.describe(folder.name)
+    assert found
+    assert found.path == str(folder)
+    assert [each["name"] for each in found.spec["containers"]] == ["main", "side"]
+    assert ("logs/main", 1234) in found.files
+    assert found.submitted
+    assert await account.site.describe("ns-nobody") is None

@@ -1,0 +1,51 @@
+"""The Events of each pod, with the times when they were noticed: for the Kubernetes API, and for `describe`."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from remote_slurm.domain.status.pod_events import PodEvent, pod_events
+from remote_slurm.service.pod_store import TrackedPod
+
+# A job whose pending reason changes all the time keeps the newest
+MOST_EVENTS = 50
+
+
+@dataclass(slots=True)
+class _OfPod:
+    keys: set[str] = field(default_factory=set)
+    events: deque[tuple[float, PodEvent]] = field(default_factory=lambda: deque(maxlen=MOST_EVENTS))
+
+
+class EventLog:
+    """In memory: a sidecar that starts notices the Events of its pods again. `clock` gives seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._pods: dict[str, _OfPod] = {}
+
+    def notice(self, tracked: TrackedPod) -> list[PodEvent]:
+        """Keep the pod's new Events, and return them."""
+        new = self._new(tracked)
+        known = self._pods.setdefault(tracked.key, _OfPod())
+        for event in new:
+            known.keys.add(event.key)
+            known.events.append((self._clock(), event))
+        return new
+
+    def keep_only(self, pods: Iterable[str]) -> None:
+        """Forget the other pods."""
+        there = set(pods)
+        self._pods = {pod: known for pod, known in self._pods.items() if pod in there}
+
+    def of(self, tracked: TrackedPod) -> list[tuple[float, PodEvent]]:
+        """The pod's Events and when they were noticed, the oldest first. Those of this moment are not kept."""
+        known = self._pods.get(tracked.key, _OfPod())
+        return [*known.events, *((self._clock(), event) for event in self._new(tracked))]
+
+    def _new(self, tracked: TrackedPod) -> list[PodEvent]:
+        known = self._pods.get(tracked.key, _OfPod())
+        return [event for event in pod_events(tracked.summary()) if event.key not in known.keys]

@@ -1,0 +1,106 @@
+"""`remote-slurm describe`: the spec, the job, times, Events, usage, files and log lines of a pod."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.cli.describe import lines
+from tests.cli.served import Served, served
+
+SPEC = {
+    "annotations": {"slurm-job.vk.io/flags": "--mem=1G", "other.io/x": None},
+    "restartPolicy": "Never",
+    "terminationGracePeriodSeconds": 30,
+    "containers": [
+        {
+            "name": "c",
+            "image": "busybox",
+            "command": ["sh", "-c", "echo\nhello"],
+            "limits": {"cpu": "2", "memory": "1Gi"},
+            "env": ["TOKEN"],
+            "mounts": [{"name": "work", "mountPath": "/work", "readOnly": True}],
+        }
+    ],
+    "volumes": [{"name": "work", "kind": "persistentVolumeClaim", "source": "data"}],
+}
+
+
+@pytest.fixture
+async def sidecar(tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(tmp_path) as found:
+        job = found.add(7, "team/train", labels={"app": "train"})
+        found.account.specs[job.pod] = SPEC
+        found.account.logs[job.pod] = b"first\nsecond\nthird \033[2J\n"
+        await found.polled()
+        yield found
+
+
+async def test_all_that_is_known_of_a_pod_is_printed(sidecar: Served) -> None:
+    done = await sidecar("describe", "-n", "team", "train", "--tail", "2")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    for line in (
+        "Name:            train",
+        "Namespace:       team",
+        "Labels:          app=train",
+        "Annotations:     slurm-job.vk.io/flags=--mem=1G",
+        "State:           RUNNING",
+        "Node:            n1",
+        "  ID:            7",
+        "    Image:       busybox",
+        "      hello",
+        "    State:       Running",
+        "    Limits:      cpu 2, memory 1Gi",
+        "    Environment: TOKEN",
+        "      /work from work (ro)",
+        "  work:          persistentVolumeClaim data",
+        "  Folder:        /root/team-7",
+        "  File:          logs/c (24 B)",
+        "Log of c, last lines:\n  second\n  third  [2J",
+    ):
+        assert f"{line}\n" in text, line
+    events = text.partition("Events:\n")[2]
+    assert "Normal  Submitted  0s " in events
+    assert "submitted to Slurm as job 7" in events
+    assert "job 7 started on n1" in events
+
+
+async def test_json_has_the_pod_and_its_description(sidecar: Served) -> None:
+    (pod,) = json.loads((await sidecar("describe", "team/train", "-o", "json")).stdout)
+    assert (pod["name"], pod["folder"], pod["job"]["id"]) == ("team/train", "/root/team-7", "7")
+
+
+async def test_pods_are_selected_by_labels(sidecar: Served) -> None:
+    sidecar.add(8, "team/other")
+    text = (await sidecar("describe", "-l", "app=train", "--tail", "0")).stdout
+    assert (text.count("Name: "), "Log of" in text) == (1, False)
+
+
+@pytest.mark.parametrize("pod", ["../../etc-x", "nobody", "a/b-1", "", "team-1;id"])
+async def test_a_folder_that_is_no_pods_is_refused(sidecar: Served, pod: str) -> None:
+    from remote_slurm.cli.client import at
+    from remote_slurm.cli.replies import Refused
+
+    async with at(sidecar.url) as client:
+        with pytest.raises(Refused) as refused:
+            await client.describe(pod)
+    assert refused.value.status == 400
+    assert sidecar.site.asked["describe"] == 0
+
+
+def test_a_sidecar_of_an_earlier_version_sends_less() -> None:
+    container = {"name": "c", "state": "terminated", "exitCode": 3, "startedAt": 5, "finishedAt": 9, "message": "sorry"}
+    pod = {"pod": "a-1", "name": "a/b", "jobId": "", "state": "FAILED", "reason": "", "ageSeconds": None}
+    text = "\n".join(lines(pod | {"initContainers": [], "containers": [container]}, {}, {}, "me@login"))
+    assert "Job:             none yet" in text
+    assert "      Exit Code: 3" in text
+    assert "Events:          not known: the sidecar is of an earlier version" in text
+
+
+def test_usage_is_shown_if_the_sidecar_sends_it() -> None:
+    usage = {"text": "used 12% of 16 CPUs", "hint": "request fewer"}
+    pod = {"pod": "a-1", "name": "a/b", "jobId": "1", "state": "RUNNING", "reason": "", "ageSeconds": 1, "usage": usage}
+    text = "\n".join(lines(pod | {"initContainers": [], "containers": []}, {}, {}, "me@login"))
+    assert "Usage:           used 12% of 16 CPUs\nHint:            request fewer" in text

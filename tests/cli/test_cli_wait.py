@@ -1,0 +1,70 @@
+"""`remote-slurm wait`: kubectl's words and exit codes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.domain.slurm.job_states import JobState
+from tests.cli.program import Program
+from tests.cli.served import Served, served
+
+
+@pytest.fixture
+async def sidecar(tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(tmp_path) as found:
+        found.add(1, "team/runs")
+        found.add(2, "team/waits", JobState.PENDING)
+        await found.polled()
+        yield found
+
+
+@pytest.mark.parametrize("condition", ["condition=Ready", "running", "jsonpath={.status.phase}=Running"])
+async def test_a_condition_that_is_met_ends_the_wait(sidecar: Served, condition: str) -> None:
+    done = await sidecar("wait", f"--for={condition}", "team/runs")
+    assert (done.returncode, done.stdout) == (0, "pod/runs condition met\n")
+
+
+async def test_a_pod_that_starts_later_is_waited_for(sidecar: Served) -> None:
+    waiting = asyncio.create_task(sidecar("wait", "--for=running", "--timeout=60s", "team/waits"))
+    await asyncio.sleep(0.2)
+    sidecar.account.start(sidecar.account.jobs["2"])
+    assert (await waiting).stdout == "pod/waits condition met\n"
+
+
+async def test_a_pod_that_has_failed_never_becomes_ready(sidecar: Served) -> None:
+    waiting = asyncio.create_task(sidecar("wait", "--for=succeeded", "--timeout=1h", "team/runs"))
+    sidecar.account.finish(sidecar.account.jobs["1"], 3)
+    done = await waiting
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pod team/runs cannot meet succeeded: it has failed: " in done.stderr
+    assert "exit code 3" in done.stderr
+
+
+async def test_the_end_of_all_pods_of_a_namespace(sidecar: Served) -> None:
+    waiting = asyncio.create_task(sidecar("wait", "--for=delete", "--timeout=60s", "--all", "-n", "team"))
+    await sidecar("delete", "team/runs", "team/waits")
+    done = await waiting
+    assert (done.returncode, sorted(done.stdout.splitlines())) == (
+        0,
+        ["pod/runs condition met", "pod/waits condition met"],
+    )
+
+
+async def test_the_time_is_over(sidecar: Served) -> None:
+    done = await sidecar("wait", "--for=running", "--timeout=0", "team/waits")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "remote-slurm: timed out waiting for condition=Ready of pod team/waits\n"
+
+
+async def test_a_pod_that_is_not_there_is_named(sidecar: Served) -> None:
+    done = await sidecar("wait", "--for=delete", "team/nobody")
+    assert done.returncode == 1
+    assert "there is no pod 'team/nobody' at" in done.stderr
+
+
+def test_a_condition_that_is_none_is_refused(program: Program) -> None:
+    done = program("wait", "--for=condition=Sleeping", "x")
+    assert done.returncode == 2
+    assert "must be condition=Ready, running, succeeded, failed, ended or delete" in done.stderr

@@ -1,0 +1,46 @@
+"""The Events of pods are kept with the time when each was noticed, and only some of them."""
+
+from dataclasses import replace
+from itertools import count
+
+from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.service.event_log import MOST_EVENTS, EventLog
+from remote_slurm.service.pod_store import TrackedPod
+
+
+def tracked() -> TrackedPod:
+    pod = TrackedPod("ns-1", "ns/one")
+    pod.see(Job("7", JobState.PENDING, reason="Priority", pod="ns-1"))
+    return pod
+
+
+def test_an_event_keeps_the_time_when_it_was_noticed() -> None:
+    times = count(100)
+    log, pod = EventLog(lambda: next(times)), tracked()
+    assert [event.reason for event in log.notice(pod)] == ["Submitted", "Pending"]
+    pod.see(Job("7", JobState.RUNNING, pod="ns-1", node="n1"))
+    assert [(moment, event.reason) for moment, event in log.of(pod)] == [
+        (100, "Submitted"),
+        (101, "Pending"),
+        (102, "Started"),
+    ]
+    assert [event.reason for event in log.notice(pod)] == ["Started"]
+    assert log.notice(pod) == []
+
+
+def test_a_reason_that_changes_all_the_time_keeps_the_newest() -> None:
+    log, pod = EventLog(), tracked()
+    for number in range(2 * MOST_EVENTS):
+        assert pod.job
+        pod.see(replace(pod.job, reason=f"Reason{number}"))
+        log.notice(pod)
+    assert len(log.of(pod)) == MOST_EVENTS
+    assert f"Reason{2 * MOST_EVENTS - 1}" in log.of(pod)[-1][1].message
+
+
+def test_pods_that_are_gone_are_forgotten() -> None:
+    log, pod = EventLog(lambda: 5), tracked()
+    log.notice(pod)
+    log.keep_only([])
+    assert [event.reason for event in log.notice(pod)] == ["Submitted", "Pending"]
