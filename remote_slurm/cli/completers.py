@@ -9,22 +9,34 @@ import os
 _SECONDS = 2.0
 
 
-def pods(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
+def pods(prefix: str, **_: object) -> list[str]:
     """The names that begin with the prefix. Empty without a sidecar: a key that is pressed must not open SSH."""
     try:
-        return asyncio.run(asyncio.wait_for(_names(prefix, parsed_args), _SECONDS))
-    except Exception:  # noqa: BLE001 - whatever is wrong, the shell completes nothing; the command itself reports it
+        return asyncio.run(asyncio.wait_for(_names(prefix), _SECONDS))
+    except (Exception, SystemExit):  # noqa: BLE001 - whatever is wrong, the command itself reports it
         return []
 
 
-async def _names(prefix: str, arguments: argparse.Namespace) -> list[str]:
+async def _names(prefix: str) -> list[str]:
     from remote_slurm.cli.client import running
-    from remote_slurm.cli.global_options import with_environment
 
-    async with running(with_environment(arguments, os.environ)) as sidecar:
+    arguments = _arguments()
+    async with running(arguments) as sidecar:
         state = await sidecar.state()
-    names = [str(pod["name"]) for pod in state["pods"]]
-    own = getattr(arguments, "namespace", "")
-    if own:
-        names = [name.removeprefix(f"{own}/") for name in names if name.startswith(f"{own}/")]
-    return [name for name in names if name.startswith(prefix)]
+    own = f"{arguments.namespace}/" if arguments.namespace else ""
+    full = [str(pod["name"]) for pod in state["pods"]]
+    names = [name.removeprefix(own) for name in full if name.startswith(own)]
+    return sorted(name for name in names if name.startswith(prefix))
+
+
+def _arguments() -> argparse.Namespace:
+    """The options of the command line that name a sidecar and a namespace, wherever they stand."""
+    from remote_slurm.cli.completion import words_before_cursor
+    from remote_slurm.cli.global_options import with_environment
+    from remote_slurm.cli.options import add_config_options, add_namespace_option, add_url_option
+
+    parser = argparse.ArgumentParser(add_help=False)
+    add_namespace_option(parser)
+    add_config_options(parser)
+    add_url_option(parser, "")
+    return with_environment(parser.parse_known_args(words_before_cursor())[0], os.environ)

@@ -16,7 +16,7 @@ from remote_slurm.cli import credentials, exec_client
 from remote_slurm.cli.client import listening_at
 from remote_slurm.cli.exec_client import ExecClient, RunningExec, Wanted
 from remote_slurm.cli.naming import named_in
-from remote_slurm.cli.options import add_config_options, add_url_option, configured
+from remote_slurm.cli.options import add_config_options, add_pod_argument, add_url_option, configured
 from remote_slurm.ssh.threads import in_thread
 
 _HELP = """\
@@ -42,7 +42,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--stdin", action="store_true", help="pass standard input on to the command")
     parser.add_argument("-t", "--tty", action="store_true", help="give the command a terminal, if there is one here")
     add_pod_options(parser)
-    parser.add_argument("pod", metavar="POD", help="name or file of a pod")
+    add_pod_argument(parser)
     parser.add_argument("words", metavar="COMMAND", nargs="+", help="the command and its arguments, after --")
 
 

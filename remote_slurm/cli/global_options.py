@@ -26,7 +26,9 @@ _OPTIONS = {
 
 def add_global_options(parser: argparse.ArgumentParser) -> None:
     """Describe them: `command_first` moves them behind the command, whose parser reads them."""
-    group = parser.add_argument_group("global options")
+    group = parser.add_argument_group(
+        "global options", "These may stand before or after the command. A command that has no use for one rejects it."
+    )
     for names, (metavar, text) in _OPTIONS.items():
         group.add_argument(*names, metavar=metavar, help=text, default=argparse.SUPPRESS)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 from remote_slurm import __version__
-from remote_slurm.cli import supervisor
+from remote_slurm.cli import completion, supervisor
 from remote_slurm.cli.global_options import add_global_options, command_first, with_environment
 from remote_slurm.commit import commit
 from remote_slurm.errors import ConfigError, RemoteSlurmError
@@ -34,12 +34,12 @@ COMMANDS = {
     "cp": "copy files and folders to and from a container of a pod",
     "delete": "cancel the jobs of pods and remove their folders",
     "config": "print an example of SlurmConfig.yaml, its JSON Schema, or the values in force",
+    "completion": "print the script with which a shell completes commands and names of pods",
+    "man": "show the manual pages, or install them",
     "ping": "check that a sidecar is running, and print the capacity of its virtual node",
 }
 
 _EXAMPLES = """\
-global options may stand before or after the command; commands that have no use for one reject it
-
 environment:
   REMOTE_SLURM_CONFIG       as --config
   REMOTE_SLURM_URL          as --url; --config on the command line takes precedence over it
@@ -60,6 +60,8 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with a message on standard error, or that of the subcommand."""
+    if completion.is_asked():
+        completion.complete(parser)
     words = command_first(sys.argv[1:] if argv is None else argv)
     if argv is None and _is_for_supervisor(words):
         return supervisor.supervise(words)

@@ -16,7 +16,7 @@ from remote_slurm.api.listening_socket import bound_port
 from remote_slurm.cli import credentials
 from remote_slurm.cli.forward_client import ForwardClient, Pod, at
 from remote_slurm.cli.naming import named_in
-from remote_slurm.cli.options import add_config_options, add_url_option, configured
+from remote_slurm.cli.options import add_config_options, add_pod_argument, add_url_option, configured
 from remote_slurm.cli.replies import Refused
 from remote_slurm.errors import RemoteSlurmError, Unreachable
 
@@ -81,7 +81,7 @@ def port(text: str) -> int:
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
-    parser.add_argument("pod", metavar="POD", help="name or file of a pod")
+    add_pod_argument(parser)
     parser.add_argument(
         "ports", metavar="[LOCAL:]REMOTE", type=ports, nargs="*", help="local port, and the port of the pod"
     )

@@ -46,7 +46,10 @@ def test_the_table_is_that_of_the_kubernetes_client() -> None:
         (pod(spec={"command": ["x"]}), "unknown field 'command' in spec: it is a field of a container"),
         (pod(spec={"labels": {}}), "unknown field 'labels' in spec: it is a field of metadata"),
         (pod({"resources": {"limit": {"cpu": 1}}}), "in spec.containers[0].resources: did you mean 'limits'?"),
-        (pod({"resources": {"cpu": 1}}), "unknown field 'cpu' in spec.containers[0].resources: must be one of claims, "),
+        (
+            pod({"resources": {"cpu": 1}}),
+            "unknown field 'cpu' in spec.containers[0].resources: must be one of claims, ",
+        ),
         (pod({"env": [{"name": "A", "val": "1"}]}), "unknown field 'val' in spec.containers[0].env[0]: did you mean"),
         (pod(spce={}), "unknown field 'spce': did you mean 'spec'?"),
         (pod(spec={"volumes": [{"name": "v", "emptydir": {}}]}), "in spec.volumes[0]: did you mean 'emptyDir'?"),
@@ -134,7 +137,7 @@ status:
 """
 
 
-def test_a_pod_of_kubectl_get_is_accepted(renders: Program, tmp_path: Path) -> None:
+def test_a_pod_of_kubectl_get_is_accepted(renders: Program) -> None:
     done = renders("render", "-", stdin=DUMPED)
     assert done.returncode == 0, done.stderr
     assert "# Pod team/train as a Slurm job" in done.stdout

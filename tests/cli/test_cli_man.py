@@ -1,0 +1,60 @@
+"""Manual pages have every command and every option, since they are made of the same parsers."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from remote_slurm.cli.main import COMMANDS, parser
+from remote_slurm.cli.man import _commands, pages
+from tests.cli.program import Program
+
+PAGES = pages()
+PARSERS = _commands(parser(COMMANDS))
+
+
+def words(text: str) -> str:
+    """A page without the signs of roff."""
+    return re.sub(r"\\f[BIR]|\\&", "", text).replace("\\-", "-").replace("\\e", "\\")
+
+
+def test_there_is_a_page_of_the_program_and_of_each_command() -> None:
+    assert [*PAGES] == ["remote-slurm", *(f"remote-slurm-{name}" for name in COMMANDS)]
+    main = words(PAGES["remote-slurm"])
+    assert all(f"remote-slurm-{name} (1)" in main for name in COMMANDS)
+    assert "REMOTE_SLURM_URL" in main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_page_has_each_option_and_each_example(name: str) -> None:
+    text = words(PAGES[f"remote-slurm-{name}"])
+    parsers = [PARSERS[name], *_commands(PARSERS[name]).values()]
+    options = [option for each in parsers for action in each._actions for option in action.option_strings]
+    assert [option for option in options if option not in text] == []
+    assert ".SH EXAMPLES" in text
+    for line in str(PARSERS[name].epilog).splitlines()[1:]:
+        assert line in text
+
+
+def test_roff_reads_the_pages_without_a_warning() -> None:
+    groff = shutil.which("groff")
+    if groff is None:
+        pytest.skip("groff is not installed")
+    text = "\n".join(PAGES.values())
+    done = subprocess.run([groff, "-man", "-ww", "-Tascii"], input=text, capture_output=True, text=True, check=True)
+    assert (done.stderr, "REMOTE-SLURM-STATUS(1)" in done.stdout) == ("", True)
+
+
+def test_pages_are_installed_below_a_folder(program: Program, tmp_path: Path) -> None:
+    done = program("man", "--install", tmp_path / "share/man")
+    assert (done.returncode, done.stdout) == (0, f"{len(PAGES)} pages are in {tmp_path}/share/man/man1\n")
+    assert (tmp_path / "share/man/man1/remote-slurm-status.1").read_text() == PAGES["remote-slurm-status"]
+
+
+def test_a_page_is_printed_where_there_is_no_terminal(program: Program) -> None:
+    assert program("man", "status").stdout == PAGES["remote-slurm-status"]
+    done = program("man", "dance")
+    assert done.returncode == 1
+    assert "there is no command 'dance': must be one of serve, check, " in done.stderr
