@@ -28,7 +28,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from argcomplete import shellcode
+    from argcomplete.shell_integration import shellcode
 
     print(shellcode([_PROGRAM], shell=arguments.shell))
     return 0
@@ -41,11 +41,11 @@ def is_asked() -> bool:
 
 def complete(parser: Callable[[Iterable[str]], argparse.ArgumentParser]) -> None:
     """Answer the shell, and exit; `parser` makes the parser of the command that is given."""
-    from argcomplete import autocomplete
+    from argcomplete.finders import CompletionFinder
 
     from remote_slurm.cli.global_options import command_first
 
-    autocomplete(parser(command_first(words_before_cursor())[:1]), always_complete_options=False)
+    CompletionFinder()(parser(command_first(words_before_cursor())[:1]), always_complete_options=False)
 
 
 def words_before_cursor() -> list[str]:

@@ -12,6 +12,7 @@ from remote_slurm.cli.screen import console, is_terminal
 if TYPE_CHECKING:
     from rich.table import Table
 
+_ELLIPSIS = "…"
 _GAP = 2
 
 
@@ -55,15 +56,12 @@ def uncut(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
     """The table for a terminal of this width: each row is one line of it."""
-    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    from remote_slurm.cli.cuts import cut_at_end, cut_in_middle
-
     texts = [[plain(cell.text) for cell in row] for row in rows]
     widths = [
-        max(cell_len(text) for text in (column.title, *each)) for column, *each in zip(columns, *texts, strict=True)
+        max(width_of(text) for text in (column.title, *each)) for column, *each in zip(columns, *texts, strict=True)
     ]
     widths = shrunk(columns, widths, width)
     table = Table.grid(padding=(0, _GAP, 0, 0))
@@ -98,9 +96,44 @@ def shrunk(columns: Sequence[Column], widths: Sequence[int], width: int) -> list
     for at in ranked:
         if columns[at].rank and excess() > 0:
             room[at] = 0
-    # what a column that was left out has freed belongs to the first one
-    room[0] = max(1, min(widths[0], room[0] - excess()))
+    # what a column that was left out has freed belongs to the first one that never is
+    first = next(at for at, column in enumerate(columns) if not column.rank)
+    room[first] = max(1, min(widths[first], room[first] - excess()))
     return room
+
+
+def width_of(text: str) -> int:
+    """The columns that a terminal takes for the text: two for wide letters."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def cut_in_middle(text: str, width: int) -> str:
+    """The text in at most so many columns: its beginning and its end name it best."""
+    if width_of(text) <= width:
+        return text
+    end = max(0, width - 1) // 2
+    head, tail = _first(text, width - 1 - end), _first(text[::-1], end)[::-1]
+    return f"{head.rstrip()}{_ELLIPSIS}{tail.lstrip()}"[: max(0, width)]
+
+
+def cut_at_end(text: str, width: int) -> str:
+    """The text in at most so many columns."""
+    if width_of(text) <= width:
+        return text
+    return f"{_first(text, width - 1).rstrip()}{_ELLIPSIS}"[: max(0, width)]
+
+
+def _first(text: str, width: int) -> str:
+    """Its beginning, in at most so many columns."""
+    if text.isascii():
+        return text[: max(0, width)]
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, max(0, width))
 
 
 def plain(text: str) -> str:

@@ -8,26 +8,32 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 import termios
 import time
 import tty
 from collections.abc import Iterator
+from dataclasses import replace
 
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, seconds
-from remote_slurm.cli.screen import Colour, Screen
-from remote_slurm.cli.top_view import Chosen, Frame, Size
+from remote_slurm.cli.screen import Colour, Screen, console
+from remote_slurm.cli.tables import cut_at_end, plain
+from remote_slurm.cli.top_view import Chosen, Frame, Line, Size, found, hint
 from remote_slurm.errors import RemoteSlurmError
 
 _HELP = """\
 Show the site, its partitions, recent failures, and each pod with its job, state, reason and age. The view is live if
 standard output is a terminal; otherwise it is printed once. The command is read-only.
 
-keys: up and down (or k and j) select a pod, Enter shows the end of its log, q exits
+keys:
+  up, down, k, j          select a pod; Page Up, Page Down, Home and End by pages
+  /                       filter pods by words in name, state, job, node or reason; Esc clears the filter
+  Enter                   show the end of the log of the selected pod, or close it
+  Tab, left, right        in a log: the next or previous container; Page Up and Page Down scroll
+  q, Ctrl-C               exit
 """
 
 _EXAMPLES = """\
@@ -38,12 +44,15 @@ examples:
 """
 
 _FIRST_LOOK_SECONDS = 80.0  # squeue has 75
-_BEGIN, _END = "\033[?1049h\033[?25l", "\033[?25h\033[?1049l"  # another screen without a cursor, and back
-_HOME, _REST_OF_LINE, _REST = "\033[H", "\033[K", "\033[J"
-_KEYS = re.compile(rb"\033\[[A-D]|.", re.DOTALL)  # several may come at once
-_STEPS = {b"\033[A": -1, b"k": -1, b"\033[B": 1, b"j": 1}
+_KEYS = re.compile(rb"\033\[[0-9;]*[A-Za-z~]|\033O[A-Z]|.", re.DOTALL)  # several may come at once
+_STEPS = {b"\033[A": -1, b"\033OA": -1, b"k": -1, b"\033[B": 1, b"\033OB": 1, b"j": 1}
+_PAGES = {b"\033[5~": -1, b"\033[6~": 1}
+_FAR = {b"\033[H": -1, b"\033[1~": -1, b"g": -1, b"\033[F": 1, b"\033[4~": 1, b"G": 1}
+_CONTAINERS = {b"\t": 1, b"\033[C": 1, b"\033OC": 1, b"\033[D": -1, b"\033OD": -1, b"\033[Z": -1}
 _ENDS = {b"q", b"Q", b"\003", b"\004"}
 _OPENS = {b"\r", b"\n", b" "}
+_ESCAPE, _ERASES = b"\033", {b"\177", b"\b"}
+_STYLES = {Colour.GOOD: "green", Colour.BAD: "red", Colour.WARNING: "yellow", Colour.QUIET: "dim"}
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +75,7 @@ async def _once(arguments: argparse.Namespace) -> None:
     if arguments.output == "json":
         print(json.dumps(state, indent=2))
     else:
-        print("\n".join(Frame(Size(), lambda text, _: text).lines(state)))
+        print("\n".join(line.text for line in Frame(Size()).lines(state)))
 
 
 async def _first(sidecar: SidecarClient) -> Json:
@@ -91,7 +100,7 @@ class _Top:
     def __init__(self, sidecar: SidecarClient, every: float) -> None:
         self._sidecar = sidecar
         self._every = every
-        self._screen = Screen(sys.stdout)
+        self._console = console(sys.stdout)
         self._state: Json | None = None
         self._problem = ""
         self._chosen = Chosen()
@@ -101,7 +110,7 @@ class _Top:
     async def run(self) -> None:
         """Draw until the user ends it, and restore the terminal."""
         loop = asyncio.get_running_loop()
-        with _own_terminal():
+        with _unseen_keys(), self._console.screen() as self._drawn:
             loop.add_reader(sys.stdin, self._read)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self._end)
@@ -125,16 +134,22 @@ class _Top:
             self._problem = ""
 
     async def _read_log(self) -> None:
-        pod = next((each for each in self._pods() if each["pod"] == self._chosen.pod), None)
-        container = _most_interesting(pod["containers"]) if pod else ""
-        if not container:
-            self._chosen = Chosen(self._chosen.pod)
+        names = self._containers()
+        if not names:
+            self._chosen = replace(self._chosen, container="", log=None)
             return
+        wanted = self._chosen
+        container = wanted.container if wanted.container in names else self._most_interesting()
         try:
-            log = await self._sidecar.tail(self._chosen.pod, container)
+            log = await self._sidecar.tail(wanted.pod, container)
         except RemoteSlurmError as error:
             log = f"({error})"
-        self._chosen = Chosen(self._chosen.pod, container, log)
+        if (
+            self._chosen.pod == wanted.pod
+            and self._chosen.container == wanted.container
+            and self._chosen.log is not None
+        ):
+            self._chosen = replace(self._chosen, container=container, log=log)
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -145,20 +160,70 @@ class _Top:
         self._over = True
         self._wake.set()
 
+    # --- keys ---
+
     def _read(self) -> None:
         pressed = os.read(sys.stdin.fileno(), 1024)
         if not pressed:
             self._end()
         for key in _KEYS.findall(pressed):
-            self._press(key)
+            if self._chosen.typing:
+                self._type(key)
+            else:
+                self._press(key)
+        self._draw()
+
+    def _type(self, key: bytes) -> None:
+        """A key while the filter is typed."""
+        chosen = self._chosen
+        if key in (b"\003", b"\004"):
+            self._end()
+        elif key in (b"\r", b"\n"):
+            self._chosen = replace(chosen, typing=False)
+        elif key == _ESCAPE:
+            self._chosen = replace(chosen, typing=False, find="")
+        elif key in _ERASES:
+            self._chosen = replace(chosen, find=chosen.find[:-1])
+        elif len(key) == 1 and key.isascii() and key.decode().isprintable():
+            self._chosen = replace(chosen, find=chosen.find + key.decode())
 
     def _press(self, key: bytes) -> None:
         if key in _ENDS:
             self._end()
         elif key in _STEPS:
             self._step(_STEPS[key])
-        elif key in _OPENS and self._chosen.pod:
-            self._chosen = Chosen(self._chosen.pod, log="" if self._chosen.log is None else None)
+        elif key in _FAR:
+            self._step(_FAR[key] * len(self._pods()))
+        elif key in _OPENS:
+            self._open()
+        elif key == b"/":
+            self._chosen = replace(self._chosen, typing=True)
+        elif self._chosen.log is not None:
+            self._press_in_log(key)
+        elif key in _PAGES:
+            self._step(_PAGES[key] * self._page)
+        elif key == _ESCAPE:
+            self._chosen = replace(self._chosen, find="")
+
+    def _press_in_log(self, key: bytes) -> None:
+        if key in _PAGES:
+            self._scroll(-_PAGES[key])
+        elif key in _CONTAINERS:
+            self._next_container(_CONTAINERS[key])
+        elif key == _ESCAPE:
+            self._open()
+
+    @property
+    def _page(self) -> int:
+        return max(1, self._console.height // 2)
+
+    def _open(self) -> None:
+        """Show the log of the chosen pod, or close it."""
+        if self._chosen.log is None and not self._chosen.pod:
+            self._step(0)
+        if self._chosen.pod:
+            log = "" if self._chosen.log is None else None
+            self._chosen = replace(self._chosen, container="", log=log, scrolled=0)
             self._wake.set()
 
     def _step(self, by: int) -> None:
@@ -167,24 +232,51 @@ class _Top:
             return
         at = names.index(self._chosen.pod) + by if self._chosen.pod in names else 0
         follows = "" if self._chosen.log is not None else None
-        self._chosen = Chosen(names[max(0, min(at, len(names) - 1))], log=follows)
-        self._draw()
+        pod = names[max(0, min(at, len(names) - 1))]
+        if pod != self._chosen.pod:
+            self._chosen = replace(self._chosen, pod=pod, container="", log=follows, scrolled=0)
         if follows is not None:
             self._wake.set()
 
+    def _scroll(self, by: int) -> None:
+        lines = len((self._chosen.log or "").splitlines())
+        scrolled = max(0, min(self._chosen.scrolled + by * self._page, lines))
+        self._chosen = replace(self._chosen, scrolled=scrolled)
+
+    def _next_container(self, by: int) -> None:
+        names = self._containers()
+        if names:
+            at = names.index(self._chosen.container) + by if self._chosen.container in names else 0
+            self._chosen = replace(self._chosen, container=names[at % len(names)], log="", scrolled=0)
+            self._wake.set()
+
+    # --- the pods ---
+
     def _pods(self) -> list[Json]:
-        return self._state["pods"] if self._state else []
+        return found(self._state, self._chosen.find) if self._state else []
+
+    def _containers(self) -> list[str]:
+        return [str(each["name"]) for each in self._pod()["containers"]]
+
+    def _most_interesting(self) -> str:
+        return _most_interesting(self._pod()["containers"])
+
+    def _pod(self) -> Json:
+        pods = self._state["pods"] if self._state else []
+        return next((each for each in pods if each["pod"] == self._chosen.pod), {"containers": []})
 
     def _draw(self) -> None:
-        columns, lines = shutil.get_terminal_size()
-        drawn = [self._screen.paint(self._problem[:columns], Colour.BAD)] if self._problem else []
+        from rich.console import Group
+        from rich.text import Text
+
+        columns, lines = self._console.size
+        drawn = [Line(cut_at_end(plain(self._problem), columns), Colour.BAD)] if self._problem else []
         if self._state:
-            size = Size(columns, lines - 1 - len(drawn))
-            drawn += Frame(size, self._screen.paint).lines(self._state, self._chosen)
-        hint = self._screen.paint("up/down: choose   Enter: log   q: end"[:columns], Colour.QUIET)
-        text = "".join(f"{line}{_REST_OF_LINE}\r\n" for line in drawn)
-        sys.stdout.write(f"{_HOME}{text}{_REST}{hint}{_REST_OF_LINE}")
-        sys.stdout.flush()
+            drawn += Frame(Size(columns, lines - 1 - len(drawn))).lines(self._state, self._chosen)
+        drawn += [Line("")] * (lines - 1 - len(drawn))
+        drawn.append(Line(hint(self._chosen, self._state, columns), Colour.QUIET))
+        texts = (Text(line.text, _STYLES[line.colour] if line.colour else "", no_wrap=True) for line in drawn)
+        self._drawn.update(Group(*texts))
 
 
 def _most_interesting(containers: list[Json]) -> str:
@@ -195,14 +287,11 @@ def _most_interesting(containers: list[Json]) -> str:
 
 
 @contextlib.contextmanager
-def _own_terminal() -> Iterator[None]:
-    """Keys come one by one and unseen, and what was on the screen comes back."""
+def _unseen_keys() -> Iterator[None]:
+    """Keys come one by one and unseen."""
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
-    sys.stdout.write(_BEGIN)
     try:
         yield
     finally:
-        sys.stdout.write(_END)
-        sys.stdout.flush()
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

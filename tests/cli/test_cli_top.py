@@ -1,23 +1,10 @@
-"""`remote-slurm top`: one frame where there is no terminal, and a live one that ends on q where there is."""
+"""`remote-slurm top`: what a frame has; test_cli_screens.py has the keys."""
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
-import select
-import struct
-import subprocess
-import termios
-import time
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from remote_slurm.cli.top_view import Chosen, Frame, Size
+from remote_slurm.cli.top_view import Chosen, Frame, Size, hint
 from tests.cli.program import PodFile, ProgramAt
-from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 from tests.sites import Site
 
 SITE = {
@@ -59,7 +46,7 @@ def state(*pods: dict[str, Any], **keys: Any) -> dict[str, Any]:
 
 
 def drawn(told: dict[str, Any], size: Size | None = None, chosen: Chosen | None = None) -> str:
-    return "\n".join(Frame(size or Size(), lambda text, _: text).lines(told, chosen))
+    return "\n".join(line.text for line in Frame(size or Size()).lines(told, chosen))
 
 
 def test_a_frame() -> None:
@@ -132,81 +119,29 @@ def test_one_frame_where_there_is_no_terminal(program_at: ProgramAt, site: Site,
     assert program("delete", "default/broken").returncode == 0
 
 
-class Terminal:
-    """A program on a terminal of 100 by 30."""
-
-    def __init__(self, *words: object) -> None:
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        environment = {**ENVIRONMENT, "TERM": "xterm"}
-        self.process = subprocess.Popen(
-            [PROGRAM, *map(str, words)],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
-        )
-        self._theirs = theirs
-        self.text = ""
-
-    @property
-    def modes(self) -> list[Any]:
-        return termios.tcgetattr(self._theirs)
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._ours, keys)
-
-    def until(self, text: str, seconds: float = PATIENCE) -> None:
-        """Wait until it was written after what was waited for last."""
-        deadline = time.monotonic() + seconds
-        while text not in self.text:
-            assert time.monotonic() < deadline, f"{text!r} did not come: {self.text!r}"
-            if select.select([self._ours], [], [], 0.2)[0]:
-                with contextlib.suppress(OSError):
-                    self.text += os.read(self._ours, 65536).decode(errors="replace")
-        self.text = self.text.partition(text)[2]
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
+def test_a_small_terminal_has_the_pods_first() -> None:
+    told = state(*(row(number, name=f"team/{'x' * 60}-{number:03d}") for number in range(300)))
+    lines = drawn(told, Size(30, 7)).split("\n")
+    assert lines[0] == "runn 300"
+    assert len(lines) == 7
+    assert all(len(line) <= 30 for line in lines)
+    assert lines[2] == "  RUNNING  team/xxxx…xxxxx-000"
 
 
-@pytest.fixture
-def top(program_at: ProgramAt, site: Site) -> Iterator[Terminal]:
-    terminal = Terminal("top", "--config", program_at(site).config, "--every", "1")
-    yield terminal
-    terminal.close()
+def test_a_filter_counts_what_it_finds() -> None:
+    told = state(*(row(number, node=f"cn{number:03d}") for number in range(300)))
+    text = drawn(told, Size(80, 24), Chosen(find="CN01 pod-17"))
+    assert [line.split()[1] for line in text.split("\n") if "ns/pod" in line] == ["ns/pod-17"]
+    assert hint(Chosen("ns-17", find="cn01 pod-17"), told, 80).startswith("1/1 of 300 with 'cn01 pod-17'")
+    assert "no pod has 'zzz'" in drawn(told, Size(80, 24), Chosen(find="zzz"))
 
 
-@pytest.mark.parametrize("key", [b"q", b"\003"], ids=["q", "ctrl-c"])
-def test_a_terminal_is_as_before_after_its_end(top: Terminal, key: bytes) -> None:
-    before = top.modes
-    top.until("\033[?1049h")
-    top.until("reachable, by ")
-    assert top.modes != before
-    top.press(key)
-    top.until("\033[?25h\033[?1049l")
-    assert top.process.wait(PATIENCE) == 0
-    assert top.modes == before
-
-
-def test_keys_choose_a_pod_and_show_its_log(program_at: ProgramAt, site: Site, pod_file: PodFile) -> None:
-    program = program_at(site)
-    assert program("run", "--keep", pod_file("echo from the log; exit 3", name="broken")).returncode == 3
-    top = Terminal("top", "--config", program.config, "--every", "1")
-    try:
-        top.until("default/broken")
-        top.press(b"j\033[Bk\033[A")
-        top.until("> FAILED")
-        top.press(b"\r")
-        top.until("log of main")
-        top.until("from the log")
-        top.press(b"q")
-        assert top.process.wait(PATIENCE) == 0
-    finally:
-        top.close()
-    assert program("delete", "default/broken").returncode == 0
+def test_the_end_of_a_log_is_wrapped_and_scrolls() -> None:
+    containers = [{"name": "main", "state": "running"}, {"name": "side", "state": "running"}]
+    log = "\n".join(f"{number} " + "y" * 40 for number in range(20))
+    told = state(row(7, containers=containers))
+    text = drawn(told, Size(30, 8), Chosen("ns-7", "side", log))
+    assert "log of side (2 of 2)" in text
+    assert "19 " in text
+    above = drawn(told, Size(30, 8), Chosen("ns-7", "side", log, scrolled=10))
+    assert "19 " not in above

@@ -1,0 +1,98 @@
+"""The program on a terminal of any size, and what is on its screen."""
+
+import asyncio
+import fcntl
+import os
+import pty
+import signal
+import struct
+import termios
+from typing import Any, Self
+
+import pyte
+
+from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
+
+
+class Terminal:
+    """A process of the program on `columns` by `lines`. Use it as an async context."""
+
+    def __init__(self, *words: object, columns: int = 80, lines: int = 24, **environment: str) -> None:
+        self._words = [str(word) for word in words]
+        self._size = (lines, columns)
+        self._environment = {**ENVIRONMENT, "TERM": "xterm-256color", **environment}
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self.written = b""
+
+    async def __aenter__(self) -> Self:
+        self._ours, self._theirs = pty.openpty()
+        self._resize()
+        self.process = await asyncio.create_subprocess_exec(
+            PROGRAM,
+            *self._words,
+            stdin=self._theirs,
+            stdout=self._theirs,
+            stderr=self._theirs,
+            env=self._environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._ours)
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def _read(self) -> None:
+        data = os.read(self._ours, 65536)
+        self.written += data
+        self._stream.feed(data)
+
+    @property
+    def modes(self) -> list[Any]:
+        return termios.tcgetattr(self._theirs)
+
+    @property
+    def rows(self) -> list[str]:
+        """The lines on the screen."""
+        return [row.rstrip() for row in self._screen.display]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.rows)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """As a window does."""
+        self._size = (lines, columns)
+        self._screen.resize(lines, columns)
+        self._resize()
+        os.killpg(self.process.pid, signal.SIGWINCH)
+
+    def _resize(self) -> None:
+        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *self._size, 0, 0))
+
+    async def until(self, *texts: str) -> None:
+        """Wait until all of the texts are on the screen."""
+        async with asyncio.timeout(PATIENCE):
+            while not all(text in self.text for text in texts):
+                if self.process.returncode is not None:
+                    raise AssertionError(f"it has ended with {texts} missing: {self.text}")
+                await asyncio.sleep(0.02)
+
+    async def until_not(self, text: str) -> None:
+        """Wait until the text is not on the screen."""
+        async with asyncio.timeout(PATIENCE):
+            while text in self.text:  # noqa: ASYNC110 - a screen has no event
+                await asyncio.sleep(0.02)
+
+    async def code(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
