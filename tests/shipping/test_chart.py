@@ -126,6 +126,17 @@ def test_only_the_virtual_kubelet_of_the_base_has_a_token() -> None:
     assert tokens(base()) == {"virtual-kubelet"}
 
 
+def test_the_virtual_kubelet_may_do_what_it_does_and_no_more() -> None:
+    """Read in the source of interLink 0.6.2, and tried against an API server with RBAC."""
+    read = {(resource, verb) for resource in ("configmaps", "secrets", "services") for verb in ("get", "list", "watch")}
+    node = {("nodes", "get"), ("nodes", "create"), ("nodes/status", "patch"), ("namespaces", "list")}
+    lease = {("leases", verb) for verb in ("get", "create", "update")}
+    pods = {("pods", verb) for verb in ("get", "list", "watch", "delete")} | {("pods/status", "update")}
+    certificate = {("certificatesigningrequests", verb) for verb in ("get", "list", "create", "delete")}
+    tokens_of_pods = {("serviceaccounts/token", "create")}
+    assert granted(base()) == read | node | lease | pods | certificate | tokens_of_pods
+
+
 def test_the_sidecar_starts_first_and_has_time_to_end() -> None:
     pod = pod_of(base())
     assert [(each["name"], each["restartPolicy"]) for each in pod["initContainers"]] == [
