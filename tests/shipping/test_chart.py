@@ -1,7 +1,8 @@
 """examples/kubernetes: our own chart, and the Kustomize base, which says the same.
 
 The tests of the chart need Helm, which `scripts/helm` builds; those of interLink's chart also need that chart, as
-INTERLINK_CHART (a folder, or its oci:// address).
+INTERLINK_CHART (a folder, or its oci:// address). Those of an API server use the cluster that TEST_KUBECONFIG leads
+to: they create the namespace interlink, and remove it.
 """
 
 import copy
@@ -365,6 +366,80 @@ def test_wrong_values_are_refused_by_name(helm: Run, tmp_path: Path, values: Jso
 @pytest.mark.parametrize("image", ["a/b:1.2", "a:5000/b:v1-rc.1", "a/b@sha256:" + 64 * "0", "a/b:1@sha256:" + 64 * "a"])
 def test_images_with_a_version_or_a_digest_are_accepted(rendered: Callable[..., dict[str, Json]], image: str) -> None:
     assert containers(rendered(image=image))["remote-slurm"]["image"] == image
+
+
+# --- an API server ---
+
+Kubectl = Callable[..., str]
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Iterator[Kubectl]:
+    """Run kubectl in a namespace that admits restricted pods only."""
+    kubeconfig = os.environ.get("TEST_KUBECONFIG")
+    if not kubeconfig or not shutil.which("kubectl"):
+        pytest.skip("TEST_KUBECONFIG does not lead to an API server")
+    environment = {**os.environ, "KUBECONFIG": kubeconfig}
+
+    def run(*words: str | Path, given: str = "") -> str:
+        command = ["kubectl", "--namespace", "interlink", *words]
+        done = subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "interlink", "labels": RESTRICTED}}
+    run("create", "--filename=-", given=yaml.safe_dump(namespace))
+    yield run
+    run("delete", "namespace", "interlink", "--wait=false")
+
+
+def admitted(kubectl: Kubectl, text: str) -> dict[str, Json]:
+    """The objects, and the pod of their Deployment, as the API server would store them."""
+    found = {each["kind"]: each for each in documents(text)}
+    # without its account, a pod is refused
+    default = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    account = yaml.safe_dump(found.get("ServiceAccount", default))
+    kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", given=account)
+    kubectl("apply", "--server-side", "--dry-run=server", "--filename=-", given=text)
+    template = found["Deployment"]["spec"]["template"]
+    template["metadata"] = template.get("metadata", {}) | {"name": "try", "namespace": "interlink"}
+    pod = {"apiVersion": "v1", "kind": "Pod", **template}
+    stored = kubectl("create", "--dry-run=server", "--output=yaml", "--filename=-", given=yaml.safe_dump(pod))
+    return found | {"Pod": yaml.safe_load(stored)}
+
+
+def with_tokens(found: dict[str, Json]) -> set[str]:
+    """The containers in which the API server, too, leaves a token of the service account."""
+    spec = found["Pod"]["spec"]
+    sources = {volume["name"] for volume in spec["volumes"] if "serviceAccountToken" in str(volume)}
+    every = [*spec.get("initContainers", []), *spec["containers"]]
+    return {each["name"] for each in every if sources & {mount["name"] for mount in each["volumeMounts"]}}
+
+
+@pytest.mark.parametrize(
+    ("values", "tokens"),
+    [
+        ({}, {"virtual-kubelet"}),
+        ({"config": SITE["config"] | {"CUSTOMKUBECONF": "in-cluster"}}, {"virtual-kubelet", "remote-slurm"}),
+        ({"virtualKubelet": {"enabled": False}}, set()),
+        ({"setUserIds": False, "state": {"storageClass": "fast"}}, {"virtual-kubelet"}),
+    ],
+)
+def test_an_api_server_admits_what_the_chart_renders(
+    kubectl: Kubectl, helm: Run, tmp_path: Path, values: Json, tokens: set[str]
+) -> None:
+    assert with_tokens(admitted(kubectl, template(helm, tmp_path, **values).stdout)) == tokens
+
+
+def test_an_api_server_admits_what_kustomize_builds(kubectl: Kubectl) -> None:
+    assert with_tokens(admitted(kubectl, kubectl("kustomize", OVERLAY))) == {"virtual-kubelet"}
+
+
+def test_an_api_server_admits_the_plain_manifests(kubectl: Kubectl) -> None:
+    found = admitted(kubectl, (KUBERNETES / "sidecar.yaml").read_text())
+    assert with_tokens(found) == set()
+    kubectl("apply", "--dry-run=server", "--filename", KUBERNETES / "rbac.yaml")
 
 
 # --- interLink's chart ---
