@@ -1,5 +1,6 @@
 """`remote-slurm port-forward` at a real site: programs in containers, reached through the sidecar."""
 
+import asyncio
 import contextlib
 import http.client
 import re
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.integration.conftest import Through
@@ -22,11 +24,34 @@ from tests.sites import Site, free_port
 from tests.vk import Watched
 
 TOKEN = "0123456789abcdef-token"
-# A web server with two files, and a program that sends back what it reads, until its client has ended
-SERVERS = """\
+# A web server with two files, a program that sends back what it reads until its client has ended, and one that sends
+# back the short messages of a WebSocket
+SERVERS = r"""
 mkdir /tmp/www && cd /tmp/www && echo hello >index.html && dd if=/dev/zero of=large bs=1024 count=20480 2>/dev/null
-nc -ll -p {echo} -e cat &
-exec httpd -f -p {web} -h /tmp/www
+cat >/tmp/websocket <<'END'
+while read -r name value; do
+    case $name in
+    Sec-WebSocket-Key:) key=$(printf %s "$value" | tr -d "\r") ;;
+    ?) break ;;
+    esac
+done
+accept=$(printf %s "$key"258EAFA5-E914-47DA-95CA-C5AB0DC85B11 | sha1sum | cut -c1-40 | xxd -r -p | base64)
+printf "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+printf "Sec-WebSocket-Accept: %s\r\n\r\n" "$accept"
+numbers() { dd bs=1 count="$1" 2>/dev/null | od -An -v -tu1; }
+while set -- $(numbers 2) && [ $# = 2 ]; do
+    printf "\\$(printf %o "$1")\\$(printf %o $(($2 & 127)))"
+    size=$(($2 & 127))
+    set -- $(numbers 4)
+    for byte in $(numbers "$size"); do
+        printf "\\$(printf %o $((byte ^ $1)))"
+        set -- "$2" "$3" "$4" "$1"
+    done
+done
+END
+nc -ll -p ECHO -e cat &
+nc -ll -p WEBSOCKET -e sh /tmp/websocket &
+exec httpd -f -p WEB -h /tmp/www
 """
 
 
@@ -39,6 +64,7 @@ class Forwarded:
     process: subprocess.Popen[str]
     web: int
     echo: int
+    websocket: int
 
     def get(self, path: str = "/") -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}", timeout=PATIENCE) as answer:
@@ -53,6 +79,18 @@ class Forwarded:
             while part := connection.recv(65536):
                 parts.append(part)
         return b"".join(parts)
+
+    async def messages(self, *texts: str) -> list[str]:
+        """What comes back over a WebSocket."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"http://127.0.0.1:{self.websocket}/") as socket,
+        ):
+            answers = []
+            for text in texts:
+                await socket.send_str(text)
+                answers.append(await socket.receive_str(timeout=PATIENCE))
+        return answers
 
 
 Forward = Callable[..., Forwarded]
@@ -78,11 +116,13 @@ def forward() -> Iterator[Forward]:
     with contextlib.ExitStack() as stack:
 
         def start(served: Serving) -> Forwarded:
-            web, echo = free_port(), free_port()
-            watched = served.vk.create(request(pod(sh("c", SERVERS.format(web=web, echo=echo)), flags="--mem=100M")))
+            ports = {"ECHO": free_port(), "WEBSOCKET": free_port(), "WEB": free_port()}
+            script = re.sub("ECHO|WEBSOCKET|WEB", lambda name: str(ports[name[0]]), SERVERS)
+            watched = served.vk.create(request(pod(sh("c", script), flags="--mem=100M")))
             metadata = watched.pod["metadata"]
             name = f"{metadata['namespace']}/{metadata['name']}"
-            words = [PROGRAM, "port-forward", "--config", served.config, name, f":{web}", f":{echo}"]
+            wanted = [f":{ports[each]}" for each in ("WEB", "ECHO", "WEBSOCKET")]
+            words = [PROGRAM, "port-forward", "--config", served.config, name, *wanted]
             process = subprocess.Popen(
                 [*words, "--address", "127.0.0.1"],
                 stdout=subprocess.PIPE,
@@ -92,7 +132,7 @@ def forward() -> Iterator[Forward]:
             )
             stack.callback(process.communicate)
             stack.callback(process.kill)
-            found = Forwarded(served, watched, process, listening(process), listening(process))
+            found = Forwarded(served, watched, process, *(listening(process) for _ in wanted))
             wait_until(lambda: _answers(found), "the server answers")
             return found
 
@@ -114,6 +154,7 @@ def test_servers_in_a_container_are_reached_until_the_pod_ends(
     assert found.get("/large") == bytes(20 << 20)
     data = bytes(range(256)) * 20_000
     assert found.echoed(data) == data
+    assert asyncio.run(found.messages("hello", "", "x" * 125)) == ["hello", "", "x" * 125]
     with ThreadPoolExecutor(20) as threads:
         answers = list(threads.map(lambda _: found.get(), range(200)))
     assert answers == [b"hello\n"] * 200
