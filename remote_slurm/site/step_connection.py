@@ -1,6 +1,6 @@
 """One connection to a port of a node over a step of its own: for nodes that have no program that carries many.
 
-The end of what the client sends does not reach the program: the session at the site would end with it.
+Once the client has sent its last byte, the connection ends within seconds: the session at the site ends with its input.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class StepConnection(PortStream):
         await self._stream.write(data)
 
     async def write_eof(self) -> None:
-        pass
+        await self._stream.write_eof()
 
     async def wait_closed(self) -> None:
         await self._ended.wait()

@@ -22,7 +22,7 @@ from remote_slurm.site.site import PortStream, StepListener
 from remote_slurm.ssh.receive_window import FIRST_WINDOW
 from tests.domain.podspec import config
 from tests.fake_site import LocalStream
-from tests.local_ports import deaf, digest, echo, listening, pour, rest
+from tests.local_ports import deaf, digest, echo, listening, pour, rest, silent
 from tests.ssh.ssh_server import eventually, free_port
 
 _MIB = 1024 * 1024
@@ -38,6 +38,11 @@ class ProcessStream(LocalStream):
         assert process.stdout
         super().__init__(process.stdout, process.stdin)
         self.process = process
+        self.write_ended = False
+
+    async def write_eof(self) -> None:
+        self.write_ended = True
+        await super().write_eof()
 
 
 def _program(language: str) -> str | Path:
@@ -251,13 +256,26 @@ async def test_a_step_for_each_connection_carries_bytes_and_ends_with_it(login: 
             await stream.wait_closed()
             stream.close()
         stream = await relays.open("7", "n1", other)
-        every = bytes(range(256)) * 10
+        every, echoed = bytes(range(256)) * 10, b""
         await stream.write(every)
-        assert await stream.read() == every
+        while len(echoed) < len(every):
+            echoed += await stream.read()
+        assert echoed == every
         stream.close()
     await login.ended()
     assert len(login.streams) == 4  # one has found out what the node has
     assert not relays.has("7")
+
+
+@ONE_CONNECTION
+async def test_the_input_of_a_step_ends_with_what_the_client_sends(login: Login, relays: PortRelays) -> None:
+    """The session at the site ends a step then: a client that is gone must leave none."""
+    async with listening(silent) as port:
+        stream = await relays.open("7", "n1", port)
+        await stream.write_eof()
+        await eventually(lambda: login.streams[-1].write_ended)
+        stream.close()
+    await login.ended()
 
 
 @ONE_CONNECTION
