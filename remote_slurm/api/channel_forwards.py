@@ -45,7 +45,9 @@ async def forward(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(
         protocols=(CHANNELS,), max_msg_size=_MOST_MESSAGE_BYTES, compress=False, timeout=_CLOSE_SECONDS
     )
-    if not (ready := socket.can_prepare(request)) or not ready.protocol:
+    # a kubelet also accepts a client that asks for no protocol, as those of fabric8 do
+    ready = socket.can_prepare(request)
+    if not ready or not (ready.protocol or not request.headers.get("Sec-WebSocket-Protocol")):
         raise web.HTTPUpgradeRequired(reason=f"ask for a WebSocket with the protocol {CHANNELS}")
     async with contextlib.AsyncExitStack() as stack:
         channels = []

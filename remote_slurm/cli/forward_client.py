@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -144,6 +144,20 @@ async def _to_local(socket: aiohttp.ClientWebSocketResponse, writer: asyncio.Str
         return  # from this side, since the local client is gone
     if message.type is not aiohttp.WSMsgType.CLOSE or message.data != aiohttp.WSCloseCode.OK:
         raise Broken(message.extra or "the connection to the sidecar was lost")
+
+
+def accepting(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+    """What `asyncio.start_server` calls. Itself, Python 3.11 prints a traceback for a coroutine that is cancelled."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(handle(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return accept
 
 
 @contextlib.asynccontextmanager

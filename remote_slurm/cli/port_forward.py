@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from remote_slurm import log
 from remote_slurm.api.listening_socket import bound_port
 from remote_slurm.cli import credentials
-from remote_slurm.cli.forward_client import ForwardClient, Pod, at
+from remote_slurm.cli.forward_client import ForwardClient, Pod, accepting, at
 from remote_slurm.cli.naming import named_in
 from remote_slurm.cli.options import add_config_options, add_pod_argument, add_url_option, configured
 from remote_slurm.cli.replies import Refused
@@ -244,7 +244,7 @@ class _Forwarding:
                     break
                 continue
             local = bound.getsockname()[1]
-            server = await asyncio.start_server(self._handler(local, wanted.remote), sock=bound)
+            server = await asyncio.start_server(accepting(self._handler(local, wanted.remote)), sock=bound)
             stack.callback(server.close)
             print(f"Forwarding from {_shown(address)}:{local} -> {wanted.remote}", flush=True)
             problems = problems if address == "::1" else []

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from remote_slurm.cli.forward_client import ForwardClient
+from remote_slurm.cli.forward_client import ForwardClient, accepting
 from remote_slurm.cli.replies import Refused
 from remote_slurm.errors import RemoteSlurmError, Unreachable
 from remote_slurm.log import info, warning
@@ -49,7 +49,7 @@ class Shadow:
             for address in addresses or [_ALL]:
                 for own, remote in self._ports:
                     bound = _bound(address, own)
-                    server = await asyncio.start_server(self._handler(remote), sock=bound)
+                    server = await asyncio.start_server(accepting(self._handler(remote)), sock=bound)
                     stack.callback(server.close)
                     info("listening", port=bound.getsockname()[1], forwards_to=remote)
                 await self._serve_health(stack, address)

@@ -151,6 +151,13 @@ async def test_the_paths_of_a_kubelet_and_of_the_api_server_are_served(server: F
         assert (await socket.receive()).data == b"\0hello"
 
 
+async def test_a_client_may_ask_for_no_subprotocol(server: Forwarding) -> None:
+    """fabric8io/kubernetes-client 5033."""
+    async with server.listening(echo), server.session() as session, session.ws_connect(API) as socket:
+        await socket.send_bytes(b"\0hello")
+        assert [(await socket.receive()).data for _ in range(3)][-1] == b"\0hello"
+
+
 @pytest.mark.parametrize("wrong", [b"", b"\1error", b"\7hello", b"\xff"])
 async def test_messages_of_other_channels_are_ignored(server: Forwarding, wrong: bytes) -> None:
     async with server.listening(echo), Connected(server) as socket:

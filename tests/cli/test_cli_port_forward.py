@@ -89,6 +89,17 @@ async def test_it_says_what_it_does_and_forwards_with_both_ends(server: Forwardi
         assert await program.code() == 0
 
 
+async def test_it_ends_without_a_word_while_connections_are_open(server: Forwarding) -> None:
+    async with server.listening(silent), command(server, f":{PORT}", "--address", "127.0.0.1") as program:
+        port = await program.listening()
+        async with local(port), local(port):
+            await until(lambda: len(server.forwards._open) == 2)
+            program.process.send_signal(2)
+            assert await program.code() == 0
+        assert program.process.stderr
+        assert await program.process.stderr.read() == b""
+
+
 async def test_localhost_has_both_addresses(server: Forwarding) -> None:
     async with server.listening(echo), command(server, f":{PORT}") as program:
         port = await program.listening()
