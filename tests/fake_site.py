@@ -476,6 +476,11 @@ class FakeSite(Site):
             raise PortUnreachable(f"nothing listens on port {port} of {node}", code=Code.CONNECT_FAILED)
         return LocalStream(*await asyncio.open_connection("127.0.0.1", ports[node, port]))
 
+    async def open_port_in_step(self, job_id: str, node: str, port: int) -> PortStream | None:
+        if job_id not in self.steps or self.account.jobs[job_id].state is not JobState.RUNNING:
+            return None
+        return await self._run("port_in_step", partial(self._connect_in_job, job_id, node, port))
+
     async def listen_in_job(self, job_id: str, node: str) -> StepListener:
         if self.account.steps_fail:
             raise PortUnreachable(self.account.steps_fail, code=Code.NO_RELAY)

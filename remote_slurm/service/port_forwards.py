@@ -20,7 +20,7 @@ from remote_slurm.service.accounts import Accounts
 from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.job_lookups import JobLookups
 from remote_slurm.service.pod_finder import FoundPod, InUse, PodFinder
-from remote_slurm.service.port_ways import Guess, PortWays, Target
+from remote_slurm.service.port_ways import PortWays, Target
 from remote_slurm.site.site import PortStream
 
 # How often it is looked whether the jobs of forwarded connections still run
@@ -122,10 +122,13 @@ class PortForwards:
     async def _connect(self, pod: FoundPod, port: int) -> Connection:
         """Ask squeue for the node, and connect to the node known so far meanwhile: that saves a round trip.
 
-        Nothing is sent there before squeue has confirmed the node: the client's bytes wait.
+        Nothing is sent there before squeue has confirmed the node: the client's bytes wait. A step of the job that runs
+        already confirms it, too.
         """
         tracked, ways = pod.tracked, self._ways[pod.pods]
         known = pod.known_job()
+        if stream := await ways.open_in_step(Target(known.id, known.node, port)):
+            return Connection(pod=pod, port=port, node=known.node, stream=stream, run=tracked.run)
         lookup = self._lookups[pod.pods].ask(known.id)  # first: it takes longer
         is_known = known.state.phase is JobPhase.RUNNING and _NODE.fullmatch(known.node)
         guess = ways.guess(Target(known.id, known.node, port)) if is_known else None
@@ -140,11 +143,11 @@ class PortForwards:
         stream = await ways.open(Target(known.id, node, port), guess)
         return Connection(pod=pod, port=port, node=node, stream=stream, run=tracked.run)
 
-    def _drop(self, guess: Guess | None) -> None:
+    def _drop(self, guess: asyncio.Future[PortStream] | None) -> None:
         """Close what is opened for nothing, once it is open. Never waits."""
         if guess is not None:
-            self._dropped.add(guess.stream)
-            guess.stream.add_done_callback(self._close)
+            self._dropped.add(guess)
+            guess.add_done_callback(self._close)
 
     def _close(self, opened: asyncio.Future[PortStream]) -> None:
         self._dropped.discard(opened)

@@ -32,14 +32,6 @@ class Target:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A connection that is being made before it is certain that the job runs on the node."""
-
-    stream: asyncio.Future[PortStream]
-    through_job: bool
-
-
 class PortWays:
     """Selects the way for each connection to one site. Lives in one event loop."""
 
@@ -52,21 +44,29 @@ class PortWays:
         # until when nothing listens there, as a step has found
         self._refused: dict[Target, tuple[float, PortUnreachable]] = {}
 
-    def guess(self, target: Target) -> Guess | None:
-        """Connect before it is certain that the job runs there, unless that would start a step."""
-        through_job = self._is_through_job(target)
-        if through_job and not self._site.has_step_in(target.job_id):
-            return None
-        return Guess(asyncio.ensure_future(self._connect(target, through_job=through_job)), through_job)
+    async def open_in_step(self, target: Target) -> PortStream | None:
+        """Connect through a step that runs already, which shows that the job does; None if that is not the way.
 
-    async def open(self, target: Target, guess: Guess | None = None) -> PortStream:
+        Raises PortUnreachable, or another SiteError.
+        """
+        if not (self._is_through_job(target) and self._site.has_step_in(target.job_id)):
+            return None
+        return await self._site.open_port_in_step(target.job_id, target.node, target.port)
+
+    def guess(self, target: Target) -> asyncio.Future[PortStream] | None:
+        """Connect before it is certain that the job runs there, unless that would start a step."""
+        if self._is_through_job(target):
+            return None
+        return asyncio.ensure_future(self._connect(target, through_job=False))
+
+    async def open(self, target: Target, guess: asyncio.Future[PortStream] | None = None) -> PortStream:
         """Connect to the target, whose job runs there. `guess` is of the same target.
 
         Raises PortUnreachable, or another SiteError.
         """
-        through_job = guess.through_job if guess else self._is_through_job(target)
+        through_job = guess is None and self._is_through_job(target)
         try:
-            return await (guess.stream if guess else self._connect(target, through_job=through_job))
+            return await (guess or self._connect(target, through_job=through_job))
         except PortUnreachable as error:
             if self._via is not Via.AUTO or (through_job and error.code is not Code.NO_RELAY):
                 raise

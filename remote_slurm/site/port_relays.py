@@ -50,9 +50,8 @@ class PortRelays:
 
     async def open(self, job_id: str, node: str, port: int) -> PortStream:
         """Connect to the port on the job's node. Raises PortUnreachable, or another SiteError."""
-        if (kept := self._relays.get(job_id)) and kept.node == node:
-            with contextlib.suppress(RelayEnded):
-                return await self._open_on(kept, port)
+        if stream := await self.open_on_kept(job_id, node, port):
+            return stream
         if (job_id, node) in self._single:
             return await self._open_single(job_id, node, port)
         try:
@@ -63,6 +62,13 @@ class PortRelays:
             return await self._open_on(relay, port)
         except RelayEnded as error:
             raise _unusable(job_id, node, "it ended at once") from error
+
+    async def open_on_kept(self, job_id: str, node: str, port: int) -> PortStream | None:
+        """Connect as `open`, but start no step: None if there is none for more connections."""
+        if (kept := self._relays.get(job_id)) and kept.node == node:
+            with contextlib.suppress(RelayEnded):
+                return await self._open_on(kept, port)
+        return None
 
     async def listen(self, job_id: str, node: str) -> StepListener:
         """What a step of the job listens on for a while. Raises PortUnreachable."""

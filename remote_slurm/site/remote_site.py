@@ -182,6 +182,10 @@ class RemoteSite(Site):
         with self.observer.operation("port"):
             return await self._port_relays.open(job_id, node, port)
 
+    async def open_port_in_step(self, job_id: str, node: str, port: int) -> PortStream | None:
+        with self.observer.operation("port"):
+            return await self._port_relays.open_on_kept(job_id, node, port)
+
     async def listen_in_job(self, job_id: str, node: str) -> StepListener:
         with self.observer.operation("port"):
             return await self._port_relays.listen(job_id, node)

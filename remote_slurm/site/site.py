@@ -147,6 +147,12 @@ class Site(Protocol):
     async def open_port_in_job(self, job_id: str, node: str, port: int) -> PortStream:
         """Connect to the port from the job's node, through a step of the job. Raises PortUnreachable."""
 
+    async def open_port_in_step(self, job_id: str, node: str, port: int) -> PortStream | None:
+        """Connect as `open_port_in_job`, through a step that runs already; None if there is none.
+
+        Slurm ends a step with its job: a reply shows that the job runs.
+        """
+
     async def listen_in_job(self, job_id: str, node: str) -> StepListener:
         """What a step of the job listens on for a while, to try ways to it. Raises PortUnreachable."""
 

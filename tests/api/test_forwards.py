@@ -322,12 +322,26 @@ async def test_a_login_node_that_does_not_forward_is_passed_by_through_the_job(s
             async with server.connected() as socket:
                 await socket.send_bytes(b"hello")
                 assert (await socket.receive()).data == b"hello"
-    assert (server.site.asked["port"], server.site.asked["port_in_job"]) == (1, 2)
+    assert (server.site.asked["port"], server.site.asked["port_in_job"], server.site.asked["port_in_step"]) == (1, 1, 1)
 
 
 async def test_without_a_way_both_reasons_are_named(server: Forwarding) -> None:
     server.site.account.forwards, server.site.account.steps_fail = Code.FORWARDING_PROHIBITED, "srun failed"
     assert await server.refusal() == (502, "the login node forwards nothing; srun failed")
+
+
+async def test_a_step_that_runs_confirms_the_job_without_squeue(tmp_path: Path) -> None:
+    async with forwarding(tmp_path, Via="srun") as server, server.listening(echo):
+        for _ in range(3):
+            async with server.connected() as socket:
+                await socket.send_bytes(b"hello")
+                assert (await socket.receive()).data == b"hello"
+        assert (server.site.asked["job"], server.site.asked["port_in_step"]) == (1, 2)
+        status, sentence = await server.refusal("team/web/9999")
+        assert (status, sentence) == (502, "nothing listens on port 9999 of n1")
+        assert (server.site.asked["job"], server.site.asked["port_in_step"]) == (1, 3)
+        server.site.account.end(server.job, JobState.COMPLETED)
+        assert (await server.refusal())[0] == 410
 
 
 async def test_no_step_starts_in_a_job_that_has_ended(tmp_path: Path) -> None:

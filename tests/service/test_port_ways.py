@@ -131,12 +131,24 @@ async def test_ssh_starts_no_step_and_srun_asks_the_login_node_for_nothing(site:
 async def test_no_step_is_started_before_it_is_certain_that_the_job_runs(site: FakeSite) -> None:
     ways = PortWays(site, Via.SRUN)
     async with program(site):
+        assert await ways.open_in_step(TARGET) is None
         assert ways.guess(TARGET) is None
         await connect(ways)
-        guess = ways.guess(TARGET)
-        assert guess
-        (await guess.stream).close()
-    assert site.asked == {"port_in_job": 2}
+        stream = await ways.open_in_step(TARGET)
+        assert stream
+        stream.close()
+        site.account.end(site.account.jobs["101"], JobState.COMPLETED)  # and its steps with it
+        assert await ways.open_in_step(TARGET) is None
+    assert site.asked == {"port_in_job": 1, "port_in_step": 1}
+
+
+async def test_a_step_is_not_the_way_where_the_login_node_forwards(site: FakeSite) -> None:
+    ways = PortWays(site, Via.AUTO)
+    site.steps.add("101")
+    async with program(site):
+        assert await ways.open_in_step(TARGET) is None
+        await connect(ways)
+    assert site.asked == {"port": 1}
 
 
 async def test_a_guess_that_another_connection_has_overtaken_takes_the_other_way(site: FakeSite) -> None:
