@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
@@ -83,4 +85,28 @@ async def rest(stream: Readable) -> bytes:
     parts = []
     while data := await stream.read():
         parts.append(data)
+    return b"".join(parts)
+
+
+def received(connection: socket.socket, size: int) -> bytes:
+    """So many bytes, or all that come until the end."""
+    data = b""
+    while len(data) < size and (part := connection.recv(size - len(data))):
+        data += part
+    return data
+
+
+def echoed(connection: socket.socket, data: bytes) -> bytes:
+    """What comes back until the end, after all of it was sent and ended."""
+
+    def send() -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    sending.join()
     return b"".join(parts)

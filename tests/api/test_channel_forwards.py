@@ -18,7 +18,7 @@ from remote_slurm.domain.slurm.job_states import JobState
 from tests.api.api_client import until
 from tests.fake_site import SlurmJob
 from tests.forwarding import POD, PORT, TOKEN, UID, UPGRADE, Forwarding, forwarding
-from tests.local_ports import echo, pour, silent
+from tests.local_ports import echo, pour, received, silent
 
 CHANNELS = "v4.channel.k8s.io"
 API = f"/api/v1/namespaces/team/pods/web/portforward?ports={PORT}"
@@ -49,13 +49,6 @@ def opened(server: Forwarding, *ports: int) -> Iterator[tuple[Any, list[socket.s
             if thread.name == f"Kubernetes port forward proxy: {', '.join(map(str, ports))}":
                 thread.join(60)
         forwarded.websocket.shutdown()
-
-
-def received(stream: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size and (part := stream.recv(size - len(data))):
-        data += part
-    return data
 
 
 async def refusal(server: Forwarding, path: str, **headers: str) -> tuple[int, str]:

@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from tests.integration.conftest import Through
+from tests.local_ports import echoed
 from tests.pods import Json, pod, request, sh
 from tests.serving import Serve, Serving, wait_until
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
@@ -73,12 +74,7 @@ class Forwarded:
     def echoed(self, data: bytes) -> bytes:
         """What comes back after all of it was sent and ended."""
         with socket.create_connection(("127.0.0.1", self.echo), timeout=PATIENCE) as connection:
-            connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-        return b"".join(parts)
+            return echoed(connection, data)
 
     async def messages(self, *texts: str) -> list[str]:
         """What comes back over a WebSocket."""

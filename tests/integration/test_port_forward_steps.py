@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.conftest import Through
 from tests.integration.test_port_forward import listening, with_port
+from tests.local_ports import echoed, received
 from tests.pods import Json, pod, request, sh
 from tests.serving import Serve, Serving, wait_until
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
@@ -52,7 +53,11 @@ class Forwarded:
         """A connection on which the word has come."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         expected = f"{self.word}\n".encode()
-        assert received(connection, len(expected)) == expected
+        try:
+            assert received(connection, len(expected)) == expected
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def answers(self) -> bool:
@@ -65,31 +70,13 @@ class Forwarded:
     def echoed(self, data: bytes) -> bytes:
         """What comes back after all of it was sent and ended."""
         with self.connected() as connection:
-
-            def send() -> None:
-                connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
-
-            sending = threading.Thread(target=send)
-            sending.start()
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-            sending.join()
-        return b"".join(parts)
+            return echoed(connection, data)
 
     @property
     def steps(self) -> list[str]:
         """The steps of the job, besides its script."""
         found = self.site.exec("squeue --steps --noheader --format=%i").split()
         return [each for each in found if re.fullmatch(rf"{self.watched.job}\.[0-9]+", each)]
-
-
-def received(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size and (part := connection.recv(size - len(data))):
-        data += part
-    return data
 
 
 def is_lost(connection: socket.socket) -> bool:
