@@ -1,7 +1,8 @@
 """Connections to ports of running pods.
 
-A client names a pod and a port. The node is that of the pod's job, asked of squeue for each connection, so that only
-the pod's own job is reached, on the node where it runs now. A connection ends with the job, or when it is requeued.
+A client names a pod and a port. The node is that of the pod's job: squeue, or a step of the job, confirms it for each
+connection, so that only the pod's own job is reached, on the node where it runs now. A connection ends with the job, or
+when it is requeued.
 """
 
 from __future__ import annotations
