@@ -1,14 +1,14 @@
 """The shell that runs inside jobs: `runner.sh`, its parts, and `check-node.sh`; and `podman_remove.sh` for deletes.
 
-A job is sent `runner.sh` and those parts whose functions it calls (domain/plan/job_parts.py). Comments stay here, but
-for the first one of each file, which explains the calls in job.sh.
+The `runner.sh` of a job consists of the runner and those parts whose functions it calls (domain/plan/job_parts.py).
+Comments stay here, but for the first one of each file, which explains the calls in job.sh.
 """
 
 import re
 from importlib.resources import files
 
 _RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "messages", "usage")
-# job.sh sources its parts in this order
+# runner.sh has its parts in this order
 _PARTS = (
     "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",
     "runtime_environment", "on_node", "ipc", "working_dirs", "annotations",

@@ -14,8 +14,7 @@ write_exec_state() {
     local child_start
     child_start=$(start_of "$child")
     {
-        # shellcheck disable=SC2154 # parts: job.sh
-        declare -p parts pod name run_prefix runtime child child_start exec_mode exec_words guarded
+        declare -p pod name run_prefix runtime child child_start exec_mode exec_words guarded
         ! declare -p podman podman_prefix
         export -p
         printf 'exec_is_complete=yes\n'

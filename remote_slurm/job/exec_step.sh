@@ -42,7 +42,7 @@ cd -- "$1" 2>/dev/null || refuse no_folder
 exec_state=.runner/$2.exec exec_is_complete=''
 [[ ! -s $exec_state ]] || . "./$exec_state"
 [[ -n $exec_is_complete ]] || refuse_by_record "$2"
-for part in "${parts[@]}"; do
+for part in "${parts[@]-runner}"; do  # a job of version 0.1.0 has its parts in files of their own
     . "./$part.sh" || refuse no_folder
 done
 . "./$exec_state"

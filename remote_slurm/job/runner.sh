@@ -3,13 +3,13 @@
 # pod's folder and then says what to run, one call after another:
 #
 #   pod NAME grace=SECONDS          claim the pod for this job; a job that comes second ends here
-#   scratch, host_path, images, ... what containers need of the node: each is in a part of its own, such as scratch.sh
+#   scratch, host_path, images, ... what containers need of the node: each is explained where it is defined
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
 #
 # Numbers have names there (grace=30), which are for the reader: their order counts. What applies to one container only is
-# said right before it. This file and its parts are sent without further comments, which are in remote_slurm/job/ of the
+# said right before it. The parts that this job needs come at the end. Further comments are in remote_slurm/job/ of the
 # source.
 #
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
@@ -484,7 +484,7 @@ runtime_hook() {
 
 # --- what parts replace ----------------------------------------------------------------------------------------------
 
-# job.sh sources only the parts whose functions it calls. Without a part, the runner does this in its place.
+# A job has only the parts whose functions it calls. Without a part, the runner does this in its place.
 
 # images.sh
 await_image() { :; }

@@ -33,7 +33,7 @@ def planned(body: Any) -> None:
     except InvalidRequest as refusal:
         assert len(str(refusal)) > 10  # noqa: PT017 - it may as well be planned
         return
-    head, _, _ = render_job(made, SCRIPTS).partition("\n# This shell starts again")
+    head, _, _ = render_job(made).partition("\n# This shell starts again")
     for line in head.splitlines()[1:]:
         assert not line or line.startswith("#"), line
 
@@ -50,7 +50,7 @@ def test_flags_are_lines_of_their_own_or_refused(flags: str) -> None:
     body = pod(annotations={"slurm-job.vk.io/flags": flags})
     planned(body)
     try:
-        script = render_job(plan(body, settings={"ContainerRuntime": "none"}), SCRIPTS)
+        script = render_job(plan(body, settings={"ContainerRuntime": "none"}))
     except InvalidRequest:
         return
     assert all(re.match(r"#SBATCH --[a-z]", line) for line in script.splitlines() if line.startswith("#SBATCH"))

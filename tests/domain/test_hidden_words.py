@@ -23,13 +23,13 @@ RUNTIMES = ["apptainer", "podman", "podman-hpc", "enroot", "none"]
 def scripts(body: dict[str, Any], **settings: Any) -> str:
     """All text that Slurm stores and `render` prints."""
     planned = plan(body, settings={"EnableProbes": True, **settings})
-    job, containers = render_job(planned, SCRIPTS), render_containers(planned, SCRIPTS)
+    job, containers = render_job(planned), render_containers(planned)
     return job + (containers if planned.annotations.pre_exec else "")
 
 
 def hidden(body: dict[str, Any], **settings: Any) -> list[str]:
     """The words in the file that the runner reads."""
-    files = job_files(plan(body, settings={"EnableProbes": True, **settings}), {})
+    files = job_files(plan(body, settings={"EnableProbes": True, **settings}), SCRIPTS)
     content = [file.content or b"" for file in files if file.path == "secret/words"]
     return content[0].decode().split("\0")[:-1] if content else []
 
@@ -143,7 +143,7 @@ def test_a_nul_is_refused() -> None:
 
 def test_where_nothing_is_shared_the_words_travel_with_the_other_files() -> None:
     settings = config(SHARED_FS=False, ContainerRuntime="none")
-    carried = payload(plan_job(request(PODS["args"]), settings), {})
+    carried = payload(plan_job(request(PODS["args"]), settings), SCRIPTS)
     with tarfile.open(fileobj=io.BytesIO(carried.archive)) as archive:
         script = (archive.extractfile(archive.getmembers()[-1]) or io.BytesIO()).read()
     text, _, folder = script.partition(b"base64 -d and tar -xz read them ---\n")

@@ -9,7 +9,7 @@ import pytest
 
 from remote_slurm import __version__
 from remote_slurm.domain.plan.job_plan import plan_job
-from remote_slurm.domain.plan.script import job_files, render_containers, render_job
+from remote_slurm.domain.plan.script import SOURCES, job_files, render_containers, render_job
 from remote_slurm.domain.pod.model import CreateRequest
 from remote_slurm.job import SCRIPTS
 from tests.domain.podspec import ALL_ANNOTATIONS, config, container, plan, pod
@@ -86,9 +86,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def rendered(case: str) -> str:
     body, settings = CASES[case]
     planned = plan(body, settings=settings)
-    texts = [render_job(planned, SCRIPTS)]
+    texts = [render_job(planned)]
     if planned.annotations.pre_exec:
-        texts.append(render_containers(planned, SCRIPTS))
+        texts.append(render_containers(planned))
     return "\n# --- containers.sh\n".join(texts).replace(f"remote-slurm {__version__}", "remote-slurm")
 
 
@@ -112,7 +112,7 @@ def test_the_scripts_are_these(case: str) -> None:
 )  # fmt: skip
 def test_podman_passes_on_the_variable_of_the_jobs_gpus(runtime: str, vendor: str, words: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
-    text = render_job(plan(body, settings={"ContainerRuntime": runtime}), SCRIPTS).partition("for part in runner")[2]
+    text = render_job(plan(body, settings={"ContainerRuntime": runtime})).partition(SOURCES)[2]
     assert text.count(f" {words}") == 1
     assert text.count("_VISIBLE_DEVICES") == 1
 
@@ -120,13 +120,13 @@ def test_podman_passes_on_the_variable_of_the_jobs_gpus(runtime: str, vendor: st
 @pytest.mark.parametrize("vendor", ["nvidia.com", "amd.com"])
 def test_enroot_gets_the_jobs_gpus(vendor: str) -> None:
     body = pod(container("a", resources={"limits": {f"{vendor}/gpu": 1}}), container("b"))
-    text = render_job(plan(body, settings={"ContainerRuntime": "enroot"}), SCRIPTS)
+    text = render_job(plan(body, settings={"ContainerRuntime": "enroot"}))
     assert text.count('"${gpu_words[@]}"') == 1
     assert text.index("\ngpus\n") < text.index("gpu_words")
 
 
 def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
-    text = render_job(plan(pod(container("a", resources={"limits": {"amd.com/gpu": 1}}), container("b"))), SCRIPTS)
+    text = render_job(plan(pod(container("a", resources={"limits": {"amd.com/gpu": 1}}), container("b"))))
     assert text.count("--rocm") == 1
     assert "--nv" not in text
     assert "#SBATCH --gres=gpu:1\n" in text
@@ -135,24 +135,23 @@ def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
 @pytest.mark.parametrize(
     ("case", "names"),
     [
-        ("plain", ["job.sh", "pull.sh", "runtime.sh", "images"]),
-        ("apart", ["job.sh", "no_shared_fs.sh", "pull.sh", "runtime.sh", "images"]),
-        ("enroot", ["job.sh", "mounts.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
-        ("annotated", ["job.sh", "containers.sh", "rank.sh"]),
+        ("plain", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
+        ("apart", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
+        ("enroot", ["job.sh", "runner.sh", "mounts.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
+        ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"]),
     ],
 )
 def test_what_travels_with_them(case: str, names: list[str]) -> None:
     body, settings = CASES[case]
     files = job_files(plan(body, settings=settings), SCRIPTS)
-    parts = rendered(case).partition("for part in ")[2].partition(";")[0].split()
-    assert {file.path for file in files if "/" not in file.path} == {*names, *(f"{part}.sh" for part in parts)}
+    assert {file.path for file in files if "/" not in file.path} == {*names}
 
 
 def test_a_script_in_the_request_takes_the_place_of_all_containers() -> None:
     volumes = {"PersistentVolumeClaims": {"*": "/claims/{claim}"}}
     asked = CreateRequest.parse({"pod": VOLUMES, "container": [], "jobScript": "#!/bin/sh\nexit 3\n"})
     planned = plan_job(asked, config(Policy=ALL_ANNOTATIONS, **volumes))
-    text = render_job(planned, SCRIPTS)
+    text = render_job(planned)
     assert "apptainer" not in text
     assert "singularity" not in text
     assert "init_container first \\\n    true\n" in text

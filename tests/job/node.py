@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote_slurm.domain.plan.job_parts import parts_used
+from remote_slurm.domain.plan.job_parts import runner_with_parts
+from remote_slurm.domain.plan.script import SOURCES
 from remote_slurm.domain.records import ContainerPhase, Record, parse_records
 from remote_slurm.domain.shell import words
 from remote_slurm.job import SCRIPTS
@@ -64,12 +65,17 @@ class Node:
         for name, text in SCRIPTS.items():
             (self.pod / name).write_bytes(text)
 
+    def sources(self, calls: str) -> str:
+        """Write runner.sh with the parts that these calls need, and return the shell that reads it."""
+        runner = self.pod / "runner.sh"
+        _write(runner, runner_with_parts(calls, SCRIPTS))
+        return SOURCES
+
     def start(self, calls: str, *, job: str = "7", grace: int = GRACE, prefix: str = "", run: int = 0) -> Job:
         """`run` says how often Slurm has requeued the job."""
         script = self.pod / "job.sh"
-        text = f"{prefix}\n{sources(calls)}pod {POD} {grace}\n{calls}\nfinish\n"
-        if not script.exists() or script.read_text() != text:  # another job may be reading it
-            script.write_text(text)
+        text = f"{prefix}\n{self.sources(calls)}pod {POD} {grace}\n{calls}\nfinish\n"
+        _write(script, text.encode())
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "SLURM_JOB_ID": job, "NODE": str(self.root)}
         environment["SLURMD_NODENAME"] = os.uname().nodename
         # jobs of other test processes remove what dead jobs of their own cluster have left
@@ -133,9 +139,10 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def sources(calls: str) -> str:
-    """The lines by which a job script with these calls sources the runner and the parts that it needs."""
-    return "".join(f". ./{name}\n" for name in ("runner.sh", *parts_used(calls, SCRIPTS)))
+def _write(path: Path, content: bytes) -> None:
+    """Another job may be reading the file."""
+    if _read(path) != content:
+        path.write_bytes(content)
 
 
 def sh(script: str) -> str:

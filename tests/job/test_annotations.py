@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from remote_slurm.domain.plan.script import SOURCES
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.shell import quote, words
-from tests.job.node import BASH, POD, Ended, Node, sh, sources, until
+from tests.job.node import BASH, POD, Ended, Node, sh, until
 
 READY = "echo ready; exec sleep 300"
 
@@ -17,9 +18,10 @@ def with_pre_exec(node: Node, text: str, calls: str, *, argument: str = "") -> s
     """The calls of job.sh, where the pod's own shell comes before its containers."""
     (node.pod / "secret" / "pre-exec.sh").write_text(text)
     script = node.pod / "containers.sh"
-    script.write_text(f"{sources(calls)}. ./annotations.sh\nresume {POD} 60\n{calls}\nfinish\n")
+    script.write_text(f"{SOURCES}resume {POD} 60\n{calls}\nfinish\n")
     script.chmod(0o700)
-    return f"pre_exec {argument}"
+    needed = " ".join(calls.split())  # in runner.sh, which both scripts read
+    return f"pre_exec {argument}\n# resume {needed}"
 
 
 def is_ready(node: Node, name: str = "main") -> bool:

@@ -6,9 +6,8 @@ import subprocess
 import pytest
 
 from remote_slurm.domain.plan.job_parts import parts_used
-from remote_slurm.domain.plan.script import source_lines
 from remote_slurm.job import SCRIPTS, source
-from tests.job.node import BASH, Node, sh, sources
+from tests.job.node import BASH, Node, sh
 
 PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
 PARTS = [name for name in SCRIPTS if name not in {"runner.sh", *PROGRAMS}]
@@ -53,17 +52,16 @@ def test_a_part_brings_the_functions_that_it_calls(name: str) -> None:
 
 def test_a_plain_pod_brings_no_part(node: Node) -> None:
     calls = f"container main {sh('echo done')}"
-    assert sources(calls) == ". ./runner.sh\n"
     assert node.run(calls).code == 0
+    assert (node.pod / "runner.sh").read_bytes() == SCRIPTS["runner.sh"]
     assert node.log("main") == "done\n"
 
 
-def test_a_part_that_cannot_be_read_starts_no_container(node: Node) -> None:
-    """Otherwise what it checks or brings would be missing, and the container would start."""
-    (node.pod / "restarts.sh").unlink()
-    script = f"{source_lines(['runner.sh', 'restarts.sh'])}pod ns-1 5\ncontainer main touch started\nfinish\n"
+def test_a_runner_that_cannot_be_read_starts_no_container(node: Node) -> None:
+    script = f'{node.sources("")}container() {{ "${{@:2}}"; }}\ncontainer main touch started\nfinish\n'
+    (node.pod / "runner.sh").unlink()
     (node.pod / "job.sh").write_text(script)
     done = subprocess.run([BASH, "job.sh"], cwd=node.pod, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "remote-slurm: restarts.sh cannot be read, so no container starts" in done.stdout
+    assert "remote-slurm: runner.sh cannot be read, so no container starts" in done.stdout
     assert not (node.pod / "started").exists()

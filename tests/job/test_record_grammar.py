@@ -10,7 +10,7 @@ import pytest
 from remote_slurm.domain.plan.no_shared_fs import parse_comment
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record, parse_records
 from remote_slurm.domain.shell import quote, words
-from tests.job.node import BASH, POD, Node, sources
+from tests.job.node import BASH, POD, Node
 from tests.job.test_forged_words import WORDS
 
 MESSAGES = (
@@ -67,7 +67,9 @@ def calls(record: Record, run: str) -> str:
 
 
 def bash(node: Node, script: str) -> str:
-    text = f"{sources('no_shared_fs')}pod={POD} local_root=/x control=../.remote-slurm\nmkdir -p .states\n{script}\n"
+    text = (
+        f"{node.sources('no_shared_fs')}pod={POD} local_root=/x control=../.remote-slurm\nmkdir -p .states\n{script}\n"
+    )
     (node.pod / "test.sh").write_text(text)
     done = subprocess.run([BASH, "test.sh"], cwd=node.pod, capture_output=True, check=True)
     return done.stdout.decode()

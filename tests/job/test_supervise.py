@@ -67,7 +67,7 @@ def test_the_first_restart_comes_at_once_and_later_ones_wait_and_say_so(node: No
 @pytest.mark.parametrize("ran", [599, 600])
 def test_the_delay_doubles_to_a_limit_and_starts_over_after_a_long_run(node: Node, ran: int) -> None:
     script = (
-        ". ./restarts.sh\nrun_began=0 run_ended=1 backoff=0\n"
+        ": next_delay\nrun_began=0 run_ended=1 backoff=0\n"
         'for _ in 1 2 3 4 5 6 7 8; do next_delay; printf "%s " "$delay"; done\n'
         f'run_ended={ran}; next_delay; printf "%s\\n" "$delay"'
     )

@@ -41,7 +41,11 @@ async def test_pods_that_travel_together_share_their_scripts(each_account: Accou
     await site.recover()
     await submit(site, pods)
     paths = runners(each_account, pods)
-    assert all(path.read_bytes() == SCRIPTS["runner.sh"] for path in paths)
+    assert all(
+        (each_account.root / pod / name).read_bytes() == text
+        for pod, files in pods.items()
+        for name, text in files.scripts.items()
+    )
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in paths)
     assert len({path.stat().st_ino for path in paths}) < len(paths)
     assert list((each_account.root / ".remote-slurm/incoming").iterdir()) == []
@@ -53,7 +57,9 @@ async def test_a_site_without_hard_links_gets_a_copy_for_each_pod(account: Accou
     site = account.site
     await site.recover()
     await submit(site, pods)
-    assert all(path.read_bytes() == SCRIPTS["runner.sh"] for path in runners(account, pods))
+    assert all(
+        (account.root / pod / "runner.sh").read_bytes() == files.scripts["runner.sh"] for pod, files in pods.items()
+    )
     assert all(path.stat().st_nlink == 1 for path in runners(account, pods))
 
 
@@ -79,4 +85,12 @@ def test_what_travels_has_each_script_once() -> None:
     sent = together([Payload(f"ns-{n}", scripts=scripts) for n in range(3)])
     with tarfile.open(fileobj=BytesIO(sent), mode="r:gz", ignore_zeros=True) as tar:
         members = [(each.name, each.linkname if each.islnk() else each.size) for each in tar.getmembers()]
-    assert members == [("runner.sh", 13_000), *((f"ns-{n}/runner.sh", "runner.sh") for n in range(3))]
+    assert members == [("0-runner.sh", 13_000), *((f"ns-{n}/runner.sh", "0-runner.sh") for n in range(3))]
+
+
+def test_pods_that_need_other_parts_bring_runners_of_their_own() -> None:
+    short, long = b"# the runner\n", b"# the runner, and probes\n"
+    sent = together([Payload(f"ns-{n}", scripts={"runner.sh": text}) for n, text in enumerate((short, long, short))])
+    with tarfile.open(fileobj=BytesIO(sent), mode="r:gz", ignore_zeros=True) as tar:
+        runners = [tar.extractfile(f"ns-{n}/runner.sh") for n in range(3)]
+        assert [each and each.read() for each in runners] == [short, long, short]

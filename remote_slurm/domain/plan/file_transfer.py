@@ -89,7 +89,7 @@ class FileTransfer(ABC):
 
     @abstractmethod
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
-        """Pack the files of a pod. `shared` are files that are the same for every pod."""
+        """Pack the files of a pod, job.sh first. `shared` are its scripts that other pods have as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,7 @@ class SharedFiles(FileTransfer):
         return _SHARED_BEGIN.format(pod=quote(pod), grace=grace, sources=sources, calls=calls)
 
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
-        own = [file for file in files if file.path not in shared]
-        return Payload(pod, archive(pod, own), shared, digests(own))
+        return Payload(pod, archive(pod, files), shared, digests(files))
 
 
 def digests(files: Iterable[File]) -> dict[str, str]:

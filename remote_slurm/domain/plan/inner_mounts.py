@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from remote_slurm.domain.plan.mounts import CheckedSource, Mount, target_of
 from remote_slurm.domain.shell import Call, Hidden
-
-_ROOT = PurePosixPath("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +20,13 @@ class InnerMount:
 
     number: int
     into: int
-    path: PurePosixPath
+    path: str
     mount: Mount
 
     def words(self) -> Call:
         """The option of job/mounts.sh."""
         mode = "ro" if self.mount.read_only else "rw"
-        return "--inner", str(self.number), str(self.into), str(self.path), self.mount.target, mode
+        return "--inner", str(self.number), str(self.into), self.path, self.mount.target, mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +47,34 @@ def stage_mounts(mounts: Iterable[Mount], container: str, *, follows_links: bool
     `follows_links`: whether the runtime follows links of a volume when it makes a mount point there.
     """
     every = tuple(mounts)
-    targets = [_target(mount) for mount in every]
+    targets = [target_of(mount.target) for mount in every]
     outer = dict(_outer_mounts(targets)) if follows_links else {}
     staged = [i for i, each in enumerate(every) if each.checked or i in outer or i in outer.values()]
     numbers = {index: number for number, index in enumerate(staged)}
     inner = [
-        InnerMount(numbers[i], numbers[into], targets[i].relative_to(targets[into]), every[i])
+        InnerMount(numbers[i], numbers[into], targets[i][len(targets[into]) + 1 :], every[i])
         for i, into in outer.items()
     ]
     return StagedMounts(
         tuple(_bound(each, container, numbers.get(i)) for i, each in enumerate(every) if i not in outer),
         tuple(every[i].checked or _unchanged(every[i]) for i in staged),
-        tuple(sorted(inner, key=lambda each: -len(_target(each.mount).parts))),
+        tuple(sorted(inner, key=lambda each: -target_of(each.mount.target).count("/"))),
     )
 
 
-def _target(mount: Mount) -> PurePosixPath:
-    return PurePosixPath(target_of(mount.target))
-
-
-def _outer_mounts(targets: list[PurePosixPath]) -> Iterator[tuple[int, int]]:
+def _outer_mounts(targets: list[str]) -> Iterator[tuple[int, int]]:
     """Return the number of each mount inside another one, and of the nearest one around it."""
-    numbers = {target: number for number, target in enumerate(targets) if target != _ROOT}
+    numbers = {target: number for number, target in enumerate(targets) if target != "/"}
     for number, target in enumerate(targets):
-        outer = next((above for above in target.parents if above in numbers), None)
+        outer = next((above for above in _folders_above(target) if above in numbers), None)
         if outer is not None:
             yield number, numbers[outer]
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    """Yield the nearest one first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _bound(mount: Mount, container: str, number: int | None) -> Mount:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 _DEFINED = re.compile(r"^(\w+)\(\)", re.MULTILINE)
 # What precedes a command: a keyword, or a function that runs its arguments
@@ -15,8 +15,18 @@ RUNNER = "runner.sh"
 _PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
 
 
+def runner_with_parts(text: str, scripts: Mapping[str, bytes]) -> bytes:
+    """Return runner.sh for a job: the runner and the parts that the job script `text` needs, in one file."""
+    return _joined(tuple(scripts[name] for name in (RUNNER, *parts_used(text, scripts))))
+
+
+@lru_cache(maxsize=64)  # jobs need the same few combinations
+def _joined(scripts: tuple[bytes, ...]) -> bytes:
+    return b"\n".join(scripts)
+
+
 def parts_used(text: str, scripts: Mapping[str, bytes]) -> list[str]:
-    """The names in `scripts` of the parts that the job script `text` has to source, in the order of `scripts`.
+    """The names in `scripts` of the parts that the job script `text` needs, in the order of `scripts`.
 
     A word of the pod that is also the name of a function counts as a call: a part too many does no harm.
     """

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from remote_slurm.config import Config, TransferConfig
 from remote_slurm.domain.plan.file_transfer import FileTransfer, SharedFiles, digests
-from remote_slurm.domain.plan.payload import Payload, archive
+from remote_slurm.domain.plan.payload import Payload, archive, script_files
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.shell import Call, quote
@@ -131,7 +131,8 @@ class NodeLocalFiles(FileTransfer):
 
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
         script, *others = files
-        script = replace(script, content=self.carry((script.content or b"").decode(), archive(pod, others)))
+        carried = archive(pod, [*script_files(shared), *others])
+        script = replace(script, content=self.carry((script.content or b"").decode(), carried))
         return Payload(pod, archive(pod, [script]), digests=digests([script]))
 
     def carry(self, script: str, files: bytes) -> bytes:

@@ -49,10 +49,14 @@ def script_files(scripts: Mapping[str, bytes]) -> list[File]:
 def together(payloads: Iterable[Payload]) -> bytes:
     """Return one archive of all pods, for `tar -xz`. It has each script once, and a hard link to it for each pod."""
     payloads = list(payloads)
-    scripts = {name: text for each in payloads for name, text in each.scripts.items()}
-    links = b"".join(_link(f"{each.pod}/{name}", name) for each in payloads for name in each.scripts)
+    scripts = dict.fromkeys(script for each in payloads for script in each.scripts.items())
+    paths = {script: f"{number}-{script[0]}" for number, script in enumerate(scripts)}
+    links = b"".join(
+        _link(f"{each.pod}/{name}", paths[name, text]) for each in payloads for name, text in each.scripts.items()
+    )
     folders = [each.archive for each in payloads]
-    return b"".join([_of_scripts(tuple(scripts.items())), *folders, _compressed([links])] if scripts else folders)
+    shared = tuple((path, text) for (_, text), path in paths.items())
+    return b"".join([_of_scripts(shared), *folders, _compressed([links])] if scripts else folders)
 
 
 def archive(pod: str, files: Iterable[File]) -> bytes:

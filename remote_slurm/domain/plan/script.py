@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from remote_slurm import __version__
 from remote_slurm.domain.plan.containers import ContainerPlan
 from remote_slurm.domain.plan.file_transfer import SCRIPTS_OF_POD
-from remote_slurm.domain.plan.job_parts import RUNNER, parts_used
+from remote_slurm.domain.plan.job_parts import RUNNER, runner_with_parts
 from remote_slurm.domain.plan.job_plan import JobPlan
 from remote_slurm.domain.plan.job_start import job_start
 from remote_slurm.domain.plan.payload import Payload, script_files
@@ -19,7 +19,7 @@ _HEADER = """\
 # Pod {pod} as a Slurm job, written by remote-slurm {version} for Kubernetes. To stop it: scancel.
 # This folder: logs/ has the output of each container, records/ a line per container (state, exit code), volumes/ what
 # they mount, job-ID.out what the runner reports; secret/ is removed at the end. The functions that are called below are
-# in runner.sh and in its parts, whose first lines explain them.
+# in runner.sh, which explains them.
 {description}
 {flags}
 """
@@ -36,12 +36,9 @@ _RESUME = """\
 {sources}resume {key} grace={grace}
 """
 
-_SOURCES = """\
-for part in {parts}; do
-    parts+=("$part")
-    # shellcheck source=/dev/null
-    . "./$part.sh" || {{ echo "remote-slurm: $part.sh cannot be read, so no container starts"; exit 1; }}
-done
+SOURCES = f"""\
+# shellcheck source=/dev/null
+. ./{RUNNER} || {{ echo "remote-slurm: {RUNNER} cannot be read, so no container starts"; exit 1; }}
 """
 
 _CONTAINERS = """\
@@ -55,7 +52,7 @@ JOB, CONTAINERS = SCRIPTS_OF_POD
 _TOUCH_SECONDS = 43200
 
 
-def render_job(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
+def render_job(plan: JobPlan) -> str:
     """Return the batch script, which is short enough for an operator to read."""
     header = _HEADER.format(
         bash=plan.script.bash_path,
@@ -72,18 +69,18 @@ def render_job(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
         plan.transfer.enter_folder(plan.pod),
         profile=bool(prefix or plan.annotations.pre_exec),
     )
-    begin = plan.transfer.begin_job(plan.pod, plan.grace_seconds, _sources(plan, scripts), _lines(_first_calls(plan)))
+    begin = plan.transfer.begin_job(plan.pod, plan.grace_seconds, SOURCES, _lines(_first_calls(plan)))
     return header + start + prefix + begin + ("" if plan.annotations.pre_exec else _containers(plan))
 
 
-def render_containers(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
+def render_containers(plan: JobPlan) -> str:
     """Return the script that runs the containers after the pod's own shell."""
     head = _RESUME.format(
         bash=plan.script.bash_path,
         pod=plan.full_name,
         key=quote(plan.pod),
         grace=plan.grace_seconds,
-        sources=_sources(plan, scripts),
+        sources=SOURCES,
     )
     return head + _containers(plan)
 
@@ -118,32 +115,24 @@ def _call(container: ContainerPlan) -> str:
 
 def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
     """Return all files of the pod's folder, job.sh first; `scripts` are those of job/ by their names."""
-    own = [File(JOB, render_job(plan, scripts).encode(), 0o700)]
-    if plan.annotations.pre_exec:
-        own.append(File(CONTAINERS, render_containers(plan, scripts).encode(), 0o700))
-    return [*own, *script_files(_used(plan, scripts)), *plan.files]
+    own = _own_files(plan)
+    return [*own, *script_files(_shared(plan, own, scripts)), *plan.files]
 
 
 def payload(plan: JobPlan, scripts: Mapping[str, bytes]) -> Payload:
     """Return what travels to the site. Raises InvalidRequest if it is too large for the job."""
-    return plan.transfer.payload(plan.pod, job_files(plan, scripts), _used(plan, scripts))
+    own = _own_files(plan)
+    return plan.transfer.payload(plan.pod, [*own, *plan.files], _shared(plan, own, scripts))
 
 
-def _used(plan: JobPlan, scripts: Mapping[str, bytes]) -> dict[str, bytes]:
-    used = {*_parts(plan, scripts), *plan.programs}
-    return {name: text for name, text in scripts.items() if name in used}
+def _own_files(plan: JobPlan) -> list[File]:
+    """Return job.sh, and containers.sh if the pod has shell of its own."""
+    job = File(JOB, render_job(plan).encode(), 0o700)
+    return [job, File(CONTAINERS, render_containers(plan).encode(), 0o700)] if plan.annotations.pre_exec else [job]
 
 
-def _parts(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[str]:
-    """Return the scripts that job.sh and containers.sh source: both source the same ones."""
-    first = f"{_lines(_first_calls(plan))}resume\n" if plan.annotations.pre_exec else ""
-    return [RUNNER, *parts_used(first + _containers(plan), scripts)]
-
-
-def _sources(plan: JobPlan, scripts: Mapping[str, bytes]) -> str:
-    return source_lines(_parts(plan, scripts))
-
-
-def source_lines(scripts: Iterable[str]) -> str:
-    """Return the shell that sources these scripts, in their order, or ends the job if it cannot read one."""
-    return _SOURCES.format(parts=" ".join(name.removesuffix(".sh") for name in scripts))
+def _shared(plan: JobPlan, own: Iterable[File], scripts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the scripts that other pods need as well, by their names in the pod's folder."""
+    calls = "".join((file.content or b"").decode().partition(SOURCES)[2] for file in own)
+    programs = {name: text for name, text in scripts.items() if name in plan.programs}
+    return {RUNNER: runner_with_parts(calls, scripts), **programs}

@@ -88,8 +88,10 @@ class ContainerRuntime(Runtime):
 
     def container_command(self, start: ContainerStart) -> Command:
         prefix = command_prefix(start)
-        lines = (*prefix, *with_env_words(start, self._lines(start)))
-        return without_empty(with_carrier(start, lines, len(prefix) + self._program_index(start), self.kept_variables))
+        staged = self._staged_mounts(start)
+        lines = (*prefix, *with_env_words(start, self._lines(start, staged)))
+        index = len(prefix) + self._program_index(start, staged)
+        return without_empty(with_carrier(start, lines, index, self.kept_variables))
 
     def exec_words(self, start: ContainerStart) -> Line:
         """Enter the running container, or start another one from its image with an empty command line."""
@@ -98,15 +100,16 @@ class ContainerRuntime(Runtime):
         container = start.container.model_copy(update={"command": ("",)})
         setup = replace(start.setup, container=container, command=("",), init=True)
         start = replace(start, setup=setup)
-        *lines, _ = self._lines(start)
+        staged = self._staged_mounts(start)
+        *lines, _ = self._lines(start, staged)
         carried = with_env_words(start, (*lines, ()))
-        return "nsenter", *flat(with_carrier(start, carried, self._program_index(start), self.kept_variables))
+        return "nsenter", *flat(with_carrier(start, carried, self._program_index(start, staged), self.kept_variables))
 
-    def _lines(self, start: ContainerStart) -> Command:
+    def _lines(self, start: ContainerStart, staged: StagedMounts) -> Command:
         *before, opening = self.start_command(start)
         return (
             *before,
-            *self._mount_checks(start),
+            *self._mount_checks(start, staged),
             (*opening, *self.gpu_options(gpu_vendor(start.container))),
             self.scratch_options(start),
             self.hostname_options(start),
@@ -115,22 +118,21 @@ class ContainerRuntime(Runtime):
                 self.annotation_options(start.annotations)
             ),  # of two words for one option, the later one counts
             *self.environment_options(start),
-            *(self._mount(mount) for mount in self._staged_mounts(start).named),
+            *(self._mount(mount) for mount in staged.named),
             self.image_argument(start),
             self.command_arguments(start),
         )
 
-    def _program_index(self, start: ContainerStart) -> int:
+    def _program_index(self, start: ContainerStart, staged: StagedMounts) -> int:
         """Return the index of the line that begins with the runtime itself."""
-        return len(self.start_command(start)) - 1 + len(self._mount_checks(start))
+        return len(self.start_command(start)) - 1 + len(self._mount_checks(start, staged))
 
     def _mount(self, mount: Mount) -> Line:
         line = self.mount_options(mount)
         return tuple(Hidden(word) if isinstance(word, str) else word for word in line) if mount.hidden else line
 
-    def _mount_checks(self, start: ContainerStart) -> Command:
+    def _mount_checks(self, start: ContainerStart, staged: StagedMounts) -> Command:
         """Return the program that checks what other containers could replace, and then becomes the runtime."""
-        staged = self._staged_mounts(start)
         if not staged.checked:
             return ()
         program = (self.config.bash_path, "mounts.sh", *self.mount_namespace, start.container.name)
