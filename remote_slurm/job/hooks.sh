@@ -175,6 +175,7 @@ record_first_state() {
 
 run_pre_stop() {
     local code
+    close_ticks  # or the container has the pipe, too
     "${pre_stop[@]}" >"$run_prefix.pre_stop" 2>&1 </dev/null
     code=$?
     ((code)) && say "the preStop hook of container $name failed with exit code $code: $(head -c 300 "$run_prefix.pre_stop")"

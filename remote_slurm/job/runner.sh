@@ -335,19 +335,24 @@ end_log_writers() {
 # The log contains only what the container prints. The size of the log at each second gives the time of a line.
 watch_log() {
     trap '' TERM
-    while sleep 1; do
+    [[ ! -e /dev/fd/0 ]] || open_silence
+    while pause_in_silence 1; do
         note_size "$1"
     done
 }
 
+# A log that is older than the file `.seen` has not changed since its size was read. Bash 4.2 compares whole seconds: then the
+# size is read once more than needed.
 note_size() {
-    local log=logs/$1.log size time
-    size=$(stat -c %s "$log" 2>/dev/null) && [[ $size != "$noted" ]] || return
+    local log=logs/$1.log seen=.runner/$1.seen size time
+    [[ ! $seen -nt $log ]] || return
+    printf . >"$seen"
+    size=$(stat -c %s "$log") && [[ $size != "$noted" ]] || return
     noted=$size
     printf -v time '%(%s)T' -1
     printf '%s %s\n' "$time" "$size" >>"logs/.$1.sizes"
     ((size > log_limit)) && cut_log "$1" "$size"
-}
+} 2>/dev/null
 
 # The container appends to its log, so that it goes on at the beginning of what is empty.
 cut_log() {
@@ -359,15 +364,53 @@ cut_log() {
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
-# Each check is a process on the node, and a pod may run for days: the longer a process runs, the less often it is checked, down
-# to once a second. A signal ends the longer pauses.
-pause_before_check() {  # CHECKS_BEFORE
+# A pod may run for days, and jobs that compute are disturbed by each process that starts beside them. Bash waits without one: for
+# a line of a pipe. The shell that has traps waits without a time limit, since bash may leave a trap in the middle when the time
+# limit of `read` ends; another one, without traps, writes a line each second, and one when the process has ended.
+open_ticks() {  # PID
+    [[ -n $ticks || ! -e /dev/fd/0 ]] || exec {ticks}< <(write_ticks "$1")
+}
+
+close_ticks() {
+    [[ -z $ticks ]] || exec {ticks}<&-
+    ticks=''
+}
+
+write_ticks() {  # PID
+    trap '' HUP INT QUIT TERM USR1 USR2
+    open_silence
+    while kill -0 "$1"; do
+        pause_in_silence 1
+        printf '\n'
+    done
+} 2>/dev/null
+
+# Opens a pipe that nothing is written to. Not for a shell with traps.
+open_silence() {
+    local input
+    exec {input}> >(:)
+    exec {silence}<>"/proc/self/fd/$input" {input}>&-
+}
+
+pause_in_silence() {  # SECONDS
+    if [[ -n $silence ]]; then
+        read -r -t "$1" -u "$silence"
+    else
+        sleep "$1"
+    fi
+    return 0
+}
+
+# For three seconds each check is a process. Then there is one check a second.
+pause_before_check() {  # CHECKS_BEFORE PID
     if (($1 < 30)); then
         sleep "${pauses[$1 < 4 ? $1 : 4]}"
-    else
-        sleep "$(($1 < 50 ? 0 : 1)).$(($1 < 50 ? 4 : 0))" &
-        wait "$!"
+        return
     fi
+    open_ticks "$2"
+    [[ -n $ticks ]] && read -r -u "$ticks" && return
+    sleep 1 &
+    wait "$!"
 }
 
 # await PID: sets `code`. bash may forget the end of a process of which `wait` learns together with a signal that has a trap,
@@ -375,9 +418,12 @@ pause_before_check() {  # CHECKS_BEFORE
 # asked when there is nothing to wait for any more, and asked twice, since what it says may be of a signal that came before.
 await() {
     local tries=0 previous=''
+    interrupted=''
     while kill -0 "$1" 2>/dev/null; do
-        pause_before_check "$((tries++))"
+        pause_before_check "$((tries++))" "$1"
+        [[ -z $interrupted ]] || tries=0 interrupted=''
     done
+    close_ticks
     interrupted=yes
     code=''
     while [[ -n $interrupted || $code != "$previous" ]]; do

@@ -75,6 +75,7 @@ end_container() {
 # all but two seconds, as on a kubelet.
 kill_later() {
     local signalled=0
+    close_ticks
     trap '' TERM
     sleep "$1"
     if [[ -n $stopper ]] && kill -0 "$stopper"; then

@@ -3,13 +3,14 @@
 import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record, run_before_requeue
 from remote_slurm.domain.shell import quote, words
 from remote_slurm.job import SCRIPTS
-from tests.job.node import BASH, PATIENCE, Job, Node, sh, until
+from tests.job.node import BASH, PATIENCE, Ended, Job, Node, sh, until
 
 QUICK = "backoff_first=1 backoff_limit=2\n"
 COUNT = "echo run >>runs; "
@@ -489,3 +490,26 @@ def test_the_length_that_a_log_has_at_the_end_is_noted_however_short_the_run(nod
 def test_a_job_that_may_be_requeued_takes_its_secrets_with_it_where_it_ends_by_itself(node: Node) -> None:
     assert node.run(f"container main {sh('true')}", prefix="#SBATCH --requeue").code == 0
     assert not (node.pod / "secret").exists()
+
+
+def test_a_container_that_runs_on_costs_no_process_beside_it(node: Node, tmp_path: Path) -> None:
+    """Each one would disturb the job's own computation: what waits for the container's end waits without one."""
+    for program in ("sleep", "stat"):
+        counting = tmp_path / program
+        counting.write_text(f'#!/bin/sh\necho {program} >>"{tmp_path}/calls"\nexec /bin/{program} "$@"\n')
+        counting.chmod(0o700)
+    node.run(f"container main {sh('/bin/sleep 8')}", prefix=f"PATH={tmp_path}:$PATH")
+    calls = (tmp_path / "calls").read_text().split()
+    assert calls.count("stat") == 1
+    assert calls.count("sleep") <= 2 * 31
+
+
+@pytest.mark.parametrize("signals", [0, 30])
+def test_what_writes_ticks_may_end_and_signals_may_come(node: Node, signals: int) -> None:
+    """The job still learns of the container's end, and each trap runs."""
+    calls = (
+        f"write_ticks() {{ printf '\\n'; }}\ntraps=0\ntrap 'interrupted=yes traps=$((traps + 1))' USR2\n"
+        f"(for ((i = 0; i < {signals}; i++)); do /bin/sleep 0.05; kill -USR2 $$; done; : >go) &\n"
+        f'container main {sh("until [ -e go ]; do /bin/sleep 0.1; done; /bin/sleep 4")}\nawait_containers; say "$traps"'
+    )
+    assert node.run(calls) == Ended(0, f"remote-slurm: {signals}\n")
