@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from remote_slurm.errors import InvalidRequest
 
+# Whole lines, and the rest of a line after a command and two spaces
+_COMMENT = re.compile(r"^[ \t]*#(?!!).*\n|^\n|(?<=\S) {2,}# .*$", re.MULTILINE)
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+")
 
 
@@ -115,3 +118,8 @@ def _word(value: Word) -> str:
 def assignments(values: dict[str, str]) -> str:
     """`name='value'` lines; the names are ours."""
     return "".join(f"{name}={quote(value)}\n" for name, value in values.items())
+
+
+def without_comments(script: str) -> str:
+    """Return one of this package's scripts without comments and empty lines."""
+    return _COMMENT.sub("", script)

@@ -7,6 +7,8 @@ Comments stay here, but for the first one of each file, which explains the calls
 import re
 from importlib.resources import files
 
+from remote_slurm.domain.shell import without_comments
+
 _RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "messages", "usage")
 # runner.sh has its parts in this order
 _PARTS = (
@@ -19,8 +21,6 @@ _PARTS = (
 # Programs of their own, which the runner, or the submit script, starts
 _PROGRAMS = {"rank": ("rank",), "pull": ("storage", "pull"), "mounts": ("paths", "mounts")}
 
-# Whole lines, and the rest of a line after a command and two spaces
-_COMMENT = re.compile(rb"^[ \t]*#(?!!).*\n|^\n|(?<=\S) {2,}# .*$", re.MULTILINE)
 _DIRECTIVE = re.compile(rb"^# shellcheck .*\n", re.MULTILINE)
 
 
@@ -32,7 +32,7 @@ def source(name: str) -> bytes:
 def _sent(introduced_by: str, *names: str) -> bytes:
     """Join the files, and remove all comments but the first one of `introduced_by`, which explains calls in job.sh."""
     introduction = _DIRECTIVE.sub(b"", source(introduced_by).partition(b"\n\n")[0])
-    return introduction + b"\n" + b"".join(_COMMENT.sub(b"", source(name)) for name in names)
+    return introduction + b"\n" + b"".join(without_comments(source(name).decode()).encode() for name in names)
 
 
 def whole_text(program: str) -> str:
@@ -54,6 +54,6 @@ RELAYS = {
 }
 CHECK_NODE = source("check-node").decode()
 # What a step of a job runs for a client: an argument of srun
-EXEC_STEP = _COMMENT.sub(b"", source("exec_step")).decode()
+EXEC_STEP = without_comments(source("exec_step").decode())
 # Functions of runtimes that a delete uses at the site, by the runtimes' parts
 REMOVAL = {"podman": (source("storage") + source("podman_remove")).decode()}

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Generic, TypeVar
 
-from remote_slurm.domain.shell import assignments
+from remote_slurm.domain.shell import assignments, without_comments
 from remote_slurm.site.reply import Reply
 
 _T = TypeVar("_T")
@@ -39,8 +39,8 @@ class Operation(Generic[_T]):
 
 @cache
 def script_text(name: str) -> str:
-    """The text of `operations/<name>.sh`."""
-    return (_SCRIPTS / f"{name}.sh").read_text()
+    """Return what is sent of `operations/<name>.sh`: nobody reads the comments there, and each script travels often."""
+    return without_comments((_SCRIPTS / f"{name}.sh").read_text())
 
 
 def lines(items: Iterable[str]) -> bytes:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from remote_slurm.config import Config
 from remote_slurm.domain.shell import assignments
 from remote_slurm.domain.slurm.squeue import active_command
 from remote_slurm.errors import OutcomeUnknown
+from remote_slurm.site.operation import script_text
 from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.site.reply import Reply
 from remote_slurm.ssh.framing import FramedOutput as Framed
@@ -23,7 +23,6 @@ from remote_slurm.ssh.framing import bootstrap, frame, nonce, ready_mark
 from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
-_SCRIPTS = files("remote_slurm.site") / "operations"
 
 # A job is a folder below $SLURM/jobs with the files state, command and folder, and held where it is; a file named after
 # a stand-in changes what it does next.
@@ -306,7 +305,7 @@ class Account:
 
     def script(self, name: str, **values: str) -> str:
         text = assignments({"root": self.root_setting, **values})
-        return text + "".join((_SCRIPTS / f"{each}.sh").read_text() for each in ("root", name))
+        return text + "".join(script_text(each) for each in ("root", name))
 
     def ask(self, name: str, payload: bytes = b"", *, cut: int | None = None, **values: Any) -> Reply:
         """One script; `cut` is how much of its payload arrives before the connection is cut."""
