@@ -39,8 +39,21 @@ class Strict(Serving):
         return found
 
     def start_now(self, watched: Watched) -> None:
-        """Slurm lets a requeued job wait for two minutes."""
-        self.slurm(f"scontrol update jobid={watched.job} StartTime=now")
+        """Slurm lets a requeued job wait for two minutes.
+
+        A node on which the last run has not quite ended fails to launch the next one: the node is drained, and the job
+        is held.
+        """
+        node = self.slurm("hostname").strip()
+        start = f"scontrol update jobid={watched.job} StartTime=now"
+
+        def has_started() -> bool:
+            if "drain" in self.slurm(f"sinfo -h -n {node} -o %T"):
+                self.slurm(f"scontrol update nodename={node} state=resume; scontrol release {watched.job}; {start}")
+            return "PENDING" not in self.jobs_of(watched.pod)
+
+        self.slurm(start)
+        wait_until(has_started, "the job runs again")
 
     def run_again(self, watched: Watched, container: str) -> None:
         """See that a requeued pod waits, and then runs."""
