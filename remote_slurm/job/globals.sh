@@ -36,7 +36,8 @@ restarts=0
 last=''                       # how its last run ended: STARTED,FINISHED,EXIT_CODE,SIGNAL
 last_message=''               # and the message of that end
 recording=''                  # a record is being written
-usage=''                      # what the job has used: see measure_usage
+records_usage=''              # the record of an end has what the job has used
+usage=''                      # that: see measure_usage
 pending_result=''             # a watcher has reported something meanwhile
 
 # --- what job.sh says of the next container ------------------------------------------------------------------------------

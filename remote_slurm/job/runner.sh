@@ -123,7 +123,7 @@ write_record() {
         message="the file system of the pod's folder is full (no space, or no quota)${message:+; $message}"
     fi
     build_record "${@:1:7}" "$message"
-    [[ $2 != terminated ]] || { measure_usage && line+=$'\t'$usage; }
+    [[ $2 != terminated || -z $records_usage ]] || { measure_usage && line+=$'\t'$usage; }
     put_state "${@:1:7}" "$message" || kept=''
     put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1" && [[ -n $kept ]]
 }

@@ -1,5 +1,11 @@
 # shellcheck shell=bash
-# What the job has used so far, for the record of a container's end: domain/job_usage.py reads it.
+# What the job has used so far, for the record of a container's end: domain/job_usage.py reads it. job.sh calls:
+#
+#   record_usage   from now on
+
+record_usage() {
+    records_usage=yes
+}
 
 # Sets `usage` to CPU_MILLISECONDS,SECONDS,CPUS,GPUS,PEAK,LIMIT,SOURCE, where `-` is a number that is not known; memory is in
 # bytes. Nothing is estimated, and no process is started. Of a job with several nodes, this one shows too little. A supervisor

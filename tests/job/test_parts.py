@@ -11,7 +11,7 @@ from tests.job.node import BASH, Node, sh
 
 PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
 PARTS = [name for name in SCRIPTS if name not in {"runner.sh", *PROGRAMS}]
-CORE = ("runner", "globals", "cleanup", "stop", "supervise", "messages", "usage")
+CORE = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
 
 
 def test_the_core_is_small() -> None:

@@ -57,12 +57,12 @@ def kernel(tmp_path: Path) -> Kernel:
 
 
 def run(node: Node, kernel: Kernel, reserved: str = RESERVED) -> JobUsage:
-    node.run(f"{kernel.calls}\n{start('c', 'true')}", prefix=reserved)
+    node.run(f"record_usage\n{kernel.calls}\n{start('c', 'true')}", prefix=reserved)
     return used(node)
 
 
 def test_without_a_cgroup_the_times_of_the_processes_count(node: Node) -> None:
-    node.run(f"{start('c', BUSY)}\n{start('idle', 'true')}", prefix=RESERVED)
+    node.run(f"record_usage\n{start('c', BUSY)}\n{start('idle', 'true')}", prefix=RESERVED)
     busy, idle = used(node), used(node, "idle")
     assert busy.source is Source.TIMES
     assert busy.cpu_seconds is not None
@@ -151,10 +151,10 @@ def test_odd_variables_of_a_job_are_no_numbers(node: Node, kernel: Kernel, odd: 
 
 
 def test_podmans_containers_are_not_processes_of_the_jobs_shell(node: Node) -> None:
-    node.run(f"runtime=podman\n{start('c', 'true')}", prefix=RESERVED)
+    node.run(f"record_usage\nruntime=podman\n{start('c', 'true')}", prefix=RESERVED)
     assert used(node).source is Source.NONE
 
 
 def test_a_container_that_did_not_start_has_no_cpu_time(node: Node) -> None:
-    node.run(f"fail NotStarted 'no image'\n{start('c', 'true')}", prefix=RESERVED)
+    node.run(f"record_usage\nfail NotStarted 'no image'\n{start('c', 'true')}", prefix=RESERVED)
     assert (used(node).source, used(node).cpu_seconds) == (Source.NONE, None)

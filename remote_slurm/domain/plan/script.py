@@ -99,7 +99,15 @@ def _containers(plan: JobPlan) -> str:
     return _CONTAINERS.format(
         log_limit=plan.script.max_log_size,
         hidden="hidden=()\n" if plan.hides_words else "",
-        calls=_lines((*plan.report_calls, ("protect_from_purge", f"every={_TOUCH_SECONDS}"), *deadline, *plan.calls)),
+        calls=_lines(
+            (
+                *plan.report_calls,
+                ("record_usage",),
+                ("protect_from_purge", f"every={_TOUCH_SECONDS}"),
+                *deadline,
+                *plan.calls,
+            )
+        ),
         containers="".join(_call(container) for container in plan.containers),
     )
 
