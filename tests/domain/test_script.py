@@ -172,7 +172,7 @@ def test_the_description_of_a_pod_is_one_comment_line_without_its_values() -> No
         },
     )
     body["metadata"]["labels"] = {"app": "train", "evil": "x" * 64, "line": "a\n#SBATCH -H"}
-    text = render_job(plan(body, settings={"DefaultMemory": "none"}), SCRIPTS)
+    text = render_job(plan(body, settings={"DefaultMemory": "none"}))
     (labels,) = [line for line in text.splitlines() if line.startswith("# Labels: ")]
     (spec,) = [line for line in text.splitlines() if line.startswith("# Spec: ")]
     assert json.loads(labels.removeprefix("# Labels: ")) == {"app": "train", "line": "a\n#SBATCH -H"}
@@ -185,7 +185,7 @@ def test_the_description_of_a_pod_is_one_comment_line_without_its_values() -> No
 
 def test_a_long_description_is_cut() -> None:
     containers = [container(f"c{number}", "sh", "-c", "x" * 5000, *["y"] * 200) for number in range(100)]
-    text = render_job(plan(pod(*containers), settings={"DefaultMemory": "none"}), SCRIPTS)
+    text = render_job(plan(pod(*containers), settings={"DefaultMemory": "none"}))
     (spec,) = [line for line in text.splitlines() if line.startswith("# Spec: ")]
     assert len(spec) < 17000
     assert json.loads(spec.removeprefix("# Spec: "))["containers"][0]["name"] == "c0"
