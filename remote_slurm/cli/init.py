@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -150,7 +151,7 @@ class Options:
         del question
         if usual:
             return usual
-        raise RemoteSlurmError(f"{option} is required, since standard input is not a terminal: {_NOTHING}")
+        raise RemoteSlurmError(f"{option} is required, since there is no terminal to ask for it: {_NOTHING}")
 
     def say(self, text: str) -> None:
         self.screen.line(self.screen.paint(f"  {text}", Colour.QUIET))
@@ -194,10 +195,11 @@ class Terminal(Options):
                 return answer
 
     async def choose(self, what: str, options: Sequence[str], usual: str) -> str:
-        shown = ", ".join(options[:_MOST_OPTIONS])
-        more = f" and {len(options) - _MOST_OPTIONS} more" if len(options) > _MOST_OPTIONS else ""
-        self.screen.line(f"{what}: {shown}{more}")
-        return await in_thread("ask", self.ask, f"  {what}", usual, "")
+        if len(options) > 1:
+            shown = ", ".join(options[:_MOST_OPTIONS])
+            more = f" and {len(options) - _MOST_OPTIONS} more" if len(options) > _MOST_OPTIONS else ""
+            self.screen.line(f"{what}, such as: {shown}{more}")
+        return await in_thread("ask", self.ask, what, usual, "")
 
     async def confirm(self, offered: Sequence[OfferedKey], *, are_all: bool) -> OfferedKey | None:
         if self._fingerprints:
@@ -298,7 +300,8 @@ async def _init(arguments: argparse.Namespace, dialog: Options, keys: dict[str, 
             shutil.copyfile(known_hosts, draft)
         outcome = await set_up({**keys, "UserKnownHostsFile": str(draft)}, dialog, wishes)
         trusted = draft.read_text(encoding="utf-8")
-    _write(known_hosts, trusted)
+    if not known_hosts.exists() or known_hosts.read_text(encoding="utf-8") != trusted:
+        _write(known_hosts, trusted)
     _write(output, render({**keys, "UserKnownHostsFile": str(known_hosts)}, *_found(outcome)))
     dialog.screen.line(f"wrote {output} and {known_hosts}")
     if outcome.warning:
@@ -316,7 +319,7 @@ def _write(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode) & 0o644 if path.exists() else 0o644)
         Path(name).replace(path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)

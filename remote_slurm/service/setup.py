@@ -22,6 +22,7 @@ from remote_slurm.service.check_connection import ConnectionChecks
 from remote_slurm.service.check_submission import Asks, job_flags
 from remote_slurm.service.findings import Breaks, one_line
 from remote_slurm.service.setup_choices import (
+    DEFAULT_MEMORY,
     NO_RUNTIME,
     Choices,
     Flags,
@@ -63,6 +64,7 @@ _NEEDED = ("sbatch", "scancel", "squeue", "sinfo")
 # What `check --job` requests, so that the option is known to be accepted
 _MEMORY = "--mem=100M"
 _MOST_HOPS = 10
+_MOST_ANSWERS = 3
 
 
 class Dialog(Protocol):
@@ -295,10 +297,15 @@ class SiteChoice:
     async def _submission(self, facts: SiteFacts, choices: Choices) -> tuple[Choices, str]:
         """The sbatch options that pods need here, if any."""
         usual = await self._first_accepted(facts, choices, self._wishes)
-        wishes = await self._asked(facts, usual[0].flags)
-        if wishes == self._wishes:
-            return usual
-        return await self._first_accepted(facts, choices, wishes)
+        for _ in range(_MOST_ANSWERS):
+            wishes = await self._asked(facts, usual[0].flags)
+            if wishes == self._wishes:
+                return usual
+            try:
+                return await self._first_accepted(facts, choices, wishes)
+            except RemoteSlurmError as error:
+                self._dialog.say(str(error))
+        raise RemoteSlurmError("Slurm accepts no job with the partition and the account that were chosen")
 
     async def _asked(self, facts: SiteFacts, flags: Flags) -> Wishes:
         """The wishes, with the partition and the account that the person chooses of several."""
@@ -324,11 +331,8 @@ class SiteChoice:
             tried = replace(choices, memory_option=memory_option)
             accepted = await self._accepted(facts, tried, options, refused)
             if accepted:
-                flags = accepted[0]
-                memory = default_memory(facts, flags) if memory_option else ""
-                if memory and not await self._accepted(facts, tried, [(*flags, f"--mem={memory.removesuffix('i')}")]):
-                    memory = ""  # the nodes have less
-                return replace(tried, flags=flags, default_memory=memory), ""
+                tried = replace(tried, flags=accepted[0])
+                return replace(tried, default_memory=await self._memory(facts, tried) if memory_option else ""), ""
         words = one_line("\n".join(refused[0].messages)) if refused else "sbatch --test-only did not answer"
         if refused and all(classify_refusal("\n".join(job.messages)) is Refusal.FOR_GOOD for job in refused):
             raise RemoteSlurmError(
@@ -337,6 +341,18 @@ class SiteChoice:
             )
         flags = options[0]
         return replace(choices, flags=flags, default_memory=default_memory(facts, flags)), words[:300]
+
+    async def _memory(self, facts: SiteFacts, choices: Choices) -> str:
+        """DefaultMemory; empty if the site's own default is right, or if the nodes have less than ours.
+
+        The site's default may be more than a node has, so that Slurm refuses jobs that request no memory.
+        """
+        usual = default_memory(facts, choices.flags)
+        without = replace(choices, memory_option=False)
+        if not usual and await self._accepted(facts, without, [choices.flags]):
+            return ""
+        ours = f"--mem={DEFAULT_MEMORY.removesuffix('i')}"
+        return DEFAULT_MEMORY if await self._accepted(facts, choices, [(*choices.flags, ours)]) else ""
 
     async def _accepted(
         self, facts: SiteFacts, choices: Choices, options: Sequence[Flags], refused: list[TriedJob] | None = None

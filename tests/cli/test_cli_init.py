@@ -134,7 +134,7 @@ def test_without_a_terminal_the_connection_has_to_be_given(tmp_path: Path, optio
     words = [word for name, value in given.items() if name != option for word in (name, value)]
     done = Program()("init", *words, "--output", tmp_path / "SlurmConfig.yaml")
     assert done.stderr == (
-        f"remote-slurm: {option} is required, since standard input is not a terminal: nothing was written\n"
+        f"remote-slurm: {option} is required, since there is no terminal to ask for it: nothing was written\n"
     )
 
 

@@ -165,14 +165,10 @@ async def test_a_site_that_wants_an_account(odd: OddSite) -> None:
     assert (await odd.choice())[1].flags == ("--account=b",)
 
 
-@pytest.mark.parametrize(
-    "sacctmgr", ["exit 0", "echo 'You are not running a supported accounting_storage plugin'; exit 1"]
-)
+@pytest.mark.parametrize("sacctmgr", ["exit 0", "echo You are not running a supported plugin; exit 1", "exit 1"])
 async def test_accounts_that_only_sshare_lists(odd: OddSite, sacctmgr: str) -> None:
-    """sacctmgr may be closed to users: it prints nothing, and its exit code is 0."""
-    odd.account.command(
-        "sacctmgr", sacctmgr if sacctmgr == "exit 0" else f"{{ {sacctmgr.partition(';')[0]}; }} >&2; exit 1"
-    )
+    """sacctmgr may be closed to users, and then print nothing, or a notice on standard output."""
+    odd.account.command("sacctmgr", sacctmgr)
     odd.account.command("sshare", "echo ' xyz'")
     facts, _, _ = await odd.choice()
     assert facts.survey.accounts == ("xyz",)
@@ -208,6 +204,12 @@ async def test_nodes_with_less_memory_than_our_default(odd: OddSite) -> None:
     odd.partitions(MAIN, config=["SelectTypeParameters = CR_Core_Memory", "DefMemPerNode = UNLIMITED"])
     odd.sbatch("*--mem=2G*")
     assert "DefaultMemory" not in await odd.keys()
+
+
+async def test_a_default_memory_that_no_node_has(odd: OddSite) -> None:
+    """DefMemPerCPU of a partition may be more than MemSpecLimit leaves of a node."""
+    odd.sbatch("*--mem=*) ;; *", "Requested node configuration is not available")
+    assert (await odd.keys())["DefaultMemory"] == "2Gi"
 
 
 async def test_a_site_that_refuses_memory_options(odd: OddSite) -> None:
@@ -326,6 +328,16 @@ async def test_the_person_chooses_partition_and_account(odd: OddSite) -> None:
     assert (await odd.choice(dialog))[1].flags == ("--partition=gpu", "--account=b")
     assert dialog.asked[1:] == ["partition for pods that name none: main gpu [main]", "Slurm account: a b [a]"]
     assert (await odd.choice(partition="gpu", qos="long"))[1].flags == ("--partition=gpu", "--qos=long")
+
+
+async def test_a_person_is_asked_again_after_a_wrong_answer(odd: OddSite) -> None:
+    odd.partitions(MAIN, GPU)
+    odd.sbatch("*--partition=wrong*", "allocation failure: Invalid partition name specified")
+    dialog = Answers({"partition for pods that name none": "wrong"})
+    with pytest.raises(RemoteSlurmError, match="no job with the partition"):
+        await odd.choice(dialog)
+    assert len(dialog.asked) == 4
+    assert "Slurm accepts no job of this account: allocation failure: Invalid partition" in dialog.said[-1]
 
 
 async def test_what_the_site_prints_cannot_leave_its_comment(odd: OddSite) -> None:

@@ -55,7 +55,8 @@ def _survey(reply: Reply) -> Survey:
     inside = dict(_pairs(reply, "command"))
     outside = dict(_pairs(reply, "elsewhere"))
     associations = [[*line.split("|"), "", ""][:3] for line in reply.all("association") if line.strip()]
-    accounts = [account for account, _, _ in associations] or reply.all("share")
+    # sacctmgr may print a notice on standard output
+    accounts = _names(account for account, _, _ in associations) or _names(reply.all("share"))
     qos = [name for _, _, names in associations for name in names.split(",")]
     return Survey(
         account=reply.get("account"),
@@ -66,7 +67,7 @@ def _survey(reply: Reply) -> Survey:
         runtimes=tuple(_pairs(reply, "runtime")),
         modules=tuple(reply.all("module")),
         folders=_unique(folder for line in reply.all("folder") if (folder := _folder(line))),
-        accounts=_names(accounts),
+        accounts=accounts,
         default_account=reply.get("defaultaccount").strip(),
         qos=_names(qos),
     )
