@@ -6,14 +6,17 @@ import argparse
 import asyncio
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import chosen
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
 from remote_slurm.cli.options import add_config_options, add_filter_options, add_pods_argument, add_url_option
 from remote_slurm.cli.screen import Screen
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = f"""\
 Stop the job of each pod within its terminationGracePeriodSeconds, and remove its folder and logs at the site. With
@@ -58,7 +61,7 @@ def _grace_period(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    selects = arguments.all or arguments.selector is not None or bool(arguments.state)
+    selects = bool(arguments.all or arguments.selector or arguments.state)
     if arguments.pods and selects:
         raise RemoteSlurmError("POD goes without --all, --selector and --state: name the pods, or select them")
     if not arguments.pods and not selects:

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.durations import short
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
@@ -27,6 +27,9 @@ from remote_slurm.cli.screen import Screen
 from remote_slurm.cli.tables import plain
 from remote_slurm.cli.watch import log_request
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = f"""\
 Print all that is known of a pod: its spec, its job, its node, times, Events, what it has used, where its files are, and

@@ -60,7 +60,19 @@ def _text(path: Path, source: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Kubernetes' YAML is JSON in other clothes: a time is a text."""
+    """Kubernetes' YAML is JSON in other clothes: a time is a text. A key that is there twice is an error."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # before keys of other mappings are merged, which may be there too
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"found duplicate key {key.value!r}", key.start_mark
+                )
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        super().flatten_mapping(node)
 
 
 _Loader.yaml_implicit_resolvers = {

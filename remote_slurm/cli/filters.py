@@ -61,11 +61,6 @@ def states(text: str) -> frozenset[str]:
     return frozenset(words)
 
 
-def has_filter(arguments: argparse.Namespace) -> bool:
-    """Whether the options select pods."""
-    return bool(namespace(arguments) or arguments.selector or arguments.state)
-
-
 def namespace(arguments: argparse.Namespace) -> str:
     """The namespace that is meant; empty for all of them."""
     return "" if arguments.all_namespaces else str(arguments.namespace)
@@ -82,6 +77,6 @@ def filtered(pods: Iterable[Json], arguments: argparse.Namespace) -> list[Json]:
         pod
         for pod in pods
         if (not wanted or namespace_of(pod["pod"]) == wanted)
-        and (arguments.selector is None or arguments.selector(pod.get("labels") or {}))
-        and (not arguments.state or arguments.state & {str(pod.get("phase", "")).lower(), str(pod["state"]).lower()})
+        and all(holds(pod.get("labels") or {}) for holds in arguments.selector)
+        and (not arguments.state or {*arguments.state} & {str(pod.get("phase", "")).lower(), str(pod["state"]).lower()})
     ]

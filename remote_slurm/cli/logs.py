@@ -8,14 +8,17 @@ import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.durations import duration
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
 from remote_slurm.cli.options import add_config_options, add_namespace_option, add_pod_argument, add_url_option
 from remote_slurm.cli.watch import log_request, print_bytes
 from remote_slurm.errors import InvalidRequest, RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = f"""\
 Print the log of a container. With -f, follow the log until the container ends. With --all-containers, print those of
@@ -109,11 +112,13 @@ class _Log:
     async def print(self) -> None:
         """Raises RemoteSlurmError if there is none, or if it breaks off."""
         write = self._lines.write if self._lines else print_bytes
-        async with aclosing(self._sidecar.log(self._request)) as chunks:
-            async for chunk in chunks:
-                write(chunk)
-        if self._lines:
-            self._lines.end()
+        try:
+            async with aclosing(self._sidecar.log(self._request)) as chunks:
+                async for chunk in chunks:
+                    write(chunk)
+        finally:
+            if self._lines:
+                self._lines.end()
 
     async def print_or_say(self) -> int:
         """The exit code: 1 for a log that is not there, so that the others are printed."""

@@ -104,13 +104,16 @@ def add_filter_options(parser: argparse.ArgumentParser) -> None:
         "-l",
         "--selector",
         type=selector,
+        action="append",
+        default=[],
         metavar="SELECTOR",
-        help="only pods with these labels, such as app=train,tier!=test or 'app in (train,test)'",
+        help="only pods with these labels, such as app=train,tier!=test or 'app in (a,b)'; of several, all count",
     )
     parser.add_argument(
         "--state",
         type=states,
-        default=frozenset(),
+        action="extend",
+        default=[],
         metavar="STATE,...",
         help="only pods in these phases or states of Slurm, such as waiting,running or TIMEOUT",
     )

@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import json
 import time
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli import credentials
 from remote_slurm.cli.client import SidecarClient, at, listening_at
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = """\
 Request the capacity of the virtual node from a running sidecar, as interLink does every 30 seconds. The exit code is

@@ -8,10 +8,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.durations import short as duration
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, absent, matching, named_in
@@ -24,8 +23,11 @@ from remote_slurm.cli.options import (
     seconds,
 )
 from remote_slurm.cli.screen import Screen, console, is_terminal
-from remote_slurm.cli.tables import Cell, Column, fitted, print_table, uncut
+from remote_slurm.cli.tables import Cell, Column, Uncut, fitted, print_table
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = f"""\
 List the pods that have a folder at the site, with their jobs. With POD, list the named pods only. On a terminal, the
@@ -125,11 +127,10 @@ async def _watch(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     async with chosen(arguments) as sidecar:
         if arguments.output in {"text", "wide"} and is_terminal(sys.stdout):
             await _watch_on_terminal(sidecar, arguments, names)
-        known: dict[str, str] = {}
-        watched = _Watched(sidecar)
+        changes, watched = _Changes(arguments), _Watched(sidecar)
         while True:
             if overview := await watched.changed():
-                _print_changes(known, _selected(overview, names, arguments), arguments)
+                changes.print(_selected(overview, names, arguments))
             await asyncio.sleep(arguments.every)
 
 
@@ -160,22 +161,29 @@ def _aged(pod: Json, seconds: int) -> Json:
     return pod if age is None else {**pod, "ageSeconds": age + seconds}
 
 
-def _print_changes(known: dict[str, str], pods: Sequence[Json], arguments: argparse.Namespace) -> None:
-    """Print the pods that are new or have changed, below the header of the first ones."""
-    changed = [pod for pod in pods if known.get(pod["pod"]) != json.dumps(_lasting(pod))]
-    first = not known
-    for pod in changed:
-        known[pod["pod"]] = json.dumps(_lasting(pod))
-    for gone in set(known) - {pod["pod"] for pod in pods}:
-        del known[gone]
-        print(f"{gone} is gone", file=sys.stderr)
-    if arguments.output == "json":
-        print("".join(f"{json.dumps(pod)}\n" for pod in changed), end="", flush=True)
-    elif arguments.output == "name":
-        print("".join(f"{pod['name']}\n" for pod in changed), end="", flush=True)
-    elif changed:
-        lines = list(uncut(_columns(arguments), _rows(changed, arguments)))
-        print("\n".join(lines[0 if first else 1 :]), flush=True)
+class _Changes:
+    """Prints the pods that are new or have changed since they were printed."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._known: dict[str, str] = {}
+        self._table = Uncut(_columns(arguments))
+
+    def print(self, pods: Sequence[Json]) -> None:
+        now = {pod["pod"]: json.dumps(_lasting(pod)) for pod in pods}
+        changed = [pod for pod in pods if self._known.get(pod["pod"]) != now[pod["pod"]]]
+        for gone in self._known.keys() - now.keys():
+            print(f"{gone} is gone", file=sys.stderr)
+        self._known = now
+        for line in self._lines(changed) if changed else ():
+            print(line, flush=True)
+
+    def _lines(self, pods: Sequence[Json]) -> Iterator[str]:
+        if self._arguments.output == "json":
+            return (json.dumps(pod) for pod in pods)
+        if self._arguments.output == "name":
+            return (str(pod["name"]) for pod in pods)
+        return self._table.lines(_rows(pods, self._arguments))
 
 
 async def _watch_on_terminal(sidecar: SidecarClient, arguments: argparse.Namespace, names: Sequence[str]) -> None:

@@ -43,15 +43,24 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> No
         to = console(sys.stdout)
         to.print(fitted(columns, rows, to.width))
     else:
-        print("\n".join(uncut(columns, rows)))
+        print("\n".join(Uncut(columns).lines(rows)))
 
 
-def uncut(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """The lines of a table as wide as what is in it."""
-    texts = [[column.title for column in columns], *([plain(cell.text) for cell in row] for row in rows)]
-    widths = [max(len(row[at]) for row in texts) for at in range(len(columns))]
-    for row in texts:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+class Uncut:
+    """A table as wide as what is in it, below one header. Later rows make columns only wider."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._titles: list[str] = [column.title for column in columns]
+        self._widths = [0 for _ in columns]
+
+    def lines(self, rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
+        """The lines of these rows, the first time with the header."""
+        texts = [*([self._titles] if self._titles else []), *([plain(cell.text) for cell in row] for row in rows)]
+        for row in texts:
+            self._widths = [max(width, len(text)) for width, text in zip(self._widths, row, strict=True)]
+        self._titles = []
+        for row in texts:
+            yield "  ".join(text.ljust(width) for text, width in zip(row, self._widths, strict=True)).rstrip()
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:

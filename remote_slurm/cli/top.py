@@ -15,14 +15,17 @@ import time
 import tty
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, seconds
 from remote_slurm.cli.screen import Colour, Screen, console
 from remote_slurm.cli.tables import cut_at_end, plain
 from remote_slurm.cli.top_view import Chosen, Frame, Line, Size, found, hint
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = """\
 Show the site, its partitions, recent failures, and each pod with its job, state, reason and age. The view is live if

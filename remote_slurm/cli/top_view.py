@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.durations import short
 from remote_slurm.cli.screen import Colour
 from remote_slurm.cli.tables import Column, cut_at_end, cut_in_middle, plain, shrunk, width_of
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _COLOURS = {
     "failed": Colour.BAD,

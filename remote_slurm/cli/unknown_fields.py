@@ -15,7 +15,13 @@ from typing import Any
 from remote_slurm.errors import InvalidRequest
 
 _POD, _SPEC, _CONTAINER, _METADATA = "V1Pod", "V1PodSpec", "V1Container", "V1ObjectMeta"
-_PLACES = {_METADATA: "metadata", _SPEC: "spec", _CONTAINER: "a container", "V1SecurityContext": "securityContext"}
+_PLACES = {
+    _METADATA: "metadata",
+    _SPEC: "spec",
+    _CONTAINER: "a container",
+    "V1ResourceRequirements": "resources",
+    "V1SecurityContext": "securityContext",
+}
 _TYPES = {"Pod": _POD, "ConfigMap": "V1ConfigMap", "Secret": "V1Secret"}
 _MOST = 10
 

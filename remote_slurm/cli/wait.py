@@ -7,14 +7,17 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.durations import duration
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, named_in, the_pod
 from remote_slurm.cli.options import add_config_options, add_filter_options, add_pods_argument, add_url_option
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _HELP = f"""\
 Wait until each pod meets a condition, and print a line for each. The exit code is 0 if all pods have met it, and 1
@@ -112,7 +115,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    selects = arguments.all or arguments.selector is not None or bool(arguments.state)
+    selects = bool(arguments.all or arguments.selector or arguments.state)
     if bool(arguments.pods) == selects:
         raise RemoteSlurmError("name pods, or select them with --all, --selector or --state")
     names = [named_in(argument, namespace(arguments)) for argument in arguments.pods]

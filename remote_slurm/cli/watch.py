@@ -7,12 +7,15 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient
-from remote_slurm.cli.documents import Json
 from remote_slurm.cli.replies import Refused
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.errors import RemoteSlurmError
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _LOOK_SECONDS = 0.5  # at the sidecar's memory, which follows the site at PollInterval
 _LAST_LINES_SECONDS = 30.0

@@ -51,6 +51,8 @@ def test_the_table_is_that_of_the_kubernetes_client() -> None:
             "unknown field 'cpu' in spec.containers[0].resources: must be one of claims, ",
         ),
         (pod({"env": [{"name": "A", "val": "1"}]}), "unknown field 'val' in spec.containers[0].env[0]: did you mean"),
+        # willthames/kubernetes-validate#31: indented as if it were beside resources
+        (pod({"requests": {}}), "unknown field 'requests' in spec.containers[0]: it is a field of resources"),
         (pod(spce={}), "unknown field 'spce': did you mean 'spec'?"),
         (pod(spec={"volumes": [{"name": "v", "emptydir": {}}]}), "in spec.volumes[0]: did you mean 'emptyDir'?"),
     ],
@@ -151,3 +153,24 @@ def test_a_namespace_is_for_a_file_without_one(renders: Program, pod_file: PodFi
     done = renders("render", "-", "-n", "other", stdin=DUMPED)
     assert done.returncode == 1
     assert "Pod 'train' is in namespace 'team', and --namespace is 'other': omit one of the two" in done.stderr
+
+
+@pytest.mark.parametrize("field", ["envFrom", "name"])
+def test_a_field_that_is_there_twice_is_refused(renders: Program, field: str) -> None:
+    """kubernetes/kubernetes#99286: the first of two was ignored without a word."""
+    values = {"envFrom": "[{configMapRef: {name: a}}]", "name": "c"}
+    container = f"name: c\n    image: busybox\n    {field}: {values[field]}\n    {field}: {values[field]}\n"
+    text = f"kind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n  - {container}"
+    done = renders("render", "-", stdin=text)
+    assert done.returncode == 1
+    assert f"this is not YAML: found duplicate key '{field}'" in done.stderr
+
+
+def test_merged_keys_are_no_duplicates(renders: Program) -> None:
+    text = (
+        "kind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - &c {name: c, image: busybox, command: ['true']}\n"
+        "  - {<<: *c, name: d}\n"
+    )
+    done = renders("render", "-", stdin=text)
+    assert done.returncode == 0, done.stderr
+    assert "\ncontainer d " in done.stdout

@@ -77,3 +77,10 @@ def test_durations_are_kubectls(text: str, seconds: float) -> None:
 
 def test_ages_are_short() -> None:
     assert [short(seconds) for seconds in (0, 59.9, 60, 7200, 200000)] == ["0s", "59s", "1m", "2h", "2d"]
+
+
+async def test_the_last_words_of_a_log_that_breaks_off_are_printed(sidecar: Served) -> None:
+    """amir20/dozzle#4846: a last line without an end was lost."""
+    sidecar.account.logs["team-7"] = b"one\nlast words"
+    done = await sidecar("logs", "team/train", "-c", "c", "--prefix")
+    assert done.stdout == "[pod/train/c] one\n[pod/train/c] last words\n"

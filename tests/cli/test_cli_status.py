@@ -1,5 +1,6 @@
 """`remote-slurm status`: which pods, and how they are printed."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 
 from remote_slurm.cli.main import parser
 from remote_slurm.cli.status import _COLUMNS, _row, _selected
-from remote_slurm.cli.tables import Cell, fitted
+from remote_slurm.cli.tables import Cell, Column, Uncut, fitted
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteSlurmError
 from tests.cli.program import Program
 from tests.cli.served import Served, served
+from tests.sidecar import ENVIRONMENT, PROGRAM
 
 LONG = "team-physics-of-the-large/train-resnet50-imagenet-sweep-00017-abcdef"
 
@@ -210,3 +212,33 @@ def test_nothing_from_the_site_commands_the_terminal() -> None:
     assert all(sign.isprintable() for line in lines for sign in line)
     assert lines[1].startswith("[red]a ")
     assert Cell("a").style == ""
+
+
+def test_several_selectors_and_states_are_all_heeded() -> None:
+    """kubernetes/kubernetes#55508: of several, only the last one counted, without a word."""
+    words = ["status", "-l", "app", "-l", "app!=train", "--state", "waiting", "--state", "failed"]
+    arguments = parser(["status"]).parse_args(words)
+    assert [each["pod"] for each in _selected({"pods": PODS}, [], arguments)] == ["team-2"]
+
+
+def test_rows_of_a_watch_stay_below_their_header() -> None:
+    """kubernetes/kubernetes#43126: each change was aligned by itself."""
+    table = Uncut((Column("NAME"), Column("STATE")))
+    lines = [*table.lines([[Cell("a-long-name"), Cell("RUNNING")]]), *table.lines([[Cell("b"), Cell("FAILED")]])]
+    assert lines == ["NAME         STATE", "a-long-name  RUNNING", "b            FAILED"]
+
+
+async def test_a_watch_in_a_pipe_goes_on_after_the_first_change(sidecar: Served) -> None:
+    """kubernetes/kubernetes#119246: it ended where standard output was no terminal."""
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM, "status", "--watch", "--url", sidecar.url, "--every", "0.1", stdout=-1, stderr=-1, env=ENVIRONMENT
+    )
+    assert process.stdout
+    try:
+        header, *rows = [(await asyncio.wait_for(process.stdout.readline(), 60)).decode() for _ in range(4)]
+        assert (header.split()[0], len(rows)) == ("NAME", 3)
+        sidecar.account.start(sidecar.account.jobs["2"])
+        assert b"team/test" in await asyncio.wait_for(process.stdout.readline(), 60)
+    finally:
+        process.kill()
+        await process.communicate()

@@ -68,3 +68,13 @@ def test_a_condition_that_is_none_is_refused(program: Program) -> None:
     done = program("wait", "--for=condition=Sleeping", "x")
     assert done.returncode == 2
     assert "must be condition=Ready, running, succeeded, failed, ended or delete" in done.stderr
+
+
+async def test_a_pod_that_is_deleted_meanwhile_ends_the_wait(sidecar: Served) -> None:
+    """kubernetes/kubectl#1482: the wait went on until its timeout."""
+    waiting = asyncio.create_task(sidecar("wait", "--for=failed", "--timeout=1h", "team/waits"))
+    await asyncio.sleep(0.2)
+    await sidecar("delete", "team/waits")
+    done = await waiting
+    assert done.returncode == 1
+    assert "pod team/waits cannot meet failed: it is gone" in done.stderr

@@ -1,5 +1,8 @@
 """What the command line says before it does anything: help with examples, and a sentence for bad input."""
 
+import subprocess
+import sys
+
 import pytest
 
 from remote_slurm.cli.main import COMMANDS
@@ -56,3 +59,37 @@ def test_a_configuration_that_is_not_there_is_named(program: Program, words: lis
 
 def test_the_version(program: Program) -> None:
     assert program("--version").stdout.startswith("remote-slurm ")
+
+
+# Of a sidecar, of the configuration, and what only terminals or files need
+_HEAVY = (
+    "remote_slurm.service",
+    "remote_slurm.ssh.connection",
+    "remote_slurm.config",
+    "pydantic",
+    "paramiko",
+    "rich",
+    "yaml",
+)
+_CLIENTS = {
+    "describe": ["x"],
+    "delete": ["x"],
+    "logs": ["x"],
+    "ping": [],
+    "status": [],
+    "top": [],
+    "wait": ["--for=ended", "x"],
+}
+
+
+def test_a_client_of_a_sidecar_loads_no_server() -> None:
+    """Half a second of CPU for each command, and 40 MB."""
+    script = (
+        "import sys\n"
+        "from remote_slurm.cli.main import main\n"
+        f"for command, words in {_CLIENTS}.items():\n"
+        "    assert main([command, '--url', 'http://127.0.0.1:1', *words]) == 1\n"
+        f"print([name for name in {_HEAVY} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
