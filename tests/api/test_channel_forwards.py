@@ -74,7 +74,8 @@ async def test_the_kubernetes_client_exchanges_bytes_with_two_ports(server: Forw
     async with server.listening(echo), server.listening(shout, port=9999):
         found = await asyncio.to_thread(talk)
     assert found == (data, b"HELLO")
-    await until(lambda: not server.forwards._open)
+    await until(lambda: server.audit_file.read_text().endswith("\n"))
+    assert not server.forwards._open
     line = json.loads(server.audit_file.read_text().splitlines()[-1])
     assert (line["verb"], line["ports"], line["node"]) == ("forward", [PORT, 9999], "n1")
     assert (line["sent"], line["received"]) == (len(data) + 5, len(data) + 5)
