@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import sys
 import termios
@@ -17,6 +18,7 @@ from remote_slurm.cli.client import listening_at
 from remote_slurm.cli.exec_client import ExecClient, RunningExec, Wanted
 from remote_slurm.cli.naming import named_in
 from remote_slurm.cli.options import add_config_options, add_pod_argument, add_url_option, configured
+from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.ssh.threads import in_thread
 
 _HELP = """\
@@ -57,9 +59,10 @@ def add_pod_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    _open_standard_streams()
     namespace, pod = pod_of(arguments.pod, arguments.namespace)
     terminal = arguments.tty
-    if terminal and not (arguments.stdin and sys.stdin.isatty()):
+    if terminal and not (arguments.stdin and os.isatty(0)):
         print("unable to use a TTY: the input is not a terminal, or -i is missing", file=sys.stderr)
         terminal = False
     wanted = Wanted(namespace, pod, arguments.container, tuple(arguments.words), arguments.stdin, terminal)
@@ -98,20 +101,51 @@ class _Standard:
     """Standard input, output and error of this process. Each call blocks in a thread: they may be anything."""
 
     async def read_input(self) -> bytes:
-        return await in_thread("stdin", os.read, 0, _READ)
+        with _described("read standard input"):
+            return await in_thread("stdin", _read, 0)
 
     async def write_output(self, data: bytes) -> None:
-        await in_thread("stdout", write_all, 1, data)
+        with _described("write to standard output"):
+            await in_thread("stdout", write_all, 1, data)
 
     async def write_error(self, data: bytes) -> None:
-        await in_thread("stderr", write_all, 2, data)
+        with _described("write to standard error"):
+            await in_thread("stderr", write_all, 2, data)
+
+
+@contextlib.contextmanager
+def _described(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RemoteSlurmError(f"cannot {what}: {error.strerror}: the command is ended") from error
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null for those that are closed: the next file to be opened would get the number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - standard error
+        pass
+    os.close(descriptor)
+
+
+def _read(descriptor: int) -> bytes:
+    while True:
+        try:
+            return os.read(descriptor, _READ)
+        except BlockingIOError:  # whoever has the other end of a terminal can make it so
+            select.select([descriptor], [], [])
 
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of it."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
 
 
 @contextlib.contextmanager
@@ -119,7 +153,7 @@ def _raw_terminal() -> Iterator[None]:
     """What is typed is the command's: Ctrl-C as well."""
     before = termios.tcgetattr(0)
     try:
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSADRAIN)  # what was typed while the command was started is the command's, too
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)

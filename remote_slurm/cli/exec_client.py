@@ -72,14 +72,18 @@ class RunningExec:
             await self._send(RESIZE, json.dumps({"Width": columns, "Height": rows}).encode())
 
     async def run(self, streams: Streams) -> int:
-        """Pass on what it reads and prints, and return its exit code. Raises Broken."""
-        up = asyncio.create_task(self._copy_input(streams.read_input)) if self.wanted.stdin else None
+        """Pass on what it reads and prints, and return its exit code. Raises Broken, or what `streams` raises."""
+        down = asyncio.create_task(self._copy_output(streams))
+        up = asyncio.create_task(self._copy_input(streams.read_input)) if self.wanted.stdin else down
         try:
-            await self._copy_output(streams)
+            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            if up.done():
+                up.result()  # an input that cannot be read has no end
+            await down
         finally:
-            if up is not None:
-                up.cancel()
-                await asyncio.gather(up, return_exceptions=True)
+            up.cancel()
+            down.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
         return self._exit_code()
 
     async def _copy_input(self, read: Callable[[], Awaitable[bytes]]) -> None:

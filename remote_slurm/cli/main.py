@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(words[:1]).parse_args(words)
     try:
         code: int = arguments.run(with_environment(arguments, os.environ))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as Python has it if the stream is closed
+            sys.stdout.flush()
     except RemoteSlurmError as error:
         print(error if isinstance(error, ConfigError) else f"remote-slurm: {error}", file=sys.stderr)
         return 1
