@@ -16,7 +16,7 @@ from remote_slurm.cli.options import add_config_options, add_output_option, conf
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import Config
 from remote_slurm.errors import ConfigError, RemoteSlurmError
-from remote_slurm.service.check import CONFIGURATION, SITE, WAY, Chain
+from remote_slurm.service.check import CONFIGURATION, SITE, SUBMISSION, WAY, Chain
 from remote_slurm.service.check_job import JOB, NODE, JobOptions, check_from_a_node
 from remote_slurm.service.check_token_reviews import TOKEN_REVIEWS, check_token_reviews, is_needed
 from remote_slurm.service.findings import Finding
@@ -28,8 +28,9 @@ login, shell, Slurm, sbatch options of flavors (sbatch --test-only), default mem
 clock, round trip. Each failure is printed with a remedy. With --job, a small job also checks a compute node; it is
 removed afterwards. The exit code is 0 if all checks pass, else 1.
 
-signs:
-  ✓ passed   ✗ failed   ? only a compute node can tell: use --job   - not checked
+signs besides those for passed and failed:
+  ?  only a compute node can tell: use --job
+  -  not checked
 """
 
 _EXAMPLES = """\
@@ -133,7 +134,9 @@ async def _of_account(config: Config, arguments: argparse.Namespace) -> AsyncGen
     try:
         whole = True
         async for finding in chain.findings():
-            whole = whole and finding.ok is not False
+            whole = whole and (
+                finding.ok is not False or finding.check == SUBMISSION
+            )  # the job may need no such flavor
             yield finding
         if arguments.job:
             async with aclosing(_job(chain, config, arguments, whole=whole)) as findings:

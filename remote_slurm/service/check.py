@@ -44,7 +44,8 @@ CONFIGURATION = "configuration"
 # Each needs the one before it ...
 WAY = ("address", "host key", "login", "shell")
 # ... and each of these needs all links of WAY
-SITE = ("Slurm", "submission", "memory", "container runtime", "DataRootFolder", "clock", "round trip")
+SUBMISSION = "submission"
+SITE = ("Slurm", SUBMISSION, "memory", "container runtime", "DataRootFolder", "clock", "round trip")
 
 
 class Chain:
@@ -70,7 +71,7 @@ class Chain:
         way = ConnectionChecks(self._config, self._connection, self.site).steps
         slurm: list[Step] = [self._slurm, self._submission.submission, self._submission.memory]
         site: list[Step] = [*slurm, self._runtime, self._folder, self._clock, self._round_trip]
-        needed = {"submission": SITE[0], "memory": SITE[0]}
+        needed = {SUBMISSION: SITE[0], "memory": SITE[0]}
         broken: dict[str, str] = {}
         for name, step in zip(WAY + SITE, [*way.values(), *site], strict=True):
             missing = broken.get("way") or broken.get(needed.get(name, ""))

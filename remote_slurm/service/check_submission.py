@@ -81,7 +81,7 @@ class SubmissionChecks:
         if wrong := {name: job for name, job in refused.items() if name and _is_final(job)}:
             raise Breaks(
                 "; ".join(f"Slurm refuses pods of the flavor {name}: {_words(job)}" for name, job in wrong.items()),
-                "correct the SlurmFlags, CPUDefault or MemoryDefault of that flavor",
+                "correct SlurmFlags, CPUDefault or MemoryDefault there",
             )
         if not refused:
             return Holds(f"sbatch --test-only accepts {_described(tried)}")

@@ -57,4 +57,4 @@ def test_a_page_is_printed_where_there_is_no_terminal(program: Program) -> None:
     assert program("man", "status").stdout == PAGES["remote-slurm-status"]
     done = program("man", "dance")
     assert done.returncode == 1
-    assert "there is no command 'dance': must be one of serve, check, " in done.stderr
+    assert "there is no command 'dance': must be one of init, serve, check, " in done.stderr

@@ -53,7 +53,7 @@ async def test_each_flavor_is_tried() -> None:
 async def test_a_flavor_that_slurm_refuses() -> None:
     with pytest.raises(Breaks, match="refuses pods of the flavor gpu: allocation failure: Invalid partition") as raised:
         await submission(GOOD, WRONG, Flavors=GPU)
-    assert raised.value.remedy.startswith("correct the SlurmFlags")
+    assert raised.value.remedy.startswith("correct SlurmFlags")
 
 
 async def test_a_site_that_wants_options_is_a_warning() -> None:
