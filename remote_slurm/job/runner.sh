@@ -366,7 +366,7 @@ cut_log() {
 
 # A pod may run for days, and jobs that compute are disturbed by each process that starts beside them. Bash waits without one: for
 # a line of a pipe. The shell that has traps waits without a time limit, since bash may leave a trap in the middle when the time
-# limit of `read` ends; another one, without traps, writes a line each second, and one when the process has ended.
+# limit of `read` ends; another one, without traps, writes a line a few times a second, and then each second.
 open_ticks() {  # PID
     [[ -n $ticks || ! -e /dev/fd/0 ]] || exec {ticks}< <(write_ticks "$1")
 }
@@ -377,11 +377,16 @@ close_ticks() {
 }
 
 write_ticks() {  # PID
+    local written=0 seconds
     trap '' HUP INT QUIT TERM USR1 USR2
     open_silence
     while kill -0 "$1"; do
-        pause_in_silence 1
+        seconds=1
+        ((written < 45)) && seconds=0.4
+        ((written < 25)) && seconds=0.12
+        pause_in_silence "$seconds"
         printf '\n'
+        written=$((written + 1))
     done
 } 2>/dev/null
 
@@ -401,13 +406,13 @@ pause_in_silence() {  # SECONDS
     return 0
 }
 
-# For three seconds each check is a process. Then there is one check a second.
-pause_before_check() {  # CHECKS_BEFORE PID
-    if (($1 < 30)); then
+# The first checks are processes, since most ends come soon or never: for a quarter of a second, and for three after a signal.
+pause_before_check() {  # CHECKS_BEFORE MOST_PROCESSES PID
+    if (($1 < $2)); then
         sleep "${pauses[$1 < 4 ? $1 : 4]}"
         return
     fi
-    open_ticks "$2"
+    open_ticks "$3"
     [[ -n $ticks ]] && read -r -u "$ticks" && return
     sleep 1 &
     wait "$!"
@@ -417,11 +422,11 @@ pause_before_check() {  # CHECKS_BEFORE PID
 # and would then wait for it for ever (5.2: waitchld in jobs.c). Anywhere else it notes that end by itself, so that `wait` is
 # asked when there is nothing to wait for any more, and asked twice, since what it says may be of a signal that came before.
 await() {
-    local tries=0 previous=''
+    local tries=0 processes=5 previous=''
     interrupted=''
     while kill -0 "$1" 2>/dev/null; do
-        pause_before_check "$((tries++))" "$1"
-        [[ -z $interrupted ]] || tries=0 interrupted=''
+        pause_before_check "$((tries++))" "$processes" "$1"
+        [[ -z $interrupted ]] || tries=0 processes=30 interrupted=''
     done
     close_ticks
     interrupted=yes

@@ -10,7 +10,7 @@ import pytest
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record, run_before_requeue
 from remote_slurm.domain.shell import quote, words
 from remote_slurm.job import SCRIPTS
-from tests.job.node import BASH, PATIENCE, Ended, Job, Node, sh, until
+from tests.job.node import BASH, PATIENCE, Job, Node, sh, until
 
 QUICK = "backoff_first=1 backoff_limit=2\n"
 COUNT = "echo run >>runs; "
@@ -498,18 +498,21 @@ def test_a_container_that_runs_on_costs_no_process_beside_it(node: Node, tmp_pat
         counting = tmp_path / program
         counting.write_text(f'#!/bin/sh\necho {program} >>"{tmp_path}/calls"\nexec /bin/{program} "$@"\n')
         counting.chmod(0o700)
-    node.run(f"container main {sh('/bin/sleep 8')}", prefix=f"PATH={tmp_path}:$PATH")
+    node.run(f"container main {sh('/bin/sleep 3')}", prefix=f"PATH={tmp_path}:$PATH")
     calls = (tmp_path / "calls").read_text().split()
     assert calls.count("stat") == 1
-    assert calls.count("sleep") <= 2 * 31
+    assert calls.count("sleep") <= 2 * 5
 
 
 @pytest.mark.parametrize("signals", [0, 30])
 def test_what_writes_ticks_may_end_and_signals_may_come(node: Node, signals: int) -> None:
-    """The job still learns of the container's end, and each trap runs."""
+    """The job still learns of the container's end, and traps run."""
     calls = (
         f"write_ticks() {{ printf '\\n'; }}\ntraps=0\ntrap 'interrupted=yes traps=$((traps + 1))' USR2\n"
         f"(for ((i = 0; i < {signals}; i++)); do /bin/sleep 0.05; kill -USR2 $$; done; : >go) &\n"
         f'container main {sh("until [ -e go ]; do /bin/sleep 0.1; done; /bin/sleep 4")}\nawait_containers; say "$traps"'
     )
-    assert node.run(calls) == Ended(0, f"remote-slurm: {signals}\n")
+    ended = node.run(calls)
+    traps = int(ended.output.removeprefix("remote-slurm: "))
+    assert ended.code == 0
+    assert min(signals, 1) <= traps <= signals, "of signals that come during one check, bash traps one"
