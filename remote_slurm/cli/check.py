@@ -76,7 +76,6 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("remote_slurm").addHandler(logging.NullHandler())  # findings report everything
     logging.getLogger("remote_slurm").propagate = False
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may know no ticks
     findings = asyncio.run(_check(arguments))
     if arguments.output == "json":
         print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and _is_for_supervisor(words):
         return supervisor.supervise(words)
     arguments = parser(words[:1]).parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every locale has an ellipsis, a tick or the letters of a site
     try:
         code: int = arguments.run(with_environment(arguments, os.environ))
         if sys.stdout is not None:  # as Python has it if the stream is closed

@@ -170,4 +170,5 @@ def _begins_section(lines: Sequence[str], number: int) -> bool:
 def _escaped(text: str) -> str:
     """As roff reads the text itself, also at the beginning of a line."""
     plain = text.replace("\\", "\\e").replace("-", "\\-")
+    plain = "".join(sign if sign.isascii() else f"\\[u{ord(sign):04X}]" for sign in plain)
     return f"\\&{plain}" if plain.lstrip()[:1] in {".", "'"} else plain

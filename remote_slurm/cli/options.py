@@ -71,11 +71,11 @@ def add_url_option(parser: argparse.ArgumentParser, otherwise: str, *, from_envi
     add_credential_options(parser)
 
 
-def add_namespace_option(parser: argparse.ArgumentParser) -> None:
-    """--namespace for commands that name pods."""
-    parser.add_argument(
-        "-n", "--namespace", default="", metavar="NAMESPACE", help="namespace of a POD that is a name alone"
-    )
+def add_namespace_option(
+    parser: argparse.ArgumentParser, text: str = "namespace of a POD that is a name alone"
+) -> None:
+    """--namespace; by default for commands that name pods."""
+    parser.add_argument("-n", "--namespace", default="", metavar="NAMESPACE", help=text)
 
 
 def add_file_namespace_option(parser: argparse.ArgumentParser) -> None:

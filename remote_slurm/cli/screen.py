@@ -1,12 +1,12 @@
-"""Output for people: lines, and on a terminal, colour and a last line that names what the command waits for."""
+"""Output for people, by rich: lines, and on a terminal, colour and a last line that names what the command waits for.
+
+Nothing here loads rich unless the stream is a terminal: the import takes a moment.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import shutil
-import time
 from collections.abc import AsyncIterator
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WHEEL = "|/-\\"
-_TURN = 0.2
-_CLEAR = "\r\033[K"
+
+class Colour(Enum):
+    """By what they mean here; the values are styles of rich."""
+
+    GOOD = "green"
+    BAD = "red"
+    WARNING = "yellow"
+    QUIET = "dim"
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -25,19 +30,10 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def console(stream: TextIO) -> Console:
-    """The console of rich on this stream. The import takes a moment: only terminals need it."""
+    """The console of rich on this stream."""
     from rich.console import Console
 
     return Console(file=stream, highlight=False, markup=False, emoji=False)
-
-
-class Colour(Enum):
-    """By what they mean here."""
-
-    GOOD = "32"
-    BAD = "31"
-    WARNING = "33"
-    QUIET = "2"
 
 
 class Screen:
@@ -47,8 +43,7 @@ class Screen:
         self._stream = stream
         self._live = is_terminal(stream)
         self._coloured = self._live and not os.environ.get("NO_COLOR")
-        self._activity = ""
-        self._since = 0.0
+        self._waiting: Console | None = None
 
     @property
     def live(self) -> bool:
@@ -57,11 +52,21 @@ class Screen:
 
     def line(self, text: str) -> None:
         """One line that stays."""
-        self._stream.write(f"{_CLEAR if self._live and self._activity else ''}{text}\n")
-        self._stream.flush()
+        if self._waiting is None:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+            return
+        from rich.text import Text
+
+        self._waiting.print(Text.from_ansi(text), soft_wrap=True)  # above the last line
 
     def paint(self, text: str, colour: Colour) -> str:
-        return f"\033[{colour.value}m{text}\033[0m" if self._coloured else text
+        if not self._coloured:
+            return text
+        from rich.color import ColorSystem
+        from rich.style import Style
+
+        return Style.parse(colour.value).render(text, color_system=ColorSystem.STANDARD)
 
     @contextlib.asynccontextmanager
     async def waiting(self, activity: str) -> AsyncIterator[None]:
@@ -69,23 +74,16 @@ class Screen:
         if not self._live:
             yield
             return
-        self._activity, self._since = activity, time.monotonic()
-        turning = asyncio.create_task(self._turn())
-        try:
-            yield
-        finally:
-            turning.cancel()
-            self._activity = ""
-            self._stream.write(_CLEAR)
-            self._stream.flush()
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    async def _turn(self) -> None:
-        turn = 0
-        while True:
-            waited = time.monotonic() - self._since
-            text = f"{_WHEEL[turn % len(_WHEEL)]} {self._activity} ({waited:.0f} s)"
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write(_CLEAR + self.paint(text[:width], Colour.QUIET))
-            self._stream.flush()
-            turn += 1
-            await asyncio.sleep(_TURN)
+        self._waiting = console(self._stream)
+        columns = (SpinnerColumn("line", style=""), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        progress = Progress(
+            *columns, console=self._waiting, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        with progress:
+            progress.add_task(activity, total=None)
+            try:
+                yield
+            finally:
+                self._waiting = None

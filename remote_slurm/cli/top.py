@@ -13,15 +13,23 @@ import sys
 import termios
 import time
 import tty
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, seconds
+from remote_slurm.cli.options import (
+    add_config_options,
+    add_namespace_option,
+    add_output_option,
+    add_url_option,
+    seconds,
+)
 from remote_slurm.cli.screen import Colour, Screen, console
 from remote_slurm.cli.tables import cut_at_end, plain
 from remote_slurm.cli.top_view import Chosen, Frame, Line, Size, found, hint
+from remote_slurm.domain.pod.folder_name import namespace_of
 from remote_slurm.errors import RemoteSlurmError
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ keys:
 _EXAMPLES = """\
 examples:
   remote-slurm top --config SlurmConfig.yaml
+  remote-slurm top -n team
   remote-slurm top --url https://sidecar:4000 --token-file token --ca-file ca.crt
   remote-slurm top --config SlurmConfig.yaml --output json | jq .site
 """
@@ -55,12 +64,12 @@ _CONTAINERS = {b"\t": 1, b"\033[C": 1, b"\033OC": 1, b"\033[D": -1, b"\033OD": -
 _ENDS = {b"q", b"Q", b"\003", b"\004"}
 _OPENS = {b"\r", b"\n", b" "}
 _ESCAPE, _ERASES = b"\033", {b"\177", b"\b"}
-_STYLES = {Colour.GOOD: "green", Colour.BAD: "red", Colour.WARNING: "yellow", Colour.QUIET: "dim"}
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     parser.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="update interval (default: 2)")
+    add_namespace_option(parser, "only pods of this namespace")
     add_config_options(parser)
     add_url_option(parser, "the configured sidecar if it is running, else the command contacts the site itself")
     add_output_option(parser, "output format (default: text); json is printed once")
@@ -74,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _once(arguments: argparse.Namespace) -> None:
     async with Screen(sys.stderr).waiting("asking the sidecar"), chosen(arguments) as sidecar:
-        state = await _first(sidecar)
+        state = _of_namespace(await _first(sidecar), arguments.namespace)
     if arguments.output == "json":
         print(json.dumps(state, indent=2))
     else:
@@ -92,16 +101,25 @@ async def _first(sidecar: SidecarClient) -> Json:
         await asyncio.sleep(0.1)
 
 
+def _of_namespace(state: Json, namespace: str) -> Json:
+    """The state with the pods of this namespace, or all of them."""
+    if not namespace:
+        return state
+    pods = [pod for pod in state["pods"] if namespace_of(pod["pod"]) == namespace]
+    return {**state, "pods": pods, "counts": dict(Counter(pod["phase"] for pod in pods))}
+
+
 async def _live(arguments: argparse.Namespace) -> None:
     async with chosen(arguments) as sidecar:
-        await _Top(sidecar, arguments.every).run()
+        await _Top(sidecar, arguments.every, arguments.namespace).run()
 
 
 class _Top:
     """One terminal."""
 
-    def __init__(self, sidecar: SidecarClient, every: float) -> None:
+    def __init__(self, sidecar: SidecarClient, every: float, namespace: str) -> None:
         self._sidecar = sidecar
+        self._namespace = namespace
         self._every = every
         self._console = console(sys.stdout)
         self._state: Json | None = None
@@ -128,7 +146,7 @@ class _Top:
 
     async def _refresh(self) -> None:
         try:
-            self._state = await self._sidecar.state()
+            self._state = _of_namespace(await self._sidecar.state(), self._namespace)
             if self._chosen.log is not None:
                 await self._read_log()
         except RemoteSlurmError as error:
@@ -278,7 +296,7 @@ class _Top:
             drawn += Frame(Size(columns, lines - 1 - len(drawn))).lines(self._state, self._chosen)
         drawn += [Line("")] * (lines - 1 - len(drawn))
         drawn.append(Line(hint(self._chosen, self._state, columns), Colour.QUIET))
-        texts = (Text(line.text, _STYLES[line.colour] if line.colour else "", no_wrap=True) for line in drawn)
+        texts = (Text(line.text, line.colour.value if line.colour else "", no_wrap=True) for line in drawn)
         self._drawn.update(Group(*texts))
 
 

@@ -1,4 +1,4 @@
-"""The Events of each pod, with the times when they were noticed: for the Kubernetes API, and for `describe`."""
+"""The Events of each pod, with their times: for the Kubernetes API, and for `describe`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EventLog:
         known = self._pods.setdefault(tracked.key, _OfPod())
         for event in new:
             known.keys.add(event.key)
-            known.events.append((self._clock(), event))
+            known.events.append((self._moment(event, tracked), event))
         return new
 
     def keep_only(self, pods: Iterable[str]) -> None:
@@ -42,9 +42,15 @@ class EventLog:
         self._pods = {pod: known for pod, known in self._pods.items() if pod in there}
 
     def of(self, tracked: TrackedPod) -> list[tuple[float, PodEvent]]:
-        """The pod's Events and when they were noticed, the oldest first. Those of this moment are not kept."""
+        """The pod's Events and their times, the oldest first. Those of this moment are not kept."""
         known = self._pods.get(tracked.key, _OfPod())
-        return [*known.events, *((self._clock(), event) for event in self._new(tracked))]
+        return [*known.events, *((self._moment(event, tracked), event) for event in self._new(tracked))]
+
+    def _moment(self, event: PodEvent, tracked: TrackedPod) -> float:
+        """When it happened, if Slurm has the time of it, else now."""
+        job, now = tracked.job, self._clock()
+        times = {"submitted": job.submitted, "started": job.start, "ended": job.end} if job else {}
+        return min(now, times.get(event.key.partition(" ")[0]) or now)
 
     def _new(self, tracked: TrackedPod) -> list[PodEvent]:
         known = self._pods.get(tracked.key, _OfPod())

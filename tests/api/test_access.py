@@ -87,6 +87,7 @@ async def test_one_pod_of_another_namespace_refuses_the_whole_question(serve: Se
     [
         ("info", "/system-info"),
         ("list", "/pods"),
+        ("list", "/describe?pod=team-1"),
         ("list", "/ui"),
         ("list", "/ui/state"),
         ("list", "/ui/history"),
@@ -129,6 +130,8 @@ async def test_lists_hold_the_pods_of_the_clients_namespaces(serve: Serve, acces
         return [each["pod"] for each in json.loads(reply.text)["pods"]]
 
     assert [await listed("/pods"), await listed("/ui/state")] == [["team-1"], ["team-1"]]
+    described = await api.get("/describe?pod=team-a-1", Authorization=bearer(access.token("team")))
+    assert described.status == 403
 
 
 async def test_the_file_is_read_again_when_it_changes(

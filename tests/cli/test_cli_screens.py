@@ -44,6 +44,15 @@ async def test_top_shows_the_pods_on_a_small_terminal(sidecar: Served) -> None:
         assert await top.code() == 0
 
 
+async def test_top_of_a_namespace_has_only_its_pods(tmp_path: Path) -> None:
+    async with served(tmp_path) as sidecar:
+        sidecar.add(1, "team/pod")
+        sidecar.add(2, "other/pod")
+        await sidecar.polled()
+        async with Terminal("-n", "other", "top", "--url", sidecar.url, **SMALL) as top:
+            await top.until("runn 1", "other/pod", "1   Enter")
+
+
 async def test_a_filter_finds_one_of_many_pods(sidecar: Served) -> None:
     async with Terminal("top", "--url", sidecar.url, **SMALL) as top:
         await top.until("300   Enter")
@@ -117,3 +126,12 @@ async def test_a_person_is_asked_before_many_pods_are_deleted(sidecar: Served) -
         await delete.until("nothing is deleted")
         assert await delete.code() == 1
     assert len(sidecar.account.folders) == PODS
+
+
+@pytest.mark.parametrize("command", ["status", "top"])
+async def test_a_terminal_that_knows_no_ellipsis_gets_another_sign(sidecar: Served, command: str) -> None:
+    """A locale such as ISO-8859-1."""
+    environment = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    async with Terminal(command, "--url", sidecar.url, columns=60, **environment) as terminal:
+        await terminal.until("team-of-t", "-abcdef")
+        assert "unexpected" not in terminal.text

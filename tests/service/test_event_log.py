@@ -29,6 +29,16 @@ def test_an_event_keeps_the_time_when_it_was_noticed() -> None:
     assert log.notice(pod) == []
 
 
+def test_an_event_that_slurm_has_a_time_of_keeps_that_time() -> None:
+    """A sidecar that starts later, or the command line itself, notices all of them at once."""
+    log, pod = EventLog(lambda: 1000), TrackedPod("ns-1", "ns/one")
+    pod.see(Job("7", JobState.RUNNING, pod="ns-1", node="n1", submitted=700, start=800))
+    assert [(moment, event.reason) for moment, event in log.of(pod)] == [(700, "Submitted"), (800, "Started")]
+    pod.see(Job("7", JobState.FAILED, pod="ns-1", submitted=700, start=800, end=2000))
+    log.notice(pod)
+    assert log.of(pod)[-1][0] == 1000
+
+
 def test_a_reason_that_changes_all_the_time_keeps_the_newest() -> None:
     log, pod = EventLog(), tracked()
     for number in range(2 * MOST_EVENTS):
