@@ -1,4 +1,4 @@
-"""How a person names a pod, and how ages and tables look."""
+"""How a person names a pod, and how tables look."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 
 from remote_slurm.cli.documents import Json
 from remote_slurm.cli.naming import as_kubernetes, named_in, the_pod
-from remote_slurm.cli.status import duration, table
+from remote_slurm.cli.status import _COLUMNS, _MORE_COLUMNS, _row
+from remote_slurm.cli.tables import Uncut
 from remote_slurm.errors import InvalidRequest
 
 UID = "6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
@@ -30,7 +31,8 @@ def test_a_uid_is_exact_where_a_name_is_not() -> None:
 
 def test_a_name_that_two_pods_have() -> None:
     with pytest.raises(
-        InvalidRequest, match="'twice' is the name of 2 pods: use the folder of one of them: team-a-1, team-a-2"
+        InvalidRequest,
+        match="'twice' is the name of 2 pods: use --namespace, or the folder of one of them: team-a-1, team-a-2",
     ):
         the_pod(SITE, "twice")
 
@@ -74,20 +76,36 @@ LISTED = {
 }
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (200000, "2d")])
-def test_an_age_in_its_largest_unit(seconds: int, text: str) -> None:
-    assert duration(seconds) == text
+def table(pod: Json, *, wide: bool = False) -> list[str]:
+    columns = (*_COLUMNS, *_MORE_COLUMNS) if wide else _COLUMNS
+    return list(Uncut(columns).lines([list(_row(pod, "", wide=wide))]))
 
 
 def test_columns_are_as_wide_as_what_is_in_them() -> None:
-    header, row = table([LISTED]).splitlines()
+    header, row = table(LISTED)
     assert header.index("JOB") == row.index("17 ")
     assert header.index("NODE") == row.index("cn042")
     assert not row.endswith(" ")
 
 
 def test_wide_output_has_the_ports_too() -> None:
-    header, row = table([LISTED], wide=True).splitlines()
+    header, row = table(LISTED, wide=True)
     assert header.index("PORTS") == row.index("8888,6006")
     earlier = {key: value for key, value in LISTED.items() if key not in ("node", "ports")}
-    assert table([earlier], wide=True).splitlines()[1].split()[5:] == ["-", "c:", "running", "-", "-"]
+    assert table(earlier, wide=True)[1].split()[5:] == ["-", "-", "c:", "running", "-", "p"]
+
+
+def test_a_namespace_is_for_names_without_one() -> None:
+    twice = {"site": "me@hpc", "pods": [_pod("a/x", "1"), _pod("b/x", "2")]}
+    assert the_pod(twice, "x", "b")["pod"] == "b-2"
+    assert the_pod(twice, "a/x", "b")["pod"] == "a-1"
+    with pytest.raises(InvalidRequest, match="there is no pod 'x' in namespace 'c' at me@hpc"):
+        the_pod(twice, "x", "c")
+
+
+def test_a_file_with_another_namespace_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("{kind: Pod, metadata: {name: x, namespace: n}}")
+    assert named_in(str(file), "n") == "n/x"
+    with pytest.raises(InvalidRequest, match="Pod 'x' is in namespace 'n', and --namespace is 'm': omit one"):
+        named_in(str(file), "m")
