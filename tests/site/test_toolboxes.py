@@ -54,6 +54,7 @@ def test_a_session_goes_on_after_a_payload(account: Account, size: int) -> None:
 
 async def test_a_pod_runs_once_and_is_listed_and_deleted(account: Account, tmp_path: Path) -> None:
     pod, other = Counted.at(account), Counted.at(account)
+    pod.body["metadata"]["labels"] = {"app": "train"}
     other.body["metadata"] |= {"uid": "00000000-0000-4000-8000-00000000000b", "name": "other"}
     async with sidecar(account, tmp_path / "first") as first, nodes(account):
         assert await asyncio.gather(created(first, pod), created(first, other)) != []
@@ -64,6 +65,11 @@ async def test_a_pod_runs_once_and_is_listed_and_deleted(account: Account, tmp_p
     listed = await account.site.list_pods()
     assert {each.job_id for each in listed} == set(account.jobs())
     assert all(each.age is not None and each.age < 3600 for each in listed)
+    assert [each.labels for each in listed if each.pod == pod.pod.key] == [{"app": "train"}]
+    described = await account.site.describe(pod.pod.key)
+    assert described
+    assert described.spec["containers"]
+    assert any(path.startswith("logs/") for path, _ in described.files)
     async with sidecar(
         account, tmp_path / "second", replace(PATIENCE, search=5)
     ) as second:  # it finds them by recover.sh
