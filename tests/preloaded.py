@@ -68,8 +68,16 @@ class Preloaded:
 
 def run(words: Sequence[str], stdin: str, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` with both streams captured as text."""
+    done = run_bytes(words, stdin.encode(), env, timeout)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def run_bytes(
+    words: Sequence[str], stdin: bytes, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """As `subprocess.run` with both streams captured."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        given.write(stdin.encode())
+        given.write(stdin)
         given.seek(0)
         process = Preloaded(words, given, out, err, env)
         try:
@@ -79,7 +87,7 @@ def run(words: Sequence[str], stdin: str, env: Mapping[str, str], timeout: float
         texts = []
         for stream in (out, err):
             stream.seek(0)
-            texts.append(stream.read().decode())
+            texts.append(stream.read())
         return subprocess.CompletedProcess([*words], code, *texts)
 
 

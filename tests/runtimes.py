@@ -23,7 +23,7 @@ def settings(site: Site, runtime: str, tmp_path: Path) -> Json:
     """Keys of the configuration; `apart` behind a runtime's name is SHARED_FS: false."""
     name, *apart = runtime.split()
     if name != "enroot":
-        return {"ContainerRuntime": name, "SHARED_FS": not apart}
+        return {"ContainerRuntime": name, "SHARED_FS": not apart, "EnableExec": True}
     folder = ENROOT_FOLDER
     site.write(f"{folder}/bin/enroot", STANDIN.read_text(), "755")
     site.write(f"{folder}/etc/rc", 'exec echo "entry point:" "$@"\n')

@@ -13,15 +13,15 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests import preloaded
 from tests.integration.conftest import Through
 from tests.pods import Json, pod, request, sh
-from tests.runtimes import settings
+from tests.runtimes import Shared
 from tests.serving import Serve, Serving, wait_until
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
 from tests.sites import Site, free_port
@@ -48,22 +48,14 @@ class Running:
         return f"{metadata['namespace']}/{metadata['name']}"
 
     def words(self, *command: str, options: tuple[str, ...] = ()) -> list[str]:
-        return [str(PROGRAM), "exec", "--config", str(self.served.config), *options, self.name, "--", *command]
+        return [str(PROGRAM), "exec", "--url", self.served.sidecar.url, *options, self.name, "--", *command]
 
     def exec(
         self, *command: str, options: tuple[str, ...] = (), data: bytes | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         if data is not None:
             options = ("-i", *options)
-        return subprocess.run(
-            self.words(*command, options=options),
-            input=data,
-            stdin=subprocess.DEVNULL if data is None else None,
-            capture_output=True,
-            env=ENVIRONMENT,
-            check=False,
-            timeout=PATIENCE,
-        )
+        return preloaded.run_bytes(self.words(*command, options=options)[1:], data or b"", ENVIRONMENT, PATIENCE)
 
     def sh(self, script: str, *, code: int = 0, options: tuple[str, ...] = ()) -> str:
         """What a script prints that ends so."""
@@ -72,14 +64,7 @@ class Running:
         return run.stdout.decode()
 
     def cp(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, "cp", "--config", self.served.config, *words],
-            capture_output=True,
-            text=True,
-            env=ENVIRONMENT,
-            check=False,
-            timeout=PATIENCE,
-        )
+        return preloaded.run(["cp", "--url", self.served.sidecar.url, *words], "", ENVIRONMENT, PATIENCE)
 
     @property
     def endless_command(self) -> tuple[str, str]:
@@ -126,78 +111,55 @@ def start(served: Serving, *containers: Json, **spec: object) -> Running:
     return running
 
 
-@pytest.fixture(params=["apptainer", "podman", "none", "apptainer apart"])
-def in_each_runtime(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> Running:
-    apart = request.param.endswith("apart")
-    site: Site = request.getfixturevalue("apart_site" if apart else "site")
-    return start(serve(site, **enabled(), **settings(site, request.param, tmp_path)))
-
-
-@pytest.fixture
-def running(serve: Serve, site: Site) -> Running:
-    """In a container of a SIF file."""
-    return start(serve(site, **enabled()), sh("c", WAITS) | {"image": "busybox.sif"})
+@pytest.fixture(scope="module")
+def running(shared: Shared) -> Running:
+    """In a container of a SIF file, beside others."""
+    container = sh("c", f"mkdir -p /tmp/here; cd /tmp/here; {WAITS}", workingDir="/tmp") | {"image": "busybox.sif"}
+    container["env"] = [{"name": "GREETING", "value": "hello 'world'\n$x"}]
+    sidecar = {**sh("helper", WAITS), "restartPolicy": "Always"}
+    return start(shared("apptainer"), container, sh("over", "exit 3"), initContainers=[sh("early", "exit 0"), sidecar])
 
 
 # --- what a command is in ---
 
 
-def test_a_command_is_in_the_container_and_its_exit_code_comes_back(in_each_runtime: Running) -> None:
-    run = in_each_runtime.exec("sh", "-c", "echo out; printf err >&2; test -t 1 || exit 42")
+@pytest.mark.parametrize("runtime", ["apptainer", "podman", "none", "apptainer apart"])
+def test_a_command_is_in_its_container_and_leaves_nothing(shared: Shared, runtime: str, tmp_path: Path) -> None:
+    running = start(shared(runtime))
+    run = running.exec("sh", "-c", "echo out; printf err >&2; test -t 1 || exit 42")
     assert (run.returncode, run.stdout, run.stderr) == (42, b"out\n", b"err")
-    with ThreadPoolExecutor(2) as threads:
-        codes = list(threads.map(lambda code: in_each_runtime.exec("sh", "-c", f"exit {code}").returncode, (0, 1, 255)))
-    assert codes == [0, 1, 255]
-    assert in_each_runtime.exec("no-such-program").returncode in {126, 127}
-    in_each_runtime.sh("echo kept >/tmp/kept-here")
-    assert in_each_runtime.sh("cat /tmp/kept-here; rm /tmp/kept-here") == "kept\n"
+    assert running.exec("no-such-program").returncode in {126, 127}
+    running.sh("echo kept >/tmp/kept-here")
+    assert running.sh("cat /tmp/kept-here; rm /tmp/kept-here") == "kept\n"
     data = os.urandom(3 << 20)
-    back = in_each_runtime.exec("cat", data=data)
-    assert hashlib.sha256(back.stdout).digest() == hashlib.sha256(data).digest()
-    with in_each_runtime.endless() as process:
+    assert running.exec("cat", data=data).stdout == data
+    with contextlib.closing(Terminal(running.words("sh", options=("-it",)))) as terminal:
+        terminal.until("[#$>] ")
+        terminal.type("stty size; exit 7\n")
+        terminal.until(r"24 80\r\n")
+        assert terminal.exit_code() == 7
+    _check_copies(running, tmp_path)
+    with running.endless() as process:
         process.send_signal(signal.SIGKILL)
-        in_each_runtime.until_nothing_is_left()
+        running.until_nothing_is_left()
 
 
-def test_a_command_sees_the_containers_processes_variables_and_user(serve: Serve, site: Site) -> None:
-    container = sh("c", f"mkdir -p /tmp/here; cd /tmp/here; {WAITS}", workingDir="/tmp")
-    container["env"] = [{"name": "GREETING", "value": "hello 'world'\n$x"}]
-    running = start(serve(site, **enabled()), container)
+def test_a_command_sees_the_containers_processes_variables_and_user(running: Running) -> None:
     assert running.sh('printf %s "$GREETING"') == "hello 'world'\n$x"
     assert "while :; do sleep 1; done" in running.sh("tr '\\0' ' ' </proc/1/cmdline; cat /proc/[0-9]*/cmdline")
-    assert running.sh("id -un") == "hpcuser\n"
-    batch, own = (
-        running.sh(f"cat /proc/{who}/ns/pid 2>/dev/null; readlink /proc/{who}/ns/pid") for who in ("1", "self")
-    )
-    assert batch == own
+    assert running.sh("id -un; readlink /proc/1/ns/pid").splitlines() == [
+        "hpcuser",
+        running.sh("readlink /proc/self/ns/pid").strip(),
+    ]
 
 
-def test_containers_are_named_and_those_that_do_not_run_are_refused(serve: Serve, site: Site) -> None:
-    sidecar = {**sh("helper", WAITS), "restartPolicy": "Always"}
-    init = sh("early", "exit 0")
-    running = start(serve(site, **enabled()), sh("main", WAITS), sh("over", "exit 3"), initContainers=[init, sidecar])
-    for name in ("main", "helper"):
+def test_containers_are_named_and_those_that_do_not_run_are_refused(running: Running) -> None:
+    for name in ("c", "helper"):
         assert running.sh("echo in $0", options=("-c", name)) == "in sh\n"
     for name, ending in (("over", "is terminated: exit code 3"), ("early", "is terminated: exit code 0")):
         refused = running.exec("true", options=("-c", name))
         assert refused.returncode == 1
         assert refused.stderr.decode() == f"remote-slurm: container '{name}' in pod {running.name} {ending}\n"
-    refused = running.exec("true", options=("-c", "nothing"))
-    assert "container nothing is not valid for pod" in refused.stderr.decode()
-    running.watched.delete()
-    wait_until(lambda: running.exec("true").returncode == 1, "the pod is over")
-
-
-def test_a_pod_from_before_is_refused(serve: Serve, site: Site, sidecar: Callable[..., Sidecar]) -> None:
-    served = serve(site, SidecarPort=free_port())
-    watched = served.vk.create(request(pod(sh("c", WAITS), flags="--mem=100M")))
-    running = Running(served, watched)
-    watched.until_running("c")
-    assert "EnableExec is false" in running.exec("true").stderr.decode()
-    served.config.write_text(served.config.read_text() + "EnableExec: true\n")
-    served.sidecar.stop()
-    sidecar(served.config)
-    assert "was created while EnableExec was false" in running.exec("true").stderr.decode()
 
 
 # --- input, output, terminals ---
@@ -217,6 +179,7 @@ class Terminal:
         if not self.pid:
             os.execve(words[0], words, ENVIRONMENT)  # noqa: S606
         self._seen = b""
+        self.resize(80, 24)
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -233,6 +196,12 @@ class Terminal:
                 self._seen += os.read(self._fd, 65536)
         before, self._seen = self._seen[: found.end()], self._seen[found.end() :]
         return before.decode()
+
+    def close(self) -> None:
+        """End the program, if it has not ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.close(self._fd)
 
     def exit_code(self) -> int:
         with contextlib.suppress(OSError):
@@ -265,8 +234,9 @@ def test_a_shell_in_a_terminal_follows_its_size_and_ctrl_c(running: Running) -> 
 
 
 def test_nothing_is_left_of_a_command_whose_client_sidecar_or_step_was_killed(
-    running: Running, site: Site, sidecar: Callable[..., Sidecar]
+    serve: Serve, site: Site, sidecar: Callable[..., Sidecar]
 ) -> None:
+    running = start(serve(site, **enabled()))
     with running.endless() as process:
         site.exec(f"pkill -KILL -u hpcuser -f '{running.srun}'")
         assert process.wait(PATIENCE) == 1
@@ -293,8 +263,8 @@ def test_a_connection_that_is_cut_ends_its_commands(site: Site, through: Through
     assert running.sh("echo again") == "again\n"
 
 
-def test_a_pod_that_is_deleted_ends_its_commands(serve: Serve, site: Site) -> None:
-    running = start(serve(site, **enabled()))
+def test_a_pod_that_is_deleted_ends_its_commands(shared: Shared) -> None:
+    running = start(shared("apptainer"))
     with running.endless() as process:
         running.watched.delete()
         # the end of the container kills it, or Slurm ends its step
@@ -308,8 +278,8 @@ def test_a_pod_that_is_deleted_ends_its_commands(serve: Serve, site: Site) -> No
 # --- files ---
 
 
-def test_files_are_copied_both_ways(in_each_runtime: Running, tmp_path: Path) -> None:
-    running, source = in_each_runtime, tmp_path / "source"
+def _check_copies(running: Running, tmp_path: Path) -> None:
+    source = tmp_path / "source"
     (source / "deep").mkdir(parents=True)
     (source / "-n \n *").write_bytes(b"1")
     (source / "deep" / "data").write_bytes(os.urandom(300_000))
