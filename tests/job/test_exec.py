@@ -13,6 +13,7 @@ import yaml
 from remote_slurm.config import Config, load_config
 from remote_slurm.domain.exec_request import ExecRequest
 from remote_slurm.domain.plan.job_parts import parts_used
+from remote_slurm.errors import OutcomeUnknown
 from remote_slurm.job import SCRIPTS
 from remote_slurm.site.operations.exec import ExecRefused, RunningCommand, script
 from tests.job.node import BASH, POD, Job, Node, sh, until
@@ -71,16 +72,22 @@ class Channel:
 
 
 class Printed(Channel):
-    """A script that has printed all at once."""
+    """A script that has printed all at once, before the connection was lost."""
 
     def __init__(self, output: bytes, error: bytes) -> None:
         self._said, self._error = [output], [error]
 
     async def read(self) -> bytes:
-        return self._said.pop() if self._said else b""
+        return _last(self._said)
 
     async def read_error(self) -> bytes:
-        return self._error.pop() if self._error else b""
+        return _last(self._error)
+
+
+def _last(said: list[bytes]) -> bytes:
+    if not said:
+        raise OutcomeUnknown("the connection to the port was lost")
+    return said.pop()
 
 
 class Login:
@@ -175,6 +182,14 @@ async def test_an_error_that_comes_with_the_begin_mark_is_whole() -> None:
     running = RunningCommand(Printed(b"\036id begin\036\036id end 0\036", b"\036id begin\036c\n\036"), "id")
     await running.start(terminal=False)
     assert await running.read_error() == b"c\n\036"
+
+
+async def test_a_connection_that_is_lost_is_named() -> None:
+    running = RunningCommand(Printed(b"\036id begin\036", b"\036id begin\036"), "id")
+    await running.start(terminal=False)
+    for read in (running.read_output, running.read_error):
+        with pytest.raises(OutcomeUnknown, match=r"^the connection to the site was lost, and the command is ended$"):
+            await read()
 
 
 @pytest.mark.usefixtures("job")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from remote_slurm.config import Config
@@ -107,7 +108,8 @@ class RunningCommand:
         """The next bytes of standard output; empty after the last."""
         data, self._first = self._first, b""
         while not data and self._output.exit_code is None:
-            read = await self._channel.read()
+            with _naming_the_site():
+                read = await self._channel.read()
             if not read:
                 return b""
             data = self._output.feed(read)
@@ -116,7 +118,8 @@ class RunningCommand:
     async def read_error(self) -> bytes:
         """The next bytes of standard error; empty after the last."""
         data, self._first_error = self._first_error, b""
-        return data or await self._channel.read_error()
+        with _naming_the_site():
+            return data or await self._channel.read_error()
 
     async def write_input(self, data: bytes) -> None:
         """Send all of it; waits while the command takes nothing."""
@@ -163,6 +166,10 @@ class RunningCommand:
         return "; ".join(said)[-500:] or "srun has printed nothing"
 
 
-def lost(error: OutcomeUnknown) -> OutcomeUnknown:
-    """The error for a client."""
-    return OutcomeUnknown(f"the connection to the site was lost, and the command is ended: {error}")
+@contextlib.contextmanager
+def _naming_the_site() -> Iterator[None]:
+    """A channel does not know what it is used for."""
+    try:
+        yield
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown("the connection to the site was lost, and the command is ended") from error
