@@ -17,6 +17,8 @@ _KINDS = {
     "NetworkPolicy": client.V1NetworkPolicy,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
     "Pod": client.V1Pod,
+    "Role": client.V1Role,
+    "RoleBinding": client.V1RoleBinding,
     "Service": client.V1Service,
     "ServiceAccount": client.V1ServiceAccount,
 }

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from remote_slurm.cli.main import _parser
+from remote_slurm.cli.main import parser
 from remote_slurm.cli.port_forward import Ports
 from remote_slurm.config import Config, load_config
 from remote_slurm.domain.pod.model import parse_pod
@@ -104,7 +104,7 @@ def test_its_command_forwards_the_tcp_ports_of_the_pod(
     deployment: Json, config: Config, cluster: dict[str, Json]
 ) -> None:
     words = container(deployment)["args"]
-    arguments = _parser(words).parse_args(words)
+    arguments = parser(words[:1]).parse_args(words)
     assert arguments.shadow
     assert (arguments.namespace, arguments.pod) == ("team-wstunnel", "notebook-team")
     assert arguments.ports == [Ports(6006, 6006), Ports(8888, 8888)]
@@ -120,7 +120,7 @@ def test_its_command_forwards_the_tcp_ports_of_the_pod(
 def test_its_probes_ask_the_port_of_the_command(deployment: Json) -> None:
     found = container(deployment)
     (port,) = found["ports"]
-    assert port["containerPort"] == _parser(found["args"]).parse_args(found["args"]).health_port
+    assert port["containerPort"] == parser(found["args"][:1]).parse_args(found["args"]).health_port
     assert found["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}
 
 
@@ -183,11 +183,21 @@ def test_who_may_review_tokens_and_who_may_connect(cluster: dict[str, Json], dep
 
 
 def test_the_policy_of_a_namespace_of_shadows(deployment: Json) -> None:
-    namespace, policy = objects((SHADOW / "namespace.yaml").read_text())
+    namespace, policy, *_ = objects((SHADOW / "namespace.yaml").read_text())
     assert namespace["metadata"]["name"] == policy["metadata"]["namespace"] == deployment["metadata"]["namespace"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert policy["spec"]["egress"][0]["ports"] == [{"port": 4002}]
+
+
+def test_the_virtual_kubelet_may_create_shadows_in_their_namespace(deployment: Json) -> None:
+    namespace, _, role, binding = objects((SHADOW / "namespace.yaml").read_text())
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == (["apps"], ["deployments"])
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == namespace["metadata"]["name"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"][0]["namespace"] == "interlink"
+    assert deployment["kind"] == "Deployment"
 
 
 def test_the_service_of_the_notebook_leads_to_its_port() -> None:
