@@ -109,7 +109,9 @@ async def test_another_method_or_path_names_the_right_ones(serve: Any) -> None:
     assert (await api.ask("PUT", "/delete")).text == "PUT /delete is not answered: ask with DELETE or POST"
     unknown = await api.get("/logs")
     assert unknown.status == 404
-    assert unknown.text.startswith("GET /logs is not answered here: the paths are /create, /delete, /getLogs, ")
+    assert unknown.text.startswith(
+        "GET /logs is not answered here: the paths are /create, /delete, /describe, /getLogs, "
+    )
 
 
 async def raw(api: Api, text: bytes) -> bytes:

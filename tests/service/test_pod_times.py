@@ -12,7 +12,8 @@ from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.pod_times import BUCKETS, MOST_PARTITIONS, Distribution, Outcome, PodTimes
 from tests.service.watched import Watched
 
-NOW = int(time.time()) + 100
+# Later than the start of the process that counts, however long the tests before this one take
+NOW = int(time.time()) + 86400
 RUNNING = Job("7", JobState.RUNNING, submitted=NOW - 240, start=NOW, partition="main")
 LISTED = [
     (JobState.COMPLETED, Outcome.SUCCEEDED),
