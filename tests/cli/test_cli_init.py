@@ -1,5 +1,6 @@
 """`remote-slurm init` from its options to the file, over SSH: what it asks, what it refuses, and what it writes."""
 
+import getpass
 import io
 import os
 import pty
@@ -24,6 +25,7 @@ from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 from tests.sites import Site
 from tests.ssh.ssh_server import Sshd, StartSshd, free_port, make_key, servers
 
+ME = getpass.getuser()
 SLURM = {
     "sbatch": "case $1 in --version) echo slurm 24.11.5 ;; --test-only) cat >/dev/null ;; *) exit 9 ;; esac",
     "squeue": "exit 0",
@@ -59,7 +61,7 @@ def fingerprint(server: Sshd, kind: str = "ed25519") -> str:
 
 
 def init(server: Sshd, folder: Path, *options: object, key: Path | None = None) -> Done:
-    where = ["--host", "127.0.0.1", "--port", server.port, "--user", "root"]
+    where = ["--host", "127.0.0.1", "--port", server.port, "--user", ME]
     key = key or server.folder / "user_ed25519"
     return Program()("init", *where, "--key", key, "--output", folder / "SlurmConfig.yaml", *options)
 
@@ -223,7 +225,7 @@ def _answer_as_web_server(listener: socket.socket) -> None:
 def test_a_way_through_a_jump_host(start: StartSshd, server: Sshd, tmp_path: Path) -> None:
     jump = start()
     server.behind(jump)
-    options = ["--jump", f"root@127.0.0.1:{jump.port}"]
+    options = ["--jump", f"{ME}@127.0.0.1:{jump.port}"]
     both = ["--host-key-fingerprint", fingerprint(server), "--host-key-fingerprint", fingerprint(jump)]
     (tmp_path / "out").mkdir()
     line = refused(tmp_path / "out", init(server, tmp_path / "out", *options, *both[2:]))
@@ -260,7 +262,7 @@ def test_a_person_answers_at_a_terminal(server: Sshd, tmp_path: Path) -> None:
     answers = {
         "login node: ": "127.0.0.1",
         "port of sshd [22]: ": str(server.port),
-        "account at the site [": "root",
+        "account at the site [": ME,
         "private key": str(server.folder / "user_ed25519"),
         "published fingerprint [no]: ": "yes",
         "folder for pods, which compute nodes see too [": "",
@@ -315,7 +317,7 @@ async def test_a_person_cannot_confirm_what_the_option_denies() -> None:
 
 def test_a_person_who_does_not_confirm_gets_no_file(server: Sshd, tmp_path: Path) -> None:
     key = server.folder / "user_ed25519"
-    where = ("--host", "127.0.0.1", "--port", server.port, "--user", "root", "--key", key)
+    where = ("--host", "127.0.0.1", "--port", server.port, "--user", ME, "--key", key)
     output = ("--output", tmp_path / "SlurmConfig.yaml")
     shown = at_a_terminal("init", *where, *output, answers={"published fingerprint [no]: ": ""})
     assert "was not confirmed: nothing was written" in shown
