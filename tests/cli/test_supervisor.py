@@ -211,6 +211,8 @@ channel = Channel.inherited(int(os.environ[VARIABLE]))
 if channel.receive().kind == "begin":
     listener = socket.create_server(("127.0.0.1", 0))
     channel.send("listen", "sidecar", listener.fileno())
+else:
+    channel.receive()  # "begin": the supervisor would count a server that ends before it as one that did not listen
 print("started", flush=True)
 channel.send("ready", "text")
 os.kill(os.getpid(), signal.SIGKILL)
