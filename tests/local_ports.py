@@ -25,6 +25,9 @@ async def listening(handle: Handler, host: str = "127.0.0.1") -> AsyncIterator[i
             writer.close()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not server.is_serving():  # it was accepted while the context ended
+            writer.transport.abort()
+            return
         writers.append(writer)
         task = asyncio.ensure_future(serve(reader, writer))
         tasks.add(task)
