@@ -118,6 +118,8 @@ async def _download(arguments: argparse.Namespace, source: PodPath, folder: str,
         raise RemoteSlurmError(_NO_TAR)
     if code:
         raise RemoteSlurmError(f"tar in the container ended with exit code {code}: {count} files were copied")
+    if not count:
+        raise RemoteSlurmError(f"nothing was copied: {source.path!r} in the container is neither a file nor a folder")
 
 
 async def _unpacked(sidecar: ExecClient, wanted: Wanted, name: str, target: Path) -> tuple[int, int]:

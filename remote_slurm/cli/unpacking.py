@@ -27,7 +27,8 @@ class HostileArchive(RemoteSlurmError):
 
 
 def unpack(archive: IO[bytes], name: str, target: Path, warn: Callable[[str], None]) -> int:
-    """Write the member `name` of the archive, and what is below it, to `target`. Return the number of members.
+    """Write the member `name` of the archive, and what is below it, to `target`. Return the number of members
+    that were written.
 
     Links and special files are left out with a warning, as `kubectl cp` does. Raises HostileArchive, and
     RemoteSlurmError for an archive that is damaged, or if a file cannot be written.
@@ -37,10 +38,9 @@ def unpack(archive: IO[bytes], name: str, target: Path, warn: Callable[[str], No
         with tarfile.open(fileobj=cast(IO[bytes], noted), mode="r|") as members:
             for member in members:
                 parts = _parts_below(member.name, name)
-                _unpack_one(members, member, parts, target, warn)
-                count += 1
+                count += _unpack_one(members, member, parts, target, warn)
     except tarfile.ReadError as error:
-        if count or noted.size:  # a container without tar sends none
+        if noted.size:  # a container without tar sends none
             raise RemoteSlurmError(f"the archive from the container is damaged: {error}") from error
     except (tarfile.TarError, EOFError) as error:
         raise RemoteSlurmError(f"the archive from the container is damaged: {error}") from error
@@ -74,13 +74,14 @@ def _parts_below(member: str, name: str) -> list[str]:
 
 def _unpack_one(
     members: tarfile.TarFile, member: tarfile.TarInfo, parts: list[str], target: Path, warn: Callable[[str], None]
-) -> None:
+) -> bool:
+    """Whether it was written."""
     if member.issym() or member.islnk():
         warn(f"skipping link: {member.name!r} -> {member.linkname!r}")
-        return
+        return False
     if not (member.isdir() or member.isreg()):
         warn(f"skipping special file: {member.name!r}")
-        return
+        return False
     content = members.extractfile(member) if member.isreg() else None
     try:
         if not parts:
@@ -90,6 +91,7 @@ def _unpack_one(
     except OSError as error:
         where = target.joinpath(*parts)
         raise RemoteSlurmError(f"cannot write {str(where)!r}: {error.strerror or error}") from error
+    return True
 
 
 def _write_top(target: Path, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:

@@ -99,3 +99,12 @@ def _typed_early(line: list[str]) -> Done:
         while select.select([terminal], [], [], PATIENCE)[0]:
             seen += os.read(terminal, 65536)
     return Done(line, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen)
+
+
+async def test_a_copy_of_a_link_alone_fails_with_a_sentence(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    token = ["--token-file", str(server.audit_file.with_name("tokens"))]
+    line = [str(PROGRAM), "cp", "--url", server.url, *token, f"team/web:{tmp_path}/link", str(tmp_path / "copy")]
+    done = await asyncio.to_thread(subprocess.run, line, capture_output=True, env=ENVIRONMENT, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert f"nothing was copied: '{tmp_path}/link' in the container is neither a file nor" in done.stderr.decode()
