@@ -9,6 +9,7 @@ from remote_slurm.domain.job_usage import JobUsage, Source
 from remote_slurm.domain.slurm.fields import duration
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
+from remote_slurm.domain.slurm.pending_reasons import pending_sentence
 from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
 from remote_slurm.domain.slurm.sacct import accounting_commands, parse_accounting
 from remote_slurm.domain.slurm.sbatch_messages import sbatch_message, shortened
@@ -399,3 +400,9 @@ def test_the_sites_totals(text: str, capacity: Capacity) -> None:
 
 def test_nodes_are_asked_for_one_by_one() -> None:
     assert shlex.split(nodes_command("sinfo")) == ["sinfo", "--noheader", "--Node", "--format=%N|%c|%m|%T|%G"]
+
+
+def test_a_job_that_names_no_node_is_not_said_to_ask_for_one() -> None:
+    """Slurm gives this reason, too, if all nodes of the partition are drained, down or reserved."""
+    job = Job("7", JobState.PENDING, "ReqNodeNotAvail, May be reserved for other job")
+    assert pending_sentence(job) == f"{job.reason}: nodes that it needs are down, drained or reserved"

@@ -36,7 +36,7 @@ _SENTENCES = {
     "QOSNotAllowed": "its QOS may not be used in this partition",
     "QOSResourceLimit": "its QOS has reached a limit of resources",
     "QOSTimeLimit": "its QOS has reached its limit of time",
-    "ReqNodeNotAvail": "a node that it asks for is not available",
+    "ReqNodeNotAvail": "nodes that it needs are down, drained or reserved",
     "Reservation": "waiting for its reservation to begin",
     "ReservationDeleted": "its reservation was deleted",
     "Resources": "waiting for nodes to become free",
