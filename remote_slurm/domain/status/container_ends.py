@@ -103,6 +103,12 @@ def lost_message(view: PodView) -> str:
         return "the job is lost: neither squeue nor the accounting lists it, and it has no record"
     if view.job.state is JobState.OUT_OF_MEMORY and not view.names_memory:
         return _reason(view.job, view)
+    if view.job.state is JobState.COMPLETED and not view.records:
+        # as seen with a full home: the containers ran, and no record of them could be written
+        return (
+            f"{_reason(view.job, view)}, and no record of a container was written: "
+            "check that DataRootFolder is not full or read-only"
+        )
     recorded = "the container's end was recorded" if view.records else "any container started: see its log"
     prolog = "" if view.records else _prolog(view.job)
     return f"{_reason(view.job, view)} before {recorded}{prolog}"
