@@ -29,6 +29,7 @@ from remote_slurm.errors import (
     AuthenticationRefused,
     HostKeyRefused,
     InvalidRequest,
+    RemoteFailed,
     SiteError,
     SubmissionRefused,
     Superseded,
@@ -204,7 +205,7 @@ class Submitter:
             reraise=True,
         ):
             with attempt:
-                return await self._noted(tracked, ask)
+                return await self._noted(tracked, ask, first=attempt.retry_state.attempt_number == 1)
         raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
 
     def _late(self) -> Callable[[RetryCallState], bool]:
@@ -212,12 +213,14 @@ class Submitter:
         until = self._clock() + self.patience.create
         return lambda _: self._clock() >= until
 
-    async def _noted(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]]) -> _T:
+    async def _noted(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]], *, first: bool) -> _T:
         try:
             return await ask()
         except SiteError as error:
             tracked.waiting = str(error)
-            debug("sending the submission again", pod=tracked.name, reason=error)
+            # the connection has logged why there is none; later attempts fail like the first one
+            write = warning if first and isinstance(error, RemoteFailed) else debug
+            write("cannot submit the pod, trying again", pod=tracked.name, reason=error)
             raise
 
     async def _search(self, submission: Submission, why: str) -> float:

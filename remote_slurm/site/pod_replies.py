@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from remote_slurm.errors import RemoteFailed, SiteError
+from remote_slurm.errors import Code, RemoteFailed, SiteError
+from remote_slurm.site.reply import is_out_of_space
 
 _T = TypeVar("_T")
 
@@ -47,5 +48,10 @@ class PodReplies(Generic[_T]):
     def _outcome(self, word: str, pod: str, rest: str) -> _T | SiteError | None:
         if word == "short":
             why = "; ".join(filter(None, self._script_messages)) or "no space left?"
-            return RemoteFailed(f"the pod's files could not be written at the site: {why}")
+            full = is_out_of_space(why)
+            because = ", because the file system or quota of DataRootFolder is full" if full else ""
+            return RemoteFailed(
+                f"the pod's files could not be written at the site{because}: {why}",
+                code=Code.NO_SPACE if full else None,
+            )
         return self._read(PodReply(word, rest, "\n".join(self._pod_messages.get(pod, []))))

@@ -23,6 +23,11 @@ def ended_with(code: str, messages: str) -> str:
     return f"exit code {code}{': ' if words else ''}{words}"
 
 
+def is_out_of_space(messages: str) -> bool:
+    """Whether a command failed with ENOSPC or EDQUOT, which the shell shows by the C library's text only."""
+    return any(text in messages.lower() for text in _NO_SPACE)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The `>` lines of a script's output as (word, rest), and all its other lines."""
@@ -55,7 +60,7 @@ class Reply:
     @property
     def is_out_of_space(self) -> bool:
         """Whether a command failed with ENOSPC or EDQUOT, which the shell shows by the C library's text only."""
-        return any(text in self.messages.lower() for text in _NO_SPACE)
+        return is_out_of_space(self.messages)
 
     @property
     def root(self) -> str:

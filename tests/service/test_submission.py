@@ -10,11 +10,12 @@ from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.runtimes.images import PullFailure
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.submit_outcome import Attempted, Pulling, SbatchFailed, Stored, SubmitOutcome
-from remote_slurm.errors import OutcomeUnknown
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.submitter import Submission, Submitter
 from tests.fake_site import FOR_GOOD, FOR_NOW, FakeAccount, FakeSite
+from tests.service.logged import Logged
 from tests.service.virtual_time import VirtualLoop
 
 POD = "ns-1"
@@ -25,8 +26,11 @@ class CutSite(FakeSite):
     last_words: list[SubmitOutcome] = field(default_factory=list)  # replies before the site goes down
     cut_when_giving_up: int = 0
     job_that_comes_first: str = ""
+    full: bool = False
 
     async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
+        if self.full:
+            raise RemoteFailed("no space left")
         if self.last_words:
             self.down = True
             return self.last_words.pop()
@@ -170,3 +174,11 @@ def test_a_job_that_starts_in_the_moment_of_giving_up_is_the_pods(submission: Su
     submission.run(600)
     assert (submission.tracked.failure, submission.tracked.job_id) == ("", "101")
     assert submission.account.runs == {POD: 1}
+
+
+def test_a_site_that_cannot_store_the_pod_is_logged_once_and_at_once(submission: Submitted, logged: Logged) -> None:
+    submission.line.full = True
+    submission.run(30)
+    (line,) = logged.with_message("cannot submit the pod, trying again")
+    assert (line.level, line.fields["pod"]) == ("WARNING", "ns/p")
+    assert str(line.fields["reason"]) == "no space left"

@@ -14,7 +14,7 @@ from remote_slurm.domain.slurm.submit_outcome import (
     Submitted,
     Unpullable,
 )
-from remote_slurm.errors import RemoteFailed
+from remote_slurm.errors import Code, RemoteFailed
 from remote_slurm.site.operations import submit, withdraw
 from remote_slurm.site.pod_replies import PodReplies
 
@@ -53,4 +53,13 @@ def test_files_that_cannot_be_written_fail_with_the_message_of_the_site() -> Non
     ((pod, error),) = PodReplies(submit.outcome).feed(b"tar: No space left on device\n>short ns-1\n")
     assert pod == "ns-1"
     assert isinstance(error, RemoteFailed)
-    assert str(error) == "the pod's files could not be written at the site: tar: No space left on device"
+    assert str(error) == (
+        "the pod's files could not be written at the site, because the file system or quota of DataRootFolder is full: "
+        "tar: No space left on device"
+    )
+    assert error.code is Code.NO_SPACE
+
+
+def test_files_that_cannot_be_written_for_another_reason_claim_no_full_disk() -> None:
+    ((_, error),) = PodReplies(submit.outcome).feed(b"mkdir: Read-only file system\n>short ns-1\n")
+    assert str(error) == "the pod's files could not be written at the site: mkdir: Read-only file system"
