@@ -37,6 +37,7 @@ _CAUSES = {
     "HostKeyRefused": "SSH host key refused",
     "Unreachable": "site unreachable",
     "Lost": "connection lost",
+    "SlurmFailed": "Slurm command failed",
 }
 _SOON = 90
 
@@ -112,4 +113,12 @@ def _retry(site: Json, now: float) -> str:
 
 def _detail(site: Json) -> list[str]:
     error = " ".join(str(site.get("error", "")).split())
-    return [f"  {error}"] if error else []
+    return [*([f"  {error}"] if error else []), *_reconnect(site)]
+
+
+def _reconnect(site: Json) -> list[str]:
+    """What ends the wait after a refused key: the sidecar cannot notice that the site accepts the same key again."""
+    file = site.get("retryFile")
+    if site.get("cause") != "KeyRefused" or not file or site.get("retryInSeconds", 0) <= 0:
+        return []
+    return [f"  after a correction at the site, run `touch {file}` or restart the sidecar to connect at once"]

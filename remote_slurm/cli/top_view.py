@@ -83,6 +83,12 @@ def found(state: Json, find: str) -> list[Json]:
     return [pod for pod in state["pods"] if all(word in " ".join(_cells(pod)).lower() for word in words)]
 
 
+def _failure(site: Json) -> str:
+    """Why the site cannot be polled: with an open connection, Slurm or DataRootFolder is the cause."""
+    state = "connected, but the poll fails" if site.get("connected") else "not reachable"
+    return f"{state}: {site['error']}"
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Draws states into a size."""
@@ -115,7 +121,7 @@ class Frame:
         """The site in one line."""
         site = state["site"]
         if not site["reachable"]:
-            return self._line(plain(f"not reachable: {site['error']}"), Colour.BAD)
+            return self._line(plain(_failure(site)), Colour.BAD)
         return self._line("  ".join(self._counts(state)) or "no pods", Colour.GOOD)
 
     def _counts(self, state: Json) -> list[str]:
@@ -125,7 +131,7 @@ class Frame:
 
     def _site(self, state: Json) -> Iterator[Line]:
         site = state["site"]
-        verdict = f"reachable, by {site['host']}" if site["reachable"] else f"not reachable: {site['error']}"
+        verdict = f"reachable, by {site['host']}" if site["reachable"] else _failure(site)
         yield self._line(plain(f"remote-slurm  {site['address']}"))
         yield self._line(plain(verdict), Colour.GOOD if site["reachable"] else Colour.BAD)
         trip, age = site["roundTripSeconds"], site["lastPollSeconds"]

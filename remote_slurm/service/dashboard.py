@@ -151,7 +151,7 @@ class Dashboard:
             "polled": poller.has_polled,
             "connected": status.state.connected,
             "host": status.state.host,
-            "cause": str(status.state.cause),
+            "cause": str(status.state.cause) or poller.cause,
             "retryInSeconds": round(status.state.retry_in, 1),
             "retryFile": status.state.retry_file,
             "roundTripSeconds": status.round_trip,

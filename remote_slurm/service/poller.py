@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
-from remote_slurm.errors import NotSent, RemoteFailed, SiteError
+from remote_slurm.errors import NotSent, RemoteFailed, SiteError, SlurmFailed
 from remote_slurm.log import debug, info, warning
 from remote_slurm.service.accounting import Accounting
 from remote_slurm.service.fetching import Fetching
@@ -44,8 +44,9 @@ _NOT_YET = "the site has not been reached yet"
 class Poller:
     """Keeps the pod store up to date.
 
-    `error` is why the last poll failed; empty if it succeeded. `jobs` are those of the last squeue that succeeded, also
-    of other sidecars' pods. `clock_offset` is how many seconds the clock of the site is ahead.
+    `error` is why the last poll failed; empty if it succeeded. `cause` is its kind if the site answered: `SlurmFailed`
+    if a Slurm command failed, `RemoteFailed` if another command did. `jobs` are those of the last squeue that
+    succeeded, also of other sidecars' pods. `clock_offset` is how many seconds the clock of the site is ahead.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Poller:
         self._early = asyncio.Event()
         self.returns = ReconnectSignal()
         self.error = _NOT_YET
+        self.cause = ""
         self.has_polled = False  # or has tried to
         self.last_success: float | None = None
         self._born = self._last_poll = clock()
@@ -151,6 +153,7 @@ class Poller:
             info("poll succeeded, the site is reachable")
             self.returns.notify()
         self.error, self.has_polled = reason, True
+        self.cause = _cause(problem)
         self._last_poll = self._clock()
         if not reason:
             self.last_success = self._last_poll
@@ -217,6 +220,16 @@ class Poller:
 
 async def _nothing() -> None:
     pass
+
+
+def _cause(problem: BaseException | None) -> str:
+    match problem:
+        case SlurmFailed():
+            return "SlurmFailed"
+        case RemoteFailed():
+            return "RemoteFailed"
+        case _:
+            return ""
 
 
 def _are_stale(tracked: TrackedPod, site_time: float) -> bool:

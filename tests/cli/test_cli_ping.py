@@ -49,14 +49,20 @@ REFUSED = {
 
 def test_a_refused_key_is_the_reason_that_there_is_no_room() -> None:
     now = time.mktime((2026, 11, 30, 14, 3, 0, 0, 0, -1))
-    first, second = sentence("ok", NONE, REFUSED, now).splitlines()
+    first, second, *_ = sentence("ok", NONE, REFUSED, now).splitlines()
     assert first == "ok: pods 0: SSH key refused, retry at 14:32 or when /etc/id changes"
     assert second == "  login of me at login was refused"
 
 
 def test_a_squeue_that_fails_is_the_reason_that_there_is_no_room() -> None:
-    site = {"reachable": False, "error": "squeue failed with exit code 1", "cause": "", "retryInSeconds": 0}
-    assert sentence("ok", NONE, site, 0) == "ok: pods 0: the site cannot be polled\n  squeue failed with exit code 1"
+    site = {"reachable": False, "error": "squeue failed with exit code 1", "cause": "SlurmFailed", "retryInSeconds": 0}
+    assert sentence("ok", NONE, site, 0) == "ok: pods 0: Slurm command failed\n  squeue failed with exit code 1"
+
+
+def test_a_site_that_accepts_the_key_again_needs_a_touch_of_the_file() -> None:
+    assert "`touch /etc/id`" not in sentence("ok", NONE, REFUSED | {"cause": "HostKeyRefused"}, 0)
+    last = sentence("ok", NONE, REFUSED, 0).splitlines()[-1]
+    assert last == "  after a correction at the site, run `touch /etc/id` or restart the sidecar to connect at once"
 
 
 @pytest.mark.parametrize(("more", "reason"), [({}, "sinfo has not reported"), ({"cpu": "4"}, "allows no pods")])

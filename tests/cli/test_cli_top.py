@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from remote_slurm.cli.top_view import Chosen, Frame, Size, hint
 from tests.cli.program import PodFile, ProgramAt
 from tests.sites import Site
@@ -57,6 +59,13 @@ def test_a_frame() -> None:
     assert "  RUNNING  ns/pod-7  7    cn042  1h" in text
     assert "  WAITING  ns/pod-8  8    -      1h   Priority: jobs of higher priority come first" in text
     assert "pod failed: c ended with exit code 3 (ns/b, job 8, exit code 3)" in text
+
+
+@pytest.mark.parametrize("size", [Size(), Size(lines=8)])
+def test_a_slurm_that_fails_over_a_good_connection_is_not_unreachable(size: Size) -> None:
+    text = drawn(state(site=SITE | {"reachable": False, "error": "squeue failed", "connected": True}), size)
+    assert "connected, but the poll fails: squeue failed" in text
+    assert "not reachable" not in text
 
 
 def test_a_site_that_cannot_be_reached() -> None:

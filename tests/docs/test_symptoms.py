@@ -67,6 +67,10 @@ def _out_of_memory(folder: Path) -> str:
     return end_sentence(Job("1", JobState.OUT_OF_MEMORY))
 
 
+def _source(package: str, name: str) -> Callable[[Path], str]:
+    return lambda _: (files(package) / name).read_text()
+
+
 def _not_started(folder: Path) -> str:
     del folder
     return (files("remote_slurm.job") / "messages.sh").read_text()
@@ -91,6 +95,11 @@ PRINTED: dict[str, Callable[[Path], str]] = {
     "the job ran out of memory": _out_of_memory,
     "StartError": _not_started,
     "a newer sidecar owns DataRootFolder": _reply(">superseded\n"),
+    "Slurm command failed": _no_room("SlurmFailed"),
+    "connected, but the poll fails": _source("remote_slurm.cli", "top_view.py"),
+    "cannot submit the pod, trying again": _source("remote_slurm.service", "submitter.py"),
+    "the pod's files could not be written at the site": _source("remote_slurm.site", "pod_replies.py"),
+    "no record of a container was written": _source("remote_slurm.domain.status", "container_ends.py"),
     "DataRootFolder ... cannot be used at the site": _reply("mkdir: no\n>unusable /r\n"),
 }
 

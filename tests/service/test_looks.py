@@ -8,7 +8,7 @@ import pytest
 
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.errors import RemoteFailed
+from remote_slurm.errors import RemoteFailed, SiteError, SlurmFailed, Unreachable
 from remote_slurm.service.held_jobs import UNKNOWN_SECONDS
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
@@ -45,6 +45,20 @@ async def test_what_fails_beside_a_good_squeue_is_said_until_it_is_over(
     await watched.poll()
     assert watched.poller.error == ""
     assert watched.poller.last_success == watched.now
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(SlurmFailed("squeue failed", command="squeue"), "SlurmFailed"), (FULL, "RemoteFailed"), (Unreachable("no"), "")],
+)
+async def test_the_cause_of_a_failed_poll_is_known_until_a_poll_succeeds(error: SiteError, cause: str) -> None:
+    watched = Watched()
+    watched.site.fails["queue"] = error
+    await watched.poll()
+    assert watched.poller.cause == cause
+    watched.site.fails.clear()
+    await watched.poll()
+    assert watched.poller.cause == ""
 
 
 async def test_who_is_superseded_looks_on_and_releases_nothing() -> None:

@@ -90,7 +90,8 @@ function showSite(state) {
   say(at("address"), site.address);
   const again = site.retryInSeconds > 0 ? ` (tried again in ${duration(site.retryInSeconds)})` : "";
   const where = site.host ? `reachable, by ${site.host}` : "reachable";
-  say(at("verdict"), site.reachable ? where : `not reachable: ${site.error}${again}`);
+  const failure = site.connected ? "connected, but the poll fails" : "not reachable";
+  say(at("verdict"), site.reachable ? where : `${failure}: ${site.error}${again}`);
   keep(at("figures"), figures(state), (figure) => figure[0], makeFigure, (box, [name, value, unit]) => {
     say(box.querySelector("b"), value);
     say(box.querySelector("small"), unit);
