@@ -83,24 +83,24 @@ _CONDITIONS |= {
     "jsonpath={.status.phase}=succeeded": _CONDITIONS["succeeded"],
     "jsonpath={.status.phase}=failed": _CONDITIONS["failed"],
 }
+_NAMES = ("condition=Ready", "running", "succeeded", "failed", "ended", "delete")
 
 
 def condition(text: str) -> Condition:
     """The condition of this name, in any case. Raises ArgumentTypeError for any other text."""
     found = _CONDITIONS.get(text.lower())
     if found is None:
-        raise argparse.ArgumentTypeError(
-            f"has no condition {text!r}: must be condition=Ready, running, succeeded, failed, ended or delete"
-        )
+        raise argparse.ArgumentTypeError(f"has no condition {text!r}: must be {', '.join(_NAMES[:-1])} or {_NAMES[-1]}")
     return found
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     add_pods_argument(parser, "name or file of a pod")
-    parser.add_argument(
+    waited_for = parser.add_argument(
         "--for", dest="condition", type=condition, required=True, metavar="CONDITION", help="what to wait for"
     )
+    waited_for.completer = lambda **_: _NAMES  # type: ignore[attr-defined]
     parser.add_argument(
         "--timeout",
         type=duration,

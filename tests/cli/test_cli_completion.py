@@ -62,6 +62,11 @@ async def test_pods_of_a_namespace_have_no_namespace(sidecar: Served, tmp_path: 
     assert await completed(line, tmp_path) == ["test", "train"]
 
 
+async def test_conditions_of_wait_are_completed(tmp_path: Path) -> None:
+    assert await completed("remote-slurm wait --for ru", tmp_path) == ["running"]
+    assert await completed("remote-slurm wait --for=e", tmp_path) == ["--for=ended"]
+
+
 async def test_without_a_sidecar_no_name_is_completed(tmp_path: Path) -> None:
     assert await completed("remote-slurm logs te", tmp_path, REMOTE_SLURM_URL="http://127.0.0.1:1") == []
     assert await completed("remote-slurm --config /nonexistent logs te", tmp_path) == []
