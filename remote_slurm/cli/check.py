@@ -183,7 +183,7 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
             CONFIGURATION,
             ok=False,
             message=f"{error.source}: {problems}",
-            remedy="correct it: `remote-slurm config example` prints every key, explained",
+            remedy="correct it: `remote-slurm config example` prints every key, and `remote-slurm init` writes a file",
         )
     ssh = config.ssh
     message = f"{ssh.user} at {', '.join(ssh.host_names)} port {ssh.port}, DataRootFolder {config.data_root_folder}"

@@ -85,7 +85,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     site.add_argument("--partition", default="", metavar="NAME", help="partition for pods that name none")
     site.add_argument("--account", default="", metavar="NAME", help="Slurm account for pods that name none")
     site.add_argument("--qos", default="", metavar="NAME", help="QOS for pods that name none")
-    site.add_argument("--runtime", default="", choices=["", *runtime_names()], metavar="NAME", help=_runtimes())
+    site.add_argument("--runtime", default="", choices=runtime_names(), metavar="NAME", help=_runtimes())
     site.add_argument("--folder", default="", metavar="PATH", help="DataRootFolder, which compute nodes see too")
     parser.add_argument(
         "--output",
@@ -269,7 +269,8 @@ def _connection_keys(arguments: argparse.Namespace, dialog: Options) -> dict[str
 def _problem(detail: ErrorDetails) -> str:
     key = str(detail["loc"][0]) if detail["loc"] else ""
     sentence = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
-    return f"{_OPTIONS.get(key, key)} {sentence}"
+    remedy = "; --user and --port name those" if key == "HostName" else ""
+    return f"{_OPTIONS.get(key, key)} {sentence}{remedy}"
 
 
 def _usual_key() -> str:

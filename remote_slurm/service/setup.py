@@ -279,10 +279,10 @@ class SiteChoice:
             problem = await self._folder_problem(path)
             if not problem:
                 return path
-            self._dialog.say(f"not {path}: {problem}")
             if path == chosen and (self._wishes.folder or chosen not in options):
                 break
-        raise RemoteSlurmError(f"DataRootFolder {chosen} cannot be used: {problem}", remedy="give another --folder")
+            self._dialog.say(problem)
+        raise RemoteSlurmError(problem, remedy="give another --folder")
 
     async def _folder_problem(self, path: str) -> str:
         site = self._site({"SSH": self._keys, "DataRootFolder": path})
@@ -292,7 +292,7 @@ class SiteChoice:
             return one_line(error.message)
         if found.is_written and found.has_symlinks and not found.is_open:
             return ""
-        return one_line(found.messages) or "it cannot be written"
+        return f"DataRootFolder {path} cannot be used: {one_line(found.messages) or 'it cannot be written'}"
 
     async def _submission(self, facts: SiteFacts, choices: Choices) -> tuple[Choices, str]:
         """The sbatch options that pods need here, if any."""

@@ -149,6 +149,24 @@ def test_wrong_values_are_named_by_their_option(tmp_path: Path) -> None:
     assert "--port must be" in done.stderr
     done = Program()("init", "--host-key-fingerprint", "MD5:00:11", *output)
     assert "must be SHA256: and 43 characters" in done.stderr
+    done = Program()("init", "--host", "h:2222", "--user", "u", *output)
+    assert (
+        "--host must be a host name or an address, without user and port, not 'h:2222'; --user and --port"
+        in done.stderr
+    )
+    done = Program()("init", "--runtime", "docker", *output)
+    assert "'docker' (choose from " in done.stderr
+    assert "''" not in done.stderr
+
+
+def test_a_folder_of_no_use_is_reported_in_one_sentence(server: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out").mkdir()
+    folder = tmp_path / "file" / "pods"
+    done = init(server, tmp_path / "out", "--host-key-fingerprint", fingerprint(server), "--folder", folder)
+    line = refused(tmp_path / "out", done)
+    assert line.count(f"DataRootFolder {folder} cannot be used") == 1
+    assert line.endswith("give another --folder")
 
 
 @pytest.mark.parametrize(
