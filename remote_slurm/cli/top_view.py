@@ -156,7 +156,8 @@ class Frame:
             + (f"{each['free']} of {each['cpus']} CPUs free" if each["up"] else "down")
             for each in state["partitions"]
         )
-        yield self._line(plain("partitions: " + ",  ".join(shares)))
+        title = "partitions" if state["site"]["reachable"] else "partitions before the failure"
+        yield self._line(plain(f"{title}: " + ",  ".join(shares)))
 
     def _pods(self, state: Json, chosen: Chosen, room: int) -> Iterator[Line]:
         """A header, and as many pods as there is room for below it."""

@@ -68,6 +68,11 @@ def test_a_slurm_that_fails_over_a_good_connection_is_not_unreachable(size: Size
     assert "not reachable" not in text
 
 
+def test_free_cpus_from_before_an_outage_are_not_shown_as_current() -> None:
+    text = drawn(state(site=SITE | {"reachable": False, "error": "no route"}))
+    assert "partitions before the failure: main* 60 of 64 CPUs free" in text
+
+
 def test_a_site_that_cannot_be_reached() -> None:
     gone = SITE | {"reachable": False, "error": "no route", "roundTripSeconds": None, "lastPollSeconds": None}
     text = drawn(state(site=gone, partitions=None, troubles=[]))

@@ -124,7 +124,8 @@ function makeAccount(account) {
   return item;
 }
 
-function showPartitions(partitions) {
+function showPartitions(partitions, reachable) {
+  say(at("partitions-unit"), reachable ? "free CPUs" : "free CPUs before the failure");
   keep(at("partitions"), partitions || [], (each) => each.name, makePartition, (item, each) => {
     say(item.querySelector(".name"), each.name + (each.default ? " (default)" : ""));
     say(item.querySelector(".free"), each.up ? `${each.free} of ${each.cpus}` : "down");
@@ -560,7 +561,7 @@ function show(state) {
   shown.state = state;
   showSite(state);
   showAccounts(state.accounts);
-  showPartitions(state.partitions);
+  showPartitions(state.partitions, state.site.reachable);
   showTroubles(state.troubles);
   showPods(state);
   const failed = state.counts.failed || 0;
