@@ -112,6 +112,11 @@ def test_no_hint_without_a_reason(usage: PodUsage) -> None:
     assert usage.hint == ""
 
 
+def test_a_pod_that_used_hardly_any_cpu_is_not_said_to_use_none() -> None:
+    idle = PodUsage(cpu_seconds=0.6, cpus=16, wall_seconds=75)
+    assert idle.hint == "the pod reserved 16 CPUs and used under 0.1 on average: request fewer"
+
+
 @pytest.mark.parametrize("names_memory", [True, False])
 def test_a_pod_that_ran_out_of_memory_is_told_to_name_it(*, names_memory: bool) -> None:
     out = view(None, job=Job("7", JobState.OUT_OF_MEMORY), names_memory=names_memory)

@@ -18,6 +18,7 @@ _HINT_SECONDS = 60
 _HINT_BYTES = 1 << 30
 # The smallest share that is shown as a number, the numbers that have no fraction, and the largest before the next unit
 _LEAST_SHARE, _WHOLE, _LARGEST = 0.01, 10, 1000
+_LEAST_CPUS = 0.1
 _TIMES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -114,7 +115,7 @@ class PodUsage:
             yield "the pod was killed for memory that it does not name: set resources.limits.memory"
         share, wall = self.cpu_share, self.wall_seconds or 0
         if share is not None and self.cpus and self.cpus > 1 and share * _TOO_MUCH <= 1 and wall >= _HINT_SECONDS:
-            yield f"the pod reserved {self.cpus} CPUs and used {_number(share * self.cpus)} on average: request fewer"
+            yield f"the pod reserved {self.cpus} CPUs and used {_cpus(share * self.cpus)} on average: request fewer"
         peak, limit = self.memory_peak, self.memory_limit or 0
         if peak is not None and limit >= _HINT_BYTES and peak * _TOO_MUCH <= limit and wall >= _HINT_SECONDS:
             yield f"the pod reserved {_bytes(limit)} of memory and used {_bytes(peak)} at most: request less"
@@ -151,6 +152,10 @@ def _first(*values: int | None) -> int | None:
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= _LEAST_SHARE or not share else "under 1%"
+
+
+def _cpus(average: float) -> str:
+    return _number(average) if average >= _LEAST_CPUS or not average else f"under {_LEAST_CPUS}"
 
 
 def _number(value: float) -> str:
