@@ -19,6 +19,7 @@ from remote_slurm.site.operations.list import Listed
 from tests.api.api_client import Api, Reply, basic, bearer, until
 from tests.domain.podspec import container, pod
 from tests.fake_site import FakeSite, SlurmJob, instant_site
+from tests.sites import free_port
 
 Serve = Callable[..., Any]
 TOKEN = "0123456789abcdef"
@@ -151,8 +152,9 @@ async def test_no_forward_is_offered_without_its_port(serve: Serve) -> None:
 
 
 async def test_where_shells_are_opened_is_shown_if_they_can_be(serve: Serve) -> None:
+    port = free_port()
     for keys, expected in (
-        ({"EnableExec": True, "SidecarPort": 4000}, {"scheme": "http", "port": 4000}),
+        ({"EnableExec": True, "SidecarPort": port}, {"scheme": "http", "port": port}),
         ({"EnableExec": True, "SidecarPort": 0}, None),
         ({}, None),
     ):
