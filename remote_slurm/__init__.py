@@ -11,4 +11,4 @@ The path of a pod::
 Imports go one way: cli -> api -> service -> site -> ssh, domain -> config -> errors, log.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
