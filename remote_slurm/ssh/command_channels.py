@@ -13,7 +13,7 @@ import contextlib
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import paramiko
 
@@ -41,8 +41,9 @@ _BEGIN = (
     'exec /bin/sh -c \'test -t 0 && stty raw -echo; printf "\\036%s ready %s\\036" {nonce} $$; read -r size && '
     'script=$(dd bs=1 count="$size" 2>/dev/null) && eval "$script"\''
 )
+# The connection may be lost before it confirms a line: without the trap, it would end by SIGPIPE then.
 _WATCHER = f"""\
-exec bash -c 'pids=" "
+exec bash -c 'trap "" PIPE; pids=" "
 while read -r -t {_SILENCE_SECONDS} word pid; do
     case $word in
         add) pids="$pids$pid " ;;
@@ -124,16 +125,20 @@ class _Line:
     async def open(self, script: str, terminal: tuple[int, int] | None) -> CommandStream:
         """Raises NoSession if the site allows no further session on the connection."""
         with self._idle.used():
-            writer, watcher = await self._ready()
+            writer = await self._ready()
             assert self._link is not None  # noqa: S101 - of _ready
             try:
-                stream, pid = await self._started(self._link, writer, script, terminal)
+                stream, _ = await self._started(self._link, writer, script, terminal, self._watch)
             except NoSession:
                 self._limit = len(self._sessions)
                 raise
-            self._streams[stream] = pid
-            watcher.add(pid)
             return stream
+
+    async def _watch(self, stream: CommandStream, pid: str) -> None:
+        """Make the process id known to the watcher before the script is sent, on the same connection."""
+        self._streams[stream] = pid
+        if self._watcher:
+            await self._watcher.add(pid)
 
     async def close(self) -> None:
         """End all commands and the connection."""
@@ -147,8 +152,8 @@ class _Line:
         if self._writer:
             self._writer.stop()
 
-    async def _ready(self) -> tuple[WriterThread, "_Watcher"]:
-        """The connection, with its watcher."""
+    async def _ready(self) -> WriterThread:
+        """Make the connection, with its watcher."""
         async with self._lock:
             link = await self._connection.link()
             if link is not self._link or self._writer is None:
@@ -159,7 +164,7 @@ class _Line:
                 self._limit, self._sessions = None, set()
             if self._watcher is None or not self._watcher.alive:
                 self._watcher = await self._started_watcher(link, self._writer)
-            return self._writer, self._watcher
+            return self._writer
 
     async def _started_watcher(self, link: Transport, writer: WriterThread) -> "_Watcher":
         """One that has the process ids of all commands, in the place of one that has ended."""
@@ -168,7 +173,7 @@ class _Line:
         stream, _ = await self._started(link, writer, _WATCHER, None)
         watcher = _Watcher(stream, self._watcher_ended)
         for pid in [*(pid for each, pid in self._streams.items() if each in self._sessions), *lost]:
-            watcher.add(pid)
+            await watcher.add(pid)
         for pid in lost:
             watcher.end(pid)
         return watcher
@@ -193,8 +198,14 @@ class _Line:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     async def _started(
-        self, link: Transport, writer: WriterThread, script: str, terminal: tuple[int, int] | None
+        self,
+        link: Transport,
+        writer: WriterThread,
+        script: str,
+        terminal: tuple[int, int] | None,
+        begin: Callable[[CommandStream, str], Awaitable[None]] | None = None,
     ) -> tuple[CommandStream, str]:
+        """Start a shell, call `begin` with its process id, and send the script."""
         mark, noise = nonce(), b""
         ready = re.compile(rb"\036%b ready ([0-9]+)\036" % mark.encode())
         opening = _Opening(link, _BEGIN.format(nonce=mark), terminal)
@@ -209,6 +220,8 @@ class _Line:
                     noise = (noise + data)[-_NOISE:]
                     if not data:
                         raise NotSent(f"the login shell at {link.host} ended, and printed {shown(noise)}")
+                if begin:
+                    await begin(stream, found[1].decode())
                 text = script.encode(errors="surrogateescape")
                 await stream.write(b"%d\n%b" % (len(text), text))
         except TimeoutError:
@@ -241,7 +254,7 @@ class _Watcher:
     def __init__(self, stream: CommandStream, on_end: Callable[["_Watcher"], None]) -> None:
         self._stream = stream
         self._on_end = on_end
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._lines: asyncio.Queue[tuple[bytes, asyncio.Event]] = asyncio.Queue()
         self._unconfirmed: deque[bytes] = deque()
         self._task = asyncio.create_task(self._run(), name="ssh-exec-watcher")
 
@@ -254,9 +267,11 @@ class _Watcher:
         """Commands that it was to end, and may not have ended."""
         return [line.split()[1].decode() for line in self._unconfirmed if line.startswith(b"end")]
 
-    def add(self, pid: str) -> None:
-        """Watch over a command."""
-        self._put(b"add %b\n" % pid.encode())
+    async def add(self, pid: str) -> None:
+        """Watch over a command. Return when the line is sent, or the watcher has ended."""
+        sent = asyncio.create_task(self._put(b"add %b\n" % pid.encode()).wait())
+        await asyncio.wait({sent, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        sent.cancel()
 
     def end(self, pid: str) -> None:
         """End a command, and watch over it no more."""
@@ -268,9 +283,12 @@ class _Watcher:
         await asyncio.gather(self._task, return_exceptions=True)
         self._stream.close()
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, line: bytes) -> asyncio.Event:
+        """Return what is set once the line is sent."""
+        sent = asyncio.Event()
         self._unconfirmed.append(line)
-        self._lines.put_nowait(line)
+        self._lines.put_nowait((line, sent))
+        return sent
 
     async def _run(self) -> None:
         writing = asyncio.create_task(self._write(), name="ssh-exec-heartbeat")
@@ -286,13 +304,15 @@ class _Watcher:
 
     async def _write(self) -> None:
         while True:
-            line = b""
+            next_line = None
             # wait_for of Python 3.11 would lose a cancellation that comes together with a line
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                    line = await self._lines.get()
-            if line:
+                    next_line = await self._lines.get()
+            if next_line:
+                line, sent = next_line
                 await self._stream.write(line)
+                sent.set()
             else:
                 self._put(b"\n")
 
