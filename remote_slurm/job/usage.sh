@@ -28,7 +28,7 @@ read_reserved() {
     [[ ${SLURM_CPUS_ON_NODE-} =~ ^[1-9][0-9]{0,5}$ ]] && cpus=$SLURM_CPUS_ON_NODE
     if [[ ${SLURM_GPUS_ON_NODE-} =~ ^[0-9]{1,4}$ ]]; then
         gpus=$((10#$SLURM_GPUS_ON_NODE))
-    elif [[ ${SLURM_JOB_GPUS-} =~ ^[0-9]+(,[0-9]+)*$ ]]; then
+    elif [[ ${SLURM_JOB_GPUS-} =~ ^[0-9]{1,4}(,[0-9]{1,4})*$ ]]; then
         ids=${SLURM_JOB_GPUS//[!,]/}
         gpus=$((${#ids} + 1))
     fi
