@@ -20,7 +20,8 @@ def is_silent_and_says_why(proxy: FaultProxy, served: Serving, reason: str) -> N
     assert reason in known["error"]
     assert known["slurm_connected"] is False
     connections = proxy.connections
-    assert served.client.ping()["resources"]["pods"] == "0"
+    # info has asked for itself, and the poll may come a moment later
+    wait_until(lambda: served.client.ping()["resources"]["pods"] == "0", "the node has no room")
     assert served.client.status(pod(sh("c", "true"))).json == []
     for _ in range(2):
         refused = served.client.create(request(pod(sh("c", "true"))))
