@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import chosen
-from remote_slurm.cli.filters import filtered, namespace
-from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
+from remote_slurm.cli.filters import namespace, selected
+from remote_slurm.cli.naming import POD, as_kubernetes, named_in
 from remote_slurm.cli.options import add_config_options, add_filter_options, add_pods_argument, add_url_option
 from remote_slurm.cli.screen import Screen
 from remote_slurm.errors import RemoteSlurmError
@@ -74,16 +74,13 @@ async def _delete(arguments: argparse.Namespace, names: list[str]) -> int:
     screen = Screen(sys.stderr)
     async with chosen(arguments) as sidecar:
         overview = await sidecar.pods()
-        if names:
-            pods = [the_pod(overview, name, namespace(arguments)) for name in names]
-        else:
-            pods = filtered(overview["pods"], arguments)
-            if not pods:
-                print(f"there are no such pods at {overview['site']}", file=sys.stderr)
-                return 0
-            if not arguments.yes and not _agreed(pods, overview["site"]):
-                print("nothing is deleted", file=sys.stderr)
-                return _NOT_DONE
+        pods = selected(overview, names, arguments)
+        if not pods:
+            print(f"there are no such pods at {overview['site']}", file=sys.stderr)
+            return 0
+        if not names and not arguments.yes and not _agreed(pods, overview["site"]):
+            print("nothing is deleted", file=sys.stderr)
+            return _NOT_DONE
         for pod in pods:
             await sidecar.delete(as_kubernetes(pod, arguments.grace_period))
         for pod in pods:

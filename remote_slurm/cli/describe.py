@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.durations import short
-from remote_slurm.cli.filters import filtered, namespace
-from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
+from remote_slurm.cli.filters import namespace, selected
+from remote_slurm.cli.naming import POD, as_kubernetes, named_in
 from remote_slurm.cli.options import (
     add_config_options,
     add_filter_options,
@@ -84,10 +84,7 @@ async def _describe(arguments: argparse.Namespace, names: list[str]) -> int:
     async with chosen(arguments) as sidecar:
         async with Screen(sys.stderr).waiting("asking the site"):
             overview = await sidecar.pods()
-        if names:
-            pods = [the_pod(overview, name, namespace(arguments)) for name in names]
-        else:
-            pods = filtered(overview["pods"], arguments)
+        pods = selected(overview, names, arguments)
         if not pods:
             print(f"there are no such pods at {overview['site']}", file=sys.stderr)
         found = []

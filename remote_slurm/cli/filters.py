@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from remote_slurm.cli.naming import the_pod
 from remote_slurm.domain.pod.folder_name import namespace_of
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteSlurmError
@@ -64,6 +65,16 @@ def states(text: str) -> frozenset[str]:
 def namespace(arguments: argparse.Namespace) -> str:
     """The namespace that is meant; empty for all of them."""
     return "" if arguments.all_namespaces else str(arguments.namespace)
+
+
+def selected(overview: Json, names: Sequence[str], arguments: argparse.Namespace) -> list[Json]:
+    """Return the pods of these names, or without a name those that the options select.
+
+    Raises InvalidRequest if a name is unknown or ambiguous.
+    """
+    if names:
+        return [the_pod(overview, name, namespace(arguments)) for name in names]
+    return filtered(overview["pods"], arguments)
 
 
 def filtered(pods: Iterable[Json], arguments: argparse.Namespace) -> list[Json]:

@@ -8,9 +8,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from remote_slurm.cli import credentials
-from remote_slurm.cli.client import SidecarClient, at, listening_at
-from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option, configured
+from remote_slurm.cli.client import SidecarClient, running
+from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option
 from remote_slurm.errors import RemoteSlurmError
 
 if TYPE_CHECKING:
@@ -56,12 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _answer(arguments: argparse.Namespace) -> tuple[str, Json, Json]:
-    if arguments.url:
-        url, shown = arguments.url, credentials.named(arguments)
-    else:
-        config = configured(arguments)
-        url, shown = listening_at(config), credentials.configured(config)
-    async with at(url, shown) as sidecar:
+    async with running(arguments) as sidecar:
         health, answer = await sidecar.health(), await sidecar.ping()
         wants_reason = arguments.output == "text" and not _has_room(answer)
         return health, answer, await _site(sidecar) if wants_reason else {}

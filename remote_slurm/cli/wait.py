@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.durations import duration
-from remote_slurm.cli.filters import filtered, namespace
-from remote_slurm.cli.naming import POD, named_in, the_pod
+from remote_slurm.cli.filters import namespace, selected
+from remote_slurm.cli.naming import POD, named_in
 from remote_slurm.cli.options import add_config_options, add_filter_options, add_pods_argument, add_url_option
 from remote_slurm.errors import RemoteSlurmError
 
@@ -126,10 +126,7 @@ async def _wait(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     wanted: Condition = arguments.condition
     async with chosen(arguments) as sidecar:
         overview = await sidecar.pods()
-        if names:
-            pods = [the_pod(overview, name, namespace(arguments)) for name in names]
-        else:
-            pods = filtered(overview["pods"], arguments)
+        pods = selected(overview, names, arguments)
         if not pods:
             raise RemoteSlurmError(f"there are no such pods at {overview['site']}")
         waiting = {pod["pod"]: pod["name"] for pod in pods}
