@@ -16,6 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from remote_slurm.api.access import current_client
 from remote_slurm.api.forwards import FORWARDS, found_pod, port_number
+from remote_slurm.api.numbered_channels import NumberedChannels
 from remote_slurm.domain.pod.folder_name import join_key
 from remote_slurm.errors import InvalidRequest, OutcomeUnknown, PodNotFound, PortUnreachable
 from remote_slurm.log import info
@@ -28,7 +29,6 @@ _MOST_MESSAGE_BYTES = 16 * 1024 * 1024
 _MOST_PORTS = 127
 _CLOSE_SECONDS = 5.0
 # Proxies close connections that are silent, often after a minute
-_PING_SECONDS = 30.0
 
 channel_routes = web.RouteTableDef()
 
@@ -106,11 +106,14 @@ class _Passing:
 
     socket: web.WebSocketResponse
     ports: list[_Port]
-    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _channels: NumberedChannels = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._channels = NumberedChannels(self.socket)
 
     async def run(self) -> None:
         reading = asyncio.create_task(self._read())
-        pinging = asyncio.create_task(self._ping())
+        pinging = asyncio.create_task(self._channels.ping())
         serving = asyncio.ensure_future(self._serve())
         try:
             await asyncio.wait({reading, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,29 +132,19 @@ class _Passing:
     async def _serve(self) -> None:
         for each in self.ports:  # each channel begins with the number of its port
             for channel in (each.data_channel, each.error_channel):
-                await self._send(channel, each.port.to_bytes(2, "little"))
+                await self._channels.send(channel, each.port.to_bytes(2, "little"))
         await asyncio.gather(*(self._to_client(each) for each in self.ports))
 
     async def _to_client(self, port: _Port) -> None:
         if port.connection is not None:
             try:
                 while data := await port.connection.stream.read():
-                    await self._send(port.data_channel, data)
+                    await self._channels.send(port.data_channel, data)
                     port.received += len(data)
             except OutcomeUnknown as error:
                 port.why = port.connection.ended or str(error)
         if port.why:
-            await self._send(port.error_channel, port.why.encode())
-
-    async def _send(self, channel: int, data: bytes) -> None:
-        async with self._sending:
-            await self.socket.send_bytes(bytes([channel]) + data)
-
-    async def _ping(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(_PING_SECONDS)
-                await self.socket.ping()
+            await self._channels.send(port.error_channel, port.why.encode())
 
     async def _read(self) -> None:
         """Return once the client is gone."""

@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from remote_slurm.api.access import current_client, require
 from remote_slurm.api.exec_protocol import CLOSE, ERROR, PROTOCOLS, RESIZE, STDERR, STDIN, STDOUT
+from remote_slurm.api.numbered_channels import NumberedChannels
 from remote_slurm.config.access import Verb
 from remote_slurm.domain.exec_request import ExecRequest, TerminalSize
 from remote_slurm.errors import OutcomeUnknown, SiteError
@@ -29,7 +30,6 @@ EXECS = web.AppKey("execs", Execs)
 _MOST_MESSAGE_BYTES = 16 * 1024 * 1024
 _CLOSE_SECONDS = 5.0
 # Proxies close connections that are silent, often after a minute
-_PING_SECONDS = 30.0
 _TRUE = {"1", "true"}
 
 exec_routes = web.RouteTableDef()
@@ -94,15 +94,18 @@ class _Passing:
     sent: int = 0
     received: int = 0
     why: str = ""
-    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _channels: NumberedChannels = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._channels = NumberedChannels(self.socket)
 
     async def run(self) -> None:
         # an empty message tells a client that the command runs
-        await self._send(STDOUT if self.wants_output else STDERR if self.wants_error else ERROR, b"")
+        await self._channels.send(STDOUT if self.wants_output else STDERR if self.wants_error else ERROR, b"")
         session = self.command.session
         printing = asyncio.ensure_future(self._print())
         reading = asyncio.create_task(self._read())
-        pinging = asyncio.create_task(self._ping())
+        pinging = asyncio.create_task(self._channels.ping())
         try:
             await asyncio.wait({printing, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not printing.done():
@@ -137,7 +140,7 @@ class _Passing:
     async def _copy(self, read: Callable[[], Awaitable[bytes]], channel: int, *, wanted: bool) -> None:
         while data := await read():
             if wanted:
-                await self._send(channel, data)
+                await self._channels.send(channel, data)
                 self.received += len(data)
 
     async def _report(self) -> None:
@@ -149,17 +152,7 @@ class _Passing:
             await self._send_status(_exit_status(code))
 
     async def _send_status(self, status: dict[str, Any]) -> None:
-        await self._send(ERROR, json.dumps(status).encode())
-
-    async def _send(self, channel: int, data: bytes) -> None:
-        async with self._sending:
-            await self.socket.send_bytes(bytes([channel]) + data)
-
-    async def _ping(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(_PING_SECONDS)
-                await self.socket.ping()
+        await self._channels.send(ERROR, json.dumps(status).encode())
 
     # --- what the client sends ---
 
