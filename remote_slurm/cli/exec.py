@@ -124,7 +124,7 @@ def _described(what: str) -> Iterator[None]:
 
 
 def _open_standard_streams() -> None:
-    """Open /dev/null for those that are closed: the next file to be opened would get the number."""
+    """Open /dev/null in place of closed descriptors: the next file to be opened would get the number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - standard error
         pass
     os.close(descriptor)
@@ -134,7 +134,7 @@ def _read(descriptor: int) -> bytes:
     while True:
         try:
             return os.read(descriptor, _READ)
-        except BlockingIOError:  # whoever has the other end of a terminal can make it so
+        except BlockingIOError:  # the process at the other end of a terminal can set it
             select.select([descriptor], [], [])
 
 

@@ -53,7 +53,7 @@ def is_possible() -> bool:
 
 def supervise(arguments: Sequence[str]) -> int:
     """Run `remote-slurm` with these arguments as the server until it stops; returns its exit code."""
-    # -m alone would import modules from the current folder, whoever wrote them
+    # -m alone would import modules from the current folder, which other users may have written
     return Supervisor([sys.executable, "-P", "-m", "remote_slurm", *arguments], os.environ).run()
 
 

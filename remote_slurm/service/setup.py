@@ -125,7 +125,7 @@ class HostAccess:
         return await in_thread("ssh-forwards", forwards, await self.connection.link(), _SSHD_PORT, _FORWARD_SECONDS)
 
     async def log_in(self) -> None:
-        """Confirm host keys and log in. Raises RemoteSlurmError with one sentence about what stands in the way."""
+        """Confirm host keys and log in. Raises RemoteSlurmError with one sentence about what prevents it."""
         checks = ConnectionChecks(self._config, self.connection, self.site(self._config))
         steps = checks.steps
         with _sentences():

@@ -39,7 +39,7 @@ class Operation(Generic[_T]):
 
 @cache
 def script_text(name: str) -> str:
-    """Return what is sent of `operations/<name>.sh`: nobody reads the comments there, and each script travels often."""
+    """Return what is sent of `operations/<name>.sh` without its comments, since each script is sent often."""
     return without_comments((_SCRIPTS / f"{name}.sh").read_text())
 
 
