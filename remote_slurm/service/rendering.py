@@ -15,11 +15,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from remote_slurm.errors import InvalidRequest
 from remote_slurm.service.scale import YieldingLock
-from remote_slurm.ssh.threads import in_thread
+from remote_slurm.ssh.threads import settle
 
 _T = TypeVar("_T")
 
@@ -44,6 +46,7 @@ class Rendering:
     def __init__(self, seconds: float = MOST_SECONDS) -> None:
         self._seconds = seconds
         self._small, self._large = YieldingLock(), YieldingLock()
+        self._idle: list[_Worker] = []
 
     @asynccontextmanager
     async def turn(self, size: int) -> AsyncIterator[None]:
@@ -68,48 +71,63 @@ class Rendering:
 
         Raises InvalidRequest at the end of its processor time. Wall time does not count: the machine may be busy.
         """
-        thread = _Thread()
-        context = contextvars.copy_context()
-
-        def working() -> _T:
-            thread.begins()
-            return context.run(work, *args)
-
-        working_task = asyncio.create_task(in_thread("render", working))
+        worker = self._idle.pop() if self._idle else _Worker()
+        working = asyncio.create_task(worker.run(partial(contextvars.copy_context().run, work, *args)))
         try:
-            while (left := self._seconds - thread.seconds) > 0:
-                await asyncio.wait({working_task}, timeout=max(left, _LOOK_SECONDS))
-                if working_task.done():
-                    return working_task.result()
+            while (left := self._seconds - worker.seconds) > 0:
+                await asyncio.wait({working}, timeout=max(left, _LOOK_SECONDS))
+                if working.done():
+                    return working.result()
+            worker.end()
         finally:
-            working_task.cancel()
-        thread.end()
+            if working.done():
+                self._idle.append(worker)
+            else:
+                working.cancel()
+                worker.retire()
         raise InvalidRequest(
             f"preparing the pod's job takes more than {self._seconds:g} s of processor time: use fewer or smaller "
             "volumes, variables and containers"
         )
 
 
-class _Thread:
-    """The thread of one work, as seen from outside."""
+class _Worker:
+    """A thread for one work after another, since a small pod takes hardly longer than the start of a thread."""
 
     def __init__(self) -> None:
-        self._id = 0
-        self._clock = 0
+        self._works: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._id = self._clock = 0
+        self._begun = 0.0
+        threading.Thread(target=self._run, name="render", daemon=True).start()
 
-    def begins(self) -> None:
-        """Called in the thread."""
-        self._clock = time.pthread_getcpuclockid(threading.get_ident())
-        self._id = threading.get_ident()
+    def _run(self) -> None:
+        clock = time.pthread_getcpuclockid(threading.get_ident())
+        with contextlib.suppress(TookTooLong):  # where the work has just ended
+            while work := self._works.get():
+                self._begun = time.clock_gettime(clock)
+                self._id, self._clock = threading.get_ident(), clock
+                work()
+                self._id = 0
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Return what `work()` returns. Whoever stops waiting does not stop the work."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+        self._works.put(partial(settle, loop, future, work))
+        return await future
 
     @property
     def seconds(self) -> float:
-        """The processor time that the thread has taken; 0 before its begin and after its end."""
+        """The processor time that the present work has taken; 0 before its begin and after its end."""
         try:
-            return time.clock_gettime(self._clock) if self._id else 0
+            return time.clock_gettime(self._clock) - self._begun if self._id else 0
         except OSError:
             return 0
 
+    def retire(self) -> None:
+        """Let the thread end after its present work."""
+        self._works.put(None)
+
     def end(self) -> None:
-        """Python has no other way to end a thread. One that has ended meanwhile is not found, and nothing happens."""
+        """Stop the present work: Python has no other way. If it has ended meanwhile, nothing happens."""
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._id), ctypes.py_object(TookTooLong))

@@ -21,17 +21,18 @@ async def in_thread(name: str, function: Callable[..., _T], *args: Any) -> _T:
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
-
-    def work() -> None:
-        try:
-            outcome = partial(_succeed, future, function(*args))
-        except BaseException as error:  # noqa: BLE001 - the waiting caller gets any error
-            outcome = partial(_fail, future, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
-            loop.call_soon_threadsafe(outcome)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
+    threading.Thread(target=settle, args=(loop, future, partial(function, *args)), name=name, daemon=True).start()
     return await future
+
+
+def settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[_T], work: Callable[[], _T]) -> None:
+    """Call `work` in this thread, and give its result or its error to the loop that waits for it."""
+    try:
+        outcome = partial(_succeed, future, work())
+    except BaseException as error:  # noqa: BLE001 - the waiting caller gets any error
+        outcome = partial(_fail, future, error)
+    with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
+        loop.call_soon_threadsafe(outcome)
 
 
 def detach(name: str, function: Callable[..., object], *args: Any) -> None:

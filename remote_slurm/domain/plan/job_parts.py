@@ -30,14 +30,27 @@ def parts_used(text: str, scripts: Mapping[str, bytes]) -> list[str]:
 
     A word of the pod that is also the name of a function counts as a call: a part too many does no harm.
     """
-    runner = scripts.get(RUNNER, b"")
-    parts = {name: script for name, script in scripts.items() if name not in {RUNNER, *_PROGRAMS}}
-    provided = {function: name for name, script in parts.items() for function in _provided(script, runner)}
-    wanted, found = set(text.split()), set[str]()
+    all_scripts = tuple(scripts.items())
+    return list(_needed(frozenset(_providers(all_scripts).keys() & text.split()), all_scripts))
+
+
+@lru_cache(maxsize=64)  # jobs need the same few combinations
+def _needed(functions: frozenset[str], scripts: tuple[tuple[str, bytes], ...]) -> tuple[str, ...]:
+    """The names of the parts that provide the functions, and of those that these parts call."""
+    parts, provided = dict(scripts), _providers(scripts)
+    wanted, found = functions, set[str]()
     while added := {provided[word] for word in wanted if word in provided} - found:
         found |= added
-        wanted = {word for name in added for word in _called(parts[name], runner)}
-    return [name for name in parts if name in found]
+        wanted = frozenset(word for name in added for word in _called(parts[name], parts.get(RUNNER, b"")))
+    return tuple(name for name in parts if name in found)
+
+
+@lru_cache(maxsize=8)
+def _providers(scripts: tuple[tuple[str, bytes], ...]) -> dict[str, str]:
+    """The name of the part that provides a function."""
+    runner = dict(scripts).get(RUNNER, b"")
+    parts = ((name, script) for name, script in scripts if name not in {RUNNER, *_PROGRAMS})
+    return {function: name for name, script in parts for function in _provided(script, runner)}
 
 
 @cache

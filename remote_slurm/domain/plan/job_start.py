@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from functools import lru_cache
 
 from remote_slurm.config import TsocksConfig
 
@@ -73,11 +74,15 @@ def job_start(kept: tuple[str, ...], enter_folder: str, *, profile: bool) -> str
 
     `kept` are names of variables, as patterns. `enter_folder` is FileTransfer's. `profile`: read /etc/profile.
     """
+    return _start(kept) + enter_folder + (_PROFILE if profile else "")
+
+
+@lru_cache(maxsize=64)  # one for each configuration
+def _start(kept: tuple[str, ...]) -> str:
     names = " | ".join((*_OF_SLURM, *_OF_SITE, *kept))
     indent = " " * 16
     lines = textwrap.wrap(names, _WIDTH - 2, initial_indent=indent, subsequent_indent=indent + "    ")
-    start = _START.format(names=" \\\n".join(lines), path=PATH)
-    return start + enter_folder + (_PROFILE if profile else "")
+    return _START.format(names=" \\\n".join(lines), path=PATH)
 
 
 def kept_variables(job_variables: tuple[str, ...], tsocks: TsocksConfig) -> tuple[str, ...]:

@@ -156,6 +156,8 @@ def _line(text: str) -> str:
 
 def _words(ours: Mapping[str, str], name: str) -> tuple[str, ...]:
     text = ours[name]
+    if not text:
+        return ()
     if len(text) > OPTION_CHARACTERS:
         raise InvalidRequest(f"annotation {_PREFIX}{name} has {len(text)} characters: {OPTION_CHARACTERS} are allowed")
     try:

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from remote_slurm.domain.pod.limits import OPTION_CHARACTERS
 from remote_slurm.domain.slurm.sbatch_options import SBATCH_OPTIONS, SHORT_OPTIONS, Form, OptionClass
@@ -22,6 +23,9 @@ _GROUPS = (
     frozenset({"exclusive", "oversubscribe"}),
     frozenset({"requeue", "no-requeue"}),
 )
+
+# Each of them by the name of one of its group, which stands for all
+_GROUP_OF = {name: min(group) for group in _GROUPS for name in group}
 
 # How GPUs are asked for without --gres; beside a --gres=gpu of other figures, sbatch finds no node for the job
 _GPUS = frozenset({"gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"})
@@ -56,6 +60,18 @@ def parse_flags(text: str, where: str) -> list[Flag]:
     if len(text) > OPTION_CHARACTERS:
         raise InvalidRequest(f"{where} have {len(text)} characters: {OPTION_CHARACTERS} are allowed")
     try:
+        return list(_known(text))
+    except InvalidRequest:  # once more, for the sentence
+        return list(_parsed(text, where))
+
+
+@lru_cache(maxsize=256)  # like pods have the same flags, and all pods those of the configuration
+def _known(text: str) -> tuple[Flag, ...]:
+    return _parsed(text, "")
+
+
+def _parsed(text: str, where: str) -> tuple[Flag, ...]:
+    try:
         words = shlex.split(text)
     except ValueError as error:
         raise InvalidRequest(f"{where} has an unfinished quotation: {text[:_SHOWN]}") from error
@@ -65,7 +81,7 @@ def parse_flags(text: str, where: str) -> list[Flag]:
         flag = _take_flag(words, where)
         _refuse_forbidden(flag, where)
         flags.append(flag)
-    return flags
+    return tuple(flags)
 
 
 def flag_of_name(name: str, where: str) -> str:
@@ -77,14 +93,13 @@ def flag_of_name(name: str, where: str) -> str:
 
 def merge_flags(*sources: Iterable[Flag]) -> list[Flag]:
     """Return one flag of each name and group. Later sources override earlier ones, as do their requests for GPUs."""
-    merged: dict[frozenset[str], Flag] = {}
+    merged: dict[str, Flag] = {}
     for source in sources:
         flags = list(source)
         if any(_asks_for_gpus(flag) for flag in flags):
             merged = {group: kept for group, flag in merged.items() if (kept := _without_gpus(flag))}
         for flag in flags:
-            group = next((group for group in _GROUPS if flag.name in group), frozenset({flag.name}))
-            merged[group] = flag
+            merged[_GROUP_OF.get(flag.name, flag.name)] = flag
     return list(merged.values())
 
 
