@@ -115,6 +115,7 @@ class FakeAccount:
     outputs: dict[str, bytes] = field(default_factory=dict)  # what Slurm and the runner printed, by pod
     listed: dict[str, Listed] = field(default_factory=dict)  # pods whose folders tell more than a name
     specs: dict[str, dict[str, object]] = field(default_factory=dict)  # the descriptions in the scripts of pods
+    full: str = ""  # what a command prints that writes to the file system, if it is full
     squeue_fails: str = ""
     squeue_waits_for: asyncio.Event | None = None  # what a squeue of one job replies after
     sinfo_fails: str = ""
@@ -198,8 +199,9 @@ class FakeAccount:
             self.written_by(epoch)
         self.notes += older
         if pod not in self.folders:
-            if not payload:
-                raise RemoteFailed("the pod's files could not be written at the site")
+            if not payload or self.full:
+                code = Code.NO_SPACE if self.full else None
+                raise RemoteFailed(f"the pod's files could not be written at the site: {self.full}", code=code)
             self.folders[pod] = {}
             self.secrets.add(pod)
         outcome = await self.attempt(pod)
@@ -238,6 +240,10 @@ class FakeAccount:
         if pod in self.tombstones and job.state is JobState.PENDING:
             self.end(job, JobState.CANCELLED)
         return Submitted(job.id)
+
+    async def try_store(self) -> None:
+        if self.full:
+            raise RemoteFailed(f"DataRootFolder /root cannot be written: {self.full}", code=Code.NO_SPACE)
 
     async def withdraw(self, pod: str, epoch: int, *, keep_folder: bool) -> None:
         self.written_by(epoch)
@@ -540,6 +546,9 @@ class FakeSite(Site):
 
     def _of_owner(self, known: Recovery) -> Recovery:
         return known if self.owner else replace(known, half_deleted=frozenset())
+
+    async def try_store(self) -> None:
+        await self._run("try_store", self.account.try_store)
 
     async def capacity(self) -> Capacity:
         return await self._run("nodes", self.account.sinfo)

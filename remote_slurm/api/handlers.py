@@ -169,8 +169,8 @@ async def system_info(request: web.Request) -> web.Response:
 
 @routes.get("/pods")
 async def pods(request: web.Request) -> web.Response:
-    """All pods at the site. Not interLink's: our own command line asks."""
-    report = await request.app[ACCOUNTS].list_pods()
+    """All pods at the site; with ?remembered, those that are known during an outage. Our own command line asks."""
+    report = await request.app[ACCOUNTS].list_pods(remembered="remembered" in request.query)
     client = current_client.get()
     return web.json_response({**report, "pods": [each for each in report["pods"] if client.sees(each["pod"])]})
 

@@ -137,10 +137,17 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
     states = GaugeMetricFamily(
         f"{_PREFIX}_pods", "Pods that are known, by the state of their jobs.", labels=["account", "state"]
     )
+    waiting = GaugeMetricFamily(
+        f"{_PREFIX}_pods_waiting", "Pods that wait, by Slurm's reason.", labels=["account", "reason"]
+    )
     for account, pods in accounts.labelled:
-        for state, count in tally(tracked.summary().state for tracked in pods.pod_store).items():
+        summaries = [tracked.summary() for tracked in pods.pod_store]
+        for state, count in tally(each.state for each in summaries).items():
             states.add_metric([account, state], count)
-    yield states
+        for reason, count in tally(each.waiting_label for each in summaries).items():
+            if reason:
+                waiting.add_metric([account, reason], count)
+    yield from (states, waiting)
     yield from _of_times(accounts)
     table = _Table(accounts)
     yield table.gauge("last_poll_age_seconds", "Since the last successful poll of the site.", lambda p: p.poller.age)
@@ -148,6 +155,9 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
         "site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset
     )
     yield table.gauge("superseded", "1 while a newer sidecar owns DataRootFolder.", lambda p: float(bool(p.superseded)))
+    yield table.gauge(
+        "storage_failing", "1 while pods cannot be stored in DataRootFolder.", lambda p: float(bool(p.storage.error))
+    )
     yield table.gauge("open_deletes", "Deletes that are accepted and not carried out yet.", lambda p: len(p.deletes))
     yield table.gauge(
         "orphans", "Jobs whose pods Kubernetes does not ask for any more.", lambda p: len(p.orphans.found())

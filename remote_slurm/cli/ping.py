@@ -19,8 +19,9 @@ _HELP = """\
 Request the capacity of the virtual node from a running sidecar, as interLink does every 30 seconds. The exit code is
 0 if the sidecar is healthy, and 1 if it does not answer or needs a restart (/healthz). If the site is unreachable, the
 exit code is 0 and the capacity is 0 pods, because the sidecar reconnects by itself; the reason and the time of the next
-attempt follow. "superseded" means that a newer sidecar owns DataRootFolder, as during a rolling update: stop one of the
-two if that lasts.
+attempt follow. The same applies while pods cannot be stored at the site, because a file system or quota is full.
+"superseded" means that a newer sidecar owns DataRootFolder, as during a rolling update: stop one of the two if that
+lasts.
 """
 
 _EXAMPLES = """\
@@ -84,10 +85,14 @@ def sentence(health: str, answer: Json, site: Json, now: float) -> str:
     first = f"{health if health != 'ok' else answer.get('status', 'ok')}: {room or 'no figures'}"
     if _has_room(answer) or not site:
         return first
-    if site["reachable"]:
-        return f"{first}: {_no_figures(resources)}"
-    cause = _CAUSES.get(site.get("cause", ""), "the site cannot be polled")
-    return "\n".join([f"{first}: {cause}{_retry(site, now)}", *_detail(site)])
+    if not site["reachable"]:
+        cause = _CAUSES.get(site.get("cause", ""), "the site cannot be polled")
+        retry = _retry(site.get("retryInSeconds", 0), now, site.get("retryFile"))
+        return "\n".join([f"{first}: {cause}{retry}", *_detail(site.get("error", "")), *_reconnect(site)])
+    if site.get("storageError"):
+        retry = _retry(site["storageRetryInSeconds"], now)
+        return "\n".join([f"{first}: pods cannot be stored at the site{retry}", *_detail(site["storageError"])])
+    return f"{first}: {_no_figures(resources)}"
 
 
 def _no_figures(resources: Json) -> str:
@@ -96,18 +101,16 @@ def _no_figures(resources: Json) -> str:
     return "the site is reachable, but sinfo has not reported its capacity yet"
 
 
-def _retry(site: Json, now: float) -> str:
-    seconds = site.get("retryInSeconds", 0)
+def _retry(seconds: float, now: float, file: str | None = None) -> str:
     if seconds <= 0:
         return ""
     when = f"in {seconds:.0f} s" if seconds < _SOON else f"at {time.strftime('%H:%M', time.localtime(now + seconds))}"
-    file = site.get("retryFile")
     return f", retry {when}{f' or when {file} changes' if file else ''}"
 
 
-def _detail(site: Json) -> list[str]:
-    error = " ".join(str(site.get("error", "")).split())
-    return [*([f"  {error}"] if error else []), *_reconnect(site)]
+def _detail(error: str) -> list[str]:
+    error = " ".join(error.split())
+    return [f"  {error}"] if error else []
 
 
 def _reconnect(site: Json) -> list[str]:

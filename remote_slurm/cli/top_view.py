@@ -84,7 +84,9 @@ def found(state: Json, find: str) -> list[Json]:
 
 
 def _failure(site: Json) -> str:
-    """Why the site cannot be polled: with an open connection, Slurm or DataRootFolder is the cause."""
+    """Why the site takes no pods; empty if it does. With an open connection, Slurm or DataRootFolder is the cause."""
+    if site["reachable"]:  # a sidecar of an earlier version sends no storageError
+        return f"pods cannot be stored: {site['storageError']}" if site.get("storageError") else ""
     state = "connected, but the poll fails" if site.get("connected") else "not reachable"
     return f"{state}: {site['error']}"
 
@@ -120,8 +122,8 @@ class Frame:
     def _summary(self, state: Json) -> Line:
         """The site in one line."""
         site = state["site"]
-        if not site["reachable"]:
-            return self._line(plain(_failure(site)), Colour.BAD)
+        if failure := _failure(site):
+            return self._line(plain(failure), Colour.BAD)
         return self._line("  ".join(self._counts(state)) or "no pods", Colour.GOOD)
 
     def _counts(self, state: Json) -> list[str]:
@@ -131,9 +133,9 @@ class Frame:
 
     def _site(self, state: Json) -> Iterator[Line]:
         site = state["site"]
-        verdict = f"reachable, by {site['host']}" if site["reachable"] else _failure(site)
+        failure = _failure(site)
         yield self._line(plain(f"remote-slurm  {site['address']}"))
-        yield self._line(plain(verdict), Colour.GOOD if site["reachable"] else Colour.BAD)
+        yield self._line(plain(failure or f"reachable, by {site['host']}"), Colour.BAD if failure else Colour.GOOD)
         trip, age = site["roundTripSeconds"], site["lastPollSeconds"]
         figures = [
             f"round trip {'-' if trip is None else f'{trip * 1000:.0f} ms'}",
@@ -154,6 +156,7 @@ class Frame:
         shares = (
             f"{each['name']}{'*' if each['default'] else ''} "
             + (f"{each['free']} of {each['cpus']} CPUs free" if each["up"] else "down")
+            + _unusable(each)
             for each in state["partitions"]
         )
         title = "partitions" if state["site"]["reachable"] else "partitions before the failure"
@@ -206,6 +209,12 @@ class Frame:
 
     def _line(self, text: str, colour: Colour | None = None) -> Line:
         return Line(cut_at_end(text, self.size.columns), colour)
+
+
+def _unusable(partition: Json) -> str:
+    nodes = partition.get("unusableNodes") or {}  # a sidecar of an earlier version sends none
+    words = ", ".join(f"{count} {'node' if count == 1 else 'nodes'} {why}" for why, count in nodes.items())
+    return f" ({words})" if words else ""
 
 
 def hint(chosen: Chosen, state: Json | None, columns: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from remote_slurm.config import AccountConfig, Config
@@ -17,7 +18,7 @@ from remote_slurm.domain.pod.model import Pod
 from remote_slurm.errors import InvalidRequest, SiteError
 from remote_slurm.log import info
 from remote_slurm.service.audit import note
-from remote_slurm.service.dashboard import most_urgent
+from remote_slurm.service.dashboard import most_urgent, waiting_json
 from remote_slurm.service.history import history_json
 from remote_slurm.service.orphans import EVERYBODY, Asker
 from remote_slurm.service.pods import Pods
@@ -93,8 +94,8 @@ class Accounts:
         return any(key in each.deletes for each in self)
 
     def ping(self) -> dict[str, Any]:
-        """The capacity of the site as one account sees it: there is room as long as one account is reachable."""
-        return next((each for each in self if not each.poller.error), next(iter(self))).ping()
+        """The capacity of the site as one account sees it: there is room as long as one account takes pods."""
+        return next((each for each in self if each.takes_pods), next(iter(self))).ping()
 
     async def system_info(self) -> dict[str, Any]:
         """The report of the first account that has no error, with the errors and orphans of all accounts."""
@@ -110,26 +111,35 @@ class Accounts:
 
     # --- for people ---
 
-    async def list_pods(self) -> dict[str, Any]:
+    async def list_pods(self, *, remembered: bool = False) -> dict[str, Any]:
         """Dashboard.list_pods of all accounts. An account that fails is left out, unless all fail."""
-        answers = await asyncio.gather(*(each.dashboard.list_pods() for each in self), return_exceptions=True)
+        lists = (each.dashboard.list_pods(remembered=remembered) for each in self)
+        answers = await asyncio.gather(*lists, return_exceptions=True)
         found = [each for each in answers if not isinstance(each, BaseException)]
         errors = [each for each in answers if isinstance(each, BaseException)]
         unexpected = [each for each in errors if not isinstance(each, SiteError)]
         if unexpected or not found:
             raise (unexpected or errors)[0]
-        return {"site": found[0]["site"], "pods": [pod for each in found for pod in each["pods"]]}
+        unreachable = next((each["unreachable"] for each in found if "unreachable" in each), None)
+        pods = [pod for each in found for pod in each["pods"]]
+        return {"site": found[0]["site"], "pods": pods, "unreachable": unreachable}
 
     async def view(self) -> dict[str, Any]:
-        """Dashboard.view of all accounts. The site is that of an unreachable account, if there is one."""
+        """Dashboard.view of all accounts. The site is that of an account that takes no pods, if there is one."""
         views = await asyncio.gather(*(each.dashboard.view() for each in self))
         named = list(zip(self._pods, views, strict=True))
-        worst = next((each for each in views if not each["site"]["reachable"]), views[0])
+        unreachable = (each for each in views if not each["site"]["reachable"])
+        full = (each for each in views if each["site"]["storageError"])
+        worst = next(chain(unreachable, full), views[0])
+        waiting = Counter[str]()
+        for view in views:
+            waiting.update({each["reason"]: each["pods"] for each in view["waiting"]})
         counts: Counter[str] = sum((Counter(each["counts"]) for each in views), Counter())
         return {
             **worst,
             "partitions": next((each["partitions"] for each in views if each["partitions"]), None),
             "counts": dict(counts),
+            "waiting": waiting_json(waiting),
             "pods": most_urgent({**row, "account": name} for name, view in named for row in view["pods"]),
             "accounts": [{"name": name, **view["site"]} for name, view in named if name],
         }

@@ -87,15 +87,15 @@ class CapacityWatch:
         others = {"taints": answer["taints"]} if "resources" in answer and "taints" in answer else {}
         return {"resources": _in_words(resources), **others}
 
-    def ping(self, *, reachable: bool) -> dict[str, Any]:
-        """The PingResponse. During an outage, it has room for no pods; any status but 200 would evict running pods.
+    def ping(self, *, takes_pods: bool) -> dict[str, Any]:
+        """The PingResponse. A site that takes no pods has room for none; any status but 200 would evict running pods.
 
         Figures that are not known are left out: the Virtual Kubelet writes a 0 over the node's own, and leaves a node
         alone whose field is missing.
         """
         answer: dict[str, Any] = {"status": "ok", **(self._reported or {})}
         answer["resources"] = {"pods": "0"} | answer.get("resources", {}) | self._overrides()
-        if not reachable or self._reported is None:
+        if not takes_pods or self._reported is None:
             answer["resources"]["pods"] = "0"
         if self._config.taints:
             answer["taints"] = [

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from remote_slurm.config import Config
@@ -18,6 +18,7 @@ from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
+from remote_slurm.domain.slurm.pending_reasons import reason_meaning
 from remote_slurm.domain.status.pod_summary import ContainerSummary, PodPhase, PodSummary
 from remote_slurm.domain.status.pod_usage import pod_usage
 from remote_slurm.domain.status.view import PodView
@@ -26,6 +27,7 @@ from remote_slurm.log import debug
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS, Orphans
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.poller import Poller
+from remote_slurm.service.storage import Storage
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.site import Site
@@ -56,15 +58,26 @@ _URGENCY = {
 Json = dict[str, Any]
 
 
-class Dashboard:
-    """Reads the pod store; changes nothing."""
+@dataclass(frozen=True, slots=True)
+class DashboardSources:
+    """The components whose state the dashboard shows."""
 
-    def __init__(self, site: Site, pod_store: PodStore, poller: Poller, config: Config, orphans: Orphans) -> None:
+    pod_store: PodStore
+    poller: Poller
+    orphans: Orphans
+    storage: Storage
+
+
+class Dashboard:
+    """Reads the state of its sources; changes nothing."""
+
+    def __init__(self, site: Site, sources: DashboardSources, config: Config) -> None:
         self._site = site
-        self._pod_store = pod_store
-        self._poller = poller
+        self._pod_store = sources.pod_store
+        self._poller = sources.poller
+        self._orphans = sources.orphans
+        self._storage = sources.storage
         self._config = config
-        self._orphans = orphans
         self._partitions = _BackgroundQuery(self._ask_partitions)
         self._names = _BackgroundQuery(self._ask_names)
         self._listed: dict[str, Listed] = {}
@@ -86,8 +99,15 @@ class Dashboard:
             self._view_until = time.monotonic() + SHARED_SECONDS
         return self._view
 
-    async def list_pods(self) -> Json:
-        """JSON: every pod that has a folder at the site, also if another sidecar submitted it. Raises SiteError."""
+    async def list_pods(self, *, remembered: bool = False) -> Json:
+        """JSON: every pod that has a folder at the site, also if another sidecar submitted it. Raises SiteError.
+
+        With `remembered`, the pods that this sidecar knows are listed during an outage; `unreachable` says so.
+        """
+        if remembered and is_unreachable(self._poller) and self._poller.last_success is not None:
+            pods = [self._remembered(tracked) for tracked in self._pod_store]
+            unreachable = unreachable_json(self._poller, self._poller.error)
+            return {"site": self._config.site_address, "pods": pods, "unreachable": unreachable}
         listed = await self._site.list_pods()
         await self._poller.first_poll()
         jobs = _by_pod(self._poller.jobs)
@@ -98,6 +118,15 @@ class Dashboard:
             for each in listed
         ]
         return {"site": self._config.site_address, "pods": pods}
+
+    def _remembered(self, tracked: TrackedPod) -> Json:
+        """The pod as `list_pods` lists it, without what only its folder has."""
+        known = self._listed.get(tracked.key)
+        age = int(time.time() - self._began(tracked))
+        empty = Listed(tracked.key, tracked.name, 0, (), (), tracked.job_id, age, ())
+        row = listed_pod(replace(known or empty, age=age), tracked, [])
+        missing = () if known else ("labels", "graceSeconds")
+        return {key: value for key, value in row.items() if key not in missing} | {"unaskedSeconds": 0}
 
     def shows(self, pod: str, container: str) -> bool:
         """Whether `view` shows such a container."""
@@ -116,6 +145,7 @@ class Dashboard:
             "exec": self._exec_json(),
             "partitions": self._partitions_json(),
             "counts": {str(phase): count for phase, count in Counter(phases.values()).items()},
+            "waiting": waiting_json(Counter([summary.waiting_label async for _, summary in unhurried(summaries)])),
             "pods": [self._row(tracked, summary) for tracked, summary in urgent[:MOST_PODS]],
         }
 
@@ -154,6 +184,8 @@ class Dashboard:
             "cause": str(status.state.cause) or poller.cause,
             "retryInSeconds": round(status.state.retry_in, 1),
             "retryFile": status.state.retry_file,
+            "storageError": self._storage.error,
+            "storageRetryInSeconds": round(self._storage.retry_in, 1),
             "roundTripSeconds": status.round_trip,
             "lastPollSeconds": None if poller.last_success is None else round(poller.age, 1),
             "pollIntervalSeconds": self._config.poll_interval,
@@ -173,6 +205,7 @@ class Dashboard:
                 "cpus": each.cpus,
                 "free": each.free,
                 "nodes": each.nodes,
+                "unusableNodes": dict(each.unusable),
                 "timeLimit": each.time_limit,
                 "gres": each.gres,
             }
@@ -224,6 +257,27 @@ class Dashboard:
 def most_urgent(rows: Iterable[Json]) -> list[Json]:
     """The rows of several views in one order, at most as many as one view has."""
     return sorted(rows, key=lambda row: (_URGENCY[row["phase"]], row["ageSeconds"], row["name"]))[:MOST_PODS]
+
+
+def is_unreachable(poller: Poller) -> bool:
+    """Whether the site did not reply to the last poll. A failed command is a reply."""
+    return bool(poller.error) and not poller.cause
+
+
+def unreachable_json(poller: Poller, error: str) -> Json:
+    """Since when the site has not been reached, in seconds since 1970, and why. None if the last poll reached it."""
+    is_known = is_unreachable(poller) and poller.last_success is not None
+    since = time.time() - poller.age if is_known else None
+    return {"since": since, "error": error}
+
+
+def waiting_json(reasons: Counter[str]) -> list[Json]:
+    """Why pods wait: the number of pods for each reason, the most frequent first."""
+    return [
+        {"reason": reason, "meaning": reason_meaning(reason), "pods": count}
+        for reason, count in reasons.most_common()
+        if reason
+    ]
 
 
 def listed_pod(listed: Listed, tracked: TrackedPod | None, jobs: list[Job]) -> Json:

@@ -8,9 +8,11 @@ from typing import Any
 from remote_slurm.config import Config
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
-from remote_slurm.errors import PodNotFound
+from remote_slurm.errors import PodNotFound, SiteError
+from remote_slurm.service.dashboard import is_unreachable, unreachable_json
 from remote_slurm.service.event_log import EventLog
 from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.poller import Poller
 from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.site import Site
 
@@ -20,15 +22,23 @@ Json = dict[str, Any]
 class Descriptions:
     """Of the pods of one account."""
 
-    def __init__(self, site: Site, pod_store: PodStore, events: EventLog, config: Config) -> None:
+    def __init__(self, site: Site, pod_store: PodStore, poller: Poller, events: EventLog, config: Config) -> None:
         self._site = site
         self._pod_store = pod_store
+        self._poller = poller
         self._events = events
         self._config = config
 
     async def of(self, pod: str) -> Json:
-        """JSON; times in seconds since 1970. Raises PodNotFound, and SiteError."""
-        folder, tracked = await self._site.describe(pod), self._pod_store.get(pod)
+        """JSON; times in seconds since 1970. Raises PodNotFound, and SiteError.
+
+        If the site cannot be asked for a pod that this sidecar knows, what the folder has is left out.
+        """
+        tracked = self._pod_store.get(pod)
+        folder, problem = await self._folder(pod, is_known=tracked is not None)
+        tracked = tracked or self._pod_store.get(pod)
+        if problem:
+            folder = PodFolder("")
         if folder is None and tracked is None:
             raise PodNotFound(f"there is no pod {pod} at {self._config.site_address}")
         folder = folder or PodFolder("")
@@ -36,6 +46,7 @@ class Descriptions:
             "pod": pod,
             "site": self._config.site_address,
             "account": self._config.ssh.user,
+            "unreachable": unreachable_json(self._poller, problem) if problem else None,
             "time": time.time(),
             "spec": dict(folder.spec),
             "job": _job_json(tracked.job, folder) if tracked and tracked.job else None,
@@ -52,6 +63,17 @@ class Descriptions:
                 for moment, event in (self._events.of(tracked) if tracked else [])
             ],
         }
+
+    async def _folder(self, pod: str, *, is_known: bool) -> tuple[PodFolder | None, str]:
+        """What the folder has, or why that is not known. Nothing is asked during an outage."""
+        if is_known and is_unreachable(self._poller):
+            return None, self._poller.error
+        try:
+            return await self._site.describe(pod), ""
+        except SiteError as error:
+            if not is_known:
+                raise
+            return None, str(error)
 
 
 def _job_json(job: Job, folder: PodFolder) -> Json:

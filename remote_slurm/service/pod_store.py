@@ -16,7 +16,7 @@ from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_status import declared_ports, reported_names
 from remote_slurm.domain.status.pod_summary import PodSummary
 from remote_slurm.domain.status.view import SUBMITTING, PodView
-from remote_slurm.log import info
+from remote_slurm.log import debug, info
 
 
 @dataclass(slots=True, eq=False)
@@ -164,6 +164,8 @@ class TrackedPod:
         before, self.job = self.job, job
         if before is None or job.state is not before.state:
             info("job changed its state", pod=self.name, job=job.id, state=job.state.value, reason=job.reason)
+        elif job.state.phase is JobPhase.WAITING and job.reason != before.reason:
+            debug("job waits for another reason", pod=self.name, job=job.id, reason=job.reason)
         self._take_comment(job)
         if job.state.phase is not JobPhase.ENDED:
             self.ended_since = None

@@ -18,7 +18,7 @@ from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.audit import AuditLog
 from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.capacity import CapacityWatch
-from remote_slurm.service.dashboard import Dashboard
+from remote_slurm.service.dashboard import Dashboard, DashboardSources
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.descriptions import Descriptions
 from remote_slurm.service.event_log import EventLog
@@ -36,8 +36,10 @@ from remote_slurm.service.poller import Poller
 from remote_slurm.service.recovery import PodRecovery
 from remote_slurm.service.retention import Retention
 from remote_slurm.service.statuses import Statuses
+from remote_slurm.service.storage import Storage
 from remote_slurm.service.submitter import Patience, Submitter
 from remote_slurm.service.system_info import SystemInfo
+from remote_slurm.service.waiting_reasons import WaitingReasons
 from remote_slurm.site.site import Site
 
 
@@ -76,13 +78,17 @@ class Pods:
         )
         self.times = PodTimes(self.pod_store, self.poller, lambda: self.superseded)
         self._usage = UsageQueries(self.pod_store, self.poller.accounting, clock)
+        self.storage = Storage(site, clock)
+        self._waiting_reasons = WaitingReasons(self.pod_store, clock)
         self.capacity = CapacityWatch(site, config, self.poller.returns)
-        self.dashboard = Dashboard(site, self.pod_store, self.poller, config, self.orphans)
-        self.descriptions = Descriptions(site, self.pod_store, self._events, config)
+        self.dashboard = Dashboard(
+            site, DashboardSources(self.pod_store, self.poller, self.orphans, self.storage), config
+        )
+        self.descriptions = Descriptions(site, self.pod_store, self.poller, self._events, config)
         self.system_info = SystemInfo(site, self.orphans, clock)
         self._logs = Logs(site, self.pod_store, self.poller.returns, first_poll=self.poller.first_poll)
         self._retention = Retention(self.pod_store, self.deletes, config.keep_finished)
-        submitter = Submitter(site, self.poller.returns, patience, clock)
+        submitter = Submitter(site, self.poller.returns, patience, clock, self.storage)
         submissions = ActiveSubmissions(submitter, self.poller, self._tasks, shared.audit, self.user)
         self.history = History(self.pod_store, self.times, submissions)
         self.recovery = PodRecovery(site, self.pod_store, submissions, self.deletes, self.poller)
@@ -106,6 +112,8 @@ class Pods:
             ("deletes", self.deletes.run),
             ("orphans", self._cancel_orphans),
             ("capacity", self.capacity.run),
+            ("storage", self.storage.run),
+            ("waiting reasons", self._waiting_reasons.run),
             ("retention", self._retention.run),
             ("events", self._kubernetes.run),
             ("event queue", self._queue_events),
@@ -170,7 +178,7 @@ class Pods:
 
     def ping(self) -> dict[str, Any]:
         """See CapacityWatch.ping."""
-        return self.capacity.ping(reachable=not self.poller.error)
+        return self.capacity.ping(takes_pods=self.takes_pods)
 
     # --- the state of the account ---
 
@@ -178,6 +186,11 @@ class Pods:
     def recovered(self) -> bool:
         """Whether the pods at the site are known."""
         return self.recovery.is_done
+
+    @property
+    def takes_pods(self) -> bool:
+        """Whether the site can be polled, and stores pods."""
+        return not self.poller.error and not self.storage.error
 
     @property
     def superseded(self) -> str:

@@ -37,6 +37,7 @@ from remote_slurm.errors import (
 from remote_slurm.log import debug, info, warning
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.service.storage import Storage
 from remote_slurm.site.site import Site
 
 _T = TypeVar("_T")
@@ -96,8 +97,10 @@ class Submitter:
         returns: ReconnectSignal,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
+        storage: Storage | None = None,
     ) -> None:
         self._site = site
+        self._storage = storage or Storage(site, clock)
         self._returns = returns
         self._clock = clock
         self.patience = patience or Patience()
@@ -218,6 +221,7 @@ class Submitter:
             return await ask()
         except SiteError as error:
             tracked.waiting = str(error)
+            self._storage.suspect(error)
             # the connection has logged why there is none; later attempts fail like the first one
             write = warning if first and isinstance(error, RemoteFailed) else debug
             write("cannot submit the pod, trying again", pod=tracked.name, reason=error)

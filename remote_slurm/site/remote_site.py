@@ -38,6 +38,7 @@ from remote_slurm.site.operations import (
     resources,
     sinfo,
     submit,
+    try_store,
     withdraw,
 )
 from remote_slurm.site.operations import exec as execution
@@ -245,6 +246,9 @@ class RemoteSite(Site):
         return await self.ask(recover.operation(owner=self._owner, take_over=take_over))
 
     # --- look ---
+
+    async def try_store(self) -> None:
+        await self.ask(try_store.operation())
 
     async def capacity(self) -> Capacity:
         return await self.ask(nodes.capacity(self._config))

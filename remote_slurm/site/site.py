@@ -186,6 +186,9 @@ class Site(Protocol):
     async def survey(self) -> Recovery:
         """Everything that the site remembers. Takes nothing over."""
 
+    async def try_store(self) -> None:
+        """Write as much as a pod needs into DataRootFolder, and remove it. Raises RemoteFailed if that fails."""
+
     async def capacity(self) -> Capacity:
         """The sum over the nodes that the account may use."""
 

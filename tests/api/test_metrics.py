@@ -76,6 +76,40 @@ async def test_pods_by_state_and_the_state_of_the_site(serve: Serve) -> None:
     assert (of(found, "last_poll_age_seconds") or 0) < 60
 
 
+async def test_waiting_pods_by_reason(serve: Serve) -> None:
+    limit = "QOSMaxJobsPerUserLimit"
+    waiting = [SlurmJob(str(number), f"ns-{number}", reason=limit) for number in range(3)]
+    odd = SlurmJob("8", "ns-8", reason="ReasonOfThisSite")
+    api: Api = await serve(instant_site(*waiting, odd, SlurmJob("9", "ns-9", JobState.RUNNING)))
+    await api.looked()
+    found = await read(api)
+    assert [of(found, "pods_waiting", reason=reason) for reason in ("QOSMax", "other", "Resources")] == [3, 1, None]
+    state = json.loads((await api.get("/ui/state")).text)
+    meaning = "a limit of its QOS for each user or account is reached"
+    assert state["waiting"] == [
+        {"reason": "QOSMax", "meaning": meaning, "pods": 3},
+        {"reason": "other", "meaning": "", "pods": 1},
+    ]
+
+
+async def test_a_full_home_is_a_metric_and_leaves_no_room_in_the_ping(serve: Serve) -> None:
+    site = instant_site()
+    api: Api = await serve(site)
+    await api.looked()
+    await api.pods.capacity.refresh()
+    assert of(await read(api), "storage_failing") == 0
+    assert api.pods.ping()["resources"]["pods"] == "1000"
+    site.account.full = "No space left on device"
+    await api.pods.storage.try_it()
+    assert of(await read(api), "storage_failing") == 1
+    assert api.pods.ping()["resources"]["pods"] == "0"
+    told = json.loads((await api.get("/ui/state")).text)["site"]
+    assert "No space left on device" in told["storageError"]
+    site.account.full = ""
+    await api.pods.storage.try_it()
+    assert api.pods.ping()["resources"]["pods"] == "1000"
+
+
 async def test_openmetrics_reads_the_same(serve: Serve) -> None:
     now = int(time.time()) + 60
     times: dict[str, Any] = {"submitted": now - 90, "start": now, "end_time": now + 9, "partition": 'a"b\\c'}
@@ -198,7 +232,7 @@ async def known(serve: Serve, tmp_path: Path) -> dict[str, set[str]]:
     now = int(time.time()) + 60
     times: dict[str, Any] = {"submitted": now - 9, "start": now, "end_time": now + 9, "partition": "main"}
     ended = SlurmJob("8", "ns-2", JobState.COMPLETED, **times)
-    site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING), ended)
+    site = instant_site(SlurmJob("7", "ns-1", JobState.RUNNING), SlurmJob("9", "ns-3", reason="Resources"), ended)
     api: Api = await serve(site, TLS={"CertFile": str(pair.cert), "KeyFile": str(pair.key)})
     await api.looked()
     api.pods.pod_store.add("ns-2").finalize()

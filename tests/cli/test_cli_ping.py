@@ -65,6 +65,16 @@ def test_a_site_that_accepts_the_key_again_needs_a_touch_of_the_file() -> None:
     assert last == "  after a correction at the site, run `touch /etc/id` or restart the sidecar to connect at once"
 
 
+def test_a_full_home_is_the_reason_that_there_is_no_room() -> None:
+    full = "DataRootFolder /home/me/jobs cannot be written:\nNo space left on device"
+    site = {"reachable": True, "storageError": full, "storageRetryInSeconds": 28.4}
+    answer = {"status": "ok", "resources": {"cpu": "4", "pods": "0"}}
+    assert sentence("ok", answer, site, 0).splitlines() == [
+        "ok: cpu 4, pods 0: pods cannot be stored at the site, retry in 28 s",
+        "  DataRootFolder /home/me/jobs cannot be written: No space left on device",
+    ]
+
+
 @pytest.mark.parametrize(("more", "reason"), [({}, "sinfo has not reported"), ({"cpu": "4"}, "allows no pods")])
 def test_a_reachable_site_may_have_no_room(more: dict[str, str], reason: str) -> None:
     answer = {"status": "ok", "resources": {"pods": "0", **more}}

@@ -1,6 +1,7 @@
 """File systems that hang, fill up or cannot be written: the pod says so, other pods go on, and nothing is lost."""
 
 import base64
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,11 @@ def test_a_job_workdir_that_hangs_holds_up_its_own_pods_and_no_other(site: Site,
     assert waits.until_over().exit_code("c") == 4
 
 
+def pods_in_ping(served: Serving) -> str:
+    answer = served.client.ask("GET", "/status", [])
+    return str(json.loads(answer.text)["resources"]["pods"])
+
+
 @pytest.fixture
 def limited(site: Site, mounted: Mounted) -> str:
     """A folder with a quota, on a file system that has room."""
@@ -130,6 +136,7 @@ def test_a_quota_that_is_used_up_ends_no_pod_and_the_next_one_waits_for_room(
     with ThreadPoolExecutor(1) as beside:
         waiting = beside.submit(full.client.create, request(pod(sh("c", "true"))))
         wait_until(lambda: "Disk quota exceeded" in full.sidecar.log, "the pod does not fit")
+        wait_until(lambda: pods_in_ping(full) == "0", "the ping has no room for pods")
         go_on(full, first.pod)
         assert first.until_over().exit_code("c") == 3  # its last record had room of its own
         site.exec(f"rm {limited}/filler")

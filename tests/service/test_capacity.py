@@ -35,7 +35,7 @@ class Watching:
 
     @property
     def room(self) -> str:
-        return str(self.watch.ping(reachable=True)["resources"]["pods"])
+        return str(self.watch.ping(takes_pods=True)["resources"]["pods"])
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_a_site_that_hides_its_nodes_takes_pods(watching: Watching, logged: Logg
     """PrivateData=nodes,partitions: sinfo is denied, and sbatch works (Toil's issue 5461)."""
     watching.site.account.sinfo_fails = DENIED
     watching.run(900)
-    assert watching.watch.ping(reachable=True)["resources"] == {"pods": "1000"}
-    assert watching.watch.ping(reachable=False)["resources"] == {"pods": "0"}
+    assert watching.watch.ping(takes_pods=True)["resources"] == {"pods": "1000"}
+    assert watching.watch.ping(takes_pods=False)["resources"] == {"pods": "0"}
     (line,) = logged.with_message("cannot read the capacity of the site")
     assert "Access/permission denied" in str(line.fields["reason"])
     assert watching.site.asked["nodes"] <= 6
@@ -94,7 +94,7 @@ def test_a_site_that_hides_its_nodes_later_keeps_its_figures(watching: Watching)
     watching.run(2)
     watching.site.account.sinfo_fails = DENIED
     watching.run(700)
-    assert watching.watch.ping(reachable=True)["resources"]["cpu"] == "64"
+    assert watching.watch.ping(takes_pods=True)["resources"]["cpu"] == "64"
 
 
 def ping_of(capacity: Capacity | None, script: str = "", **keys: object) -> dict[str, object]:
@@ -108,7 +108,7 @@ def ping_of(capacity: Capacity | None, script: str = "", **keys: object) -> dict
         site = FakeSite(account, down=capacity is None)
         watch = CapacityWatch(site, Config.model_validate(NOTHING | keys), ReconnectSignal())
         await watch.refresh()
-        resources: dict[str, object] = watch.ping(reachable=True)["resources"]
+        resources: dict[str, object] = watch.ping(takes_pods=True)["resources"]
         return resources
 
     return asyncio.run(ping())

@@ -43,6 +43,10 @@ class Lab(ABC):
     def break_sinfo(self) -> None: ...
 
     @abstractmethod
+    def fill(self, words: str) -> None:
+        """Commands that write to the file system fail with these words; none of them: there is room again."""
+
+    @abstractmethod
     def resource_script(self, text: str, exit_code: int = 0) -> None:
         """The site has a script for ResourceScriptPath, which prints this text."""
 
@@ -98,6 +102,9 @@ class FakeLab(Lab):
 
     def break_sinfo(self) -> None:
         self.account.sinfo_fails = "sinfo failed with exit code 1: Access/permission denied"
+
+    def fill(self, words: str) -> None:
+        self.account.full = words
 
     def resource_script(self, text: str, exit_code: int = 0) -> None:
         self.account.resources, self.account.resource_script_fails = text, exit_code != 0
@@ -161,6 +168,9 @@ class RealLab(Lab):
 
     def break_sinfo(self) -> None:
         self.account.command("sinfo", "echo slurm_load_partitions: Access/permission denied >&2; exit 1")
+
+    def fill(self, words: str) -> None:
+        self.account.command("head", f"echo '{words}' >&2; exit 1" if words else 'exec /usr/bin/head "$@"')
 
     def resource_script(self, text: str, exit_code: int = 0) -> None:
         self.account.command("resources", f"echo to people >&2\nprintf '%s' '{text}'\nexit {exit_code}\n")

@@ -444,6 +444,18 @@ async def test_a_pod_that_is_over_has_an_empty_log_at_least(site: Site) -> None:
 # --- look ---
 
 
+@pytest.mark.parametrize("words", ["No space left on device", "Disk quota exceeded"])
+async def test_whether_pods_can_be_stored(lab: Lab, site: Site, words: str) -> None:
+    await site.try_store()
+    lab.fill(f"head: write error: {words}")
+    with pytest.raises(RemoteFailed, match=f"cannot be written: .*{words}") as failed:
+        await site.try_store()
+    assert failed.value.code is Code.NO_SPACE
+    lab.fill("")
+    await site.try_store()
+    assert (await site.survey()).pods == frozenset()
+
+
 async def test_sinfo_for_people(lab: Lab, site: Site) -> None:
     assert await site.sinfo() == SinfoOutput("PARTITION AVAIL\n")
     lab.break_sinfo()

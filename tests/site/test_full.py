@@ -13,7 +13,7 @@ from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.script import payload
 from remote_slurm.domain.slurm.submit_outcome import Deleted, Submitted
-from remote_slurm.errors import RemoteFailed
+from remote_slurm.errors import Code, RemoteFailed
 from remote_slurm.job import SCRIPTS
 from tests.effort import SOAK
 from tests.site.account import Account
@@ -91,6 +91,21 @@ async def taken(account: Account, pod: str, files: Payload) -> bool:
         return False
     assert outcome == Submitted("101")
     return True
+
+
+@pytest.mark.parametrize(("kind", "room"), [("size", 60), ("nr_inodes", 20)])
+async def test_a_trial_shows_that_a_home_has_no_room_for_a_pod(
+    tmp_path: Path, homes: list[Home], kind: str, room: int
+) -> None:
+    account = Account(tmp_path / "account", ["sh"], str(homes[0].path / "jobs"))
+    await account.site.recover()
+    homes[0].leave(room, kind)
+    with pytest.raises(RemoteFailed, match="No space left on device") as failed:
+        await account.site.try_store()
+    assert failed.value.code is Code.NO_SPACE
+    homes[0].clear()
+    await account.site.try_store()
+    assert [*(account.root / ".remote-slurm" / "incoming").iterdir()] == []
 
 
 async def test_a_delete_makes_room_in_a_home_that_is_full(tmp_path: Path, homes: list[Home]) -> None:

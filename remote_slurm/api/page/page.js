@@ -86,18 +86,26 @@ function count(state, phase) {
 
 function showSite(state) {
   const site = state.site;
-  document.body.dataset.site = site.reachable ? "good" : "bad";
+  document.body.dataset.site = site.reachable && !site.storageError ? "good" : "bad";
   say(at("address"), site.address);
   const again = site.retryInSeconds > 0 ? ` (tried again in ${duration(site.retryInSeconds)})` : "";
   const where = site.host ? `reachable, by ${site.host}` : "reachable";
   const failure = site.connected ? "connected, but the poll fails" : "not reachable";
-  say(at("verdict"), site.reachable ? where : `${failure}: ${site.error}${again}`);
+  const retried = site.storageRetryInSeconds > 0 ? ` (tried again in ${duration(site.storageRetryInSeconds)})` : "";
+  const stores = site.storageError ? `${where}, but pods cannot be stored: ${site.storageError}${retried}` : where;
+  say(at("verdict"), site.reachable ? stores : `${failure}: ${site.error}${again}`);
   keep(at("figures"), figures(state), (figure) => figure[0], makeFigure, (box, [name, value, unit]) => {
     say(box.querySelector("b"), value);
     say(box.querySelector("small"), unit);
     box.classList.toggle("alarm", (name === "Failed" && value !== "0") || unit.endsWith("late"));
   });
+  at("waiting").hidden = state.waiting.length === 0;
+  say(at("waiting"), `Waiting: ${state.waiting.map(waitingFor).join("; ")}`);
   say(at("version"), `remote-slurm ${state.version}.`);
+}
+
+function waitingFor({ reason, meaning, pods }) {
+  return `${pods} ${pods === 1 ? "pod" : "pods"} ${reason}${meaning ? ` (${meaning})` : ""}`;
 }
 
 function makeFigure([name]) {
@@ -133,7 +141,7 @@ function showPartitions(partitions, reachable) {
     meter.max = Math.max(1, each.cpus);
     meter.value = each.up ? each.free : 0;
     meter.setAttribute("aria-label", `free CPUs in ${each.name}`);
-    const nodes = each.nodes === 1 ? "1 node" : `${each.nodes} nodes`;
+    const nodes = [each.nodes === 1 ? "1 node" : `${each.nodes} nodes`, ...Object.entries(each.unusableNodes).map(([why, number]) => `${number} ${why}`)].join(", ");
     const limit = each.timeLimit === "infinite" ? "no time limit" : `at most ${each.timeLimit}`;
     say(item.querySelector(".more"), [nodes, limit, each.gres].filter(Boolean).join(" · "));
   });

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from remote_slurm.domain.shell import words
 from remote_slurm.domain.slurm.fields import SEPARATOR
+from remote_slurm.domain.slurm.node_states import obstacle
 
 # `%C` is allocated/idle/other/total CPUs; the field of generic resources is last, since it may hold anything
-_FIELDS = ("%P", "%a", "%C", "%D", "%l", "%G")
+_FIELDS = ("%P", "%a", "%C", "%D", "%T", "%l", "%G")
 _CPUS = re.compile(r"(\d+)/(\d+)/(\d+)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One that the account may use; `free` CPUs are idle on nodes that can run jobs, `time_limit` is Slurm's word."""
+    """One that the account may use; `time_limit` is Slurm's word.
+
+    `cpus`, `free` CPUs and `nodes` are those on which Slurm starts jobs. `unusable` has the numbers of other nodes, by
+    what keeps jobs from them.
+    """
 
     name: str
     is_default: bool
@@ -25,10 +31,11 @@ class Partition:
     nodes: int
     time_limit: str
     gres: str
+    unusable: tuple[tuple[str, int], ...] = ()
 
 
 def partitions_command(sinfo: str) -> str:
-    """A line for each partition, and more than one where its nodes differ."""
+    """A line for each partition and state of its nodes, and more than one if the nodes differ otherwise."""
     return words([sinfo, "--noheader", f"--format={SEPARATOR.join(_FIELDS)}"])
 
 
@@ -45,21 +52,26 @@ def parse_partitions(text: str) -> list[Partition]:
 
 
 def _partition(row: list[str], cpus: re.Match[str]) -> Partition:
-    name = row[0].strip()
+    name, state, time_limit, gres = (row[at].strip() for at in (0, 4, 5, 6))
+    nodes = int(row[3]) if row[3].strip().isdigit() else 0
+    why = obstacle(state)
     return Partition(
         name=name.removesuffix("*"),
         is_default=name.endswith("*"),
         is_up=row[1].strip() == "up",
-        cpus=int(cpus[4]),
-        free=int(cpus[2]),
-        nodes=int(row[3]) if row[3].strip().isdigit() else 0,
-        time_limit=row[4].strip(),
-        gres="" if row[5].strip() in {"(null)", "N/A"} else row[5].strip(),
+        cpus=0 if why else int(cpus[4]),
+        free=0 if why else int(cpus[2]),
+        nodes=0 if why else nodes,
+        time_limit=time_limit,
+        gres="" if gres in {"(null)", "N/A"} else gres,
+        unusable=((why, nodes),) if why else (),
     )
 
 
 def _sum(one: Partition, other: Partition) -> Partition:
     gres = dict.fromkeys(each for each in (one.gres, other.gres) if each)
+    unusable = Counter(dict(one.unusable))
+    unusable.update(dict(other.unusable))
     return Partition(
         name=one.name,
         is_default=one.is_default,
@@ -69,4 +81,5 @@ def _sum(one: Partition, other: Partition) -> Partition:
         nodes=one.nodes + other.nodes,
         time_limit=one.time_limit,
         gres=", ".join(gres),
+        unusable=tuple(unusable.items()),
     )

@@ -65,6 +65,23 @@ def reason_word(job: Job) -> str:
     return "" if word == "None" else word
 
 
+OTHER_REASONS = "other"
+NO_REASON = "None"
+
+
+def reason_label(job: Job) -> str:
+    """The reason as one of few words: a code or the start of a family above, `other`, or `None` if there is none."""
+    word = reason_word(job)
+    if word in _SENTENCES:
+        return word
+    return next((start for start, _ in _FAMILIES if word.startswith(start)), OTHER_REASONS if word else NO_REASON)
+
+
+def reason_meaning(label: str) -> str:
+    """What a label of `reason_label` means; empty for `other` and `None`."""
+    return _SENTENCES.get(label) or dict(_FAMILIES).get(label, "")
+
+
 def pending_sentence(job: Job) -> str:
     """`Resources: waiting for nodes to become free`; an unknown code is returned alone."""
     word = reason_word(job)

@@ -13,7 +13,7 @@ from remote_slurm.domain.plan.termination_message import cut_message
 from remote_slurm.domain.records import KILLED, ContainerPhase, LastRun, Reason, Record, run_before_requeue
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
-from remote_slurm.domain.slurm.pending_reasons import pending_sentence, reason_word
+from remote_slurm.domain.slurm.pending_reasons import pending_sentence, reason_label, reason_word
 from remote_slurm.domain.status.container_ends import end_message, lost_code, lost_message, reason_follows
 from remote_slurm.domain.status.times import rfc3339
 from remote_slurm.domain.status.view import PodView
@@ -39,6 +39,9 @@ class PodPhase(StrEnum):
 # States of a pod whose job has no state in Slurm
 SUBMITTING = "SUBMITTING"
 ENDED = "ENDED"
+# Why a pod without a job waits
+_SUBMITTING_LABEL = "Submitting"
+_COMPLETED: str = JobState.COMPLETED.value
 _FAILED: str = JobState.FAILED.value
 _UNKNOWN: str = JobState.UNKNOWN.value
 
@@ -228,6 +231,13 @@ class PodSummary:
             first = f"; sidecar {sidecar.container} comes first: {sidecar.message}" if sidecar else ""
             return INITIALIZING, f"job {job.id} runs; this container has not started yet{first}"
         return "ContainerCreating", f"job {job.id} is {job.state.value.lower()}"
+
+    @property
+    def waiting_label(self) -> str:
+        """Why the pod waits, as one of few words: see `reason_label`. Empty if it does not wait."""
+        if self.phase is not PodPhase.WAITING:
+            return ""
+        return reason_label(self.view.job) if self.view.job else _SUBMITTING_LABEL
 
     @property
     def _is_unlisted(self) -> bool:
