@@ -82,9 +82,9 @@ class SidecarClient:
         if not answer.get("reachable", not answer.get("error")):
             raise Unreachable(answer["error"])
 
-    async def pods(self) -> Json:
-        """All pods at the site; see service/dashboard.py."""
-        answer: Json = await self._json("GET", "/pods", None, _ANSWER_SECONDS)
+    async def pods(self, *, remembered: bool = False) -> Json:
+        """All pods at the site, or as `remembered` those that the sidecar knows in an outage; service/dashboard.py."""
+        answer: Json = await self._json("GET", f"/pods{'?remembered' if remembered else ''}", None, _ANSWER_SECONDS)
         return answer
 
     async def state(self) -> Json:
@@ -187,7 +187,7 @@ async def _configured_one(config: Config, stack: contextlib.AsyncExitStack) -> S
         return None
     try:
         sidecar = await stack.enter_async_context(at(listening_at(config), credentials.configured(config)))
-        found = await sidecar.pods()
+        found = await sidecar.pods(remembered=True)
     except RemoteSlurmError:
         return None
     return sidecar if found.get("site") in [each.site_address for each in config.accounts.values()] else None

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.durations import short
+from remote_slurm.cli.durations import moment, short, unreachable_since
 from remote_slurm.cli.filters import namespace, selected
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in
 from remote_slurm.cli.options import (
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _HELP = f"""\
 Print all that is known of a pod: its spec, its job, its node, times, Events, what it has used, where its files are, and
-the last lines of its logs. Values of environment variables are not stored, and not printed.
+the last lines of its logs. Values of environment variables are not stored, and not printed. While the site is
+unreachable, a running sidecar reports what it knows of the pod, and since when the site is unreachable.
 
 {POD}
 """
@@ -51,6 +52,7 @@ _VALUE = 16  # the column where values begin
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _UNIT = 1024
 _LINES = 10
+_UNKNOWN = "not known while the site is unreachable"
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _describe(arguments: argparse.Namespace, names: list[str]) -> int:
     async with chosen(arguments) as sidecar:
         async with Screen(sys.stderr).waiting("asking the site"):
-            overview = await sidecar.pods()
+            overview = await sidecar.pods(remembered=True)
         pods = selected(overview, names, arguments)
         if not pods:
             print(f"there are no such pods at {overview['site']}", file=sys.stderr)
@@ -92,7 +94,8 @@ async def _describe(arguments: argparse.Namespace, names: list[str]) -> int:
             more = await _more(sidecar, pod["pod"])
             found.append(pod | more)
             if arguments.output == "text":
-                logs = await _logs(sidecar, pod, arguments.tail) if arguments.tail else {}
+                wants_logs = arguments.tail and not more.get("unreachable")
+                logs = await _logs(sidecar, pod, arguments.tail) if wants_logs else {}
                 print("\n" * (2 if number else 0) + "\n".join(lines(pod, more, logs, overview["site"])), flush=True)
     if arguments.output == "json":
         print(json.dumps(found, indent=2))
@@ -132,7 +135,8 @@ async def _logs(sidecar: SidecarClient, pod: Json, count: int) -> dict[str, str]
 def lines(pod: Json, more: Json, logs: Mapping[str, str], site: str) -> Iterator[str]:
     """The description: `pod` as /pods lists it, and `more` of /describe."""
     spec, now = more.get("spec") or {}, more.get("time") or time.time()
-    yield from _head(pod, spec, site)
+    unreachable = more.get("unreachable")
+    yield from _head(pod, spec, site, unreachable)
     yield from _job(pod, more)
     for title, key in (("Init Containers", "initContainers"), ("Containers", "containers")):
         specs = {each["name"]: each for each in spec.get(key, [])}
@@ -141,7 +145,9 @@ def lines(pod: Json, more: Json, logs: Mapping[str, str], site: str) -> Iterator
         for container in pod[key]:
             yield from _container(container, specs.get(container["name"], {}))
     yield from _volumes(spec)
-    if more and not spec:
+    if unreachable:
+        yield _pair("Spec", f"{_UNKNOWN}, as the labels, files and logs")
+    elif more and not spec:
         yield _pair("Spec", "not stored: the pod was submitted by an earlier version")
     yield from _files(pod, more)
     yield from _usage(pod.get("usage"))
@@ -154,13 +160,16 @@ def lines(pod: Json, more: Json, logs: Mapping[str, str], site: str) -> Iterator
         yield from (f"  {plain(line)}" for line in text.rstrip("\n").split("\n"))
 
 
-def _head(pod: Json, spec: Json, site: str) -> Iterator[str]:
+def _head(pod: Json, spec: Json, site: str, unreachable: Json | None) -> Iterator[str]:
     own, _, name = pod["name"].partition("/")
     yield _pair("Name", name)
     yield _pair("Namespace", own)
     yield _pair("Site", site)
-    yield from _block("Labels", pod.get("labels") or {})
-    yield from _block("Annotations", spec.get("annotations") or {})
+    if unreachable:
+        yield _pair("Unreachable", unreachable_since(unreachable))
+    else:
+        yield from _block("Labels", pod.get("labels") or {})
+        yield from _block("Annotations", spec.get("annotations") or {})
     yield _pair("State", pod["state"])
     if pod["reason"]:
         yield _pair("Reason", pod["reason"])
@@ -210,7 +219,7 @@ def _job(pod: Json, more: Json) -> Iterator[str]:
         ("Ended", "ended"),
     ):
         if job.get(key):
-            yield _pair(f"  {title}", _moment(job[key]))
+            yield _pair(f"  {title}", moment(job[key]))
 
 
 def _container(container: Json, spec: Json) -> Iterator[str]:
@@ -249,7 +258,7 @@ def _state(container: Json) -> Iterator[str]:
             yield _pair(f"      {title}", container[key])
     for title, key in (("Started", "startedAt"), ("Finished", "finishedAt")):
         if container.get(key):
-            yield _pair(f"      {title}", _moment(container[key]))
+            yield _pair(f"      {title}", moment(container[key]))
     yield _pair("    Restart Count", container.get("restarts", 0))
 
 
@@ -281,10 +290,6 @@ def _events(events: Iterable[Json], now: float) -> Iterator[str]:
     for row in (header, tuple("-" * len(title) for title in header), *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         yield f"  {'  '.join(cells)}  {plain(row[-1])}"
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%a, %d %b %Y %H:%M:%S %z", time.localtime(seconds))
 
 
 def _size(count: float) -> str:

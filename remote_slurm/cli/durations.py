@@ -1,9 +1,14 @@
-"""Durations on command lines, as kubectl reads them."""
+"""Durations on command lines, as kubectl reads them, and times as it prints them."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from remote_slurm.cli.documents import Json
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -26,3 +31,15 @@ def short(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"
     return "0s"
+
+
+def unreachable_since(unreachable: Json) -> str:
+    """`since Mon, 30 Nov 2026 14:03:00 +0000 (8m): WHY`, of what a sidecar reports during an outage."""
+    why = " ".join(str(unreachable["error"]).split())
+    since = unreachable["since"]
+    return f"since {moment(since)} ({short(time.time() - since)}): {why}" if since else why
+
+
+def moment(seconds: float) -> str:
+    """A time by the local clock, as kubectl prints it."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S %z", time.localtime(seconds))

@@ -82,7 +82,7 @@ def filtered(pods: Iterable[Json], arguments: argparse.Namespace) -> list[Json]:
     pods, wanted = list(pods), namespace(arguments)
     if arguments.selector and any("labels" not in pod for pod in pods):
         raise RemoteSlurmError(
-            "the sidecar is of an earlier version, which lists no labels: --selector needs a newer one"
+            "the labels of pods are not known: the site is unreachable, or the sidecar is of an earlier version"
         )
     return [
         pod

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.durations import short as duration
+from remote_slurm.cli.durations import unreachable_since
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, absent, matching, named_in
 from remote_slurm.cli.options import (
@@ -89,14 +90,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _once(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     async with Screen(sys.stderr).waiting("asking the site"), chosen(arguments) as sidecar:
-        overview = await sidecar.pods()
+        overview = await sidecar.pods(remembered=True)
     pods = _selected(overview, names, arguments)
     if arguments.output == "json":
-        print(json.dumps({"site": overview["site"], "pods": pods}, indent=2))
+        unreachable = {"unreachable": overview["unreachable"]} if overview.get("unreachable") else {}
+        print(json.dumps({"site": overview["site"], **unreachable, "pods": pods}, indent=2))
     elif arguments.output == "name":
         print("".join(f"{pod['name']}\n" for pod in pods), end="")
     elif pods:
         print_table(_columns(arguments), _rows(pods, arguments))
+    if overview.get("unreachable"):
+        print(f"remote-slurm: the site is unreachable {unreachable_since(overview['unreachable'])}", file=sys.stderr)
     missing = [name for name in names if not matching(overview, name, namespace(arguments))]
     for name in missing:
         print(f"remote-slurm: {absent(overview, name, namespace(arguments))}", file=sys.stderr)

@@ -1,6 +1,9 @@
 """`remote-slurm describe`: the spec, the job, times, Events, usage, files and log lines of a pod."""
 
+import asyncio
 import json
+import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -76,6 +79,33 @@ async def test_pods_are_selected_by_labels(sidecar: Served) -> None:
     sidecar.add(8, "team/other")
     text = (await sidecar("describe", "-l", "app=train", "--tail", "0")).stdout
     assert (text.count("Name: "), "Log of" in text) == (1, False)
+
+
+async def test_during_an_outage_what_the_sidecar_knows_is_printed(sidecar: Served) -> None:
+    sidecar.site.down = True
+    async with asyncio.timeout(60):
+        while not sidecar.pods.poller.error:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+    asked = sidecar.site.asked.copy()
+    done = await sidecar("describe", "team-7")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Unreachable:     since \w{3}, .* \(\d+s\): no route to the site$", done.stdout, re.MULTILINE)
+    for line in ("State:           RUNNING", "Node:            n1", "  ID:            7", "    State:       Running"):
+        assert f"{line}\n" in done.stdout, line
+    assert "submitted to Slurm as job 7" in done.stdout
+    assert "Log of" not in done.stdout
+    assert "earlier version" not in done.stdout
+    (pod,) = json.loads((await sidecar("describe", "team-7", "-o", "json")).stdout)
+    assert pod["unreachable"]["error"] == "no route to the site"
+    assert abs(pod["unreachable"]["since"] - time.time()) < 60
+    done = await sidecar("status")
+    assert (done.returncode, "RUNNING" in done.stdout) == (0, True)
+    assert "remote-slurm: the site is unreachable since " in done.stderr
+    assert json.loads((await sidecar("status", "-o", "json")).stdout)["unreachable"]["error"] == "no route to the site"
+    assert (await sidecar("status", "-l", "app=train")).stderr.startswith(
+        "remote-slurm: the labels of pods are not known"
+    )
+    assert all(asked[name] == sidecar.site.asked[name] for name in ("list", "describe", "log"))
 
 
 @pytest.mark.parametrize("pod", ["../../etc-x", "nobody", "a/b-1", "", "team-1;id"])

@@ -69,7 +69,7 @@ def test_filters_select_pods_as_kubectls_do(words: list[str], found: list[str]) 
 
 def test_a_sidecar_without_labels_is_not_taken_for_pods_without_labels() -> None:
     arguments = parser(["status"]).parse_args(["status", "-l", "app"])
-    with pytest.raises(RemoteSlurmError, match="of an earlier version, which lists no labels"):
+    with pytest.raises(RemoteSlurmError, match=r"the labels of pods are not known: .* earlier version"):
         _selected({"pods": [{"pod": "a-1", "name": "a/b", "state": "RUNNING"}]}, [], arguments)
 
 
