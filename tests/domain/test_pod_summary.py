@@ -134,7 +134,9 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
         elif view.job is None:
             assert summary.state == SUBMITTING
         elif view.unlisted and not view.final and view.job.state.phase is not JobPhase.ENDED:
-            assert summary.state in {"UNKNOWN", ENDED}, view
+            assert summary.state in {"UNKNOWN", ENDED, "COMPLETED", "FAILED"}, view
+            if summary.is_over:
+                assert summary.state == ("FAILED" if summary.exit_code else "COMPLETED"), view
         elif view.job.state is not JobState.UNKNOWN:
             assert summary.state == view.job.state.value, view
 

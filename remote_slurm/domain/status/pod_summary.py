@@ -88,7 +88,10 @@ class PodSummary:
 
     @property
     def state(self) -> str:
-        """A Slurm job state, SUBMITTING before there is a job, or ENDED if only the records show the end."""
+        """A Slurm job state, SUBMITTING before there is a job, or ENDED if only the records show an end.
+
+        If they show how all containers ended by themselves, the state is the one that Slurm gives such a job.
+        """
         view = self.view
         if view.failure:
             return _FAILED
@@ -96,7 +99,11 @@ class PodSummary:
             return SUBMITTING
         if not self._is_unlisted:
             return str(view.job.state.value)
-        return ENDED if self._all_recorded else _UNKNOWN
+        if not self._all_recorded:
+            return _UNKNOWN
+        if not self.is_over:
+            return ENDED
+        return _FAILED if self.exit_code else _COMPLETED
 
     @property
     def phase(self) -> PodPhase:
@@ -164,7 +171,7 @@ class PodSummary:
                 return view.waiting
             if self.state == _UNKNOWN:
                 return "squeue does not list its job"
-            if self.state != ENDED and job.state.phase is JobPhase.WAITING:
+            if not (self._is_unlisted and self._all_recorded) and job.state.phase is JobPhase.WAITING:
                 return pending_sentence(job)
         return self._reason_of_end(job)
 
@@ -219,6 +226,13 @@ class PodSummary:
         return cut_message(view.failure or lost_message(view), size)
 
     @property
+    def waiting_label(self) -> str:
+        """Why the pod waits, as one of few words: see `reason_label`. Empty if it does not wait."""
+        if self.phase is not PodPhase.WAITING:
+            return ""
+        return reason_label(self.view.job) if self.view.job else _SUBMITTING_LABEL
+
+    @property
     def waiting(self) -> tuple[str, str]:
         """Why a container without a record waits: a word and a sentence."""
         view, job = self.view, self.view.job
@@ -231,13 +245,6 @@ class PodSummary:
             first = f"; sidecar {sidecar.container} comes first: {sidecar.message}" if sidecar else ""
             return INITIALIZING, f"job {job.id} runs; this container has not started yet{first}"
         return "ContainerCreating", f"job {job.id} is {job.state.value.lower()}"
-
-    @property
-    def waiting_label(self) -> str:
-        """Why the pod waits, as one of few words: see `reason_label`. Empty if it does not wait."""
-        if self.phase is not PodPhase.WAITING:
-            return ""
-        return reason_label(self.view.job) if self.view.job else _SUBMITTING_LABEL
 
     @property
     def _is_unlisted(self) -> bool:
