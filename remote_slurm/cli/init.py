@@ -26,7 +26,7 @@ from remote_slurm.config.strict_modes import unsafe_folder
 from remote_slurm.domain.plan.semantic_checks import semantic_problems
 from remote_slurm.errors import ConfigError, OfferedKey, RemoteSlurmError
 from remote_slurm.service.check import Chain
-from remote_slurm.service.setup import Outcome, set_up
+from remote_slurm.service.setup import OPTIONS, Outcome, set_up
 from remote_slurm.service.setup_choices import Wishes, runtime_names
 from remote_slurm.service.setup_file import render
 from remote_slurm.ssh.authentication import KeyFile, from_file, needs_passphrase
@@ -49,14 +49,6 @@ examples:
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 _USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
-_OPTIONS = {
-    "HostName": "--host",
-    "Port": "--port",
-    "User": "--user",
-    "IdentityFile": "--key",
-    "PassphraseFile": "--passphrase-file",
-    "ProxyJump": "--jump",
-}
 _KNOWN_HOSTS = "known_hosts"
 _SSH_PORT = 22
 _MOST_OPTIONS = 20
@@ -270,7 +262,7 @@ def _problem(detail: ErrorDetails) -> str:
     key = str(detail["loc"][0]) if detail["loc"] else ""
     sentence = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
     remedy = "; --user and --port name those" if key == "HostName" else ""
-    return f"{_OPTIONS.get(key, key)} {sentence}{remedy}"
+    return f"{OPTIONS.get(key, key)} {sentence}{remedy}"
 
 
 def _usual_key() -> str:
@@ -285,7 +277,8 @@ def _try_key(key: Path, passphrase_file: Path | None) -> None:
             f"{key} is protected by a passphrase, which a service cannot enter",
             remedy="use a key without one, or give a file that holds it as --passphrase-file",
         )
-    for _ in from_file(KeyFile(key, None, passphrase_file)):
+    names = OPTIONS["IdentityFile"], OPTIONS["PassphraseFile"]
+    for _ in from_file(KeyFile(key, None, passphrase_file, *names)):
         return
 
 

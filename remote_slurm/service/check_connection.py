@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from remote_slurm.config import Config
 from remote_slurm.config.strict_modes import readable_key
 from remote_slurm.errors import (
@@ -32,23 +34,18 @@ _OTHER_ALGORITHMS = (
     "ask the site to accept an algorithm that the sidecar offers, or add one of the site's to the key of that name in "
     "the block SSH (`+NAME` adds one). ssh may still reach the site, since it has algorithms that Paramiko lacks"
 )
-_ANOTHER_KEY = (
-    "set SSH.IdentityFile (and SSH.CertificateFile, where the site signs keys) to a private key without a passphrase "
-    "that the site takes as the only factor"
-)
-_ANOTHER_FILE = (
-    "set SSH.IdentityFile to a private key, and SSH.CertificateFile and SSH.PassphraseFile, where they are needed, to "
-    "what belongs to it: files that this account can read"
-)
 
 
 class ConnectionChecks:
-    """Each check needs the one before it."""
+    """Each check needs the one before it. `names` has what remedies call keys of the block SSH instead of `SSH.KEY`."""
 
-    def __init__(self, config: Config, connection: Connection, site: RemoteSite) -> None:
+    def __init__(
+        self, config: Config, connection: Connection, site: RemoteSite, names: Mapping[str, str] | None = None
+    ) -> None:
         self._config = config
         self._connection = connection
         self._site = site
+        self._names = names or {}
         self._refused: AuthenticationRefused | None = None
 
     @property
@@ -77,12 +74,29 @@ class ConnectionChecks:
 
     @property
     def _another_way(self) -> str:
-        keys = (
-            "SSH.ProxyJump, SSH.HostName and SSH.Port" if self._config.ssh.proxy_jump else "SSH.HostName and SSH.Port"
-        )
+        host, port, jump = map(self._name, ("HostName", "Port", "ProxyJump"))
+        keys = f"{jump}, {host} and {port}" if self._config.ssh.proxy_jump else f"{host} and {port}"
         return (
             f"correct {keys}, or ask the site whether its firewall lets this machine in, or whether the way is through "
-            "another host (SSH.ProxyJump)"
+            f"another host ({jump})"
+        )
+
+    def _name(self, key: str) -> str:
+        return self._names.get(key, f"SSH.{key}")
+
+    @property
+    def _another_key(self) -> str:
+        return (
+            f"set {self._name('IdentityFile')} (and {self._name('CertificateFile')}, where the site signs keys) to a "
+            "private key without a passphrase that the site takes as the only factor"
+        )
+
+    @property
+    def _another_file(self) -> str:
+        return (
+            f"set {self._name('IdentityFile')} to a private key, and {self._name('CertificateFile')} and "
+            f"{self._name('PassphraseFile')}, where they are needed, to what belongs to it: files that this account "
+            "can read"
         )
 
     async def _reach(self) -> tuple[str, ...]:
@@ -122,15 +136,16 @@ class ConnectionChecks:
             )
         message, code, methods = self._refused.message, self._refused.code, self._refused.methods
         if code is Code.KEY_FILE:
-            raise Breaks(message, self._refused.remedy or _ANOTHER_FILE)
+            raise Breaks(message, self._refused.remedy or self._another_file)
         if code is not Code.KEY_REFUSED:  # a second factor is asked for, or the site has cut the login off
-            raise Breaks(message, self._refused.remedy or _ANOTHER_KEY)
+            raise Breaks(message, self._refused.remedy or self._another_key)
         if methods and "publickey" not in methods:
             raise Breaks(
                 f"{message}: that is no key",
                 "ask the site how a service may log in; a password or a second factor cannot be entered by one",
             )
-        account = "SSH.User or SSH.ProxyJump" if ssh.proxy_jump else "SSH.User"
+        user = self._name("User")
+        account = f"{user} or {self._name('ProxyJump')}" if ssh.proxy_jump else user
         raise Breaks(
             message,
             f"correct {account}, or put what `ssh-keygen -y -f {ssh.identity_file}` prints into ~/.ssh/authorized_keys "

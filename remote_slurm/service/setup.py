@@ -65,6 +65,15 @@ _NEEDED = ("sbatch", "scancel", "squeue", "sinfo")
 _MEMORY = "--mem=100M"
 _MOST_HOPS = 10
 _MOST_ANSWERS = 3
+# The options of the command, by keys of the block SSH
+OPTIONS = {
+    "HostName": "--host",
+    "Port": "--port",
+    "User": "--user",
+    "IdentityFile": "--key",
+    "PassphraseFile": "--passphrase-file",
+    "ProxyJump": "--jump",
+}
 
 
 class Dialog(Protocol):
@@ -126,7 +135,7 @@ class HostAccess:
 
     async def log_in(self) -> None:
         """Confirm host keys and log in. Raises RemoteSlurmError with one sentence about what prevents it."""
-        checks = ConnectionChecks(self._config, self.connection, self.site(self._config))
+        checks = ConnectionChecks(self._config, self.connection, self.site(self._config), OPTIONS)
         steps = checks.steps
         with _sentences():
             address = await steps["address"]()

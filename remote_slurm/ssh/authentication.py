@@ -51,11 +51,16 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A private key on disk, with its certificate and the file that holds its passphrase, where there are some."""
+    """A private key on disk, with its certificate and the file that holds its passphrase, where there are some.
+
+    `name` and `passphrase_name` are what messages call the files.
+    """
 
     path: Path
     certificate: Path | None = None
     passphrase: Path | None = None
+    name: str = "IdentityFile"
+    passphrase_name: str = "PassphraseFile"  # noqa: S105 - a name of a file
 
 
 def from_file(file: KeyFile) -> Iterator[Credential]:
@@ -215,7 +220,7 @@ class Authentication:
 
 
 def _load(file: KeyFile) -> paramiko.PKey:
-    where = f"IdentityFile {file.path}"
+    where = f"{file.name} {file.path}"
     try:
         text = file.path.read_bytes()
         _refuse_what_others_write(file.path, where)
@@ -249,9 +254,9 @@ def _parse(text: bytes, file: KeyFile, where: str) -> paramiko.PKey:
                 "name the file that holds it as SSH.PassphraseFile, or use a key without one",
             ) from error
         try:
-            private = _decoded(text, _passphrase(file.passphrase))
+            private = _decoded(text, _passphrase(file.passphrase, file.passphrase_name))
         except (TypeError, ValueError, UnsupportedAlgorithm) as wrong:
-            raise _unusable(f"PassphraseFile {file.passphrase} does not open {where}") from wrong
+            raise _unusable(f"{file.passphrase_name} {file.passphrase} does not open {where}") from wrong
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _no_key(where, text) from error
     return _as_paramiko_has_it(private, where)
@@ -274,12 +279,12 @@ def _as_paramiko_has_it(private: object, where: str) -> paramiko.PKey:
     raise _no_key(where, b"")
 
 
-def _passphrase(path: Path) -> bytes:
+def _passphrase(path: Path, name: str) -> bytes:
     """Its first line, without the end of the line."""
     try:
         return path.read_bytes().split(b"\n", 1)[0].removesuffix(b"\r")
     except OSError as error:
-        raise _unusable(f"PassphraseFile {path} cannot be read ({error.strerror})") from error
+        raise _unusable(f"{name} {path} cannot be read ({error.strerror})") from error
 
 
 def _no_key(where: str, text: bytes) -> AuthenticationRefused:
