@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from remote_slurm import __version__
 from remote_slurm.errors import RemoteSlurmError
 
 _HELP = """\
-Show the manual page of the program, or of a command. If standard output is no terminal, the page is printed as roff.
-With --install, all pages are written below a folder of manuals, so that `man remote-slurm` finds them, and for each
-command `man remote-slurm-COMMAND`.
+Show the manual page of the program, or of a command. If standard output is no terminal, or there is no program man,
+the page is printed as text. With --install, all pages are written below a folder of manuals, so that
+`man remote-slurm` finds them, and for each command `man remote-slurm-COMMAND`.
 """
 
 _EXAMPLES = """\
@@ -24,17 +25,20 @@ examples:
   remote-slurm man status
   remote-slurm man --install                                 then: man remote-slurm-status
   remote-slurm man --install /usr/local/share/man            for all users
-  remote-slurm man run | groff -man -Tpdf >run.pdf
+  remote-slurm man --roff run | groff -man -Tpdf >run.pdf
 """
 
 _PROGRAM = "remote-slurm"
 _OWN_FOLDER = "~/.local/share/man"
+_INDENT = " " * 7
+_WIDTH = 80
 _SECTION = re.compile(r"[a-z][a-zA-Z -]*:( .*)?")
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _HELP, _EXAMPLES
     parser.add_argument("page", nargs="?", metavar="COMMAND", help="command whose page to show")
+    parser.add_argument("--roff", action="store_true", help="print the source of the page, for groff or mandoc")
     parser.add_argument(
         "--install",
         nargs="?",
@@ -57,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"{', '.join(each.removeprefix(f'{_PROGRAM}-') for each in found if each != _PROGRAM)}"
         )
     man = shutil.which("man")
-    if sys.stdout.isatty() and man:
+    if sys.stdout.isatty() and man and not arguments.roff:
         return subprocess.run([man, "-l", "-"], input=found[name].encode(), check=False).returncode
-    print(found[name], end="")
+    print(found[name] if arguments.roff else "".join(f"{line}\n" for line in readable(found[name])), end="")
     return 0
 
 
@@ -71,6 +75,45 @@ def _install(found: dict[str, str], folder: Path) -> None:
     except OSError as error:
         raise RemoteSlurmError(f"cannot write manual pages to {folder}: {error.strerror}") from error
     print(f"{len(found)} pages are in {folder}")
+
+
+def readable(page: str) -> Iterator[str]:
+    """The page as text, with the macros that `pages` uses."""
+    expects_tag, in_tag, kept = False, False, False
+    for line in page.splitlines():
+        macro, _, rest = line.partition(" ")
+        text = _unescaped(rest if macro in {".SH", ".BR"} else line)
+        match macro:
+            case ".SH":
+                yield from ("", text)
+                in_tag = False
+            case ".PP":
+                yield ""
+                in_tag = False
+            case ".TP":
+                yield ""
+                expects_tag = True
+            case ".nf" | ".fi":
+                kept = macro == ".nf"
+            case ".TH" | ".ad":
+                pass
+            case _ if kept:
+                yield f"{_INDENT}{text}".rstrip()
+            case _ if expects_tag:
+                yield f"{_INDENT}{text}"
+                expects_tag, in_tag = False, True
+            case _:
+                indent = _INDENT * 2 if in_tag else _INDENT
+                yield from textwrap.wrap(
+                    text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+                )
+
+
+def _unescaped(text: str) -> str:
+    """What `_escaped` and `_heading` were given."""
+    plain = re.sub(r"\\f[BIR]|\\&", "", text)
+    plain = re.sub(r"\\\[u([0-9A-F]+)\]", lambda found: chr(int(found[1], 16)), plain)
+    return plain.replace("\\-", "-").replace("\\e", "\\")
 
 
 def pages() -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.cli.main import COMMANDS, parser
-from remote_slurm.cli.man import _commands, pages
+from remote_slurm.cli.man import _commands, pages, readable
 from tests.cli.program import Program
 
 PAGES = pages()
@@ -54,8 +54,25 @@ def test_pages_are_installed_below_a_folder(program: Program, tmp_path: Path) ->
     assert (tmp_path / "share/man/man1/remote-slurm-status.1").read_text() == PAGES["remote-slurm-status"]
 
 
-def test_a_page_is_printed_where_there_is_no_terminal(program: Program) -> None:
-    assert program("man", "status").stdout == PAGES["remote-slurm-status"]
+def test_a_page_is_printed_as_text_where_there_is_no_terminal(program: Program) -> None:
+    text = program("man", "status").stdout
+    assert not re.search(r"^\.|\\", text, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 120
+    for line in ("NAME", "SYNOPSIS", "EXAMPLES", "         remote-slurm status -n team", "       -w, --watch"):
+        assert f"\n{line}\n" in f"\n{text}", line
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_text_of_a_page_has_all_its_words(name: str) -> None:
+    shown = " ".join(" ".join(readable(PAGES[name])).split())
+    lines = [line for line in PAGES[name].splitlines() if not line.startswith((".TH", ".ad", ".PP", ".nf", ".fi"))]
+    for line in lines:
+        found = " ".join(words(re.sub(r"^\.(SH|TP|BR) ?", "", line)).split())
+        assert found in shown
+
+
+def test_the_source_of_a_page_is_printed_if_asked_for(program: Program) -> None:
+    assert program("man", "--roff", "status").stdout == PAGES["remote-slurm-status"]
     done = program("man", "dance")
     assert done.returncode == 1
     assert "there is no command 'dance': must be one of " in done.stderr
