@@ -143,7 +143,10 @@ def _result(pod: Json, status: Json | None) -> Json:
 async def _clean_up(arguments: argparse.Namespace, sidecar: SidecarClient, pod: Json, screen: Screen) -> None:
     if arguments.keep:
         words = f"{_options_of(arguments)}{folder_of(pod)}"
-        screen.line(f"kept: `remote-slurm logs {words}` has its log, `remote-slurm delete {words}` ends it")
+        screen.line(
+            f"kept: `remote-slurm describe {words}` has its state and usage, `remote-slurm logs {words}` its log; "
+            f"`remote-slurm delete {words}` ends it"
+        )
         return
     try:
         await interruptible(remove(sidecar, pod, screen, waits=not arguments.url))

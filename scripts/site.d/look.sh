@@ -33,9 +33,13 @@ show_site() {
     else
         printf 'site %s: Slurm %s on %s, container runtime %s\n' "$NAME" "$(fact slurm_version)" "$(fact SUITE)" "$(runtime)"
         printf '  ssh   scripts/site ssh --name %s   (hpcuser@127.0.0.1 port %s)\n' "$NAME" "$(fact port)"
+        printf '  key   %s/id_ed25519\n' "$(state_folder)"
+        printf '  host  %s/known_hosts   (fingerprint %s)\n' "$(state_folder)" "$(host_fingerprint)"
         printf '  end   scripts/site down --name %s\n' "$NAME"
     fi
 }
+
+host_fingerprint() { ssh-keygen -lf "$(state_folder)/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2; }
 
 runtime() { [[ $(fact SUITE) = bookworm ]] && echo none || echo apptainer; }
 
