@@ -32,14 +32,23 @@ class Operation(Generic[_T]):
     library: str = ""
     metric: str = ""
 
+    def assignments(self, account: Mapping[str, str]) -> str:
+        """The shell variables of this call. `account` has the values that all scripts get: root, sidecar and epoch."""
+        return assignments({**account, **self.values})
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What follows the assignments, and is the same in each call."""
+        return script_text("root"), self.library + script_text(self.name)
+
     def script(self, account: Mapping[str, str]) -> str:
-        """The text to run. `account` has the values that all scripts get: root, sidecar and epoch."""
-        return assignments({**account, **self.values}) + script_text("root") + self.library + script_text(self.name)
+        """Both in one, for a session that runs a single script."""
+        return self.assignments(account) + "".join(self.texts)
 
 
 @cache
 def script_text(name: str) -> str:
-    """Return what is sent of `operations/<name>.sh` without its comments, since each script is sent often."""
+    """Return what is sent of `operations/<name>.sh`, without its comments."""
     return without_comments((_SCRIPTS / f"{name}.sh").read_text())
 
 

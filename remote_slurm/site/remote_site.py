@@ -71,7 +71,13 @@ class Shells(Protocol):
     def connection_status(self) -> ConnectionStatus: ...
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
+        self,
+        script: str,
+        payload: bytes = b"",
+        *,
+        deadline: float,
+        texts: tuple[str, ...] = (),
+        on_output: Callable[[bytes], None] | None = None,
     ) -> Result: ...
 
     def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]: ...
@@ -291,8 +297,13 @@ class RemoteSite(Site):
             raise
 
     async def _run(self, operation: Operation[Any], on_output: Callable[[bytes], None] | None = None) -> Reply:
-        script = operation.script(self._account)
-        result = await self._shells.run(script, operation.payload, deadline=operation.seconds, on_output=on_output)
+        result = await self._shells.run(
+            operation.assignments(self._account),
+            operation.payload,
+            deadline=operation.seconds,
+            texts=operation.texts,
+            on_output=on_output,
+        )
         reply = Reply.parse(operation.name, result.output.decode(errors="replace"))
         self._roots = tuple(reply.all("root")) or self._roots
         return reply

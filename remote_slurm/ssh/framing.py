@@ -3,11 +3,15 @@
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import Literal
 
 _MARK = b"\036"
 _LONGEST_END = len(_MARK + b" end 255" + _MARK) + 32
+# Of texts of about 10 kB. There are as many as operations; a further text is sent with each script
+_MOST_KEPT = 64
 _COMMENT = re.compile(r"^\s*#.*\n|\s+# .*$", re.MULTILINE)
 
 Kind = Literal["run", "follow", "attach"]
@@ -30,23 +34,66 @@ def ready_mark(ready: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a session is asked to run. `texts` follow the script, in the same shell.
+
+    A text is the same in many requests. A session keeps it, so that it is sent once.
+    """
+
+    script: str
+    payload: bytes = b""
+    texts: tuple[str, ...] = ()
+    kind: Kind = "run"
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
-    """One script and its payload on the way; before `script_end` bytes have arrived, nothing of it runs."""
+    """One request on the way; before `script_end` bytes have arrived, nothing of it runs."""
 
     nonce: str
     data: bytes
     script_end: int
 
 
+class KeptTexts:
+    """The texts that one session keeps, by the frames that were made for it."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def frame(self, request: Request) -> Frame:
+        """The frame to send next. Raises ValueError for a NUL in the script, which no shell can hold.
+
+        A session that misses a part of a frame ends, and with it what it keeps: no later frame counts on it.
+        """
+        new, script = b"", request.script
+        for text in request.texts:
+            name = _name(text)
+            if name not in self._names and len(self._names) < _MOST_KEPT:
+                new += _head_and_body("keep", nonce(), name, text)
+                self._names.add(name)
+            script += f'\neval "$kept_{name}"' if name in self._names else f"\n{text}"
+        mine = nonce()
+        start = new + _head_and_body(request.kind, mine, str(len(request.payload)), script)
+        return Frame(mine, start + request.payload, len(start))
+
+
 def frame(script: str, payload: bytes = b"", kind: Kind = "run") -> Frame:
-    """Raises ValueError for a NUL in the script, which no shell can hold."""
-    if "\0" in script:
+    """The frame of a request for a session that keeps nothing yet."""
+    return KeptTexts().frame(Request(script, payload, kind=kind))
+
+
+def _head_and_body(kind: str, mine: str, last: str, text: str) -> bytes:
+    if "\0" in text:
         raise ValueError("a script cannot hold a NUL character")
-    mine = nonce()
     # The last line is a comment for the shell that runs it, and the proof that everything before it has arrived.
-    body = f"{script}\n#{mine}".encode()
-    head = f"{kind} {mine} {len(body)} {len(payload)}\n".encode()
-    return Frame(mine, head + body + payload, len(head) + len(body))
+    body = f"{text}\n#{mine}".encode()
+    return f"{kind} {mine} {len(body)} {last}\n".encode() + body
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _name(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 class FramedOutput:

@@ -13,7 +13,7 @@ import paramiko
 
 from remote_slurm.errors import NotSent, OutcomeUnknown
 from remote_slurm.ssh.connect import PACKET, WINDOW, Transport
-from remote_slurm.ssh.framing import Frame, FramedOutput, bootstrap, nonce, ready_mark
+from remote_slurm.ssh.framing import Frame, FramedOutput, KeptTexts, Request, bootstrap, nonce, ready_mark
 
 _CHUNK = 32 * 1024
 _READ = 1024 * 1024
@@ -56,6 +56,7 @@ class Shell:
         self._stopped = False
         self.noise = b""  # the last of what came before the shell answered
         self.round_trip: float | None = None  # seconds from the end of the last frame to the first of its answer
+        self._kept = KeptTexts()
         self._script_end = 1
         self._handed = 0
         self._sent_before = link.wire.sent
@@ -98,12 +99,13 @@ class Shell:
         except _FAILURES as error:
             raise NotSent(f"no shell could be started at {self.link.host}: {_words(error)}") from error
 
-    def run(self, request: Frame, on_output: Callable[[bytes], None] | None = None) -> Result:
-        """Send the frame and collect the answer, telling each piece of it; NotSent, OutcomeUnknown."""
-        answer = FramedOutput(request)
+    def run(self, request: Request, on_output: Callable[[bytes], None] | None = None) -> Result:
+        """Send the request and collect the answer, telling each piece of it; NotSent, OutcomeUnknown."""
+        asked = self._kept.frame(request)
+        answer = FramedOutput(asked)
         parts: list[bytes] = []
         size = 0
-        self.send(request)
+        self.send(asked)
         sent = time.monotonic()
         while answer.exit_code is None:
             data = self.receive()

@@ -4,6 +4,9 @@
 #
 #   asked     kind nonce script_size payload_size <newline> script payload
 #   answered  RS nonce begin RS  whatever the script prints, both streams  RS nonce end exit-code RS
+#
+#   asked     keep nonce text_size name <newline> text
+#   answered  nothing: scripts that follow find the text in the variable kept_NAME
 
 # A startup file has put it in the place of /bin/sh; it reads no further than it runs.
 case $0 in *zsh) exec /bin/sh ;; esac
@@ -27,6 +30,10 @@ serve() {
         *"#$nonce") ;;
         *) exit 0 ;; # cut off on the way
         esac
+        if [ "$kind" = keep ]; then
+            eval "kept_$payload_size=\$script"
+            continue
+        fi
         printf '\036%s begin\036' "$nonce"
         case $kind$payload_size in
         run0) (eval "$script") </dev/null ;;

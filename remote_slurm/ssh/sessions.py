@@ -14,7 +14,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 
 from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError
 from remote_slurm.ssh.connection import Connection, ConnectionState
-from remote_slurm.ssh.framing import Frame, FramedOutput, frame
+from remote_slurm.ssh.framing import Frame, FramedOutput, Request, frame
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.output_stream import OutputStream
 from remote_slurm.ssh.remote_shell import DeadSession, Result, Shell
@@ -72,10 +72,17 @@ class Sessions:
         return ConnectionStatus(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
+        self,
+        script: str,
+        payload: bytes = b"",
+        *,
+        deadline: float,
+        texts: tuple[str, ...] = (),
+        on_output: Callable[[bytes], None] | None = None,
     ) -> Result:
-        """Run `script` in a POSIX shell at the site, and wait at most `deadline` seconds for its end.
+        """Run `script` and then `texts` in a POSIX shell at the site, and wait at most `deadline` seconds for the end.
 
+        A text is the same in many scripts: each session keeps it, so that it is sent once.
         The script reads the payload, of `payload_size` bytes, from its standard input. A cut connection ends
         that early: the script must check the size before it acts on the payload. It runs in a subshell
         with umask 077, with nothing of a former script, and not at all unless it has arrived whole itself. A
@@ -85,7 +92,8 @@ class Sessions:
         Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
         the answer was lost, or the deadline has passed, in which case the script may still be running.
         """
-        return await self._ask(frame(script, payload), time.monotonic() + deadline, on_output and _in_loop(on_output))
+        request = Request(script, payload, texts)
+        return await self._ask(request, time.monotonic() + deadline, on_output and _in_loop(on_output))
 
     async def stream(
         self, script: str, *, followed: bool = True, deadline: float = 30.0
@@ -123,7 +131,7 @@ class Sessions:
         await self._pool.close()
 
     @_on_a_live_session
-    async def _ask(self, request: Frame, until: float, on_output: Callable[[bytes], None] | None) -> Result:
+    async def _ask(self, request: Request, until: float, on_output: Callable[[bytes], None] | None) -> Result:
         shell = await self._pool.take(until)
         try:
             result = await self._before(until, shell, in_thread("ssh-run", shell.run, request, on_output))

@@ -171,9 +171,16 @@ class ScriptedShells(Shells):
         self._answers = list(answers)
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
+        self,
+        script: str,
+        payload: bytes = b"",
+        *,
+        deadline: float,
+        texts: tuple[str, ...] = (),
+        on_output: Callable[[bytes], None] | None = None,
     ) -> Result:
         assert script.endswith("\n")
+        assert texts
         assert len(payload) <= 1
         assert deadline
         answer = self._answers.pop(0)

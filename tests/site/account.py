@@ -19,7 +19,7 @@ from remote_slurm.site.operation import script_text
 from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.site.reply import Reply
 from remote_slurm.ssh.framing import FramedOutput as Framed
-from remote_slurm.ssh.framing import bootstrap, frame, nonce, ready_mark
+from remote_slurm.ssh.framing import KeptTexts, Request, bootstrap, frame, nonce, ready_mark
 from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
@@ -322,12 +322,12 @@ class Account:
     def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Reply:
         return self.ask("submit", payload, cut=cut, **self.submission(pods, **values))
 
-    def run(self, script: str, payload: bytes = b"", *, cut: int | None = None) -> Result:
+    def run(self, script: str, payload: bytes = b"", texts: tuple[str, ...] = (), *, cut: int | None = None) -> Result:
         """As `Sessions.run` does it over SSH: the same session, the same frame."""
-        asked, ready = frame(self.in_front + script, payload), nonce()
+        asked, ready = KeptTexts().frame(Request(self.in_front + script, payload, texts)), nonce()
         answer = Framed(asked)
         parts = []
-        with self.session(**self.fate(script)) as session:
+        with self.session(**self.fate("\n".join((script, *texts)))) as session:
             assert session.stdin is not None
             assert session.stdout is not None
             session.stdin.write(bootstrap(ready))
@@ -379,10 +379,16 @@ class LocalShells(Shells):
         raise NotImplementedError
 
     async def run(
-        self, script: str, payload: bytes = b"", *, deadline: float, on_output: Callable[[bytes], None] | None = None
+        self,
+        script: str,
+        payload: bytes = b"",
+        *,
+        deadline: float,
+        texts: tuple[str, ...] = (),
+        on_output: Callable[[bytes], None] | None = None,
     ) -> Result:
         async with asyncio.timeout(deadline):
-            result = await asyncio.to_thread(self.arrived, script, payload)
+            result = await asyncio.to_thread(self.arrived, script, payload, texts)
         if self.loses_next_reply:
             self.loses_next_reply = False
             raise OutcomeUnknown("the reply was lost")
@@ -392,9 +398,9 @@ class LocalShells(Shells):
             raise OutcomeUnknown("the session was killed")
         return result
 
-    def arrived(self, script: str, payload: bytes) -> Result:
+    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
         """What becomes of them at the site."""
-        return self._account.run(script, payload)
+        return self._account.run(script, payload, texts)
 
     async def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]:
         del followed

@@ -25,9 +25,9 @@ class CutShells(LocalShells):
     cut = 0
     whole = 1
 
-    def arrived(self, script: str, payload: bytes) -> Result:
+    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
         self.whole = len(payload)
-        return self._account.run(script, payload, cut=self.cut)
+        return self._account.run(script, payload, texts, cut=self.cut)
 
 
 def found(account: Account) -> tuple[list[Path], list[str]]:

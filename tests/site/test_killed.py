@@ -17,9 +17,9 @@ from tests.site.account import Account
 from tests.site.local_sidecar import PATIENCE, Counted, created, ended, nodes, sidecar
 from tests.site.payloads import POD, packed
 
-# It dies right before a step, or (the negative ones) right after it.  The first two are of the session itself.
-BEFORE_SBATCH = 9
-STEPS = [*range(1, 14), *range(-13, 0)] if SOAK else [4, 7, 8, 9, -8, -9]
+# It dies right before a step, or (the negative ones) right after it.  The first four are of the session itself.
+BEFORE_SBATCH = 11
+STEPS = [*range(1, 16), *range(-15, 0)] if SOAK else [6, 9, 10, 11, -10, -11]
 
 
 async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) -> tuple[int, str]:
@@ -65,8 +65,8 @@ async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, j
 
 
 # Right before each step of scripts that have no more than these; in a soak also right after each
-ANYWHERE = [*range(1, 21), *(range(-19, 0) if SOAK else ())]
-FEW = [*range(1, 8), *(range(-6, 0) if SOAK else ())]
+ANYWHERE = [*range(1, 23), *(range(-21, 0) if SOAK else ())]
+FEW = [*range(1, 10), *(range(-8, 0) if SOAK else ())]
 NOT_REACHED = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 
 

@@ -22,9 +22,9 @@ class CountedShells(LocalShells):
         super().__init__(account)
         self.scripts: list[str] = []
 
-    def arrived(self, script: str, payload: bytes) -> Result:
-        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in script))
-        return super().arrived(script, payload)
+    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
+        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in texts[-1]))
+        return super().arrived(script, payload, texts)
 
 
 async def test_refusals_that_arrive_together_take_two_round_trips(each_account: Account) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.ssh.framing import Frame, FramedOutput, bootstrap, frame, nonce, ready_mark
+from remote_slurm.ssh.framing import Frame, FramedOutput, KeptTexts, Request, bootstrap, frame, nonce, ready_mark
 from tests.toolboxes import STANDALONE
 
 SHELLS = {
@@ -170,6 +170,56 @@ def test_a_script_detects_an_incomplete_payload(start_shell: StartShell, tmp_pat
         shell.hang_up()
         assert not (tmp_path / "whole").exists()
         assert (tmp_path / "ran").exists()
+
+
+TEXTS = ("greet() {\n    echo \"hello '$name'\"\n}\n", "greet\n# the end without a newline")
+
+
+def test_a_text_is_sent_once_and_runs_with_each_script(shell: LocalShell) -> None:
+    kept = KeptTexts()
+    sizes = []
+    for name in ("one", "two", "three"):
+        asked = kept.frame(Request(f"name={name}\n", texts=TEXTS))
+        sizes.append(len(asked.data) - len(name))
+        assert shell.ask(asked) == (0, f"hello '{name}'\n".encode())
+    assert sizes[1] == sizes[2] < sizes[0] - sum(map(len, TEXTS))
+    assert shell.ask(kept.frame(Request("name=x\n", b"payload", (*TEXTS, "cat")))) == (0, b"hello 'x'\npayload")
+
+
+def test_a_script_cannot_change_what_the_session_keeps(shell: LocalShell) -> None:
+    kept = KeptTexts()
+    shell.ask(kept.frame(Request("name=x", texts=TEXTS)))
+    change = (
+        "for name in $(set | sed -n 's/^\\(kept_[0-9a-f]*\\)=.*/\\1/p'); do eval \"$name='echo changed'\"; done; env"
+    )
+    assert b"kept_" not in shell.ask(kept.frame(Request(change)))[1], "programs get none of it"
+    assert shell.ask(kept.frame(Request("name=y", texts=TEXTS))) == (0, b"hello 'y'\n")
+
+
+def test_a_cut_anywhere_in_a_text_runs_nothing(start_shell: StartShell, tmp_path: Path) -> None:
+    asked = KeptTexts().frame(Request(":", texts=(f"touch {tmp_path}/ran", f"touch {tmp_path}/ran\n")))
+    for size in {*range(0, asked.script_end, 7), asked.script_end - 1}:
+        shell = start_shell()
+        shell.write(asked.data[:size])
+        shell.hang_up()
+        assert not (tmp_path / "ran").exists(), f"ran after {size} bytes: {asked.data[:size]!r}"
+    assert start_shell().ask(asked)[0] == 0
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_session_keeps_so_many_texts_and_gets_further_ones_with_each_script(shell: LocalShell) -> None:
+    kept = KeptTexts()
+    for number in (*range(100), 99, 0):
+        assert shell.ask(kept.frame(Request("", texts=(f"echo {number}",)))) == (0, f"{number}\n".encode())
+    assert b"echo 99" in kept.frame(Request("", texts=("echo 99",))).data
+    assert b"echo 0" not in kept.frame(Request("", texts=("echo 0",))).data
+
+
+def test_a_text_with_a_nul_is_refused_each_time() -> None:
+    kept = KeptTexts()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="NUL"):
+            kept.frame(Request("", texts=("echo \0",)))
 
 
 def test_what_profiles_set_for_people_is_unset(start_shell: StartShell) -> None:

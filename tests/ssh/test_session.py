@@ -5,6 +5,7 @@ import contextlib
 import gc
 import hashlib
 import os
+import signal
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
@@ -238,6 +239,31 @@ async def test_cut_anywhere_a_script_runs_once_or_not_at_all(
             proxy.cut()
             await asyncio.sleep(0.05)
     assert outcomes == {"unknown", "answered"}
+
+
+@pytest.mark.parametrize("end", ["cut", "kill"])
+async def test_a_session_that_takes_over_gets_what_the_one_before_kept(
+    sshd: Sshd, proxy: FaultProxy, tmp_path: Path, end: str
+) -> None:
+    """And one that lives gets it once, also after a script that did not end well."""
+    texts = (f"# {'x' * 20_000}\nran() {{ echo $$ >>{tmp_path}/ran; }}\n", "ran")
+    async with sessions_at(sshd, proxy.port, PoolSize(sessions=1, warm=0)) as sessions:
+        sent = []
+        for number in range(6):
+            before = proxy.forwarded["up"]
+            code = 3 if number % 2 else 0
+            assert (await sessions.run("", texts=(*texts, f"exit {code}"), deadline=SECONDS)).exit_code == code
+            sent.append(proxy.forwarded["up"] - before)
+            if number == 2:
+                if end == "cut":
+                    proxy.cut()
+                else:
+                    os.kill(int((tmp_path / "ran").read_text().split()[-1]), signal.SIGKILL)
+                await asyncio.sleep(0.2)
+        ran = (tmp_path / "ran").read_text().split()
+    assert len(ran) == 6
+    assert [ran.count(shell) for shell in dict.fromkeys(ran)] == [3, 3]
+    assert [size > 20_000 for size in sent] == [True, False, False, True, False, False]
 
 
 async def test_an_answer_that_is_lost_is_an_unknown_outcome(sshd: Sshd, proxy: FaultProxy, tmp_path: Path) -> None:
