@@ -4,6 +4,7 @@ A site starts in the background as soon as pytest knows that some test wants it,
 down at the end of the run. Where it cannot start, those tests fail.
 """
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,6 +32,10 @@ FIXTURES = {
 # What is done there to daemons and nodes would disturb other tests at the same time
 _FRAGILE = {"strict", "fragile", "accounted"}
 
+# They have no fixture of a site; some of the first take a minute, and the last take milliseconds
+_FIRST = {"ssh", "api"}
+_LAST = {"config", "domain"}
+
 _sites = pytest.StashKey[Sites]()
 _sidecars = pytest.StashKey[SharedSidecars]()
 
@@ -57,8 +62,9 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Order the tests so that processes that wait for a site run beside processes that compute.
 
-    First a part of the tests that need no site, while the sites start; then the groups, the largest first, since each
-    runs in one process; then all others, both kinds mixed. Tests that stop a site's daemons are one group per site.
+    First tests that need no site, while the sites start; then the groups, the largest first, since each runs in one
+    process; then all others, both kinds mixed; at last the quickest, so that all processes end together. Tests that
+    stop a site's daemons are one group per site.
     """
     for item in items:
         for kind in _FRAGILE & set(_suites(item)):
@@ -68,8 +74,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     grouped = sorted((item for item in items if _group(item)), key=lambda item: (-sizes[_group(item)], _group(item)))
     at_sites = [item for item in items if not _group(item) and _suites(item)]
     computing = [item for item in items if not _group(item) and not _suites(item)]
-    first = len(computing) * 2 // 5
-    items[:] = [*computing[:first], *grouped, *_mixed(computing[first:], at_sites)]
+    first = [item for item in computing if _folder(item) in _FIRST]
+    last = [item for item in computing if _folder(item) in _LAST]
+    others = [item for item in computing if _folder(item) not in _FIRST | _LAST]
+    items[:] = [*first, *grouped, *_mixed(others, at_sites), *last]
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def _mixed(*lists: list[pytest.Item]) -> list[pytest.Item]:
@@ -86,6 +98,7 @@ def _group(item: pytest.Item) -> str:
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
+    gc.freeze()  # 8,000 tests live until the end: each full collection would visit them
     for suite in sorted({suite for item in session.items for suite in _suites(item)}):
         session.config.stash[_sites].start(suite)
 

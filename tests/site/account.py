@@ -22,7 +22,19 @@ from remote_slurm.ssh.framing import FramedOutput as Framed
 from remote_slurm.ssh.framing import KeptTexts, Request, bootstrap, frame, nonce, ready_mark
 from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
-SHELLS = [name.split() for name in ("sh", "bash", "dash", "busybox sh") if shutil.which(name.split()[0])]
+
+def _shells() -> list[list[str]]:
+    """Each program once: sh is dash on Debian. Not bash, which is another shell if it is called sh."""
+    found: dict[str, list[str]] = {}
+    for words in ("sh", "bash", "dash", "busybox sh"):
+        name, *_ = words.split()
+        if path := shutil.which(name):
+            program = Path(path).resolve().name
+            found.setdefault(words if program == "bash" else program, words.split())
+    return list(found.values())
+
+
+SHELLS = _shells()
 
 # A job is a folder below $SLURM/jobs with the files state, command and folder, and held where it is; a file named after
 # a stand-in changes what it does next.
