@@ -1,11 +1,15 @@
 """What a job measures of itself: its own cgroup, else the times of its processes; and no number that it cannot know."""
 
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from remote_slurm.domain.job_usage import JobUsage, Source
-from tests.job.node import Node, sh
+from tests.job.node import Node, sh, until
 
 BUSY = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
 RESERVED = "export SLURM_JOB_NUM_NODES=1 SLURM_CPUS_ON_NODE=4 SLURM_MEM_PER_CPU=512 SLURM_JOB_GPUS=0,3"
@@ -85,6 +89,38 @@ def test_a_cgroup_of_version_2_counts_all_of_the_job(node: Node, kernel: Kernel)
         3 * GIB,
         GIB,
     )
+
+
+@pytest.fixture
+def real_job() -> Iterator[Path]:
+    """The cgroup of job 7 in version 2 of this kernel. It has CPU time on every machine, and memory on some."""
+    rows = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    mounted = next((Path(row[1]) for row in rows if row[2] == "cgroup2" and "rw" in row[3].split(",")), None)
+    if mounted is None or not os.access(mounted, os.W_OK):
+        pytest.skip("this machine has no cgroups of version 2 that a test can create")
+    top = mounted / f"remote-slurm-{uuid.uuid4().hex[:8]}"
+    job = top / "job_7"
+    try:
+        (job / "step_batch").mkdir(parents=True)
+    except OSError as error:
+        pytest.skip(f"no cgroup can be created: {error}")
+    yield job
+    until(lambda: "populated 0" in (top / "cgroup.events").read_text())
+    for folder in (job / "step_batch", job, top):
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()
+
+
+def test_a_cgroup_of_this_kernel_counts_processes_that_left_the_jobs_shell(node: Node, real_job: Path) -> None:
+    enter = f"{RESERVED}\necho $$ >{real_job}/step_batch/cgroup.procs"
+    left = f"(setsid sh -c '{BUSY}; true >{node.root}/done' &); until [ -e {node.root}/done ]; do sleep 0.1; done"
+    node.run(f"record_usage\n{start('c', left)}", prefix=enter)
+    found = used(node)
+    assert found.source is Source.CGROUP
+    assert found.cpu_seconds is not None
+    counted = int((real_job / "cpu.stat").read_text().split()[1]) / 1e6
+    assert counted / 2 < found.cpu_seconds <= counted
+    assert (found.memory_peak is not None) == (real_job / "memory.peak").exists()
 
 
 def test_a_kernel_without_a_peak_has_no_number(node: Node, kernel: Kernel) -> None:
