@@ -227,6 +227,47 @@ async def test_the_arrow_keys_go_from_pod_to_pod(shown: Shown) -> None:
     await asyncio.to_thread(check)
 
 
+_CLICKABLE = "a[href], button, input, summary, [tabindex='0']"
+# What has the focus: its name for a screen reader, whether it is marked, and how many were reached until now
+_FOCUSED = """
+    const node = document.activeElement, box = node.getBoundingClientRect();
+    node.dataset.reached = "yes";
+    const name = node.getAttribute("aria-label") || node.labels?.[0]?.textContent || node.textContent;
+    const isMarked = getComputedStyle(node).outlineStyle !== "none" && box.width > 1 && box.height > 1;
+    return [name.trim(), isMarked, document.querySelectorAll("[data-reached]").length];
+"""
+
+
+@pytest.mark.parametrize("screen", [DESK, PHONE])
+async def test_tab_reaches_all_that_a_mouse_does_one_after_another(shown: Shown, screen: tuple[int, int]) -> None:
+    page = await shown.on(screen)
+
+    def check() -> None:
+        page.run("document.querySelector('#list details').open = true")
+        page.until(lambda: page.all("#list details[open] .containers button"), "the containers are shown")
+        visible = f'[...document.querySelectorAll("{_CLICKABLE}")].filter((each) => each.checkVisibility())'
+        wanted = page.run(f"return {visible}.length")
+        for number in range(1, wanted + 1):
+            page.press(Keys.TAB)
+            name, is_marked, reached = page.run(_FOCUSED)
+            assert (bool(name), is_marked, reached) == (True, True, number), name
+
+    await asyncio.to_thread(check)
+
+
+async def test_the_first_link_leads_to_the_pods(shown: Shown) -> None:
+    page = await shown.on()
+
+    def check() -> None:
+        page.run("document.activeElement.blur()")
+        page.press(Keys.TAB, Keys.ENTER)
+        page.until(lambda: page.run("return document.activeElement.id") == "pods", "the pods have the focus")
+        page.press(Keys.TAB)
+        assert page.run("return !!document.activeElement.closest('#pods')")
+
+    await asyncio.to_thread(check)
+
+
 async def test_the_browser_complains_about_nothing(shown: Shown) -> None:
     page = await shown.on()
     loaded = page.run("return performance.getEntriesByType('resource').map((each) => each.name)")
