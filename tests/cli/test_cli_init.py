@@ -109,6 +109,17 @@ def test_a_site_may_publish_the_fingerprint_of_its_other_key(server: Sshd, tmp_p
     assert (tmp_path / "known_hosts").read_text().split()[1] == "ssh-rsa"
 
 
+def test_messages_name_the_options_of_the_command(server: Sshd, tmp_path: Path) -> None:
+    line = refused(tmp_path, init(server, tmp_path, key=Path("/no/such/key")))
+    assert line == "remote-slurm: --key /no/such/key cannot be read (No such file or directory)"
+    line = refused(tmp_path, init(Sshd(server.folder, free_port()), tmp_path))
+    assert ": correct --host and --port, or ask the site" in line
+    assert line.endswith("whether the way is through another host (--jump)")
+    shutil.copy(server.folder / "host_ed25519", strange := server.folder / "strange")
+    line = refused(tmp_path, init(server, tmp_path, "--host-key-fingerprint", fingerprint(server), key=strange))
+    assert ": correct --user, or put what `ssh-keygen -y -f " in line
+
+
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "SlurmConfig.yaml"
     file.write_text("mine")
