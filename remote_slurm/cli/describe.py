@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, chosen
-from remote_slurm.cli.durations import moment, short, unreachable_since
+from remote_slurm.cli.durations import moment, short, since_when
 from remote_slurm.cli.filters import namespace, selected
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in
 from remote_slurm.cli.options import (
@@ -92,6 +92,8 @@ async def _describe(arguments: argparse.Namespace, names: list[str]) -> int:
         found = []
         for number, pod in enumerate(pods):
             more = await _more(sidecar, pod["pod"])
+            if more and overview.get("pollFailure"):
+                more["pollFailure"] = overview["pollFailure"]
             found.append(pod | more)
             if arguments.output == "text":
                 wants_logs = arguments.tail and not more.get("unreachable")
@@ -136,7 +138,7 @@ def lines(pod: Json, more: Json, logs: Mapping[str, str], site: str) -> Iterator
     """The description: `pod` as /pods lists it, and `more` of /describe."""
     spec, now = more.get("spec") or {}, more.get("time") or time.time()
     unreachable = more.get("unreachable")
-    yield from _head(pod, spec, site, unreachable)
+    yield from _head(pod, spec, site, more)
     yield from _job(pod, more)
     for title, key in (("Init Containers", "initContainers"), ("Containers", "containers")):
         specs = {each["name"]: each for each in spec.get(key, [])}
@@ -160,14 +162,17 @@ def lines(pod: Json, more: Json, logs: Mapping[str, str], site: str) -> Iterator
         yield from (f"  {plain(line)}" for line in text.rstrip("\n").split("\n"))
 
 
-def _head(pod: Json, spec: Json, site: str, unreachable: Json | None) -> Iterator[str]:
+def _head(pod: Json, spec: Json, site: str, more: Json) -> Iterator[str]:
+    unreachable = more.get("unreachable")
     own, _, name = pod["name"].partition("/")
     yield _pair("Name", name)
     yield _pair("Namespace", own)
     yield _pair("Site", site)
     if unreachable:
-        yield _pair("Unreachable", unreachable_since(unreachable))
+        yield _pair("Unreachable", since_when(unreachable))
     else:
+        if more.get("pollFailure"):
+            yield _pair("Poll Fails", since_when(more["pollFailure"]))
         yield from _block("Labels", pod.get("labels") or {})
         yield from _block("Annotations", spec.get("annotations") or {})
     yield _pair("State", pod["state"])
@@ -216,6 +221,7 @@ def _job(pod: Json, more: Json) -> Iterator[str]:
         ("Submitted", "submitted"),
         ("Starts At", "startsAt"),
         ("Started", "started"),
+        ("Ends By", "endsBy"),
         ("Ended", "ended"),
     ):
         if job.get(key):

@@ -33,10 +33,9 @@ def short(seconds: float) -> str:
     return "0s"
 
 
-def unreachable_since(unreachable: Json) -> str:
+def since_when(trouble: Json) -> str:
     """`since Mon, 30 Nov 2026 14:03:00 +0000 (8m): WHY`, of what a sidecar reports during an outage."""
-    why = " ".join(str(unreachable["error"]).split())
-    since = unreachable["since"]
+    why, since = " ".join(str(trouble["error"]).split()), trouble["since"]
     return f"since {moment(since)} ({short(time.time() - since)}): {why}" if since else why
 
 

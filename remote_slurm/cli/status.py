@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.durations import short as duration
-from remote_slurm.cli.durations import unreachable_since
+from remote_slurm.cli.durations import since_when
 from remote_slurm.cli.filters import filtered, namespace
 from remote_slurm.cli.naming import POD, absent, matching, named_in
 from remote_slurm.cli.options import (
@@ -62,6 +62,10 @@ _MORE_COLUMNS = (
     Column("PORTS", rank=8),
     Column("FOLDER", rank=9, least=12, in_middle=True),
 )
+_TROUBLES = {
+    "unreachable": "the site is unreachable",
+    "pollFailure": "states of jobs are from before a failure,",
+}
 _STYLES = {"failed": "red", "waiting": "yellow", "running": "green", "unknown": "yellow"}
 
 
@@ -93,14 +97,15 @@ async def _once(arguments: argparse.Namespace, names: Sequence[str]) -> int:
         overview = await sidecar.pods(remembered=True)
     pods = _selected(overview, names, arguments)
     if arguments.output == "json":
-        unreachable = {"unreachable": overview["unreachable"]} if overview.get("unreachable") else {}
-        print(json.dumps({"site": overview["site"], **unreachable, "pods": pods}, indent=2))
+        troubles = {name: overview[name] for name in _TROUBLES if overview.get(name)}
+        print(json.dumps({"site": overview["site"], **troubles, "pods": pods}, indent=2))
     elif arguments.output == "name":
         print("".join(f"{pod['name']}\n" for pod in pods), end="")
     elif pods:
         print_table(_columns(arguments), _rows(pods, arguments))
-    if overview.get("unreachable"):
-        print(f"remote-slurm: the site is unreachable {unreachable_since(overview['unreachable'])}", file=sys.stderr)
+    for name, words in _TROUBLES.items():
+        if overview.get(name):
+            print(f"remote-slurm: {words} {since_when(overview[name])}", file=sys.stderr)
     missing = [name for name in names if not matching(overview, name, namespace(arguments))]
     for name in missing:
         print(f"remote-slurm: {absent(overview, name, namespace(arguments))}", file=sys.stderr)

@@ -23,6 +23,9 @@ from remote_slurm.service.history import history_json
 from remote_slurm.service.orphans import EVERYBODY, Asker
 from remote_slurm.service.pods import Pods
 
+# Of a list of pods: see Dashboard.list_pods
+_TROUBLES = ("unreachable", "pollFailure")
+
 
 class Accounts:
     """`pods` are the pods of each account, by the names in Identities; without Identities, the name is empty."""
@@ -120,9 +123,9 @@ class Accounts:
         unexpected = [each for each in errors if not isinstance(each, SiteError)]
         if unexpected or not found:
             raise (unexpected or errors)[0]
-        unreachable = next((each["unreachable"] for each in found if "unreachable" in each), None)
         pods = [pod for each in found for pod in each["pods"]]
-        return {"site": found[0]["site"], "pods": pods, "unreachable": unreachable}
+        troubles = {name: next((each[name] for each in found if name in each), None) for name in _TROUBLES}
+        return {"site": found[0]["site"], "pods": pods, **troubles}
 
     async def view(self) -> dict[str, Any]:
         """Dashboard.view of all accounts. The site is that of an account that takes no pods, if there is one."""

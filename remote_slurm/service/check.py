@@ -100,7 +100,7 @@ class Chain:
             )
         facts = [
             f"Slurm {version}",
-            f"squeue answers, with {answer.jobs} jobs of this account",
+            f"squeue answers, with {answer.jobs} {'job' if answer.jobs == '1' else 'jobs'} of this account",
             "sacct answers" if answer.has_accounting else "no accounting (sacct does not answer)",
         ]
         if answer.sinfo_failed is None:

@@ -102,7 +102,8 @@ class Dashboard:
     async def list_pods(self, *, remembered: bool = False) -> Json:
         """JSON: every pod that has a folder at the site, also if another sidecar submitted it. Raises SiteError.
 
-        With `remembered`, the pods that this sidecar knows are listed during an outage; `unreachable` says so.
+        With `remembered`, the pods that this sidecar knows are listed during an outage; `unreachable` says so. If the
+        site replies, and the poll fails, `pollFailure` says so: states of jobs are from before.
         """
         if remembered and is_unreachable(self._poller) and self._poller.last_success is not None:
             pods = [self._remembered(tracked) for tracked in self._pod_store]
@@ -117,7 +118,11 @@ class Dashboard:
             | {"unaskedSeconds": int(unasked.get(each.pod, 0))}
             for each in listed
         ]
-        return {"site": self._config.site_address, "pods": pods}
+        failure = {"pollFailure": self._poll_failure_json()} if self._poller.error else {}
+        return {"site": self._config.site_address, "pods": pods, **failure}
+
+    def _poll_failure_json(self) -> Json:
+        return {"since": time.time() - self._poller.age, "error": self._poller.error}
 
     def _remembered(self, tracked: TrackedPod) -> Json:
         """The pod as `list_pods` lists it, without what only its folder has."""

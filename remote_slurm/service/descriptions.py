@@ -86,7 +86,7 @@ def _job_json(job: Job, folder: PodFolder) -> Json:
         "node": "" if waits else job.node,
         "submitted": job.submitted or folder.submitted,
         "startsAt" if waits else "started": job.start,
-        "ended": job.end,
+        "ended" if job.state.phase is JobPhase.ENDED else "endsBy": None if waits else job.end,
     }
 
 

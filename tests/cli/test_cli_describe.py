@@ -81,6 +81,35 @@ async def test_pods_are_selected_by_labels(sidecar: Served) -> None:
     assert (text.count("Name: "), "Log of" in text) == (1, False)
 
 
+async def test_a_job_that_runs_has_no_end_yet(sidecar: Served) -> None:
+    sidecar.account.jobs["7"].end_time = 1_800_000_000
+    sidecar.account.jobs["7"].start = 1_799_990_000
+    await asyncio.wait_for(_polled_again(sidecar), 60)
+    text = (await sidecar("describe", "train")).stdout
+    assert "  Ended:" not in text
+    assert "  Ends By:       " in text
+
+
+async def _polled_again(sidecar: Served) -> None:
+    asked = sidecar.site.asked["queue"]
+    while sidecar.site.asked["queue"] < asked + 2:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.01)
+
+
+async def test_states_from_before_a_failure_of_squeue_are_marked(sidecar: Served) -> None:
+    sidecar.account.squeue_fails = "squeue failed with exit code 1"
+    await asyncio.wait_for(_polled_again(sidecar), 60)
+    text = (await sidecar("describe", "train")).stdout
+    assert re.search(r"^Poll Fails:      since .*: squeue failed with exit code 1$", text, re.MULTILINE)
+    assert "Labels:          app=train\n" in text
+    done = await sidecar("status")
+    assert (done.returncode, "RUNNING" in done.stdout) == (0, True)
+    assert "remote-slurm: states of jobs are from before a failure, since " in done.stderr
+    assert json.loads((await sidecar("status", "-o", "json")).stdout)["pollFailure"]["error"].startswith(
+        "squeue failed"
+    )
+
+
 async def test_during_an_outage_what_the_sidecar_knows_is_printed(sidecar: Served) -> None:
     sidecar.site.down = True
     async with asyncio.timeout(60):
