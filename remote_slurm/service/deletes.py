@@ -16,8 +16,8 @@ from remote_slurm.site.site import Site
 
 # The runner observes the grace period; Slurm ends a job only if it outlasts the period by this much
 OVERTIME_SECONDS = 15
-# So many deletes share one squeue
-BATCH = 200
+# So many deletes share one script, with its squeue, scancel and rm
+BATCH = 250
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 # How often to look for deletes that another sidecar on the same StateFolder has accepted and not finished

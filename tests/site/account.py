@@ -114,8 +114,8 @@ unset DIES_AT
 echo "scancel $*" >>"$SLURM/calls"
 cat >/dev/null
 if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
-for id; do :; done
-case $* in *--signal*) ;; *) echo CANCELLED >"$SLURM/jobs/$id/state" ;; esac
+case $* in *--signal*) exit ;; esac
+for id; do [ ! -d "$SLURM/jobs/$id" ] || echo CANCELLED >"$SLURM/jobs/$id/state"; done
 """
 _SCONTROL = """\
 echo "scontrol $*" >>"$SLURM/calls"

@@ -125,4 +125,4 @@ async def test_a_delete_in_a_full_home_signals_the_job(tmp_path: Path, homes: li
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     homes[0].leave(0, "nr_inodes")
     assert (await account.site.delete({POD: False})).gone == set()
-    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
+    assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 101"]

@@ -146,9 +146,8 @@ async def test_a_delete_cancels_a_job_that_runs_a_copy(each_account: Account, mo
     if key == "claimed":
         (each_account.root / POD / "job.id").write_text("7\n")
         (each_account.claims / f"{POD}.job").symlink_to("101")
-    assert not (await each_account.site.delete({POD: False})).gone
-    assert (each_account.slurm / "jobs/101/state").read_text() == "CANCELLED\n"
     assert (await each_account.site.delete({POD: False})).gone == {POD}
+    assert (each_account.slurm / "jobs/101/state").read_text() == "CANCELLED\n"
 
 
 async def test_a_delete_waits_for_a_claimed_job_that_may_be_another_one(account: Account) -> None:
@@ -279,7 +278,7 @@ async def test_an_upgrade_finds_and_cancels_jobs_with_the_path_without_links(
     for _ in range(2):
         assert [(job.id, job.pod) for job in (await site.queue()).jobs] == [("101", POD)]
     assert (await site.delete({POD: True})).gone == set()
-    assert each_account.calls("scancel") == ["scancel 101"]
+    assert each_account.calls("scancel") == ["scancel --ctld 101"]
 
 
 async def test_a_suspended_job_is_not_signalled_before_its_time_is_up(account: Account) -> None:
@@ -290,10 +289,10 @@ async def test_a_suspended_job_is_not_signalled_before_its_time_is_up(account: A
     assert account.calls("scancel") == []
     account.job("101", "RUNNING", account.root / POD / "job.sh")
     assert (await account.site.delete({POD: False})).gone == set()
-    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
+    assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 101"]
     account.job("101", "SUSPENDED", account.root / POD / "job.sh")
     await account.site.delete({POD: True})
-    assert account.calls("scancel")[1:] == ["scancel 101"]
+    assert account.calls("scancel")[1:] == ["scancel --ctld 101"]
 
 
 async def test_a_folder_that_is_busy_is_removed_later(account: Account) -> None:
@@ -327,7 +326,7 @@ async def test_a_folder_whose_file_system_hangs_holds_up_no_other_delete(account
     assert cancelled.stuck == {
         POD: f"removing {elsewhere} took longer than 10 s, and is continued: its file system may hang"
     }
-    assert account.calls("scancel") == ["scancel --batch --signal=TERM 102"]
+    assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 102"]
     (account.bin / "timeout").unlink()
     account.job("102", "COMPLETED", account.root / other / "job.sh")
     assert (await account.site.delete({POD: False, other: False})).gone == {POD, other}
@@ -340,7 +339,7 @@ async def test_a_stop_signal_that_failed_is_sent_again(account: Account) -> None
     account.tell("scancel.fails")
     for _ in range(3):
         assert (await account.site.delete({POD: False})).gone == set()
-    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
+    assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 101"] * 2
 
 
 async def test_the_grace_period_of_a_delete_is_written_before_the_signal(account: Account) -> None:
@@ -352,7 +351,7 @@ async def test_the_grace_period_of_a_delete_is_written_before_the_signal(account
     for seconds in (5, 7):
         assert (await account.site.delete({POD: False}, {POD: seconds})).gone == set()
     assert (account.root / "seen").read_text() == told.read_text() == "5\n"
-    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"]
+    assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 101"]
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
     assert (await account.site.delete({POD: False}, {POD: 5})).gone == {POD}
     assert not told.parent.exists()
@@ -365,7 +364,7 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
     assert (await account.site.delete({POD: False}, {POD: 5})).gone == set()
     assert (await account.site.delete({POD: False}, {"ns-other": 5})).gone == set()
     assert list((account.root / f".remote-slurm/claims/{POD}.stop").iterdir()) == []
-    assert account.calls("scancel") == ["scancel --batch --signal=TERM 101"] * 2
+    assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 101"] * 2
 
 
 @pytest.mark.parametrize(
@@ -374,8 +373,8 @@ async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account:
 async def test_a_job_without_a_shell_is_cancelled(account: Account, state: str) -> None:
     await account.site.submit(POD, packed())
     account.job("101", state, account.root / POD / "job.sh")
-    assert (await account.site.delete({POD: False})).gone == set()
-    assert account.calls("scancel") == ["scancel 101"]
+    assert (await account.site.delete({POD: False})).gone == {POD}
+    assert account.calls("scancel") == ["scancel --ctld 101"]
 
 
 async def test_a_delete_while_squeue_fails_says_so_and_removes_nothing(account: Account) -> None:

@@ -2,64 +2,136 @@
 # shellcheck disable=SC2154 # squeue, output_of, scancel, removal and program are set in front of this text, with the function that `removal` names
 # Deletes pods as far as possible now. The payload has a line for each pod: POD FORCE GRACE, where FORCE is yes or no, and
 # GRACE is the grace period in seconds that replaces that of the pod's runner, or `-`.
-# One squeue for all pods. A pod's job is one that runs the pod's batch script. It is also the job whose id sbatch printed
-# or which is in the fence, if its output file is in the pod's folder: ids are reused, and accounts are shared.
+# A pod's job is one that runs the pod's batch script. It is also the job whose id sbatch printed or which is in the fence,
+# if its output file is in the pod's folder: ids are reused, and accounts are shared.
 #   >gone POD         the pod has no job and no folder
 #   >stopping POD     the job was signalled or cancelled, or is ending
 #   >busy POD WORDS   the folder could not be removed yet, and why
 #   >queue CODE       squeue failed; only the tombstones were written
+# The pods of a large Kubernetes Job are deleted together. They share each squeue, scancel and rm; a pod is handled alone
+# only if that has failed for it.
 
 claims=.remote-slurm/claims
+newline='
+'
 
-# The tombstone outlives the folder: a create that is under way, or comes late, starts nothing. The fence decides whether
+# --- tombstones ------------------------------------------------------------------------------------------------------
+
+# A tombstone outlives the folder: a create that is under way, or comes late, starts nothing. The fence decides whether
 # a job that just begins came first, or this delete. In a full home, the write may fail until a folder is gone.
-write_tombstone() {
-    true 2>/dev/null >"$claims/$1.deleted"
-    ln -s deleted "$claims/$1.job" 2>/dev/null
+write_tombstones() {  # POD...
+    for pod; do
+        shift
+        [ -e "$claims/$pod.deleted" ] || true 2>/dev/null >"$claims/$pod.deleted"
+        [ -L "$claims/$pod.job" ] || set -- "$@" "deleted/$pod.job"
+    done
+    # one process makes all links: POD.job in claims, which leads to deleted/POD.job and thus names no job
+    [ $# -eq 0 ] || ln -s -- "$@" "$claims" 2>/dev/null
+}
+
+has_tombstone() {  # POD
     [ -e "$claims/$1.deleted" ] && [ -L "$claims/$1.job" ]
 }
 
-jobs_of_pod() {
-    printf '%s\n' "$queue" | grep -F "/$1/job.sh" | while IFS='|' read -r id state submitted command; do
-        case $command in
-            "$root/$1/job.sh" | "$real_root/$1/job.sh") printf '%s %s\n' "$id" "$state" ;;
-        esac
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+# Sets claimed to a word POD|ID for each id in a fence, and ids to these and those that sbatch printed.
+read_ids() {
+    set --
+    for pod in $pods; do
+        [ ! -L "$claims/$pod.job" ] || set -- "$@" "$claims/$pod.job"
     done
-    recorded=''
-    claimed=$(readlink "$claims/$1.job")
-    [ ! -s "$1/job.id" ] || read -r recorded <"$1/job.id"
-    [ "$recorded" != "$claimed" ] || recorded=''
-    for id in "$claimed" "$recorded"; do
+    claimed=' '
+    [ $# -eq 0 ] || read_fences "$@"
+    ids=$claimed
+    for pod in $pods; do
+        id=
+        [ ! -s "$pod/job.id" ] || read -r id <"$pod/job.id"
         case $id in
-            '' | *[!0-9]*) ;;
-            *) printf '%s\n' "$queue" | grep "^$id|" | job_with_copy "$1" ;;
+            '' | *[!0-9]*) continue ;;
+        esac
+        case $ids in
+            *" $pod|$id "*) ;;
+            *) ids="$ids$pod|$id " ;;
         esac
     done
 }
 
-# Prints a job that runs a copy of the pod's script: a site's sbatch may make one, or pass the script on stdin. UNKNOWN: the
+# Not by readlink, which takes only one file on some systems.
+read_fences() {  # LINK...
+    fences=$(ls -ld -- "$@")
+    IFS=$newline
+    for fence in $fences; do
+        id=${fence##* -> }
+        fence=${fence%.job -> *}
+        case $id in
+            '' | *[!0-9]*) ;;
+            *) claimed="$claimed${fence##*/}|$id " ;;
+        esac
+    done
+    unset IFS
+}
+
+# Sets jobs to a word POD|ID|STATE for each job of the pods.
+find_jobs() {
+    read_ids
+    patterns=
+    for pod in $pods; do
+        patterns="$patterns$newline/$pod/job.sh"
+    done
+    for each in $ids; do
+        patterns="$patterns$newline${each#*|}|"
+    done
+    # shellcheck disable=SC2046 # split into words
+    set -- $(printf '%s\n' "$queue" | grep -F -e "${patterns#"$newline"}" | jobs_in_rows)
+    jobs=" $* "
+}
+
+jobs_in_rows() {
+    while IFS='|' read -r id state submitted command; do
+        pod=${command%/job.sh}
+        pod=${pod##*/}
+        case $command in
+            "$root/$pod/job.sh" | "$real_root/$pod/job.sh")
+                case "$pods " in
+                    *" $pod "*) printf '%s\n' "$pod|$id|$state" ;;
+                esac
+                ;;
+            "$root"/*/job.sh | "$real_root"/*/job.sh) ;;
+            *) jobs_with_copy ;;
+        esac
+    done
+}
+
+# Prints a job that runs a copy of a pod's script: a site's sbatch may make one, or pass the script on stdin. UNKNOWN: the
 # job is in the fence, and its id may have been reused since.
-job_with_copy() {
-    IFS='|' read -r id state submitted command || return
-    case $command in
-        "$root"/*/job.sh | "$real_root"/*/job.sh) return ;;
-    esac
-    output=$(eval "timeout -k 5 30 $output_of" '"--jobs=$id"' </dev/null 2>/dev/null)
-    case $output in
-        */"$1"/*) ;;
-        '' | /dev/null*)
-            if ! was_submitted_for "$1"; then
-                [ "$id" != "$claimed" ] || printf '%s UNKNOWN\n' "$id"
-                return
-            fi
-            ;;
+jobs_with_copy() {
+    case $ids in
+        *"|$id "*) ;;
         *) return ;;
     esac
-    printf '%s %s\n' "$id" "$state"
+    for each in $ids; do
+        [ "${each#*|}" = "$id" ] || continue
+        pod=${each%|*}
+        output=$(eval "timeout -k 5 30 $output_of" '"--jobs=$id"' </dev/null 2>/dev/null)
+        case $output in
+            */"$pod"/*) ;;
+            '' | /dev/null*)
+                if ! was_submitted_for "$pod"; then
+                    case $claimed in
+                        *" $each "*) printf '%s\n' "$pod|$id|UNKNOWN" ;;
+                    esac
+                    continue
+                fi
+                ;;
+            *) continue ;;
+        esac
+        printf '%s\n' "$pod|$id|$state"
+    done
 }
 
 # Whether sbatch was called for the pod within 300 s of that time: slurmctld may be slow, and clocks differ.
-was_submitted_for() {
+was_submitted_for() {  # POD
     for file in "$claims/$1.attempt" "$1/job.id"; do
         called=$(stat -c %Y "$file" 2>/dev/null || stat -f %m "$file" 2>/dev/null) || continue
         difference=$((${submitted:-0} - called))
@@ -68,29 +140,149 @@ was_submitted_for() {
     return 1
 }
 
-# If nothing can be written, a job is signalled again with each call, so that it is signalled at all.
-is_first_stop() {
-    mkdir "$claims/$1.stop" 2>/dev/null || [ ! -d "$claims/$1.stop" ]
+# --- stopping jobs ---------------------------------------------------------------------------------------------------
+
+# Sets force and grace to those of the pod.
+read_wish() {  # POD
+    grace=${wishes#*" $1|"}
+    grace=${grace%%" "*}
+    force=${grace%%"|"*}
+    grace=${grace#*"|"}
 }
 
-stop_job() {  # POD FORCE GRACE ID STATE
-    case $5 in
-        UNKNOWN) ;;
-        # JobPhase.WAITING in domain/slurm/job_states.py
-        PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD | POWER_UP_NODE) "$scancel" "$4" </dev/null ;;
-        COMPLETING) ;;
-        # scancel would try to signal it for 90 s, and all other deletes would wait
-        SUSPENDED) [ "$2" = no ] || "$scancel" "$4" </dev/null ;;
-        *)
-            if [ "$2" = yes ]; then
-                "$scancel" "$4" </dev/null
-            elif is_first_stop "$1"; then
-                [ "$3" = - ] || [ ! -d "$claims/$1.stop" ] || printf '%s\n' "$3" 2>/dev/null >"$claims/$1.stop/grace"
-                # the runner passes the signal to the containers and waits for the grace period
-                "$scancel" --batch --signal=TERM "$4" </dev/null || rm -rf "$claims/$1.stop"
-            fi
-            ;;
-    esac
+# Sorts the jobs into those to cancel, whose shell is to be signalled, and other ones. Pods whose jobs still wait for a
+# node are gone once these are cancelled: sets waited if there are any.
+choose_jobs() {
+    to_cancel='' to_signal='' waited=''
+    for each in $jobs; do
+        pod=${each%%"|"*}
+        state=${each##*"|"}
+        id=${each#*"|"}
+        id=${id%"|"*}
+        read_wish "$pod"
+        case $state in
+            UNKNOWN | COMPLETING) ;;
+            # JobPhase.WAITING in domain/slurm/job_states.py
+            PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD | POWER_UP_NODE) to_cancel="$to_cancel $id" waited=yes ;;
+            # scancel would try to signal it for 90 s, and all other deletes would wait
+            SUSPENDED) [ "$force" = no ] || to_cancel="$to_cancel $id" ;;
+            *)
+                if [ "$force" = yes ]; then
+                    to_cancel="$to_cancel $id"
+                elif [ ! -d "$claims/$pod.stop" ]; then
+                    to_signal="$to_signal $pod|$id"
+                fi
+                ;;
+        esac
+    done
+}
+
+# A signal is marked before it is sent. If this script is killed in between, the pods that are marked are only killed after
+# their grace periods: not many at once therefore.
+signal_jobs() {
+    set --
+    for each in $to_signal; do
+        set -- "$@" "$each"
+        [ $# -lt 50 ] || { signal_together "$@" && set --; }
+    done
+    [ $# -eq 0 ] || signal_together "$@"
+}
+
+# If nothing can be written, a job is signalled again with each call, so that it is signalled at all.
+signal_together() {  # POD|ID...
+    together=$*
+    for each; do
+        shift
+        set -- "$@" "$claims/${each%"|"*}.stop"
+    done
+    mkdir -- "$@" 2>/dev/null
+    set --
+    for each in $together; do
+        pod=${each%"|"*}
+        read_wish "$pod"
+        [ "$grace" = - ] || [ ! -d "$claims/$pod.stop" ] || printf '%s\n' "$grace" 2>/dev/null >"$claims/$pod.stop/grace"
+        set -- "$@" "${each#*"|"}"
+    done
+    send_signal "$@" || signal_again "$#"
+    return 0
+}
+
+# The runner passes the signal to the containers and waits for the grace period. With --ctld, Slurm 24.05 and later need one
+# request for all jobs: a site may allow two in a second.
+send_signal() {  # ID...
+    "$scancel" --ctld --batch --signal=TERM "$@" </dev/null
+}
+
+# scancel fails if one of the jobs has ended meanwhile, or its node does not answer. The others may get the signal twice; their
+# runners pass it to a container once.
+signal_again() {  # NUMBER
+    now
+    until=$((uptime + 20))
+    for each in $together; do
+        now
+        if [ "$1" -eq 1 ] || [ "$uptime" -ge "$until" ] || ! send_signal "${each#*"|"}"; then
+            rm -rf "$claims/${each%"|"*}.stop"
+        fi
+    done
+}
+
+# A job that waits for a node is gone as soon as it is cancelled, and so is its pod then. A slow slurmctld is not asked twice.
+stop_jobs() {
+    choose_jobs
+    signal_jobs
+    # shellcheck disable=SC2086 # split into ids
+    [ -z "$to_cancel" ] || timeout -k 5 60 "$scancel" --ctld $to_cancel </dev/null
+    if [ -n "$waited" ] && [ "$squeue_seconds" -lt 10 ] && list_queue; then
+        find_jobs
+    fi
+}
+
+reply_jobs() {
+    for each in $jobs; do
+        pod=${each%%"|"*}
+        id=${each#*"|"}
+        case $each in
+            *UNKNOWN) reply "busy $pod job ${id%"|"*} has the fence of the pod, but another script: scancel it if it is the pod's job" ;;
+            *) reply "stopping $pod" ;;
+        esac
+    done
+}
+
+# --- removing folders ------------------------------------------------------------------------------------------------
+
+# After 20 s, the remaining pods wait for the next call.
+remove_pods() {  # POD...
+    now
+    until=$((uptime + 20))
+    remove_together "$@"
+    removed=
+    for pod; do
+        now
+        if ! exists "./$pod"; then
+            removed="$removed $pod"
+        elif [ "$uptime" -ge "$until" ]; then
+            reply "busy $pod"
+        elif output=$(remove_pod "$pod" 2>&1); then
+            removed="$removed $pod"
+        else
+            reply "busy $pod ${output%%"$newline"*}"
+        fi
+    done
+    # shellcheck disable=SC2086 # split into pods
+    [ -z "$removed" ] || finish_deletes $removed
+}
+
+exists() {
+    [ -e "$1" ] || [ -L "$1" ]
+}
+
+# Removes the folders that rm alone can remove.
+remove_together() {  # POD...
+    for pod; do
+        shift
+        [ -L "$pod/workdir" ] || ! exists "./$pod" || set -- "$@" "./$pod"
+    done
+    [ $# -lt 2 ] || limited rm -rf -- "$@" >/dev/null 2>&1
 }
 
 # Removes the pod's folder, and its folder below job-workdir: the runner left a link to it, which may lead to another file
@@ -123,59 +315,71 @@ remove_in_runtime() {
     [ -n "$removal" ] && eval "$removal \"\$1\" $program"
 }
 
-# Stops the jobs of the pod. Returns 1 if it has none.
-stop_jobs() {  # POD FORCE GRACE
-    jobs=$(jobs_of_pod "$1")
-    [ -n "$jobs" ] || return 1
-    printf '%s\n' "$jobs" | while read -r id state; do
-        stop_job "$1" "$2" "$3" "$id" "$state"
-    done
-    case $jobs in
-        *UNKNOWN) reply "busy $1 job ${jobs%% *} has the fence of the pod, but another script: scancel it if it is the pod's job" ;;
-        *) reply "stopping $1" ;;
-    esac
-    return 0  # also if the reply could not be written
-}
-
-remove_folder() {  # POD
-    if output=$(remove_pod "$1" 2>&1) && write_tombstone "$1"; then
-        rm -rf "$claims/$1.attempt" "$claims/$1.stop" ".remote-slurm/incoming/$1".* \
-            .remote-slurm/read/*/"$1".*  # of a sidecar that has ended
-        reply "gone $1"
-    else
-        reply "busy $1 $(printf '%s\n' "$output" | head -n 1)"
-    fi
-}
-
-# Stops jobs first. After 20 s of removing folders, the remaining ones wait for the next call.
-delete_pods() {
-    without_job=
-    while read -r pod force grace; do
-        stop_jobs "$pod" "$force" "$grace" || without_job="$without_job $pod"
-    done
-    now
-    until=$((uptime + 20))
-    for pod in $without_job; do
-        now
-        if [ "$uptime" -lt "$until" ]; then
-            remove_folder "$pod"
+# Removes what is left of pods without a folder, except for their tombstones.
+finish_deletes() {  # POD...
+    write_tombstones "$@"
+    gone=
+    for pod; do
+        shift
+        if has_tombstone "$pod"; then
+            gone="$gone $pod"
+            # what a sidecar received or read that has ended
+            for file in "$claims/$pod.attempt" "$claims/$pod.stop" ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
+                [ ! -e "$file" ] || set -- "$@" "$file"
+            done
         else
             reply "busy $pod"
         fi
+    done
+    [ $# -eq 0 ] || rm -rf -- "$@"
+    for pod in $gone; do
+        reply "gone $pod"
+    done
+}
+
+# --- all pods --------------------------------------------------------------------------------------------------------
+
+list_queue() {
+    now
+    squeue_seconds=-$uptime
+    queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $squeue" </dev/null) || return
+    now
+    squeue_seconds=$((squeue_seconds + uptime))
+}
+
+# Sets pods, and wishes to a word POD|FORCE|GRACE for each pod.
+read_wishes() {  # POD FORCE GRACE...
+    pods=''
+    wishes=' '
+    while [ $# -gt 2 ]; do
+        pods="$pods $1"
+        wishes="$wishes$1|$2|$3 "
+        shift 3
     done
 }
 
 delete() {
     enter_root && take_lines || return
-    printf '%s' "$lines" | while read -r pod rest; do
-        write_tombstone "$pod"
-    done
+    # shellcheck disable=SC2086 # split into words
+    read_wishes $lines
+    # shellcheck disable=SC2086 # split into pods
+    write_tombstones $pods
     notify_owner
-    if ! queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $squeue" </dev/null); then
+    if ! list_queue; then
         reply_after_command "queue 1"
         return
     fi
-    printf '%s' "$lines" | delete_pods
+    find_jobs
+    stop_jobs
+    reply_jobs
+    set --
+    for pod in $pods; do
+        case $jobs in
+            *" $pod|"*) ;;
+            *) set -- "$@" "$pod" ;;
+        esac
+    done
+    [ $# -eq 0 ] || remove_pods "$@"
     notify_owner
     expire
 }
