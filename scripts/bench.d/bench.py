@@ -8,7 +8,7 @@ import time
 
 import report
 
-PARTS = ("create", "burst", "limits", "growth", "seeing", "logs", "ports", "footprint", "files")
+PARTS = ("create", "burst", "limits", "growth", "seeing", "logs", "ports", "footprint", "files", "slow")
 
 
 def main(words: list[str]) -> int:
