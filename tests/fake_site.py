@@ -14,10 +14,12 @@ from functools import partial
 from typing import TypeVar
 
 from remote_slurm.domain.exec_request import ExecRequest
+from remote_slurm.domain.plan.job_array import ArrayOptions, ArrayTask
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
 from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_ids import is_job_id, is_task
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
@@ -78,6 +80,7 @@ class SlurmJob:
     start: int | None = None
     end_time: int | None = None
     partition: str = ""
+    vanished: bool = False
 
     @property
     def is_held(self) -> bool:
@@ -92,7 +95,7 @@ class FakeAccount:
     folders: dict[str, dict[str, Record]] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, SbatchFailed] = field(default_factory=dict)
     attempts: dict[str, float] = field(default_factory=dict)  # when sbatch was called
     fences: dict[str, str] = field(default_factory=dict)
     tombstones: set[str] = field(default_factory=set)
@@ -101,6 +104,10 @@ class FakeAccount:
     runs: dict[str, int] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)  # what containers really ended with
     moods: deque[str] = field(default_factory=deque)
+    arrays: bool = False  # like pods that come within a moment are one array
+    gathering: dict[ArrayOptions, tuple[list[str], asyncio.Future[dict[str, SubmitOutcome]]]] = field(
+        default_factory=dict
+    )
     owner: int = 0
     beats: int = 0  # of its owner
     notes: int = 0  # that older sidecars left in the spool
@@ -185,7 +192,7 @@ class FakeAccount:
 
     def job_id(self, pod: str) -> str:
         fence = self.fences.get(pod, "")
-        return fence if fence.isdigit() else self.ids.get(pod, "")
+        return fence if is_job_id(fence) else self.ids.get(pod, "")
 
     async def submit(self, pod: str, payload: Payload, epoch: int) -> SubmitOutcome:
         if pod in self.tombstones:
@@ -204,42 +211,74 @@ class FakeAccount:
                 raise RemoteFailed(f"the pod's files could not be written at the site: {self.full}", code=code)
             self.folders[pod] = {}
             self.secrets.add(pod)
-        outcome = await self.attempt(pod)
+        outcome = await self.attempt(pod, payload.task)
         self.notes += older
         return outcome
 
     async def told(self, pod: str) -> SubmitOutcome:
         if pod in self.failed:
-            return SbatchFailed.from_stderr(self.failed[pod])
+            return self.failed[pod]
         await asyncio.sleep(3)
         if self.job_id(pod):
             return Submitted(self.job_id(pod))
-        return SbatchFailed.from_stderr(self.failed[pod]) if pod in self.failed else Attempted()
+        return self.failed.get(pod, Attempted())
 
-    async def attempt(self, pod: str) -> SubmitOutcome:
-        self.attempts[pod] = self.now()
+    async def attempt(self, pod: str, task: ArrayTask | None) -> SubmitOutcome:
+        """One sbatch for all that come within a moment, as a script submits them together."""
+        if task is None or not self.arrays:
+            return (await self.sbatch([pod]))[pod]
+        if task.options not in self.gathering:
+            members: list[str] = []
+            self.gathering[task.options] = members, asyncio.ensure_future(self.sbatch_for_group(task.options, members))
+        members, outcomes = self.gathering[task.options]
+        if pod not in members:
+            members.append(pod)
+        return (await asyncio.shield(outcomes))[pod]
+
+    async def sbatch_for_group(self, options: ArrayOptions, members: list[str]) -> dict[str, SubmitOutcome]:
+        await asyncio.sleep(0.005)
+        del self.gathering[options]
+        deleted = [pod for pod in members if pod in self.tombstones]
+        for pod in deleted:
+            self.remove(pod)
+        known: dict[str, SubmitOutcome] = {pod: Attempted() for pod in members if pod in self.attempts}
+        ready = [pod for pod in members if pod not in deleted and pod not in known]
+        return known | dict.fromkeys(deleted, Deleted()) | (await self.sbatch(ready) if ready else {})
+
+    async def sbatch(self, pods: list[str]) -> dict[str, SubmitOutcome]:
+        self.attempts |= dict.fromkeys(pods, self.now())
         mood = self.moods.popleft() if self.moods else "well"
         if mood == "killed before sbatch":
             raise OutcomeUnknown("the session was killed")
         await asyncio.sleep(self.sbatch_seconds)
+        failed = SbatchFailed.from_stderr(mood, len(pods))
         if mood in (FOR_NOW, FOR_GOOD):
-            self.failed[pod] = mood
-            return SbatchFailed.from_stderr(mood)
-        job = SlurmJob(str(101 + len(self.jobs)), pod)
-        self.jobs[job.id] = job
-        if mood == LATE:
-            job.shown = self.now() + 400
+            self.failed |= dict.fromkeys(pods, failed)
+            return dict.fromkeys(pods, failed)
+        whole = str(101 + len(self.jobs))
+        ids = [whole] if len(pods) == 1 else [f"{whole}_{task}" for task in range(len(pods))]
+        jobs = [SlurmJob(job_id, pod) for job_id, pod in zip(ids, pods, strict=True)]
+        self.jobs |= {job.id: job for job in jobs}
+        for job in jobs:
+            if mood == LATE:
+                job.shown = self.now() + 400
         if mood in ("killed after sbatch", LATE):
             raise OutcomeUnknown("the session was killed")
         if mood == TIMED_OUT:
-            self.failed[pod] = mood
-            return SbatchFailed.from_stderr(mood)
-        if pod in self.folders:
-            self.ids[pod] = job.id
-        self.again.discard(pod)
-        if pod in self.tombstones and job.state is JobState.PENDING:
-            self.end(job, JobState.CANCELLED)
-        return Submitted(job.id)
+            self.failed |= dict.fromkeys(pods, failed)
+            return dict.fromkeys(pods, failed)
+        for job in jobs:
+            if job.pod in self.folders:
+                self.ids[job.pod] = job.id
+            self.again.discard(job.pod)
+            if job.pod in self.tombstones and job.state is JobState.PENDING:
+                self.cancel(job)
+        return {job.pod: Submitted(job.id) for job in jobs}
+
+    def cancel(self, job: SlurmJob) -> None:
+        """A task that waits vanishes: neither squeue nor sacct has it any more."""
+        job.vanished = job.state is JobState.PENDING and is_task(job.id)
+        self.end(job, JobState.CANCELLED)
 
     async def try_store(self) -> None:
         if self.full:
@@ -257,7 +296,7 @@ class FakeAccount:
     async def abandon(self, pod: str, epoch: int) -> str:
         self.written_by(epoch)
         fence = self.fences.setdefault(pod, "void")
-        return fence if fence.isdigit() else ""
+        return fence if is_job_id(fence) else ""
 
     async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int], epoch: int) -> DeleteResult:
         self.notes += self.is_superseded(epoch)
@@ -274,7 +313,7 @@ class FakeAccount:
         """Whether it is gone; a container that was signalled takes a second."""
         for job in self.shown(pod):
             if job.state is JobState.PENDING or force:
-                self.end(job, JobState.CANCELLED)
+                self.cancel(job)
             else:
                 asyncio.get_running_loop().call_later(1, self.stopped, job)
         if self.shown(pod) or pod in self.stuck:
@@ -299,7 +338,7 @@ class FakeAccount:
             raise SlurmFailed(self.squeue_fails, command="squeue")
         oldest = self.now() - self.min_job_age
         seen = (job for job in self.jobs.values() if job.state.phase is not JobPhase.ENDED or job.ended > oldest)
-        return Queue(tuple(_listed(job) for job in seen if job.shown <= self.now()), 0.0)
+        return Queue(tuple(_listed(job) for job in seen if job.shown <= self.now() and not job.vanished), 0.0)
 
     async def one_job(self, job_id: str) -> Job | None:
         if self.squeue_waits_for:
@@ -324,7 +363,7 @@ class FakeAccount:
                 f"sacct failed: Slurm accounting storage is {self.accounting}", command="sacct", code=code
             )
         jobs = map(self.jobs.__getitem__, job_ids)
-        return [Job(job.id, job.state, origin=f"sbatch /root/{job.pod}/job.sh") for job in jobs]
+        return [Job(job.id, job.state, origin=f"sbatch /root/{job.pod}/job.sh") for job in jobs if not job.vanished]
 
     async def records(self, epoch: int) -> tuple[list[Record], str | None, int]:
         """The records, the newer owner's mark, and how many notes older sidecars have left."""
@@ -335,7 +374,7 @@ class FakeAccount:
 
     async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
         known = [record for pod in pods for record in self.folders.get(pod, {}).values()]
-        fences = {pod: job_id for pod in pods if (job_id := self.fences.get(pod, "")).isdigit()}
+        fences = {pod: job_id for pod in pods if is_job_id(job_id := self.fences.get(pod, ""))}
         return Inspection(tuple(known), fences)
 
     async def recover(self) -> tuple[Recovery, int]:
@@ -343,7 +382,7 @@ class FakeAccount:
         return await self.survey(), self.owner
 
     async def survey(self) -> Recovery:
-        ids = self.ids | {pod: fence for pod, fence in self.fences.items() if fence.isdigit()}
+        ids = self.ids | {pod: fence for pod, fence in self.fences.items() if is_job_id(fence)}
         records = tuple(record for kept in self.folders.values() for record in kept.values())
         unfinished = frozenset(self.again | self.attempts.keys())
         half_deleted = frozenset(self.tombstones & self.folders.keys())

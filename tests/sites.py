@@ -8,6 +8,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -132,8 +133,23 @@ class Site:
 
     def jobs(self, root: str) -> dict[str, str]:
         """The state of each job, by its id, that Slurm remembers of pods below this DataRootFolder."""
-        lines = self.exec("squeue --all --noheader --states=all --format='%A %T %o'").splitlines()
-        return {job: state for job, state, command in (line.split(" ", 2) for line in lines) if root in command}
+        squeue = "SLURM_BITSTR_LEN=0 squeue --all --array --noheader --states=all --format='%i %T %o'"
+        lines = self.exec(f"grep -H ' pod=' .interlink/*/.remote-slurm/arrays/*/job.sh; {squeue}")
+        tasks = {
+            (found[1], found[2]): found[3]
+            for line in lines.splitlines()
+            if (found := re.fullmatch(r".*/\.remote-slurm/arrays/([^/]+)/job\.sh: *([0-9]+)\) pod=(\S+) ;;", line))
+        }
+        rows = (line.split(" ", 2) for line in lines.splitlines() if re.match("[0-9_]+ [A-Z]", line))
+        jobs = {job: (state, self._script_of_pod(job, command, tasks)) for job, state, command in rows}
+        return {job: state for job, (state, script) in jobs.items() if root in script}
+
+    @staticmethod
+    def _script_of_pod(job: str, command: str, tasks: dict[tuple[str, str], str]) -> str:
+        """Of a task of an array, the script of its pod."""
+        above, array, rest = command.partition("/.remote-slurm/arrays/")
+        pod = tasks.get((rest.partition("/")[0], job.partition("_")[2]), "")
+        return f"{above}/{pod}/job.sh" if array else command
 
 
 def free_port() -> int:

@@ -247,7 +247,7 @@ class VirtualKubelet:
         created = answer.json
         assert set(created) == {"PodUID", "PodJID"}
         assert created["PodUID"] == pod["metadata"]["uid"]
-        assert created["PodJID"].isdigit(), created
+        assert created["PodJID"].replace("_", "", 1).isdigit(), created
         return Watched(self.client, pod, created["PodJID"])
 
     def refused(self, body: Any) -> Answer:

@@ -20,6 +20,7 @@ from remote_slurm.config.policy import PodPolicy, Policy
 from remote_slurm.config.port_forward import PortForward, Via
 from remote_slurm.config.scalar_types import (
     ImagePull,
+    JobArrays,
     LogFormat,
     RunAsUser,
     TaintEffect,
@@ -50,6 +51,7 @@ __all__ = [
     "Identity",
     "ImageConfig",
     "ImagePull",
+    "JobArrays",
     "JumpHost",
     "LogFormat",
     "OwnSSH",

@@ -20,8 +20,8 @@ def flag_name(value: object) -> str:
 
 # Those that are data: parsed, checked, and bound to the other rules
 DATA_ANNOTATIONS = (
-    "flags", "flavor", "image-root", "job-workdir", "no-clean-workdir", "mpi-flags", "singularity-mounts",
-    "enroot-mounts", "pod-ip", "wireguard-client-snippet",
+    "array-throttle", "flags", "flavor", "image-root", "job-workdir", "no-clean-workdir", "mpi-flags",
+    "singularity-mounts", "enroot-mounts", "pod-ip", "wireguard-client-snippet",
 )  # fmt: skip
 
 FlagName = Annotated[str, BeforeValidator(flag_name)]

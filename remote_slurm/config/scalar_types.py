@@ -29,6 +29,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class JobArrays(StrEnum):
+    """Whether like pods are submitted as one job array."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
 class ImagePull(StrEnum):
     """Where images come into the cache: on a node of the job, on the login node before it, or nowhere."""
 
@@ -317,6 +324,7 @@ PullPlace = Annotated[ImagePull, BeforeValidator(one_of(ImagePull))]
 VariableName = Annotated[str, BeforeValidator(variable_name)]
 VariablePattern = Annotated[str, BeforeValidator(variable_pattern)]
 SecretKey = Annotated[str, BeforeValidator(secret_key)]
+Arrays = Annotated[JobArrays, BeforeValidator(one_of(JobArrays))]
 UserRule = Annotated[RunAsUser, BeforeValidator(one_of(RunAsUser))]
 VolumeRule = Annotated[UnsupportedVolumes, BeforeValidator(one_of(UnsupportedVolumes))]
 Effect = Annotated[TaintEffect, BeforeValidator(one_of(TaintEffect))]

@@ -5,6 +5,7 @@
 # --- the job -------------------------------------------------------------------------------------------------------------
 
 pod=''                        # name of the pod's folder: NAMESPACE-UID
+job_id=''                     # of the job, as squeue shows it: 42, or 42_7 for a task of a job array
 grace=''                      # seconds between the signal that ends a container and SIGKILL
 began=''                      # when the job claimed the pod, in seconds since 1970
 control=../.remote-slurm      # claims, and the spool of records

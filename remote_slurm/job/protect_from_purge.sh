@@ -27,6 +27,7 @@ touch_regularly() {
         touch -c image/* 2>/dev/null
         find . image/ -maxdepth 2 -type l -exec touch -c -h {} + 2>/dev/null
         touch -c .fresh . records records/* .states .states/* volumes/*/ scratch/*/ "$control" "$control/claims" "$control/spool" 2>/dev/null
+        touch -c "$control"/arrays "$control"/arrays/*/job.sh 2>/dev/null  # the pods of tasks
         touch -c -h "$control"/owners/* "$control"/owners/.[0-9]* "$control/claims/$pod.attempt" "$control/claims/$pod.job" 2>/dev/null
     done
 }

@@ -42,12 +42,15 @@ now() {
 pod() {
     pod=$1
     grace=${2#grace=}
+    job_id=$SLURM_JOB_ID
+    # a task of a job array, as squeue shows it
+    [[ -z ${SLURM_ARRAY_JOB_ID-} || -z ${SLURM_ARRAY_TASK_ID-} ]] || job_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
     end_if_deleted
-    ln -s "$SLURM_JOB_ID" "$control/claims/$pod.job" 2>/dev/null
+    ln -s "$job_id" "$control/claims/$pod.job" 2>/dev/null
     local owner
     owner=$(readlink "$control/claims/$pod.job")
-    if [[ $owner != "$SLURM_JOB_ID" ]]; then
-        say "this pod belongs to job ${owner:-"(the claim could not be written)"}; job $SLURM_JOB_ID starts nothing"
+    if [[ $owner != "$job_id" ]]; then
+        say "this pod belongs to job ${owner:-"(the claim could not be written)"}; job $job_id starts nothing"
         exit 1
     fi
     # a delete that came between the two looks has seen no claim
@@ -88,7 +91,7 @@ trap_signals() {
 
 end_if_deleted() {
     if [[ -e $control/claims/$pod.deleted ]]; then
-        say "this pod was deleted; job $SLURM_JOB_ID starts nothing"
+        say "this pod was deleted; job $job_id starts nothing"
         exit 1
     fi
 }

@@ -158,9 +158,9 @@ def _further(facts: SiteFacts) -> Iterator[str]:
     )
     yield f"Accounting: sacct {answers}."
     if size := facts.settings.array_size:
-        yield f"Job arrays: up to {size} tasks, which remote-slurm does not need: each pod is a job."
+        yield f"Job arrays: up to {size} tasks. With JobArrays: auto, like pods that arrive together are one array."
     elif "MaxArraySize" in facts.settings.values:
-        yield "Job arrays: disabled, which does no harm: each pod is a job."
+        yield "Job arrays: disabled. Leave JobArrays: off, so that each pod is a job."
     if facts.forwards is True:
         yield "Ports: the login node forwards connections (PortForward.Via: ssh or auto)."
     elif facts.forwards is False:

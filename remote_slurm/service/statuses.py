@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_ids import is_job_id
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status
 from remote_slurm.service.deletes import Deletes
@@ -15,9 +15,6 @@ from remote_slurm.service.orphans import EVERYBODY, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.recovery import PodRecovery
-
-# In the annotation that the Virtual Kubelet adds; str.isdigit() is true of other digits, too
-_JOB_ID = re.compile("[0-9]{1,18}")
 
 
 class Statuses:
@@ -50,7 +47,7 @@ class Statuses:
     def _by_annotation(self, pod: Pod) -> TrackedPod | None:
         """Track a pod whose folder the site has lost: the Virtual Kubelet keeps its job id."""
         job_id = pod.metadata.annotations.get("JobID", "")
-        if not self._recovery.is_done or not _JOB_ID.fullmatch(job_id) or pod.key in self._deletes:
+        if not self._recovery.is_done or not is_job_id(job_id) or pod.key in self._deletes:
             return None
         tracked = self._pod_store.add(pod.key, pod.full_name)
         tracked.job = Job(job_id, JobState.UNKNOWN, pod=pod.key)

@@ -126,13 +126,17 @@ class Submitter:
         else:
             submission.answered(tracked.job_id)
 
-    async def _once(self, submission: Submission) -> float:
-        """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome."""
+    async def _once(self, submission: Submission, *, alone: bool = False) -> float:
+        """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome.
+
+        `alone`: not as a task of an array.
+        """
         tracked = submission.tracked
-        outcome = await self._ask(tracked, submission.payload)
+        payload = submission.payload.alone() if alone else submission.payload
+        outcome = await self._ask(tracked, payload)
         while isinstance(outcome, Stored):
             tracked.payload_stored = True
-            outcome = await self._ask(tracked, submission.payload)
+            outcome = await self._ask(tracked, payload)
         match outcome:
             case Submitted(job_id):
                 tracked.has_job(job_id)
@@ -167,6 +171,10 @@ class Submitter:
         tracked, refusal, words = submission.tracked, failed.refusal, shortened(failed.words)
         if refusal is Refusal.UNKNOWN:
             return await self._search(submission, words)
+        if failed.pods > 1 and refusal is not Refusal.NOT_SENT:
+            # of an array, for a reason that may hold for no job of one pod
+            await self._withdraw(tracked, keep_folder=True)
+            return await self._once(submission, alone=True)
         tracked.payload_stored = refusal is not Refusal.FOR_GOOD
         if refusal is Refusal.FOR_GOOD:
             await self._drop(submission)

@@ -1,7 +1,8 @@
 """Requests that arrive together share a script, and each gets its own reply.
 
 A request that arrives while few scripts run is sent at once, alone. While the maximum number of scripts run, requests
-wait, and each script that ends makes room for one that takes a share of the waiting requests.
+wait, and each script that ends makes room for one that takes a share of the waiting requests. Requests of one group,
+whose cost hardly grows with their number, share a script as far as they fit.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -30,6 +31,7 @@ class _Request(Generic[_P, _T]):
     key: str
     payload: _P
     size: int
+    group: Hashable | None
     reply: asyncio.Future[_T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def answer(self, outcome: _T | SiteError) -> None:
@@ -70,12 +72,12 @@ class Batcher(Generic[_P, _T]):
         self._waiting: deque[_Request[_P, _T]] = deque()
         self._runs: set[asyncio.Task[None]] = set()
 
-    async def ask(self, key: str, payload: _P, size: int = 0) -> _T:
+    async def ask(self, key: str, payload: _P, size: int = 0, group: Hashable | None = None) -> _T:
         """The outcome of the request. Raises SiteError. Cancelling it does not stop a script that was sent.
 
         `size` is the payload's in bytes. Two requests with the same `key` are never in one batch.
         """
-        request: _Request[_P, _T] = _Request(key, payload, size)
+        request: _Request[_P, _T] = _Request(key, payload, size, group)
         self._waiting.append(request)
         self._start_batches()
         return await request.reply
@@ -87,18 +89,24 @@ class Batcher(Generic[_P, _T]):
             run.add_done_callback(self._batch_done)
 
     def _next_requests(self) -> dict[str, _Request[_P, _T]]:
-        """An equal share of the waiting requests, so that all scripts end at about the same time."""
+        """Those of the group that has waited longest.
+
+        Of requests without a group, an equal share, so that all scripts end at about the same time.
+        """
         waiting = [each for each in self._waiting if not each.reply.done()]  # others were cancelled
-        share = min(MOST_REQUESTS, -(-len(waiting) // self._most_runs))
+        group = waiting[0].group if waiting else None
+        count = sum(each.group == group for each in waiting)
+        share = min(MOST_REQUESTS, count if group is not None else -(-count // self._most_runs))
         requests: dict[str, _Request[_P, _T]] = {}
         size = 0
         self._waiting.clear()
         for each in waiting:
-            size += each.size
-            if each.key in requests or len(requests) == share or (requests and size > MOST_BYTES):
-                self._waiting.append(each)
-            else:
+            fits = len(requests) < share and (not requests or size + each.size <= MOST_BYTES)
+            if each.group == group and each.key not in requests and fits:
                 requests[each.key] = each
+                size += each.size
+            else:
+                self._waiting.append(each)
         return requests
 
     async def _run(self, batch: Batch[_P, _T]) -> None:

@@ -7,23 +7,29 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from remote_slurm.config import Config
+from remote_slurm.config import Config, JobArrays
 from remote_slurm.domain.exec_request import ExecRequest
+from remote_slurm.domain.plan.job_array import ArrayOptions
 from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_ids import task_number
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
+from remote_slurm.domain.slurm.squeue import ARRAYS, array_of_path
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import NotSent, PortUnreachable, SlurmFailed
+from remote_slurm.site.array_limit import ArrayLimit
+from remote_slurm.site.array_tables import ArrayTables
 from remote_slurm.site.batcher import Batch, Batcher
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.operations import (
     abandon,
     accounting,
+    array_tables,
     delete,
     describe,
     fetch,
@@ -123,6 +129,8 @@ class RemoteSite(Site):
         self._withdrawals: Batcher[bool, bool] = Batcher(self._withdraw, runs=1)
         self._queue = QueueReader()
         self._spool = SpoolReader()
+        self._tables = ArrayTables()
+        self._array_limit = ArrayLimit(enabled=config.job_arrays is JobArrays.AUTO)
         self._name = secrets.token_hex(6)
         self._epoch = ""
         self._has_links = False  # until the site has shown that its file system has hard links
@@ -139,14 +147,18 @@ class RemoteSite(Site):
     async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
         sent = payload if self._has_links else payload.whole()
         with self.observer.operation("submit", pod):
-            outcome = await self._submissions.ask(pod, sent, len(sent))
+            outcome = await self._submissions.ask(pod, sent, len(sent), self._array_of(sent))
         if isinstance(outcome, SbatchFailed):
             self.observer.slurm_failed("sbatch")
+            self._array_limit.failed(outcome)
         return outcome
+
+    def _array_of(self, payload: Payload) -> ArrayOptions | None:
+        return payload.task.options if payload.task and self._array_limit.most_tasks > 1 else None
 
     async def _submit(self, batch: Batch[Payload, SubmitOutcome]) -> None:
         replies: PodReplies[SubmitOutcome] = PodReplies(submit.outcome)
-        operation = submit.operation(self._config, batch.payloads)
+        operation = submit.operation(self._config, batch.payloads, self._array_limit.most_tasks)
         await self._run(operation, lambda data: batch.answer(replies.feed(data)))
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
@@ -173,11 +185,20 @@ class RemoteSite(Site):
 
     async def queue(self) -> Queue:
         reply = await self.ask(queue.operation(self._config, root_is_known=bool(self._roots)))
-        return await self._queue.read(reply, self._roots)
+        arrays = queue.arrays(reply, self._roots)
+        await self._learn(arrays)
+        self._tables.keep(arrays)
+        return await self._queue.read(reply, self._roots, self._tables.pod)
+
+    async def _learn(self, arrays: Iterable[str]) -> None:
+        """Ask for the tables of arrays that another sidecar has submitted, or this one before it was restarted."""
+        if unknown := self._tables.unknown(arrays):
+            self._tables.learn(await self.ask(array_tables.operation(unknown)))
 
     async def job(self, job_id: str) -> Job | None:
         reply = await self.ask(job.operation(self._config, job_id, root_is_known=bool(self._roots)))
-        return job.found(reply, job_id, self._roots)
+        await self._learn(queue.arrays(reply, self._roots))
+        return job.found(reply, job_id, self._roots, self._tables.pod)
 
     async def open_port(self, node: str, port: int) -> PortStream:
         if self._ports is None:
@@ -222,7 +243,7 @@ class RemoteSite(Site):
         return session
 
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
-        return await self.ask(outputs.operation(self._config, job_ids))
+        return await self._with_pods(await self.ask(outputs.operation(self._config, job_ids)))
 
     async def records(self, ended: Iterable[str] = ()) -> list[Record]:
         before = self.other_sidecars
@@ -235,7 +256,19 @@ class RemoteSite(Site):
         return await self.ask(inspect_pods.operation(pods))
 
     async def accounting(self, job_ids: Iterable[str]) -> list[Job]:
-        return await self.ask(accounting.operation(self._config, job_ids))
+        jobs = await self.ask(accounting.operation(self._config, job_ids))
+        origins = await self._with_pods({job.id: job.origin for job in jobs if ARRAYS in job.origin})
+        return [replace(job, origin=origins.get(job.id, job.origin)) for job in jobs]
+
+    async def _with_pods(self, paths: dict[str, str]) -> dict[str, str]:
+        """Texts by the ids of their jobs, in which the folder of a task's pod replaces the folder of the array."""
+        names = {job_id: array_of_path(path) for job_id, path in paths.items()}
+        await self._learn(filter(None, names.values()))
+        pods = {job_id: self._tables.pod(name, task_number(job_id)) for job_id, name in names.items() if name}
+        return {
+            job_id: path.replace(f"{ARRAYS}{names[job_id]}", f"/{pod}") if (pod := pods.get(job_id)) else path
+            for job_id, path in paths.items()
+        }
 
     async def recover(self) -> Recovery:
         recovered = await self._recover(take_over=self._owner)

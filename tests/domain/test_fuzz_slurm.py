@@ -13,7 +13,7 @@ from remote_slurm.domain.slurm.refusals import classify_refusal
 from remote_slurm.domain.slurm.sacct import parse_accounting
 from remote_slurm.domain.slurm.sbatch_messages import sbatch_message
 from remote_slurm.domain.slurm.sinfo import parse_nodes
-from remote_slurm.domain.slurm.squeue import parse_job
+from remote_slurm.domain.slurm.squeue import parse_jobs
 from remote_slurm.site.reply import Reply
 from tests.effort import effort
 
@@ -38,7 +38,12 @@ BANNERS = ["", "Welcome to the cluster!\n", "5", "\x1b[1mTuesday | \x1b[0m\n", "
 
 
 def parse_queue(text: str) -> list[Job]:
-    return [job for line in text.split("\n") if (job := parse_job(line, (ROOT,))) and job.pod]
+    return [
+        job
+        for line in text.split("\n")
+        for job in parse_jobs(line, (ROOT,), lambda array, task: f"{array}-{task}")
+        if job.pod
+    ]
 
 
 def said(state: JobState, whole: JobState) -> bool:

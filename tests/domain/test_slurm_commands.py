@@ -14,7 +14,7 @@ from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
 from remote_slurm.domain.slurm.sacct import accounting_commands, parse_accounting
 from remote_slurm.domain.slurm.sbatch_messages import sbatch_message, shortened
 from remote_slurm.domain.slurm.sinfo import Capacity, nodes_command, parse_nodes
-from remote_slurm.domain.slurm.squeue import active_command, parse_job, pod_of_script, queue_command
+from remote_slurm.domain.slurm.squeue import active_command, parse_jobs, pod_of_script, queue_command
 
 ROOT = "/home/hpcuser/.interlink/jobs"
 POD = "default-6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
@@ -75,7 +75,10 @@ QUEUE_OUTPUT = f"""\
 109|RUNNING|None|1795478290|n1|1795470000|main|N/A|(null)
 110|LEARNED_NEXT_YEAR|None|N/A|n1|1795470000|main|N/A|{ROOT}/team-a-7/job.sh
 111|RUNNING|None
-112_5|RUNNING|None|N/A|n1|1795470000|main|N/A|{ROOT}/team-a-8/job.sh
+112_5|RUNNING|None|N/A|n1|1795470000|main|N/A|{ROOT}/.remote-slurm/arrays/3f-0/job.sh
+112_[0,2-4,8-12:2%3]|PENDING|BeginTime,None|N/A|n/a|1795470000|main|N/A|{ROOT}/.remote-slurm/arrays/3f-0/job.sh
+115_[0-9]|PENDING|None|N/A|n/a|1795470000|main|N/A|{ROOT}/.remote-slurm/arrays/3f-0/other.sh
+116_[0,6,15,18,21,24,27,36,39,42,|PENDING|None|N/A|n/a|1795470000|main|N/A|{ROOT}/.remote-slurm/arrays/3f-0/job.sh
 x|RUNNING|None|N/A|n1|1795470000|main|N/A|{ROOT}/team-a-9/job.sh
 114|PENDING|launch failed requeued held|1795480000|n/a|1795470000|main|N/A|{ROOT}/team-a-11/job.sh
 113|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]|2026-11-24T00:00:00|n/a|1795470000|main|N/A|{ROOT}/team-a-10/job.sh
@@ -83,8 +86,12 @@ squeue: warning: something that the site's plugin says
 """
 
 
+def pod_of_task(array: str, task: int) -> str:
+    return f"{array}.{task}"
+
+
 def parse_queue(text: str, root: str) -> list[Job]:
-    return [job for line in text.split("\n") if (job := parse_job(line, (root,))) and job.pod]
+    return [job for line in text.split("\n") for job in parse_jobs(line, (root,), pod_of_task) if job.pod]
 
 
 def test_the_queue_shows_our_jobs_and_only_ours() -> None:
@@ -104,6 +111,18 @@ def test_the_queue_shows_our_jobs_and_only_ours() -> None:
             end=1795470900,
         ),
         Job("110", JobState.UNKNOWN, "None", "team-a-7", node="n1", submitted=1795470000, partition="main"),
+        Job("112_5", JobState.RUNNING, "None", "3f-0.5", node="n1", submitted=1795470000, partition="main"),
+        *(
+            Job(
+                f"112_{task}",
+                JobState.PENDING,
+                "BeginTime,None",
+                f"3f-0.{task}",
+                submitted=1795470000,
+                partition="main",
+            )
+            for task in (0, 2, 3, 4, 8, 10, 12)
+        ),
         Job(
             "114", JobState.PENDING, "launch failed requeued held", "team-a-11", submitted=1795470000, partition="main"
         ),
@@ -153,8 +172,8 @@ def test_only_the_whole_path_of_the_script_counts(path: str, pod: str) -> None:
 def test_the_command_asks_for_what_the_parser_reads() -> None:
     words = shlex.split(queue_command("/opt/slurm bin/squeue"))
     assert words[:4] == ["/opt/slurm bin/squeue", "--me", "--noheader", "--states=all"]
-    assert words[4] == "--format=%A|%T|%r|%S|%B|%V|%P|%e|%o"
-    assert shlex.split(active_command("squeue")) == ["squeue", "--me", "--noheader", "--format=%A|%T|%V|%o"]
+    assert words[4] == "--format=%i|%T|%r|%S|%B|%V|%P|%e|%o"
+    assert shlex.split(active_command("squeue")) == ["squeue", "--me", "--noheader", "--format=%i|%T|%V|%o"]
 
 
 # --- sacct ------------------------------------------------------------------------------------------------------------
@@ -191,6 +210,28 @@ Last login: today
         replace(failed, submitted=1795470002, origin=line),
         replace(failed, id="110", submitted=1795470003, origin="sbatch /tmp/copy"),
     ]
+
+
+def test_the_accounting_of_an_array() -> None:
+    """As sacct prints it for the id of the array: of tasks that never started there is one row (24.11, 22.05)."""
+    line = f"sbatch --parsable --array=0-4 {ROOT}/.remote-slurm/arrays/3f-0/job.sh"
+    text = f"""\
+7_[1-2,4%2]|CANCELLED by 20001|0:0|1795470000|||main||{line}
+7_0|FAILED|3:0|1795470000|1795470060|1795470160|main|cpu=1|{line}
+7_3|COMPLETED|0:0|1795470000|1795470060|1795470160|main|cpu=1|{line}
+"""
+    steps = "7_0|1795470000|00:02|\n7_0.batch|1795470000|00:02|mem=3M\n7_3|1795470000|00:04|\n"
+    jobs = {job.id: job for job in parse_accounting(text, steps)}
+    states = {job_id: job.state.value for job_id, job in jobs.items()}
+    assert states == dict.fromkeys(("7_1", "7_2", "7_4"), "CANCELLED") | {"7_0": "FAILED", "7_3": "COMPLETED"}
+    assert (jobs["7_0"].exit_code, jobs["7_0"].origin) == (3, line)
+    usages = [jobs[each].usage for each in ("7_0", "7_3")]
+    assert [(usage.cpu_seconds, usage.memory_peak) for usage in usages if usage] == [(2, 3 << 20), (4, None)]
+
+
+def test_tasks_are_asked_for_by_their_array() -> None:
+    """sacct prints nothing for the id of a task that has not started."""
+    assert "--jobs=7,12" in accounting_commands("sacct", ["7_0", "12", "7_3"]).jobs
 
 
 JOB_ROW = "101|COMPLETED|0:0|{}|1795470060|1795470160|main|cpu=4,mem=4000M|sbatch {}/ns-1/job.sh"
@@ -251,11 +292,11 @@ def test_a_job_has_waited_and_run_only_as_far_as_slurm_shows_times() -> None:
 def test_many_jobs_are_one_question_and_one_for_their_steps() -> None:
     options = ["sacct", "--noheader", "--parsable2", "--duplicates", "--federation", "--jobs=1,2,3"]
     jobs = [*options, "--allocations"]
-    fields = "JobIDRaw,State,ExitCode,Submit,Start,End,Partition,AllocTRES"
+    fields = "JobID,State,ExitCode,Submit,Start,End,Partition,AllocTRES"
     asked = accounting_commands("sacct", ["1", "2", "3"])
     assert shlex.split(asked.jobs) == [*jobs, f"--format={fields},SubmitLine"]
     assert shlex.split(asked.jobs_without_line) == [*jobs, f"--format={fields},WorkDir"]
-    assert shlex.split(asked.steps) == [*options, "--format=JobIDRaw,Submit,TotalCPU,TRESUsageInTot"]
+    assert shlex.split(asked.steps) == [*options, "--format=JobID,Submit,TotalCPU,TRESUsageInTot"]
     asked = accounting_commands("sacct", ["1"], comments=True)
     for command, origin in ((asked.jobs, "SubmitLine"), (asked.jobs_without_line, "WorkDir")):
         assert shlex.split(command)[-1] == f"--format={fields},{origin},Comment"

@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serving, wait_until
 from tests.sites import Site
@@ -26,16 +28,19 @@ def bodies_of(number: int, flags: str = "") -> list[Json]:
     return [request(each) for each in pods]
 
 
-def test_a_burst_of_pods_over_a_connection_that_breaks_is_one_job_each(site: Site, through: Any) -> None:
-    proxy, served = through(site, ContainerRuntime="none", PollInterval=5)
+@pytest.mark.parametrize("arrays", ["off", "auto"])
+@pytest.mark.parametrize("size", [30_000, 60_000])
+def test_a_burst_of_pods_over_a_connection_that_breaks_is_one_job_each(
+    each_site: Site, through: Any, arrays: str, size: int
+) -> None:
+    proxy, served = through(each_site, ContainerRuntime="none", PollInterval=5, JobArrays=arrays)
     wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
     bodies = bodies_of(PODS)
     proxy.delay(0.05)
-    jobs = burst(served, bodies, meanwhile=lambda: proxy.cut_after(60_000, "up"))
-    commands = served.site.exec("squeue --all --noheader --states=all --format='%A %o'").splitlines()
+    jobs = burst(served, bodies, meanwhile=lambda: proxy.cut_after(size, "up"))
     for body, job in zip(bodies, jobs, strict=True):
-        mine = [line.split()[0] for line in commands if f"/{key(body['pod'])}/" in line]
-        assert mine == [job], key(body["pod"])
+        assert list(served.site.jobs(f"/{key(body['pod'])}/")) == [job], key(body["pod"])
+    assert any("_" in job for job in jobs) is (arrays == "auto")
     watched = [served.vk.create(body) for body in bodies]  # again: the answers are the same jobs
     assert [each.job for each in watched] == jobs
     for body, each in zip(bodies, watched, strict=True):

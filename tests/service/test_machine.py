@@ -90,9 +90,13 @@ class OnePodOneJob(RuleBasedStateMachine):
 
     # --- what happens ---
 
-    @initialize(accounting=st.sampled_from(["disabled", "on"]), min_job_age=st.sampled_from([10.0, 300.0]))
-    def begin(self, accounting: str, min_job_age: float) -> None:
-        self.account.accounting, self.account.min_job_age = accounting, min_job_age
+    @initialize(
+        accounting=st.sampled_from(["disabled", "on"]),
+        min_job_age=st.sampled_from([10.0, 300.0]),
+        arrays=st.booleans(),
+    )
+    def begin(self, accounting: str, min_job_age: float, arrays: bool) -> None:  # noqa: FBT001 - drawn by name
+        self.account.accounting, self.account.min_job_age, self.account.arrays = accounting, min_job_age, arrays
         self._start()
 
     @rule(number=PODS, older=st.booleans(), mood=MOOD, fate=FATE, seconds=SOON)
@@ -102,6 +106,15 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.account.moods.append(mood)
         sidecar.line.fates.append(fate)
         sidecar.creates.append(self.loop.create_task(self._create(sidecar.pods, self.told[number])))
+        self._pass(seconds)
+
+    @precondition(lambda self: self.account.arrays)
+    @rule(numbers=st.sampled_from([(0, 1), (0, 1, 2)]), older=st.booleans(), mood=MOOD, fate=FATE, seconds=SOON)
+    def create_an_array(self, numbers: tuple[int, ...], older: bool, mood: str, fate: str, seconds: float) -> None:  # noqa: FBT001 - drawn by name
+        sidecar = self._ready(older=older)
+        self.account.moods.append(mood)
+        sidecar.line.fates.append(fate)
+        sidecar.creates += [self.loop.create_task(self._create(sidecar.pods, self.told[each])) for each in numbers]
         self._pass(seconds)
 
     @rule(number=PODS, older=st.booleans(), seconds=SOON)

@@ -52,12 +52,25 @@ if [ -e "$SLURM/sbatch.refuses" ]; then cat "$SLURM/sbatch.refuses" >&2; exit "$
 if [ -e "$SLURM/sbatch.slow" ]; then sleep "$(cat "$SLURM/sbatch.slow")"; fi
 id=101
 until mkdir "$SLURM/jobs/$id" 2>/dev/null; do id=$((id + 1)); done
-case " $* " in *" --hold "*) : >"$SLURM/jobs/$id/held" ;; esac
-date +%s >"$SLURM/jobs/$id/submitted"
-printf '%s' "$script" >"$SLURM/jobs/$id/command"
-printf '%s\\n' "$@" >"$SLURM/jobs/$id/arguments"
-pwd >"$SLURM/jobs/$id/folder"
-printf '%s' PENDING >"$SLURM/jobs/$id/state"
+tasks=
+for word; do
+    case $word in --array=*) tasks=${word#--array=} tasks=${tasks%%%*} ;; esac
+done
+each() {
+    mkdir -p "$SLURM/jobs/$1"
+    case " $words " in *" --hold "*) : >"$SLURM/jobs/$1/held" ;; esac
+    date +%s >"$SLURM/jobs/$1/submitted"
+    printf '%s' "$script" >"$SLURM/jobs/$1/command"
+    cp "$SLURM/arguments.$id" "$SLURM/jobs/$1/arguments"
+    pwd >"$SLURM/jobs/$1/folder"
+    printf '%s' PENDING >"$SLURM/jobs/$1/state"
+}
+words=$*
+printf '%s\\n' "$@" >"$SLURM/arguments.$id"
+if [ -z "$tasks" ]; then each "$id"; fi
+IFS=,
+for task in $tasks; do each "${id}_$task"; done
+unset IFS
 if [ -e "$SLURM/sbatch.warns" ]; then cat "$SLURM/sbatch.warns" >&2; fi
 if [ -e "$SLURM/sbatch.dies" ]; then [ -z "$once" ] || rm "$SLURM/sbatch.dies"; kill -KILL $$; fi
 if [ -e "$SLURM/sbatch.lies" ]; then cat "$SLURM/sbatch.lies" >&2; rm "$SLURM/sbatch.lies"; exit 1; fi
@@ -73,10 +86,19 @@ for word; do
         --states=all) all=yes ;;
         --format=*) form=${word#--format=} ;;
         --Format=StdOut:*) form=output ;;
-        --Format=JobID:20,StdOut:4096) form=outputs ;;
+        --Format=JobArrayID:40,StdOut:4096) form=outputs ;;
         --jobs=*) only=${word#--jobs=} ;;
     esac
 done
+# tasks that wait share a row
+rows_of_arrays() {
+    awk -F '|' '
+        $1 !~ /_/ || $2 != "PENDING" { print; next }
+        { split($1, id, "_"); tasks[id[1]] = tasks[id[1]] (tasks[id[1]] == "" ? "" : ",") id[2]
+          row[id[1]] = substr($0, length($1) + 1) }
+        END { for (each in tasks) print each "_" (tasks[each] ~ /,/ ? "[" tasks[each] "]" : tasks[each]) row[each] }
+    '
+}
 start=2026-11-24T00:00:00
 if [ "$SLURM_TIME_FORMAT" = %s ] && [ "$TZ" = UTC ]; then start=1795478290; fi
 for job in "$SLURM"/jobs/*; do
@@ -89,25 +111,25 @@ for job in "$SLURM"/jobs/*; do
     reason=None
     if [ -e "$job/held" ]; then reason=JobHeldUser; fi
     case $form in
-        '%A|%T|%V|%o') printf '%s|%s|%s|%s\\n' "$id" "$state" "$submitted" "$command" ;;
+        '%i|%T|%V|%o') printf '%s|%s|%s|%s\\n' "$id" "$state" "$submitted" "$command" ;;
         %A) printf '%s\\n' "$id" ;;
         output) [ "$id" != "$only" ] || sed -n 's/^--output=//p' "$job/arguments" ;;
         outputs)
             case ,$only, in
-                *,$id,*) printf '%-20s%s\\n' "$id" "$(sed -n 's/^--output=//p' "$job/arguments")" ;;
+                *,$id,*) printf '%-40s%s\\n' "$id" "$(sed -n 's/^--output=//p' "$job/arguments")" ;;
             esac
             ;;
-        '%A|%T|%r|%S|%B|%V|%P|%e|%o')
+        '%i|%T|%r|%S|%B|%V|%P|%e|%o')
             printf '%s|%s|%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$submitted" main N/A "$command"
             ;;
-        '%A|%T|%r|%S|%B|%V|%P|%e|%o|%k')
+        '%i|%T|%r|%S|%B|%V|%P|%e|%o|%k')
             comment=$(cat "$job/comment" 2>/dev/null)
             set -- main N/A "$command" "$comment"
             printf '%s|%s|%s|%s|%s|%s|%s|%s|%s|%s\\n' "$id" "$state" "$reason" "$start" n1 "$submitted" "$@"
             ;;
         *) echo "squeue: no such format: $form" >&2; exit 1 ;;
     esac
-done
+done | rows_of_arrays
 """
 _SCANCEL = """\
 unset DIES_AT
@@ -115,7 +137,12 @@ echo "scancel $*" >>"$SLURM/calls"
 cat >/dev/null
 if [ -e "$SLURM/scancel.fails" ]; then rm "$SLURM/scancel.fails"; exit 1; fi
 case $* in *--signal*) exit ;; esac
-for id; do [ ! -d "$SLURM/jobs/$id" ] || echo CANCELLED >"$SLURM/jobs/$id/state"; done
+for id; do
+    case $id.$(cat "$SLURM/jobs/$id/state" 2>/dev/null) in
+        *_*.PENDING) rm -r "$SLURM/jobs/$id" ;;  # nothing shows it any more
+        *) [ ! -d "$SLURM/jobs/$id" ] || echo CANCELLED >"$SLURM/jobs/$id/state" ;;
+    esac
+done
 """
 _SCONTROL = """\
 echo "scontrol $*" >>"$SLURM/calls"
@@ -244,7 +271,7 @@ class Account:
         subprocess.run(["sh", "-c", shell], env=os.environ | {"job": str(self.slurm / "jobs" / job_id)}, check=True)
 
     def jobs(self) -> list[str]:
-        return sorted(path.name for path in (self.slurm / "jobs").iterdir())
+        return sorted(path.name for path in (self.slurm / "jobs").iterdir() if (path / "state").exists())
 
     def run_jobs(self) -> None:
         """Run each job that waits, one after another, as a node would."""
@@ -253,6 +280,15 @@ class Account:
             if not state.exists() or state.read_text() != "PENDING" or (job / "held").exists():
                 continue
             environment = {"SLURM_JOB_ID": job.name, "SLURM_SUBMIT_DIR": (job / "folder").read_text().strip()}
+            array, _, task = job.name.partition("_")
+            if task:
+                (Path(environment["SLURM_SUBMIT_DIR"]) / f"{task}.out").touch()
+                own_id = str(10000 * int(array) + int(task))
+                environment |= {
+                    "SLURM_JOB_ID": own_id,
+                    "SLURM_ARRAY_JOB_ID": array,
+                    "SLURM_ARRAY_TASK_ID": task,
+                }
             if not self.shared_fs:
                 node = self.home / "node"
                 node.mkdir(exist_ok=True)
@@ -317,7 +353,7 @@ class Account:
 
     def script(self, name: str, **values: str) -> str:
         text = assignments({"root": self.root_setting, **values})
-        return text + "".join(script_text(each) for each in ("root", name))
+        return text + "".join(script_text(each) for each in ("root", "arrays", name))
 
     def ask(self, name: str, payload: bytes = b"", *, cut: int | None = None, **values: Any) -> Reply:
         """One script; `cut` is how much of its payload arrives before the connection is cut."""
@@ -329,7 +365,7 @@ class Account:
         incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.x"
         usual = {"seconds": "10", "wait_seconds": "0", "incoming": incoming, "sbatch": "sbatch", "scancel": "scancel"}
         usual["squeue"] = active_command("squeue")
-        return usual | {"pods": pods} | values
+        return usual | {"pods": pods, "alone": pods, "arrays": ""} | values
 
     def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Reply:
         return self.ask("submit", payload, cut=cut, **self.submission(pods, **values))

@@ -175,3 +175,14 @@ async def test_with_one_script_at_once_all_that_wait_share_the_next(site: FakeSe
         await site.end(run)
     assert [each.done() for each in tasks] == [True] * 1000
     assert len(site.runs) == 5
+
+
+async def test_requests_of_a_group_share_a_script_and_others_do_not_join_it(batcher: Letters, site: FakeSend) -> None:
+    await busy(batcher)
+    for number in range(6):
+        group = "even" if number % 2 == 0 else None
+        asyncio.create_task(batcher.ask(f"late-{number}", "payload", 1, group)).add_done_callback(lambda _: None)
+    await _settled()
+    for run in range(3):
+        await site.end(run)
+    assert site.groups[RUNS:] == [["late-0", "late-2", "late-4"], ["late-1"], ["late-3"]]

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from remote_slurm.config.block import KeyGroup, setting
 from remote_slurm.config.path_types import Command, Shebang
-from remote_slurm.config.scalar_types import Text, VariablePattern
+from remote_slurm.config.scalar_types import Arrays, JobArrays, Text, VariablePattern
 
 
 class SlurmKeys(KeyGroup):
@@ -20,6 +20,11 @@ class SlurmKeys(KeyGroup):
     sinfo_path: Command = setting("sinfo", "sinfo at the site.", environment="SINFOPATH")
     scontrol_path: Command = setting("scontrol", "scontrol at the site, for SHARED_FS: false.")
     srun_path: Command = setting("srun", "srun at the site, for SHARED_FS: false and PortForward.Via.")
+    job_arrays: Arrays = setting(
+        JobArrays.OFF,
+        "auto: pods that arrive together with the same sbatch options are submitted as one job array. off: each pod is "
+        "a job of its own.",
+    )
     bash_path: Shebang = setting("/bin/bash", "bash on the compute nodes: the first line of each batch script.")
     command_prefix: Text = setting(
         "",

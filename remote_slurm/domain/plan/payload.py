@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from remote_slurm.domain.plan.job_array import ArrayTask
 from remote_slurm.domain.plan.projections import File, folders_above
 from remote_slurm.errors import InvalidRequest
 
@@ -24,21 +25,27 @@ class Payload:
 
     An empty payload only asks for the outcome of a submission.
 
-    `digests` are the SHA-256 sums of the pod's own scripts, by name, for the audit log.
+    `digests` are the SHA-256 sums of the pod's own scripts, by name, for the audit log. `task` is set if the pod may
+    be a task of a job array.
     """
 
     pod: str = ""
     archive: bytes = b""
     scripts: Mapping[str, bytes] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    task: ArrayTask | None = None
 
     def __len__(self) -> int:
         return len(self.archive)
 
+    def alone(self) -> Payload:
+        """The same for a job of its own."""
+        return replace(self, task=None)
+
     def whole(self) -> Payload:
         """The same with its own copy of each script, for a site whose file system has no hard links."""
         copies = archive(self.pod, script_files(self.scripts)) if self.scripts else b""
-        return Payload(self.pod, self.archive + copies)
+        return Payload(self.pod, self.archive + copies, task=self.task)
 
 
 def script_files(scripts: Mapping[str, bytes]) -> list[File]:

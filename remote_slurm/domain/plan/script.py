@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from remote_slurm import __version__
 from remote_slurm.domain.plan.containers import ContainerPlan
 from remote_slurm.domain.plan.file_transfer import SCRIPTS_OF_POD
+from remote_slurm.domain.plan.job_array import ArrayTask, array_task
 from remote_slurm.domain.plan.job_parts import RUNNER, runner_with_parts
 from remote_slurm.domain.plan.job_plan import JobPlan
 from remote_slurm.domain.plan.job_start import job_start
@@ -130,7 +132,15 @@ def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
 def payload(plan: JobPlan, scripts: Mapping[str, bytes]) -> Payload:
     """Return what travels to the site. Raises InvalidRequest if it is too large for the job."""
     own = _own_files(plan)
-    return plan.transfer.payload(plan.pod, [*own, *plan.files], _shared(plan, own, scripts))
+    packed = plan.transfer.payload(plan.pod, [*own, *plan.files], _shared(plan, own, scripts))
+    return replace(packed, task=_task(plan))
+
+
+def _task(plan: JobPlan) -> ArrayTask | None:
+    """Return the pod as a task of an array. A script that carries the files of one pod is no script for others."""
+    if plan.transfer.reports_in_comment:
+        return None
+    return array_task(plan.flags, plan.full_name.partition("/")[2], plan.annotations.array_throttle)
 
 
 def _own_files(plan: JobPlan) -> list[File]:

@@ -2,9 +2,9 @@
 
 ::
 
-    slurm-job.vk.io/      flags, flavor, pre-exec, job-workdir, no-clean-workdir, mpi-flags, image-root,
-                          singularity-commands, -mounts and -options, enroot-mounts and -options; slurm-job.knoc.io/ is
-                          their older prefix and means the same
+    slurm-job.vk.io/      array-throttle, flags, flavor, pre-exec, job-workdir, no-clean-workdir, mpi-flags,
+                          image-root, singularity-commands, -mounts and -options, enroot-mounts and -options;
+                          slurm-job.knoc.io/ is their older prefix and means the same
     interlink.eu/         pod-ip, wstunnel-client-commands and wireguard-client-snippet, from the Virtual Kubelet
 
 Each one is either trusted or data. Trusted ones are shell of the account, or options of the container runtime that can
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ _PREFIXES = (_PREFIX, "slurm-job.knoc.io/")
 _INTERLINK = "interlink.eu/"
 
 _FOR_ALL_RUNTIMES = frozenset({
-    "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec", "singularity-commands",
+    "array-throttle", "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec",
+    "singularity-commands",
 })  # fmt: skip
 _SHELL = frozenset({"pre-exec", "singularity-commands"})
 _TRUSTED = frozenset({"pre-exec", "singularity-commands", "wstunnel-client-commands", "jobScript"})
@@ -63,6 +65,7 @@ class Annotations:
 
     flags: tuple[Flag, ...] = ()
     flavor: str = ""
+    array_throttle: str = ""
     pre_exec: str = ""
     mesh: bool = False
     workdir: str = ""
@@ -111,6 +114,7 @@ def read_annotations(pod: Pod, names: AnnotationNames) -> Annotations:
     return Annotations(
         flags=tuple(parse_flags(ours["flags"], f"the flags of pod {pod.full_name}")),
         flavor=ours["flavor"].strip(),
+        array_throttle=_throttle(ours["array-throttle"].strip()),
         pre_exec="".join(_line(text) for text in (tunnel, own) if text.strip()),
         mesh=_MESH in own,
         workdir=_workdir(ours["job-workdir"].strip()),
@@ -199,6 +203,18 @@ def refuse_workdir(workdir: str, key: str, root: str) -> None:
         raise InvalidRequest(
             f"invalid annotation {_PREFIX}job-workdir '{workdir}': must not be in DataRootFolder, {root}"
         )
+
+
+def _throttle(text: str) -> str:
+    if text and not _THROTTLE.fullmatch(text):
+        raise InvalidRequest(
+            f"invalid annotation {_PREFIX}array-throttle '{text[:_SHOWN_FLAGS]}': must be the number of tasks of a job "
+            "array that may run at once, 1 or more"
+        )
+    return text
+
+
+_THROTTLE = re.compile("[1-9][0-9]{0,6}")
 
 
 def _address(text: str) -> str:

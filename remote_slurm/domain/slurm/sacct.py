@@ -10,14 +10,15 @@ from remote_slurm.domain.job_usage import JobUsage, Source
 from remote_slurm.domain.shell import words
 from remote_slurm.domain.slurm.fields import SEPARATOR, duration, seconds, split_comment
 from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_ids import is_job_id, job_ids, whole_job
 from remote_slurm.domain.slurm.job_states import JobState
 
-_ACCOUNT = ("JobIDRaw", "State", "ExitCode", "Submit", "Start", "End", "Partition", "AllocTRES")
+_ACCOUNT = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "Partition", "AllocTRES")
 # The field that identifies the pod of a job: sacct has SubmitLine since Slurm 21.08
 SUBMIT_LINE = "SubmitLine"
 _ORIGINS = (SUBMIT_LINE, "WorkDir")
 # No field that a job can write: the steps of a job have the command line of its own srun as their SubmitLine
-_USED = ("JobIDRaw", "Submit", "TotalCPU", "TRESUsageInTot")
+_USED = ("JobID", "Submit", "TotalCPU", "TRESUsageInTot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,17 @@ class AccountingCommands:
     steps: str
 
 
-def accounting_commands(sacct: str, job_ids: Iterable[str], *, comments: bool = False) -> AccountingCommands:
+def accounting_commands(sacct: str, ids: Iterable[str], *, comments: bool = False) -> AccountingCommands:
     """Ask for the jobs, with earlier jobs of the same id, and for what each has used.
 
     A job of a federation may run in another cluster; elsewhere --federation (Slurm 17.11) changes nothing.
 
+    A job array is asked for as a whole: sacct prints nothing of a task that never started if it is asked for that task.
+
     A comment is there only with AccountingStoreFlags=job_comment (slurm.conf(5)), and may hold the separator.
     """
-    ids = ",".join(job_ids)
-    options = [sacct, "--noheader", "--parsable2", "--duplicates", "--federation", f"--jobs={ids}"]
+    whole = ",".join(dict.fromkeys(map(whole_job, ids)))
+    options = [sacct, "--noheader", "--parsable2", "--duplicates", "--federation", f"--jobs={whole}"]
     comment = ["Comment"] if comments else []
     new, old = (
         words([*options, "--allocations", f"--format={','.join((*_ACCOUNT, origin, *comment))}"]) for origin in _ORIGINS
@@ -51,7 +54,9 @@ def accounting_commands(sacct: str, job_ids: Iterable[str], *, comments: bool = 
 def parse_accounting(jobs: str, steps: str = "") -> list[Job]:
     """How each job ended, by its id, in the order of their submission: the accounting does not know the pod."""
     rows = (line.split(SEPARATOR, len(_ACCOUNT)) for line in jobs.split("\n"))
-    found = [_accounted(row) for row in rows if len(row) >= len(_ACCOUNT) and row[0].isdigit()]
+    found = [
+        replace(_accounted(row), id=job_id) for row in rows if len(row) >= len(_ACCOUNT) for job_id in job_ids(row[0])
+    ]
     used = _used(steps)
     return sorted((_with_usage(job, used) for job in found), key=lambda job: job.submitted or 0)
 
@@ -96,7 +101,7 @@ def _used(steps: str) -> Mapping[_Key, _Used]:
             continue
         job_id, submitted, cpu, tres = row
         number, dot, _ = job_id.partition(".")
-        if not number.isdigit():
+        if not is_job_id(number):
             continue
         each = used.setdefault((number, seconds(submitted)), _Used())
         if not dot:

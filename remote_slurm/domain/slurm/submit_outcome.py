@@ -28,16 +28,20 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class SbatchFailed:
-    """sbatch failed. `refusal` decides what happens to the pod; `words` are only shown."""
+    """sbatch failed. `refusal` decides what happens to the pod; `words` are only shown.
+
+    If it was called for an array of several `pods`, a refusal says nothing of a single one.
+    """
 
     refusal: Refusal
     words: str
+    pods: int = 1
 
     @classmethod
-    def from_stderr(cls, stderr: str) -> SbatchFailed:
+    def from_stderr(cls, stderr: str, pods: int = 1) -> SbatchFailed:
         """Classify what sbatch printed: its exit code is the same for all failures."""
         words = sbatch_message(stderr)
-        return cls(classify_refusal(words), words)
+        return cls(classify_refusal(words), words, pods)
 
 
 @dataclass(frozen=True, slots=True)

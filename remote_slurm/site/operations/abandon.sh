@@ -10,11 +10,13 @@ abandon() {
     superseded && return
     ln -s void ".remote-slurm/claims/$pod.job" 2>/dev/null
     holder=$(readlink ".remote-slurm/claims/$pod.job")
-    case $holder in
-        void) reply void ;;
-        "" | *[!0-9]*) reply "fenced ${holder:-unknown}" ;;
-        *) reply "submitted $holder" ;;
-    esac
+    if [ "$holder" = void ]; then
+        reply void
+    elif is_id "$holder"; then
+        reply "submitted $holder"
+    else
+        reply "fenced ${holder:-unknown}"
+    fi
 }
 
 abandon

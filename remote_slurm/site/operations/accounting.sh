@@ -9,10 +9,10 @@ accounting() {
         *SubmitLine*) command=$with_line ;;
         *) command=$without_line ;;
     esac
-    eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $command" </dev/null
+    eval "TZ=UTC SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 timeout -k 5 60 $command" </dev/null
     code=$?
     printf '\n'
-    [ "$code" -ne 0 ] || eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 30 $steps" </dev/null 2>/dev/null | sed 's/^/>step /'
+    [ "$code" -ne 0 ] || eval "TZ=UTC SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 timeout -k 5 30 $steps" </dev/null 2>/dev/null | sed 's/^/>step /'
     reply_after_command "accounting $code"
 }
 

@@ -12,7 +12,7 @@ from remote_slurm.domain.shell import words
 from remote_slurm.domain.slurm.squeue import active_command, output_command
 from remote_slurm.errors import SlurmFailed
 from remote_slurm.job import REMOVAL
-from remote_slurm.site.operation import Operation, lines
+from remote_slurm.site.operation import Operation, lines, script_text
 from remote_slurm.site.reply import Reply
 
 
@@ -40,7 +40,7 @@ def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]
     }
     payload = lines(f"{pod} {'yes' if force else 'no'} {grace.get(pod, '-')}" for pod, force in pods.items())
     read = partial(_result, pods=frozenset(pods))
-    library = REMOVAL[runtime.shell_part] if removal else ""
+    library = script_text("arrays") + (REMOVAL[runtime.shell_part] if removal else "")
     return Operation("delete", read, values, payload, seconds=130, library=library, metric="cancel")
 
 

@@ -47,9 +47,7 @@ read_ids() {
     for pod in $pods; do
         id=
         [ ! -s "$pod/job.id" ] || read -r id <"$pod/job.id"
-        case $id in
-            '' | *[!0-9]*) continue ;;
-        esac
+        is_id "$id" || continue
         case $ids in
             *" $pod|$id "*) ;;
             *) ids="$ids$pod|$id " ;;
@@ -64,10 +62,7 @@ read_fences() {  # LINK...
     for fence in $fences; do
         id=${fence##* -> }
         fence=${fence%.job -> *}
-        case $id in
-            '' | *[!0-9]*) ;;
-            *) claimed="$claimed${fence##*/}|$id " ;;
-        esac
+        ! is_id "$id" || claimed="$claimed${fence##*/}|$id "
     done
     unset IFS
 }
@@ -97,6 +92,8 @@ jobs_in_rows() {
                     *" $pod "*) printf '%s\n' "$pod|$id|$state" ;;
                 esac
                 ;;
+            # a task of an array whose table is gone: see arrays.sh
+            "$root"/.remote-slurm/arrays/*/job.sh | "$real_root"/.remote-slurm/arrays/*/job.sh) jobs_with_copy ;;
             "$root"/*/job.sh | "$real_root"/*/job.sh) ;;
             *) jobs_with_copy ;;
         esac
@@ -115,8 +112,11 @@ jobs_with_copy() {
         pod=${each%|*}
         output=$(eval "timeout -k 5 30 $output_of" '"--jobs=$id"' </dev/null 2>/dev/null)
         case $output in
+            */.remote-slurm/arrays/*) output=$(rows_of_tasks "$id|${output%/*}/job.sh") ;;
+        esac
+        case $output in
             */"$pod"/*) ;;
-            '' | /dev/null*)
+            '' | /dev/null* | */.remote-slurm/arrays/*)
                 if ! was_submitted_for "$pod"; then
                     case $claimed in
                         *" $each "*) printf '%s\n' "$pod|$id|UNKNOWN" ;;
@@ -342,7 +342,8 @@ finish_deletes() {  # POD...
 list_queue() {
     now
     squeue_seconds=-$uptime
-    queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 60 $squeue" </dev/null) || return
+    queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 timeout -k 5 60 $squeue" </dev/null) &&
+        queue=$(rows_of_tasks "$queue") || return
     now
     squeue_seconds=$((squeue_seconds + uptime))
 }

@@ -57,8 +57,9 @@ def script(config: Config, pod: str, job_id: str, request: ExecRequest, node: No
     name = f"exec-{exec_id}"
     program = words([config.bash_path, "-p", "-c", EXEC_STEP, "bash", folder, request.container])
     terminal = request.terminal is not None
+    step = exec_command(config.srun_path, job_id, name, squeue=config.squeue_path, terminal=terminal)
     values: Mapping[str, str] = {
-        "step": f"{exec_command(config.srun_path, job_id, name, terminal=terminal)} {program}",
+        "step": f"{step} {program}",
         "job": job_id,
         "name": name,
         "squeue": config.squeue_path,

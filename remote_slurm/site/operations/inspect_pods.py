@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from remote_slurm.domain.records import Record, parse_records
+from remote_slurm.domain.slurm.job_ids import is_job_id
 from remote_slurm.site.operation import Operation, lines
 from remote_slurm.site.reply import Reply
 
@@ -26,5 +27,5 @@ def operation(pods: Iterable[str]) -> Operation[Inspection]:
 def _inspection(reply: Reply) -> Inspection:
     reply.require("inspected")
     fences = (line.partition(" ") for line in reply.all("fence"))
-    ids = {pod: job_id for pod, _, job_id in fences if job_id.isdigit()}
+    ids = {pod: job_id for pod, _, job_id in fences if is_job_id(job_id)}
     return Inspection(tuple(parse_records(reply.messages)), ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remote_slurm.config import Config
 from remote_slurm.domain.slurm.job import Job
-from remote_slurm.domain.slurm.squeue import job_command, parse_job
+from remote_slurm.domain.slurm.squeue import PodOfTask, job_command, parse_jobs
 from remote_slurm.site.operation import Operation, yes
 from remote_slurm.site.reply import Reply
 
@@ -20,7 +20,7 @@ def _checked(reply: Reply) -> Reply:
     return reply
 
 
-def found(reply: Reply, job_id: str, roots: tuple[str, ...]) -> Job | None:
+def found(reply: Reply, job_id: str, roots: tuple[str, ...], pod_of_task: PodOfTask) -> Job | None:
     """The job; None if squeue did not list it. `roots` are the paths of DataRootFolder at the site."""
-    jobs = (parse_job(line, roots) for line in reply.others)
-    return next((job for job in jobs if job is not None and job.id == job_id), None)
+    jobs = (job for line in reply.others for job in parse_jobs(line, roots, pod_of_task))
+    return next((job for job in jobs if job.id == job_id), None)

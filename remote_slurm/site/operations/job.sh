@@ -6,7 +6,7 @@
 
 job() {
     [ -n "$known" ] || enter_root || return
-    eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 20 $squeue" </dev/null
+    eval "TZ=UTC SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 timeout -k 5 20 $squeue" </dev/null
     reply_after_command "job $?"
 }
 

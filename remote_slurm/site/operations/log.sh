@@ -73,9 +73,20 @@ choose_log() {
         for log in "$pod"/job-*.out; do
             [ -e "$log" ] && return
         done
-        log=/dev/null
+        find_output_of_task || log=/dev/null
     fi
     [ -e "$log" ]
+}
+
+# Sets log to what Slurm printed of a task that did not come as far as the folder of its pod: see domain/plan/job_array.py.
+find_output_of_task() {
+    for script in .remote-slurm/arrays/*/job.sh; do
+        number=$(grep -F " pod=$pod ;;" "$script" 2>/dev/null) || continue
+        number=${number%%[)]*}
+        log=${script%/*}/$((number)).out
+        [ ! -e "$log" ] || return 0
+    done
+    return 1
 }
 
 # The length of a log that has ended: what the runner noted, since a shared file system may show less for a while.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from remote_slurm.domain.records import Record, parse_records
+from remote_slurm.domain.slurm.job_ids import is_job_id
 from remote_slurm.site.operation import Operation, yes
 from remote_slurm.site.reply import Reply
 
@@ -60,7 +61,7 @@ def _recovery(reply: Reply, *, owner: bool) -> Recovery:
     attempted = dict(map(_attempt, reply.all("attempt")))
     return Recovery(
         pods=pods,
-        job_ids=dict(_recorded(reply)) | {pod: holder for pod, holder in fences.items() if holder.isdigit()},
+        job_ids=dict(_recorded(reply)) | {pod: holder for pod, holder in fences.items() if is_job_id(holder)},
         deleted=deleted,
         half_deleted=pods & deleted if owner else frozenset(),
         given_up=frozenset(pod for pod, holder in fences.items() if holder == _ABANDONED),
@@ -91,5 +92,5 @@ def _recorded(reply: Reply) -> Iterator[tuple[str, str]]:
     """`./<pod>/job.id:<id>` -> pod, id."""
     for line in reply.others:
         path, _, job_id = line.rpartition("/job.id:")
-        if path.startswith("./") and job_id.isdigit():
+        if path.startswith("./") and is_job_id(job_id):
             yield _pod(path), job_id

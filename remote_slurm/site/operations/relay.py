@@ -19,7 +19,7 @@ def script(config: Config, job_id: str, hello: str, port: int | None = None) -> 
 
     With a port, the relay connects to it, and serves nothing else.
     """
-    step = step_command(config.srun_path, job_id, unbuffered=True)
+    step = step_command(config.srun_path, job_id, squeue=config.squeue_path, unbuffered=True)
     values = {"step": step, "hello": hello, "quiet": str(QUIET_SECONDS), "port": str(port or ""), **RELAYS}
     return assignments(values) + script_text("relay")
 

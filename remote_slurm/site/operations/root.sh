@@ -33,6 +33,13 @@ now() {
     uptime=${uptime%%.*}
 }
 
+# Whether TEXT is the id of a job, or of a task of a job array (42_7): domain/slurm/job_ids.py has the same.
+is_id() {  # TEXT
+    case $1 in
+        "" | _* | *_ | *_*_* | *[!0-9_]*) return 1 ;;
+    esac
+}
+
 # Reads the lines of a payload into `lines`. A line with a dot is the end. Returns 1 without it, since the connection was
 # cut: the last name may be cut off too, and then be the name of another pod.
 take_lines() {
@@ -172,6 +179,18 @@ owner_and_mode() {
     ls -ld "$1" | { read -r mode _ name _ && printf 'owned by %s with mode %s' "$name" "$mode"; }
 }
 
+# Removes the folders of arrays in which nothing has changed for a day, and none of whose pods has a folder or an attempt: their
+# tasks start nothing.
+expire_arrays() {
+    find .remote-slurm/arrays -mindepth 1 -maxdepth 1 -mmin +1440 2>/dev/null | while IFS= read -r array; do
+        [ ! -e "$array/job.sh" ] || sed -n 's/^ *[0-9]*) pod=\([^ ]*\) ;;$/\1/p' "$array/job.sh" | {
+            while read -r member; do
+                [ ! -e "$member" ] && [ ! -e ".remote-slurm/claims/$member.attempt" ] || exit 1
+            done
+        } && rm -rf -- "$array"
+    done
+}
+
 # Removes tombstones after a day, with the attempt of an sbatch that failed after the delete. Removes after an hour what
 # was received incompletely, or read by a sidecar that has ended.
 expire() {
@@ -180,6 +199,7 @@ expire() {
             "${stone%.deleted}.attempt"
     done
     find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
+    expire_arrays
 }
 
 # Takes the fence for job `id`, and releases the job if it is in the fence. For nodes that do not see the fence, whose jobs

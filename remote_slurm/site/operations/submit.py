@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from remote_slurm.config import Config
+from remote_slurm.domain.plan.job_array import JobArray, job_arrays
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.payload import Payload, together
 from remote_slurm.domain.runtimes.images import PullFailure
@@ -30,10 +31,19 @@ _TURN_SECONDS = 10
 _ID_SECONDS = 3
 
 
-def operation(config: Config, payloads: Mapping[str, Payload]) -> Operation[None]:
-    """Submit the pods. The outcome of each pod is read by `outcome`, as its reply arrives."""
+def operation(config: Config, payloads: Mapping[str, Payload], most_tasks: int = 1) -> Operation[None]:
+    """Submit the pods. The outcome of each pod is read by `outcome`, as its reply arrives.
+
+    Like pods become arrays of at most `most_tasks` tasks.
+    """
+    tasks = [(pod, payload.task) for pod, payload in payloads.items() if payload.task and most_tasks > 1]
+    arrays = job_arrays(tasks, most_tasks, config.bash_path, config.data_root_folder)
+    members = {pod for array in arrays for pod in array.pods}
     values = {
         "pods": " ".join(payloads),
+        "alone": " ".join(pod for pod in payloads if pod not in members),
+        "arrays": " ".join(str(number) for number in range(len(arrays))),
+        **{name: text for number, array in enumerate(arrays) for name, text in _array_values(number, array)},
         "sbatch": config.sbatch_path,
         "squeue": active_command(config.squeue_path),
         "scancel": config.scancel_path,
@@ -45,16 +55,29 @@ def operation(config: Config, payloads: Mapping[str, Payload]) -> Operation[None
     return Operation("submit", lambda _: None, values, together(payloads.values()), _SECONDS)
 
 
+def _array_values(number: int, array: JobArray) -> Iterator[tuple[str, str]]:
+    yield f"members_{number}", " ".join(array.pods)
+    yield f"head_{number}", array.head
+    yield f"foot_{number}", array.foot
+    yield f"throttle_{number}", array.throttle
+
+
 _OUTCOMES: Mapping[str, Callable[[PodReply], SubmitOutcome]] = {
     "submitted": lambda reply: Submitted(reply.rest),
     "attempted": lambda reply: Attempted(reply.messages),
-    "failed": lambda reply: SbatchFailed.from_stderr(reply.messages),
+    "failed": lambda reply: SbatchFailed.from_stderr(reply.messages, _pods_of_array(reply.rest)),
     "deleted": lambda _: Deleted(),
     "stored": lambda _: Stored(),
     "pulling": lambda reply: Pulling(image=reply.rest),
     "failing": lambda reply: Pulling(failure=PullFailure.parse(reply.rest)),
     "unpullable": lambda reply: Unpullable(PullFailure.parse(reply.rest)),
 }
+
+
+def _pods_of_array(rest: str) -> int:
+    """`CODE`, or `CODE PODS`."""
+    _, _, pods = rest.partition(" ")
+    return int(pods) if pods.isdigit() else 1
 
 
 def outcome(reply: PodReply) -> SubmitOutcome | None:

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pods, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, payload_* by the session
+# shellcheck disable=SC2154 # pods, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session
 # Submits the jobs of some pods, one after another. It can be sent again at any time, by any sidecar, with other pods: it
 # reports the outcome of the first call. Each reply is printed as soon as it is known.
 #   >submitted POD ID     the pod has a job
 #   >attempted POD        sbatch was called, by this script or another one, and its id is unknown; its messages come before
 #   >failed POD CODE      sbatch failed; its messages come before
+#   >failed POD CODE N    sbatch failed for an array of N pods, and this is one of them
 #   >message POD WORDS    a line that sbatch printed
 #   >deleted POD          the pod was deleted: nothing is started
 #   >stored POD           its files are stored, but its turn did not come within `seconds`: ask again, without a payload
@@ -17,18 +18,18 @@
 # there is a marker without a job id, the sidecar searches for the job, and never calls sbatch again. A failure of sbatch
 # is written into the marker, so that both exist together. Processes are the main cost of this script, so that the shell
 # does itself what it can.
+# Pods of `members_N`, for each N of `arrays`, become the tasks of one job array. The pods of `alone` get a job each.
 
 trap '' HUP PIPE  # a payload that has arrived whole is processed even if the connection is lost
 
 claims=.remote-slurm/claims
+unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID  # jobs keep the environment, and these would make a job a task
 
 # The fence comes first: if the pod has two jobs, the containers of the one in the fence run.
 find_id() {
     id=
     [ -L "$claims/$pod.job" ] && id=$(readlink "$claims/$pod.job")
-    case $id in
-        "" | *[!0-9]*) { [ -s "$pod/job.id" ] && read -r id <"$pod/job.id"; } || id= ;;
-    esac
+    is_id "$id" || { [ -s "$pod/job.id" ] && read -r id <"$pod/job.id"; } || id=
     [ -n "$id" ]
 }
 
@@ -90,6 +91,7 @@ has_own_chdir() {
 
 call_sbatch() {
     acted=yes
+    script=$pod/job.sh
     output_name
     set -- --parsable --output="$output"
     if [ -n "$scontrol" ]; then
@@ -97,24 +99,34 @@ call_sbatch() {
     elif ! has_own_chdir; then
         set -- "$@" --chdir="$root/$pod"  # sbatch itself would pass the path without links
     fi
-    out=$(cd "$pod" && exec "$sbatch" "$@" "$root/$pod/job.sh" 2>"$err" </dev/null)
+    out=$(cd "$pod" && exec "$sbatch" "$@" "$root/$script" 2>"$err" </dev/null)
     code=$?
+    if has_id; then
+        take_id
+    else
+        keep_failure
+    fi
+}
+
+# Sets id to that of the job, if sbatch has succeeded and printed it.
+has_id() {
     id=$out
     case $id in
         *[!0-9]*) id=$(printf '%s\n' "$out" | id_of_sbatch) ;;
     esac
-    if [ "$code" -eq 0 ] && [ -n "$id" ]; then
-        take_id
+    [ "$code" -eq 0 ] && [ -n "$id" ] && return
+    [ -z "$out" ] || printf '%s\n' "$out" >>"$err"
+    return 1
+}
+
+keep_failure() {  # [PODS_OF_ARRAY]
+    reply_messages <"$err"
+    if is_unknown; then
+        reply "attempted $pod"
     else
-        [ -z "$out" ] || printf '%s\n' "$out" >>"$err"
-        reply_messages <"$err"
-        if is_unknown; then
-            reply "attempted $pod"
-        else
-            { printf '%s\n' "$code" && cat "$err"; } >"$incoming.failed" &&
-                mv -f "$incoming.failed" "$claims/$pod.attempt"
-            reply "failed $pod $code"
-        fi
+        { printf '%s\n' "$code${1:+ $1}" && cat "$err"; } >"$incoming.failed" &&
+            mv -f "$incoming.failed" "$claims/$pod.attempt"
+        reply "failed $pod $code${1:+ $1}"
     fi
 }
 
@@ -131,14 +143,15 @@ id_of_sbatch() {
     [ $# -ne 1 ] || echo "$1"
 }
 
-# Prints the id whose job runs the pod's script, or else the only one in the queue: a wrapper may submit a copy.
+# Prints the id whose job runs the `script`, or else the only one in the queue: a wrapper may submit a copy.
 id_in_queue() {
     queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 20 $squeue" </dev/null 2>/dev/null)
     in_queue=
     for each; do
-        row=$(printf '%s\n' "$queue" | grep "^$each|") || continue
+        row=$(printf '%s\n' "$queue" | grep "^${each}[|_]" | head -n 1)
         case $row in
-            *"|$root/$pod/job.sh" | *"|$real_root/$pod/job.sh") in_queue=$each && break ;;
+            '') continue ;;
+            *"|$root/$script" | *"|$real_root/$script") in_queue=$each && break ;;
         esac
         in_queue="$in_queue $each"
     done
@@ -161,7 +174,7 @@ reply_messages() {
 # Reports the failure again, since the reply may be lost, until the attempt is withdrawn.
 reply_failure() {
     [ -s "$claims/$pod.attempt" ] || return
-    { read -r code && reply_messages; } <"$claims/$pod.attempt"
+    { read -r code && reply_messages; } <"$claims/$pod.attempt"  # with the number of pods, if there were several
     reply "failed $pod $code"
 }
 
@@ -176,6 +189,94 @@ take_id() {
     # a delete that came meanwhile found no job in the queue
     [ -e "$claims/$pod.deleted" ] && "$scancel" "$id" </dev/null
     reply "submitted $pod $id"
+}
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+# Submits pods as one array. Its script comes first, with all of them, so that the attempts and sbatch are close together; the
+# tasks are the pods whose attempt was made.
+submit_array() {  # NUMBER
+    eval "members=\$members_$1 throttle=\$throttle_$1"
+    ready=
+    for pod in $members; do
+        ! is_ready || ready="$ready $pod"
+    done
+    # shellcheck disable=SC2086 # names of pods
+    if ! make_array "$1" $ready; then
+        for pod in $ready; do
+            submit_pod
+        done
+        return
+    fi
+    tasks='' taken='' number=0
+    for pod in $ready; do
+        ! take_attempt || tasks="$tasks,$number" taken="$taken $number:$pod"
+        number=$((number + 1))
+    done
+    case $taken in
+        *" "*" "*) call_sbatch_for_array ;;
+        *)
+            rm -rf "$folder"  # sbatch was not called
+            pod=${taken#*:}
+            [ -z "$taken" ] || call_sbatch
+            ;;
+    esac
+}
+
+# Makes the folder of an array with its script. Returns 1 for fewer than two pods, and if it cannot be written.
+make_array() {  # NUMBER POD...
+    [ $# -gt 2 ] || return
+    folder=.remote-slurm/arrays/${incoming##*.}-$1
+    eval "head=\$head_$1 foot=\$foot_$1"
+    shift
+    {
+        printf '%s' "$head"
+        number=0
+        for pod; do
+            printf '    %s) pod=%s ;;\n' "$number" "$pod"
+            number=$((number + 1))
+        done
+        printf '%s' "$foot"
+    } 2>/dev/null >"$incoming.array" && mkdir -p .remote-slurm/arrays && mkdir "$folder" &&
+        mv "$incoming.array" "$folder/job.sh" 2>/dev/null
+}
+
+call_sbatch_for_array() {
+    acted=yes
+    script=$folder/job.sh
+    array=$root/$folder
+    output=$array/%a.out
+    case $array in
+        *%*) output=$(printf '%s\n' "$array" | sed 's/%/%%/g')/%a.out ;;
+    esac
+    tasks=${tasks#,}
+    set -- --parsable --array="$tasks${throttle:+%$throttle}" --output="$output" --chdir="$array"
+    out=$(cd "$folder" && exec "$sbatch" "$@" "$root/$script" 2>"$err" </dev/null)
+    code=$?
+    if has_id; then
+        take_ids
+    else
+        # shellcheck disable=SC2086 # split into tasks
+        set -- $taken
+        for each; do
+            pod=${each#*:}
+            keep_failure $#
+        done
+    fi
+}
+
+take_ids() {
+    deleted=
+    for each in $taken; do
+        pod=${each#*:}
+        task=${id}_${each%%:*}
+        printf '%s\n' "$task" >"$pod/job.id"  # see take_id
+        [ ! -e "$pod/again" ] || rm -f "$pod/again"
+        [ ! -e "$claims/$pod.deleted" ] || deleted="$deleted $task"
+        reply "submitted $pod $task"
+    done
+    # shellcheck disable=SC2086 # ids of tasks
+    [ -z "$deleted" ] || "$scancel" $deleted </dev/null
 }
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -214,7 +315,12 @@ lost_attempt() {
 }
 
 submit_pod() {
-    reply_if_known && return
+    is_ready && take_attempt && call_sbatch
+}
+
+# Whether sbatch can be called for the pod now. Otherwise there is a reply, or will be one.
+is_ready() {
+    reply_if_known && return 1
     now
     if [ -e "$claims/$pod.attempt" ]; then
         reply_failure || attempted="$attempted $pod"
@@ -230,15 +336,24 @@ submit_pod() {
         reply "short $pod"
     elif lacks_images; then
         :
-    elif ! attempt 2>/dev/null; then
+    else
+        return 0
+    fi
+    return 1
+}
+
+# Makes the attempt. Returns 1 if sbatch must not be called, after a reply.
+take_attempt() {
+    if ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
         # the delete is over, so that only this script can remove what arrived after it
         rm -rf -- "./$pod" && rm -f "$claims/$pod.attempt"
         reply "deleted $pod"
     else
-        call_sbatch
+        return 0
     fi
+    return 1
 }
 
 # Waits for other scripts that have called sbatch for the same pods.
@@ -270,7 +385,10 @@ submit() {
         notify_owner
         unpack
     fi
-    for pod in $pods; do
+    for array_number in $arrays; do
+        submit_array "$array_number"
+    done
+    for pod in $alone; do
         submit_pod
     done
     wait_for_other_scripts

@@ -1,0 +1,198 @@
+"""Like pods as one job array, and what Slurm does to its tasks."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.conftest import Through
+from tests.integration.test_exec import Running
+from tests.pods import pod, request, sh
+from tests.serving import Serving, wait_until
+from tests.sidecar import Sidecar
+from tests.sites import Site, free_port
+from tests.vk import Watched
+
+PODS = 12
+ARRAYS = {"ContainerRuntime": "none", "JobArrays": "auto"}
+
+
+@pytest.fixture
+def arrays(each_site: Site, through: Through) -> Serving:
+    """A sidecar that uses arrays, so far from its site that pods gather while the first ones are submitted."""
+    proxy, served = through(each_site, **ARRAYS)
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.3)
+    return served
+
+
+def burst(served: Serving, script: str = "true", flags: str = "", **annotations: str) -> list[Watched]:
+    pods = [pod(sh("c", script), flags=flags) for _ in range(PODS)]
+    for each in pods:
+        each["metadata"]["annotations"] |= {f"slurm-job.vk.io/{name}": value for name, value in annotations.items()}
+    with ThreadPoolExecutor(PODS) as threads:
+        watched = list(threads.map(served.vk.create, map(request, pods)))
+    assert sum("_" in each.job for each in watched) >= PODS // 2, [each.job for each in watched]
+    return watched
+
+
+def tasks(watched: list[Watched]) -> list[Watched]:
+    return [each for each in watched if "_" in each.job]
+
+
+def one_job_each(served: Serving, watched: list[Watched]) -> None:
+    jobs = [job for job, state in served.site.jobs(served.root).items() if state != "CANCELLED"]
+    assert sorted(jobs) == sorted(each.job for each in watched)
+
+
+def test_like_pods_are_one_array_and_each_is_reported_alone(arrays: Serving) -> None:
+    pods = [pod(sh("c", f"echo {number}; exit {number % 3}")) for number in range(PODS)]
+    with ThreadPoolExecutor(PODS) as threads:
+        watched = list(threads.map(arrays.vk.create, map(request, pods)))
+    for number, each in enumerate(watched):
+        each.until_over()
+        assert each.exit_code("c") == number % 3
+        assert each.log("c") == f"{number}\n"
+    one_job_each(arrays, watched)
+    for each in watched:
+        each.delete()
+    for each in watched:
+        arrays.until_gone(each.pod)
+
+
+def test_deletes_stop_only_their_own_task(arrays: Serving) -> None:
+    watched = burst(arrays, "trap 'exit 3' TERM; while :; do sleep 0.1; done", flags="--mem=10M")
+    for each in watched:
+        each.until_running("c")
+    gone, kept = watched[::2], watched[1::2]
+    for each in gone:
+        each.delete()
+    for each in gone:
+        arrays.until_gone(each.pod)
+    assert [each.poll() for each in kept] == ["Running"] * len(kept)
+    for each in kept:
+        each.delete()
+        arrays.until_gone(each.pod)
+
+
+def test_deletes_of_tasks_that_wait(arrays: Serving) -> None:
+    watched = burst(arrays, flags="--begin=now+1hour")
+    gone, kept = watched[::2], watched[1::2]
+    for each in gone:
+        each.delete()
+    for each in gone:
+        arrays.until_gone(each.pod)
+    one_job_each(arrays, kept)
+    for each in kept:
+        each.delete()
+        arrays.until_gone(each.pod)
+
+
+def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
+    watched = burst(arrays, "echo run; sleep 600", flags="--requeue --mem=10M")
+    for each in watched:
+        each.until_running("c")
+    task = tasks(watched)[0]
+    arrays.site.exec(f"scontrol requeue {task.job}; sleep 1; scontrol update JobId={task.job} StartTime=now")
+    task.until_true(lambda: arrays.site.jobs(arrays.root)[task.job] == "PENDING", "it waits again")
+    one_job_each(arrays, watched)
+    task.until_running("c")
+    assert {each.poll() for each in watched} == {"Running"}
+    for each in watched:
+        each.delete()
+        arrays.until_gone(each.pod)
+
+
+def test_a_task_that_is_held_waits_and_goes_on(arrays: Serving) -> None:
+    watched = burst(arrays, flags="--begin=now+1hour")
+    first, *others = tasks(watched)
+    arrays.site.exec(f"scontrol hold {first.job}")
+    for each in (first, *others):
+        arrays.site.exec(f"scontrol update JobId={each.job} StartTime=now")
+    for each in others:
+        each.until_over()
+    first.until_true(lambda: "JobHeldAdmin" in str(first.status), "it is held")
+    arrays.site.exec(f"scontrol release {first.job}")
+    assert first.until_over().phase == "Succeeded"
+    for each in watched:
+        each.delete()
+        arrays.until_gone(each.pod)
+
+
+def test_a_throttle_limits_how_many_pods_of_an_array_run_at_once(arrays: Serving) -> None:
+    watched = burst(arrays, "sleep 600", flags="--mem=10M", **{"array-throttle": "1"})
+    arrays_of_jobs = {each.job.partition("_")[0] for each in tasks(watched)}
+    wait_until(
+        lambda: all(
+            [state for job, state in arrays.site.jobs(arrays.root).items() if job.startswith(f"{array}_")].count(
+                "RUNNING"
+            )
+            == 1
+            for array in arrays_of_jobs
+        ),
+        "one task of each array runs",
+    )
+    for each in watched:
+        each.delete()
+        arrays.until_gone(each.pod)
+
+
+def test_a_sidecar_that_starts_anew_knows_the_tasks(arrays: Serving, sidecar: Callable[..., Sidecar]) -> None:
+    watched = burst(arrays, "sleep 600", flags="--mem=10M")
+    for each in watched:
+        each.until_running("c")
+    arrays.sidecar.kill()
+    again = Serving(arrays.site, arrays.config, sidecar(arrays.config))
+    wait_until(lambda: again.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    for each in watched:
+        (status,) = again.client.status(each.pod).json
+        assert status["JID"] == each.job
+        assert "running" in status["containers"][0]["state"]
+        again.client.delete(each.pod)
+    for each in watched:
+        again.until_gone(each.pod)
+
+
+def test_a_command_runs_in_a_task(each_site: Site, through: Through) -> None:
+    """srun of Slurm 22.05 takes no id of a task."""
+    proxy, served = through(each_site, **ARRAYS, EnableExec=True, SidecarPort=free_port())
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.3)
+    watched = burst(served, "sleep 600", flags="--mem=10M")
+    proxy.delay(0)
+    for each in tasks(watched)[:2]:
+        running = Running(served, each.until_running("c"))
+        assert running.sh("echo $SLURM_ARRAY_JOB_ID; pwd").splitlines()[-1].startswith("/")
+        assert running.sh("exit 3", code=3) == ""
+    for each in watched:
+        each.delete()
+        served.until_gone(each.pod)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(accounted_site: Site, through: Through) -> Iterator[Serving]:
+    """A site whose user may have eight jobs."""
+    accounted_site.exec("sacctmgr -i modify user hpcuser set MaxSubmitJobs=8")
+    try:
+        proxy, served = through(accounted_site, **ARRAYS)
+        wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+        proxy.delay(0.3)
+        yield served
+    finally:
+        accounted_site.exec("sacctmgr -i modify user hpcuser set MaxSubmitJobs=-1")
+
+
+def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs_and_the_others_wait(limited: Serving) -> None:
+    """Slurm counts the tasks of an array, and refuses the array as a whole."""
+    bodies = [request(pod(sh("c", "true"), flags="--begin=now+1hour")) for _ in range(20)]
+    with ThreadPoolExecutor(20) as threads:
+        jobs = [answer.json["PodJID"] for answer in threads.map(limited.client.create, bodies)]
+    assert len([job for job in jobs if job]) == len(limited.site.jobs(limited.root)) == 8
+    assert "using smaller ones for an hour" in limited.sidecar.log
+    for body in bodies:
+        limited.client.delete(body["pod"])
+    for body in bodies:
+        limited.until_gone(body["pod"])
