@@ -589,6 +589,13 @@ class FakeSite(Site):
     async def try_store(self) -> None:
         await self._run("try_store", self.account.try_store)
 
+    async def tend_libraries(self) -> None:
+        await self._run("tend_libraries", self._tended)
+
+    async def _tended(self) -> None:
+        if self.account.is_superseded(self._epoch):
+            raise Superseded("a newer sidecar owns DataRootFolder")
+
     async def capacity(self) -> Capacity:
         return await self._run("nodes", self.account.sinfo)
 

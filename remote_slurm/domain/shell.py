@@ -43,7 +43,14 @@ class Element:
     index: int
 
 
-Word = str | Variable | Array | Hidden | Element
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The path of a script of job/: in the folder `lib` of job.sh, or in the pod's folder if pods share no scripts."""
+
+    name: str
+
+
+Word = str | Variable | Array | Hidden | Element | Program
 
 Call = tuple[Word, ...]
 """A function of the runner and its arguments."""
@@ -109,6 +116,8 @@ def _word(value: Word) -> str:
             return f'"${{{name}[{index}]}}"'
         case Variable(name, default):
             return f'"${{{name}:-{default}}}"'
+        case Program(name):
+            return f'"${{lib:-.}}/{name}"'
         case Hidden():
             raise TypeError("a hidden word cannot be written into a script")
         case _:

@@ -13,7 +13,7 @@ images() {
     shift
     record_waiting ContainerCreating "images are being pulled on $(hostname)" "$@"
     # in a process of its own, so that a stop is noticed while it runs
-    /bin/sh ./pull.sh node . &
+    /bin/sh "${lib:-.}/pull.sh" node . &
     await "$!"
 }
 
@@ -52,7 +52,7 @@ stop_waiting() {
 }
 
 pull_again() {
-    /bin/sh ./pull.sh node . "$image" &
+    /bin/sh "${lib:-.}/pull.sh" node . "$image" &
     puller=$!
     await "$puller"
     puller=

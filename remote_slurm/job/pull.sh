@@ -1,7 +1,7 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC2329 # the pod's file sets variables, and calls back
-# Pulls the images of a pod into the site's cache, each image once for all pods. It is in the pod's folder beside the file
-# `images`, which lists the images. It runs on compute nodes and on login nodes: plain POSIX shell.
+# Pulls the images of a pod into the site's cache, each image once for all pods. The file `images` in the pod's folder lists
+# the images. It runs on compute nodes and on login nodes: plain POSIX shell.
 #
 #   pull.sh node POD [KEY]   pull all missing images, or one image, and wait. Exit code 0: each image is at POD/image/KEY
 #   pull.sh ask POD          on a login node: start a background process that pulls missing images. Prints one line:
@@ -19,6 +19,10 @@
 
 umask 077
 
+case $0 in
+    /*) program=$0 ;;
+    *) program=$PWD/$0 ;;
+esac
 stale_seconds=120
 beat_seconds=20
 
@@ -334,8 +338,8 @@ enqueue() {
     [ -e ".queue/$1/images" ] || ln -sfn "$pod" ".queue/$1"
     worker=$(newest_claim work)
     if [ -z "$worker" ] || is_stale ".work.claim.$worker"; then
-        # a copy, since the pod's own file may be deleted while it runs
-        cp "$pod/pull.sh" ".pull.sh.$me" && mv -f ".pull.sh.$me" .pull.sh
+        # a copy, since the file may be removed while it runs
+        cp "$program" ".pull.sh.$me" && mv -f ".pull.sh.$me" .pull.sh
         detached nohup nice -n 19 sh "$cache/.pull.sh" work "$cache"
     fi
 }

@@ -19,7 +19,8 @@ _SCRIPTS = files("remote_slurm.site") / "operations"
 class Operation(Generic[_T]):
     """The script `operations/<name>.sh`, which takes one round trip.
 
-    `values` become shell variables. `payload` is the script's standard input. The script has `seconds` to reply.
+    `values` become shell variables, and so do `settings`, which are the same in most calls. `payload` is the script's
+    standard input. The script has `seconds` to reply.
     `library` is shell that the script calls, besides root.sh. `metric` is the operation's name in metrics and traces if
     it differs: dashboards use the names of older versions.
     """
@@ -31,19 +32,23 @@ class Operation(Generic[_T]):
     seconds: float = 30
     library: str = ""
     metric: str = ""
-
-    def assignments(self, account: Mapping[str, str]) -> str:
-        """The shell variables of this call. `account` has the values that all scripts get: root, sidecar and epoch."""
-        return assignments({**account, **self.values})
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """What follows the assignments, and is the same in each call."""
-        return script_text("root"), self.library + script_text(self.name)
+    def assignments(self) -> str:
+        """The shell variables of this call."""
+        return assignments(dict(self.values))
+
+    def texts(self, account: Mapping[str, str]) -> tuple[str, ...]:
+        """What follows the assignments, and is the same in each call.
+
+        `account` has the values that all scripts get: root, sidecar and epoch.
+        """
+        return assignments({**account, **self.settings}), script_text("root"), self.library + script_text(self.name)
 
     def script(self, account: Mapping[str, str]) -> str:
         """Both in one, for a session that runs a single script."""
-        return self.assignments(account) + "".join(self.texts)
+        return self.assignments + "".join(self.texts(account))
 
 
 @cache

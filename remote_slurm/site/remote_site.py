@@ -44,6 +44,7 @@ from remote_slurm.site.operations import (
     resources,
     sinfo,
     submit,
+    tend_libraries,
     try_store,
     withdraw,
 )
@@ -133,7 +134,7 @@ class RemoteSite(Site):
         self._array_limit = ArrayLimit(enabled=config.job_arrays is JobArrays.AUTO)
         self._name = secrets.token_hex(6)
         self._epoch = ""
-        self._has_links = False  # until the site has shown that its file system has hard links
+        self._libraries: frozenset[str] = frozenset()  # those that the site has, by its last reply
         self._roots: tuple[str, ...] = ()  # paths of DataRootFolder: as configured, and without links
         self.reports_in_comment = file_transfer(config).reports_in_comment
         self.other_sidecars = OtherSidecars()
@@ -145,9 +146,8 @@ class RemoteSite(Site):
     # --- submit ---
 
     async def submit(self, pod: str, payload: Payload) -> SubmitOutcome:
-        sent = payload if self._has_links else payload.whole()
         with self.observer.operation("submit", pod):
-            outcome = await self._submissions.ask(pod, sent, len(sent), self._array_of(sent))
+            outcome = await self._submissions.ask(pod, payload, len(payload), self._array_of(payload))
         if isinstance(outcome, SbatchFailed):
             self.observer.slurm_failed("sbatch")
             self._array_limit.failed(outcome)
@@ -157,9 +157,21 @@ class RemoteSite(Site):
         return payload.task.options if payload.task and self._array_limit.most_tasks > 1 else None
 
     async def _submit(self, batch: Batch[Payload, SubmitOutcome]) -> None:
+        """Send the libraries that the site is not known to have, and then once more those that it lacks."""
+        needed = frozenset(each.library for each in batch.payloads.values() if each.library)
+        lacking = await self._send_batch(batch, needed, needed - self._libraries)
+        if lacking:
+            await self._send_batch(batch, needed, lacking)
+
+    async def _send_batch(
+        self, batch: Batch[Payload, SubmitOutcome], needed: frozenset[str], sent: frozenset[str]
+    ) -> frozenset[str]:
         replies: PodReplies[SubmitOutcome] = PodReplies(submit.outcome)
-        operation = submit.operation(self._config, batch.payloads, self._array_limit.most_tasks)
-        await self._run(operation, lambda data: batch.answer(replies.feed(data)))
+        operation = submit.operation(self._config, batch.payloads, sent, self._array_limit.most_tasks)
+        reply = await self._run(operation, lambda data: batch.answer(replies.feed(data)))
+        lacking = frozenset(operation.parse(reply))
+        self._libraries = (self._libraries | needed) - lacking
+        return lacking
 
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         with self.observer.operation("withdraw", pod):
@@ -272,7 +284,7 @@ class RemoteSite(Site):
 
     async def recover(self) -> Recovery:
         recovered = await self._recover(take_over=self._owner)
-        self._epoch, self._has_links = recovered.epoch, recovered.has_links
+        self._epoch = recovered.epoch
         self.other_sidecars = OtherSidecars()
         return recovered.known
 
@@ -283,6 +295,9 @@ class RemoteSite(Site):
 
     async def _recover(self, *, take_over: bool) -> Recovered:
         return await self.ask(recover.operation(owner=self._owner, take_over=take_over))
+
+    async def tend_libraries(self) -> None:
+        await self.ask(tend_libraries.operation(self._libraries))
 
     # --- look ---
 
@@ -331,10 +346,10 @@ class RemoteSite(Site):
 
     async def _run(self, operation: Operation[Any], on_output: Callable[[bytes], None] | None = None) -> Reply:
         result = await self._shells.run(
-            operation.assignments(self._account),
+            operation.assignments,
             operation.payload,
             deadline=operation.seconds,
-            texts=operation.texts,
+            texts=operation.texts(self._account),
             on_output=on_output,
         )
         reply = Reply.parse(operation.name, result.output.decode(errors="replace"))

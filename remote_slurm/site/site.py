@@ -186,6 +186,9 @@ class Site(Protocol):
     async def survey(self) -> Recovery:
         """Everything that the site remembers. Takes nothing over."""
 
+    async def tend_libraries(self) -> None:
+        """Keep the scripts that pods share from purges, if they are needed, and remove others. Once a day is enough."""
+
     async def try_store(self) -> None:
         """Write as much as a pod needs into DataRootFolder, and remove it. Raises RemoteFailed if that fails."""
 

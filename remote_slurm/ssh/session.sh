@@ -15,7 +15,7 @@ serve() {
     umask 077
     # Profiles set these for people; they change what Slurm's commands do and print. Our own names must not be exported.
     unset TMOUT SLURM_CLUSTERS SLURM_TIME_FORMAT SLURM_BITSTR_LEN SLURM_DEBUG_FLAGS SLURM_JSON SLURM_YAML
-    unset name kind nonce script script_size payload_size code
+    unset name kind nonce script script_size payload_size code take
     for name in $(env | sed -n 's/^\([A-Z]*_[A-Za-z0-9_]*\)=.*/\1/p'); do
         case $name in
         SBATCH_* | SQUEUE_* | SACCT_* | SINFO_* | SCANCEL_* | SCONTROL_* | SDIAG_* | SSTAT_*) unset "$name" ;;
@@ -25,7 +25,7 @@ serve() {
     choose_reader
     printf '\036%s ready\036' "$1"
     while read -r kind nonce script_size payload_size; do
-        script=$(take "$script_size")
+        script=$($take "$script_size")
         case $script in
         *"#$nonce") ;;
         *) exit 0 ;; # cut off on the way
@@ -37,10 +37,11 @@ serve() {
         printf '\036%s begin\036' "$nonce"
         case $kind$payload_size in
         run0) (eval "$script") </dev/null ;;
-        run*) take "$payload_size" | (
+        run*) $take "$payload_size" | (
             (eval "$script")
             code=$?
-            cat >/dev/null # what the script left would be taken for the next one
+            # what the script left would be taken for the next one; usually it is nothing, which needs no process
+            if read -r rest; then cat >/dev/null; fi
             exit "$code"
         ) ;;
         attach*) attach ;;
@@ -51,19 +52,25 @@ serve() {
     done
 }
 
-# Defines `take`, which reads exactly so many bytes: `head` of BusyBox, toybox and BSD reads further than its option says,
-# and what follows would be lost.
+# Sets `take` to a command that reads exactly so many bytes: `head` of BusyBox, toybox and BSD reads further than its option
+# says, and what follows would be lost. A program is one process less than a function.
 choose_reader() {
     if [ "$(printf abc | { head -c 1 >/dev/null; cat; })" = bc ]; then
-        take() { head -c "$1"; }
+        take='head -c'
     elif [ "$(printf ab | dd bs=1 count=1 iflag=fullblock 2>/dev/null)" = a ]; then
-        take() {
-            [ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) iflag=fullblock 2>/dev/null
-            [ $(($1 % 65536)) -eq 0 ] || dd bs=$(($1 % 65536)) count=1 iflag=fullblock 2>/dev/null
-        }
+        take=take_blocks
     else
-        take() { dd bs=1 count="$1" 2>/dev/null; } # slow, and everywhere
+        take=take_bytes
     fi
+}
+
+take_blocks() {
+    [ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) iflag=fullblock 2>/dev/null
+    [ $(($1 % 65536)) -eq 0 ] || dd bs=$(($1 % 65536)) count=1 iflag=fullblock 2>/dev/null
+}
+
+take_bytes() {
+    dd bs=1 count="$1" 2>/dev/null # slow, and everywhere
 }
 
 # A script whose output is followed ends when the sidecar closes the session. sshd closes standard input then. It has made

@@ -6,7 +6,7 @@ import pytest
 
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.job_plan import JobPlan, plan_job
-from remote_slurm.domain.plan.script import job_files
+from remote_slurm.domain.plan.script import payload
 from remote_slurm.domain.plan.semantic_checks import semantic_problems
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from tests.domain.podspec import ALL_ANNOTATIONS, config, container, pod, request
@@ -40,8 +40,7 @@ def test_one_class_is_all_that_a_further_runtime_takes() -> None:
 
 
 def test_a_job_is_sent_its_part() -> None:
-    files = {each.path: each.content for each in job_files(planned(pod(container())), SCRIPTS_WITH_TOY)}
-    runner = files["runner.sh"] or b""
+    runner = payload(planned(pod(container())), SCRIPTS_WITH_TOY).scripts["runner.sh"]
     assert SCRIPTS_WITH_TOY["toy.sh"] in runner
     assert not any(SCRIPTS_WITH_TOY[f"{other}.sh"] in runner for other in ("apptainer", "podman", "enroot"))
 

@@ -2,14 +2,19 @@
 
 import json
 import os
+import re
+import tarfile
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remote_slurm import __version__
+from remote_slurm.domain.plan.file_transfer import SHARED_SCRIPTS
 from remote_slurm.domain.plan.job_plan import plan_job
-from remote_slurm.domain.plan.script import SOURCES, job_files, render_containers, render_job
+from remote_slurm.domain.plan.script import SOURCES, job_files, payload, render_job
 from remote_slurm.domain.pod.model import CreateRequest
 from remote_slurm.job import SCRIPTS
 from tests.domain.podspec import ALL_ANNOTATIONS, config, container, plan, pod
@@ -85,11 +90,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 def rendered(case: str) -> str:
     body, settings = CASES[case]
-    planned = plan(body, settings=settings)
-    texts = [render_job(planned)]
-    if planned.annotations.pre_exec:
-        texts.append(render_containers(planned))
-    return "\n# --- containers.sh\n".join(texts).replace(f"remote-slurm {__version__}", "remote-slurm")
+    files = job_files(plan(body, settings=settings), SCRIPTS)
+    texts = [(file.content or b"").decode() for file in files if file.path in ("job.sh", "containers.sh")]
+    text = "\n# --- containers.sh\n".join(texts).replace(f"remote-slurm {__version__}", "remote-slurm")
+    return re.sub(r"/[0-9a-f]{64}\n", "/SHA256\n", text)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -135,16 +139,39 @@ def test_a_container_gets_the_gpus_of_the_vendor_that_it_asks_for() -> None:
 @pytest.mark.parametrize(
     ("case", "names"),
     [
-        ("plain", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
+        ("plain", ["job.sh", "runtime.sh", "images"]),
         ("apart", ["job.sh", "runner.sh", "pull.sh", "runtime.sh", "images"]),
-        ("enroot", ["job.sh", "runner.sh", "mounts.sh", "pull.sh", "runtime.sh", "images", "images.first"]),
-        ("annotated", ["job.sh", "containers.sh", "runner.sh", "rank.sh"]),
+        ("enroot", ["job.sh", "runtime.sh", "images", "images.first"]),
+        ("annotated", ["job.sh", "containers.sh"]),
     ],
 )
 def test_what_travels_with_them(case: str, names: list[str]) -> None:
     body, settings = CASES[case]
     files = job_files(plan(body, settings=settings), SCRIPTS)
     assert {file.path for file in files if "/" not in file.path} == {*names}
+
+
+@pytest.mark.parametrize(
+    ("case", "names"),
+    [
+        ("plain", ["environment", "runner", "pull"]),
+        ("apart", []),
+        ("enroot", ["environment", "runner", "pull", "mounts"]),
+        ("annotated", ["environment", "runner", "rank"]),
+    ],
+)
+def test_what_a_pod_shares_with_others_has_its_sum_as_its_name(case: str, names: list[str]) -> None:
+    body, settings = CASES[case]
+    sent = payload(plan(body, settings=settings), SCRIPTS)
+    assert [*sent.scripts] == [f"{name}.sh" for name in names]
+    with tarfile.open(fileobj=BytesIO(sent.archive), mode="r:gz", ignore_zeros=True) as tar:
+        job = tar.extractfile(f"{sent.pod}/job.sh")
+        assert job
+        text = job.read().decode()
+    texts = b"".join(text for _, text in sorted(sent.scripts.items()))
+    assert sent.library == (sha256(texts).hexdigest() if names else "")
+    assert text.count(f"\nlib=../.remote-slurm/lib/{sent.library}\n") == bool(names)
+    assert SHARED_SCRIPTS not in text
 
 
 def test_a_script_in_the_request_takes_the_place_of_all_containers() -> None:

@@ -9,14 +9,24 @@ import pytest
 
 from remote_slurm.domain.plan.file_transfer import SharedFiles
 from remote_slurm.domain.plan.job_start import PATH, job_start
+from remote_slurm.domain.plan.payload import library_name
 from tests.job.node import BASH
+
+POD = "it's a pod"
 
 
 def started(tmp_path: Path, environment: dict[str, str], *kept: str, root: str = "/not/there") -> dict[str, str]:
     """The environment of what the job's shell starts."""
     script = tmp_path / "slurm_script"
-    enter_folder = SharedFiles(root).enter_folder("it's a pod")
-    script.write_text(f"#!{BASH} -p\n{job_start(kept, enter_folder, profile=False)}exec env -0\n")
+    transfer = SharedFiles(root)
+    text = f"#!{BASH} -p\n{job_start(transfer.enter_folder(POD, kept), profile=False)}exec env -0\n"
+    scripts = transfer.further_scripts(kept)
+    for each in {tmp_path.parent, Path(root) if root.startswith(str(tmp_path)) else tmp_path.parent}:
+        library = each / ".remote-slurm" / "lib" / library_name(scripts)
+        library.mkdir(parents=True, exist_ok=True)
+        for name, content in scripts.items():
+            (library / name).write_bytes(content)
+    script.write_text(transfer.with_scripts(text, scripts))
     script.chmod(0o700)
     slurms = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_USER": "me"}
     # subprocess refuses no name but those with a `=`

@@ -63,5 +63,5 @@ def test_a_runner_that_cannot_be_read_starts_no_container(node: Node) -> None:
     (node.pod / "job.sh").write_text(script)
     done = subprocess.run([BASH, "job.sh"], cwd=node.pod, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "remote-slurm: runner.sh cannot be read, so no container starts" in done.stdout
+    assert "remote-slurm: the runner cannot be read, so no container starts" in done.stdout
     assert not (node.pod / "started").exists()

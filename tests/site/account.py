@@ -365,6 +365,7 @@ class Account:
         incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.x"
         usual = {"seconds": "10", "wait_seconds": "0", "incoming": incoming, "sbatch": "sbatch", "scancel": "scancel"}
         usual["squeue"] = active_command("squeue")
+        usual |= {"libraries": "", "sums": "", "sent": ""}
         return usual | {"pods": pods, "alone": pods, "arrays": ""} | values
 
     def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Reply:

@@ -14,18 +14,38 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar
 
-from remote_slurm.domain.plan.payload import Payload, archive
+from remote_slurm.domain.plan.job_start import environment_script
+from remote_slurm.domain.plan.payload import Payload, archive, library_name
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.shell import Call, quote
 from remote_slurm.domain.slurm.flags import Flag
 
 SCRIPTS_OF_POD = ("job.sh", "containers.sh")
-_SHARED_START = """\
+# render_job has this line in place of _SHARED_SCRIPTS
+SHARED_SCRIPTS = "# (scripts that pods share)\n"
+_SHARED_START = f"""\
 # the path in the configuration: Slurm has resolved symbolic links on the login node, which may differ here
-cd {folder} 2>/dev/null || cd "$SLURM_SUBMIT_DIR" || exit 1
+cd {{folder}} 2>/dev/null || cd "$2" || exit 1
+
+{SHARED_SCRIPTS}# shellcheck source=/dev/null
+. "$lib/environment.sh"
 export SLURM_SUBMIT_DIR=$PWD
 """
+# A library is back within 30 s if it was replaced, or if it was removed as unused right before it was needed again. If
+# the node has no sha256sum, bash prints that, and the job goes on.
+_SHARED_SCRIPTS = """\
+# Scripts that pods share; the folder is named by their SHA-256 sum, since purges remove files, and people change them.
+lib=../.remote-slurm/lib/{library}
+while sum=$(cat "$lib"/*.sh 2>/dev/null | sha256sum) && [[ $lib != */${{sum%% *}} ]]; do
+    ((SECONDS < 30)) || {{
+        echo "remote-slurm: $PWD/$lib is missing or was changed, so no container starts: create the pod again"
+        exit 1
+    }}
+    sleep 3
+done
+"""
+ENVIRONMENT = "environment.sh"
 _SHARED_BEGIN = """
 cd "$SLURM_SUBMIT_DIR" || exit 1
 {sources}pod {pod} grace={grace}
@@ -80,16 +100,31 @@ class FileTransfer(ABC):
         return ()
 
     @abstractmethod
-    def enter_folder(self, pod: str) -> str:
-        """Return the shell with which the batch script leaves the folder that Slurm starts it in."""
+    def enter_folder(self, pod: str, kept: tuple[str, ...]) -> str:
+        """Return the shell with which the batch script leaves the folder that Slurm starts it in.
+
+        It also restores variables, and those whose names match `kept` (job_start.py).
+        """
 
     @abstractmethod
     def begin_job(self, pod: str, grace: int, sources: str, calls: str) -> str:
         """Return the shell that enters the pod's folder, loads the runner by `sources` and names the pod."""
 
+    def further_scripts(self, kept: tuple[str, ...]) -> Mapping[str, bytes]:
+        """Return scripts that the batch script reads besides those of job/, by their names."""
+        return {}
+
+    def with_scripts(self, script: str, shared: Mapping[str, bytes]) -> str:
+        """Return the script of a pod with the paths of the scripts that other pods need as well."""
+        return script
+
+    @abstractmethod
+    def files_of_pod(self, files: Sequence[File], shared: Mapping[str, bytes]) -> list[File]:
+        """Return the files in the folder of a pod, job.sh first."""
+
     @abstractmethod
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
-        """Pack the files of a pod, job.sh first. `shared` are its scripts that other pods have as well."""
+        """Pack the files of a pod, job.sh first. `shared` are its scripts that other pods need as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +143,21 @@ class SharedFiles(FileTransfer):
     def check_secret(self, what: str) -> None:
         """Accept all Secrets: their files are readable for the account only."""
 
-    def enter_folder(self, pod: str) -> str:
+    def enter_folder(self, pod: str, kept: tuple[str, ...]) -> str:
         path = f"{self.data_root_folder}/{pod}"
         return _SHARED_START.format(folder=quote(path) if path.startswith("/") else f"~/{quote(path)}")
 
     def begin_job(self, pod: str, grace: int, sources: str, calls: str) -> str:
         return _SHARED_BEGIN.format(pod=quote(pod), grace=grace, sources=sources, calls=calls)
+
+    def further_scripts(self, kept: tuple[str, ...]) -> Mapping[str, bytes]:
+        return {ENVIRONMENT: environment_script(kept).encode()}
+
+    def with_scripts(self, script: str, shared: Mapping[str, bytes]) -> str:
+        return script.replace(SHARED_SCRIPTS, _SHARED_SCRIPTS.format(library=library_name(shared)))
+
+    def files_of_pod(self, files: Sequence[File], shared: Mapping[str, bytes]) -> list[File]:
+        return list(files)
 
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
         return Payload(pod, archive(pod, files), shared, digests(files))

@@ -3,15 +3,16 @@
 sbatch hands the environment of the login session to the job, and --export changes it. `bash -p` ignores BASH_ENV,
 SHELLOPTS and exported functions, but passes them to its children, like variables that loaders and container runtimes
 read (LD_*, APPTAINER_*, CONTAINERS_*). So the shell starts itself again with an empty environment, and takes
-over the variables that are named here. Measured with Slurm 22.05 and 24.11: Slurm sets SLURM_JOB_ID, SLURM_SUBMIT_DIR
-and SLURM_CONF after --export, and neither HOME, TMPDIR, SLURM_NTASKS, SLURM_RESTART_COUNT nor SLURM_TASK_PROLOG.
+over the variables that are named here, from a pipe. Measured with Slurm 22.05 and 24.11: Slurm sets SLURM_JOB_ID,
+SLURM_SUBMIT_DIR and SLURM_CONF after --export, and neither HOME, TMPDIR, SLURM_NTASKS, SLURM_RESTART_COUNT nor
+SLURM_TASK_PROLOG.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from functools import lru_cache
+from functools import cache
 
 from remote_slurm.config import TsocksConfig
 
@@ -33,26 +34,24 @@ _OF_SITE = (
 )  # fmt: skip
 
 _WIDTH = 120
-_START = """
-# This shell starts again without the environment that the job was submitted with: it keeps only the variables that are
-# named here, and no function.
-if [[ ${{1-}} != clean ]]; then
-    kept() {{
-        local name
-        for name in $(compgen -e); do
-            # in a name with an index, bash would run a command substitution
-            [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || continue
-            case $name in
-{names})
-                    printf '%s=%s\\0' "$name" "${{!name}}" ;;
-            esac
-        done
-    }}
-    exec 9< <(kept)
-    exec -c "$BASH" -p "$0" clean
+RESTART = """
+# This shell starts again without the environment of its submission; environment.sh restores some variables of file 9.
+if [[ ${1-} != clean ]]; then
+    exec 9< <(for name in $(compgen -e); do
+        # in a name with an index, bash would run a command substitution
+        [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] && printf '%s=%s\\0' "$name" "${!name}"
+    done)
+    exec -c "$BASH" -p "$0" clean "${SLURM_SUBMIT_DIR-}"
 fi
+export PATH=@PATH@
+""".replace("@PATH@", PATH)
+_ENVIRONMENT = """\
+# The variables that a job keeps of those that it was submitted with, which job.sh passes in file 9.
 while IFS= read -r -d '' -u 9 variable; do
-    export -- "${{variable?}}"
+    case ${{variable%%=*}} in
+{names})
+            export -- "${{variable?}}" ;;
+    esac
 done
 exec 9<&-
 for variable in SLURM_NTASKS SLURM_RESTART_COUNT; do
@@ -69,20 +68,21 @@ _PROFILE = """\
 """
 
 
-def job_start(kept: tuple[str, ...], enter_folder: str, *, profile: bool) -> str:
-    """Return the shell text that each batch script begins with.
-
-    `kept` are names of variables, as patterns. `enter_folder` is FileTransfer's. `profile`: read /etc/profile.
-    """
-    return _start(kept) + enter_folder + (_PROFILE if profile else "")
-
-
-@lru_cache(maxsize=64)  # one for each configuration
-def _start(kept: tuple[str, ...]) -> str:
+@cache
+def environment_script(kept: tuple[str, ...]) -> str:
+    """Return the shell that restores the variables. `kept` are the names of further ones, as patterns."""
     names = " | ".join((*_OF_SLURM, *_OF_SITE, *kept))
-    indent = " " * 16
+    indent = " " * 8
     lines = textwrap.wrap(names, _WIDTH - 2, initial_indent=indent, subsequent_indent=indent + "    ")
-    return _START.format(names=" \\\n".join(lines), path=PATH)
+    return _ENVIRONMENT.format(names=" \\\n".join(lines), path=PATH)
+
+
+def job_start(enter_folder: str, *, profile: bool) -> str:
+    """Return the shell that each batch script begins with.
+
+    `enter_folder` is FileTransfer's, and restores the variables. `profile`: read /etc/profile.
+    """
+    return RESTART + enter_folder + (_PROFILE if profile else "")
 
 
 def kept_variables(job_variables: tuple[str, ...], tsocks: TsocksConfig) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from remote_slurm.config import Config, TransferConfig
 from remote_slurm.domain.plan.file_transfer import FileTransfer, SharedFiles, digests
+from remote_slurm.domain.plan.job_start import environment_script
 from remote_slurm.domain.plan.payload import Payload, archive, script_files
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.pod.model import Pod
@@ -122,16 +123,19 @@ class NodeLocalFiles(FileTransfer):
         comment = next((flag.value or "" for flag in flags if flag.name == "comment"), "")
         return (("no_shared_fs", self.config.scontrol_path, f"fetch_timeout={self.config.fetch_seconds}", comment),)
 
-    def enter_folder(self, pod: str) -> str:
-        return _START
+    def enter_folder(self, pod: str, kept: tuple[str, ...]) -> str:
+        return environment_script(kept) + _START
 
     def begin_job(self, pod: str, grace: int, sources: str, calls: str) -> str:
         scontrol = quote(self.config.scontrol_path)
         return _BEGIN.format(pod=quote(pod), grace=grace, sources=sources, calls=calls, scontrol=scontrol)
 
+    def files_of_pod(self, files: Sequence[File], shared: Mapping[str, bytes]) -> list[File]:
+        return [*files, *script_files(shared)]
+
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
-        script, *others = files
-        carried = archive(pod, [*script_files(shared), *others])
+        script, *others = self.files_of_pod(files, shared)
+        carried = archive(pod, others)
         script = replace(script, content=self.carry((script.content or b"").decode(), carried))
         return Payload(pod, archive(pod, [script]), digests=digests([script]))
 

@@ -1,19 +1,20 @@
-"""What is sent to the site: the folders of pods as archives, and once the scripts that all pods share."""
+"""What is sent to the site: the folders of pods as archives, and the scripts that pods share, each once."""
 
 from __future__ import annotations
 
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from hashlib import sha256
 
 from remote_slurm.domain.plan.job_array import ArrayTask
 from remote_slurm.domain.plan.projections import File, folders_above
 from remote_slurm.errors import InvalidRequest
 
 _SCRIPT_MODE = 0o600
-_LEVEL = 3
+_LEVEL = 6
 # zlib writes the header of gzip, without a time
 _GZIP = 31
 _PIECE_BYTES = 1024 * 1024
@@ -21,7 +22,7 @@ _PIECE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The folder of `pod` as an archive. `scripts` belong to the folder too, and are sent once for all pods.
+    """The folder of `pod` as an archive. `scripts` are those that its job shares with other pods, by their names.
 
     An empty payload only asks for the outcome of a submission.
 
@@ -42,10 +43,10 @@ class Payload:
         """The same for a job of its own."""
         return replace(self, task=None)
 
-    def whole(self) -> Payload:
-        """The same with its own copy of each script, for a site whose file system has no hard links."""
-        copies = archive(self.pod, script_files(self.scripts)) if self.scripts else b""
-        return Payload(self.pod, self.archive + copies, task=self.task)
+    @property
+    def library(self) -> str:
+        """The name of the folder at the site that has the scripts; empty if there are none."""
+        return library_name(self.scripts) if self.scripts else ""
 
 
 def script_files(scripts: Mapping[str, bytes]) -> list[File]:
@@ -53,21 +54,31 @@ def script_files(scripts: Mapping[str, bytes]) -> list[File]:
     return [File(name, text, _SCRIPT_MODE) for name, text in scripts.items()]
 
 
-def together(payloads: Iterable[Payload]) -> bytes:
-    """Return one archive of all pods, for `tar -xz`. It has each script once, and a hard link to it for each pod."""
+def together(payloads: Iterable[Payload], libraries: Collection[str] = ()) -> bytes:
+    """Return one archive of all pods, for `tar -xz`. It begins with the folder `lib`, which has these libraries."""
     payloads = list(payloads)
-    scripts = dict.fromkeys(script for each in payloads for script in each.scripts.items())
-    paths = {script: f"{number}-{script[0]}" for number, script in enumerate(scripts)}
-    links = b"".join(
-        _link(f"{each.pod}/{name}", paths[name, text]) for each in payloads for name, text in each.scripts.items()
-    )
-    folders = [each.archive for each in payloads]
-    shared = tuple((path, text) for (_, text), path in paths.items())
-    return b"".join([_of_scripts(shared), *folders, _compressed([links])] if scripts else folders)
+    scripts = {each.library: each.scripts for each in payloads if each.library in libraries}
+    parts = (_of_scripts(f"lib/{library}", tuple(each.items())) for library, each in scripts.items())
+    return b"".join((*parts, *(each.archive for each in payloads)))
+
+
+def library_name(scripts: Mapping[str, bytes]) -> str:
+    """Return the SHA-256 sum of the scripts in the order of their names, as `cat *.sh | sha256sum` prints it."""
+    return _sum(tuple(text for _, text in sorted(scripts.items())))
+
+
+@lru_cache(maxsize=64)  # jobs need the same few combinations
+def _sum(texts: tuple[bytes, ...]) -> str:
+    return sha256(b"".join(texts)).hexdigest()
+
+
+def library_sums(library: str, scripts: Mapping[str, bytes]) -> str:
+    """Return what `sha256sum LIBRARY/*.sh` prints if the scripts are there."""
+    return "\n".join(f"{_sum((text,))}  {library}/{name}" for name, text in sorted(scripts.items()))
 
 
 def archive(pod: str, files: Iterable[File]) -> bytes:
-    """A gzipped tar of the pod's folder, with private folders; the same files give the same bytes.
+    """A gzipped tar of the pod's folder, which umask 077 makes private; the same files give the same bytes.
 
     Several such archives, one after another, are one for `tar -xz`: none has the blocks of zeros that end an archive,
     at which BusyBox's tar would stop, since it has no `-i`.
@@ -75,9 +86,9 @@ def archive(pod: str, files: Iterable[File]) -> bytes:
     return _archive(_with_folders(replace(file, path=f"{pod}/{file.path}") for file in files))
 
 
-@lru_cache(maxsize=64)  # jobs need the same few combinations
-def _of_scripts(scripts: tuple[tuple[str, bytes], ...]) -> bytes:
-    return _archive(script_files(dict(scripts)))
+@lru_cache(maxsize=64)
+def _of_scripts(folder: str, scripts: tuple[tuple[str, bytes], ...]) -> bytes:
+    return _archive(_with_folders(File(f"{folder}/{name}", text, _SCRIPT_MODE) for name, text in scripts))
 
 
 def _archive(files: Iterable[File]) -> bytes:
@@ -98,14 +109,18 @@ def _compressed(pieces: Iterable[bytes]) -> bytes:
 
 
 def _with_folders(files: Iterable[File]) -> Iterator[File]:
-    """Yield each folder once, before its content. Raises InvalidRequest if a path is both a file and a folder."""
+    """Yield the files, and the folders that none of them is in: tar makes the others.
+
+    Raises InvalidRequest if a path is both a file and a folder.
+    """
     folders: set[str] = set()
     names: set[str] = set()
     for file in files:
         below_it = [f"{file.path}/"] if file.content is None else []
         for folder in folders_above([file.path, *below_it], folders):
             _refuse_both(folder, names)
-            yield File(folder, None, 0o700)
+            if folder == file.path:
+                yield File(folder, None, 0o700)
         if file.content is not None:
             _refuse_both(file.path, folders)
             names.add(file.path)
@@ -127,13 +142,6 @@ def _member(file: File) -> tarfile.TarInfo:
     member.type = tarfile.DIRTYPE if file.content is None else tarfile.REGTYPE
     member.size = len(file.content or b"")
     return member
-
-
-def _link(path: str, to: str) -> bytes:
-    member = tarfile.TarInfo(path)
-    member.type = tarfile.LNKTYPE
-    member.linkname = to
-    return _header(member)
 
 
 def _header(member: tarfile.TarInfo) -> bytes:

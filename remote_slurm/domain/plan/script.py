@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from remote_slurm import __version__
 from remote_slurm.domain.plan.containers import ContainerPlan
-from remote_slurm.domain.plan.file_transfer import SCRIPTS_OF_POD
+from remote_slurm.domain.plan.file_transfer import SCRIPTS_OF_POD, SHARED_SCRIPTS
 from remote_slurm.domain.plan.job_array import ArrayTask, array_task
 from remote_slurm.domain.plan.job_parts import RUNNER, runner_with_parts
 from remote_slurm.domain.plan.job_plan import JobPlan
 from remote_slurm.domain.plan.job_start import job_start
-from remote_slurm.domain.plan.payload import Payload, script_files
+from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.shell import Call, quote, words
 
@@ -35,12 +35,12 @@ _RESUME = """\
 #!{bash} -p
 # The containers of pod {pod}: job.sh goes on here once the pod's own shell, of its annotations, has run.
 
-{sources}resume {key} grace={grace}
+{shared}{sources}resume {key} grace={grace}
 """
 
-SOURCES = f"""\
+SOURCES = """\
 # shellcheck source=/dev/null
-. ./{RUNNER} || {{ echo "remote-slurm: {RUNNER} cannot be read, so no container starts"; exit 1; }}
+. "${lib:-.}/runner.sh" || { echo "remote-slurm: the runner cannot be read, so no container starts"; exit 1; }
 """
 
 _CONTAINERS = """\
@@ -55,7 +55,7 @@ _TOUCH_SECONDS = 43200
 
 
 def render_job(plan: JobPlan) -> str:
-    """Return the batch script, which is short enough for an operator to read."""
+    """Return the batch script without the names of shared scripts. It is short enough for an operator to read."""
     header = _HEADER.format(
         bash=plan.script.bash_path,
         pod=plan.full_name,
@@ -66,11 +66,8 @@ def render_job(plan: JobPlan) -> str:
     prefix = (
         _PREFIX.format(prefix=plan.script.command_prefix.rstrip("\n")) if plan.script.command_prefix.strip() else ""
     )
-    start = job_start(
-        plan.job_variables,
-        plan.transfer.enter_folder(plan.pod),
-        profile=bool(prefix or plan.annotations.pre_exec),
-    )
+    enter_folder = plan.transfer.enter_folder(plan.pod, plan.job_variables)
+    start = job_start(enter_folder, profile=bool(prefix or plan.annotations.pre_exec))
     begin = plan.transfer.begin_job(plan.pod, plan.grace_seconds, SOURCES, _lines(_first_calls(plan)))
     return header + start + prefix + begin + ("" if plan.annotations.pre_exec else _containers(plan))
 
@@ -82,6 +79,7 @@ def render_containers(plan: JobPlan) -> str:
         pod=plan.full_name,
         key=quote(plan.pod),
         grace=plan.grace_seconds,
+        shared=SHARED_SCRIPTS,
         sources=SOURCES,
     )
     return head + _containers(plan)
@@ -125,14 +123,14 @@ def _call(container: ContainerPlan) -> str:
 
 def job_files(plan: JobPlan, scripts: Mapping[str, bytes]) -> list[File]:
     """Return all files of the pod's folder, job.sh first; `scripts` are those of job/ by their names."""
-    own = _own_files(plan)
-    return [*own, *script_files(_shared(plan, own, scripts)), *plan.files]
+    own, shared = _scripts(plan, scripts)
+    return plan.transfer.files_of_pod([*own, *plan.files], shared)
 
 
 def payload(plan: JobPlan, scripts: Mapping[str, bytes]) -> Payload:
     """Return what travels to the site. Raises InvalidRequest if it is too large for the job."""
-    own = _own_files(plan)
-    packed = plan.transfer.payload(plan.pod, [*own, *plan.files], _shared(plan, own, scripts))
+    own, shared = _scripts(plan, scripts)
+    packed = plan.transfer.payload(plan.pod, [*own, *plan.files], shared)
     return replace(packed, task=_task(plan))
 
 
@@ -143,14 +141,17 @@ def _task(plan: JobPlan) -> ArrayTask | None:
     return array_task(plan.flags, plan.full_name.partition("/")[2], plan.annotations.array_throttle)
 
 
-def _own_files(plan: JobPlan) -> list[File]:
-    """Return job.sh, and containers.sh if the pod has shell of its own."""
-    job = File(JOB, render_job(plan).encode(), 0o700)
-    return [job, File(CONTAINERS, render_containers(plan).encode(), 0o700)] if plan.annotations.pre_exec else [job]
+def _scripts(plan: JobPlan, scripts: Mapping[str, bytes]) -> tuple[list[File], dict[str, bytes]]:
+    """Return the pod's own scripts, job.sh first, and by their names the scripts that other pods need as well.
 
-
-def _shared(plan: JobPlan, own: Iterable[File], scripts: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the scripts that other pods need as well, by their names in the pod's folder."""
-    calls = "".join((file.content or b"").decode().partition(SOURCES)[2] for file in own)
+    The second of its own is containers.sh, if the pod has shell of its own.
+    """
+    texts = {JOB: render_job(plan)}
+    if plan.annotations.pre_exec:
+        texts[CONTAINERS] = render_containers(plan)
+    calls = "".join(text.partition(SOURCES)[2] for text in texts.values())
     programs = {name: text for name, text in scripts.items() if name in plan.programs}
-    return {RUNNER: runner_with_parts(calls, scripts), **programs}
+    further = plan.transfer.further_scripts(plan.job_variables)
+    shared = {**further, RUNNER: runner_with_parts(calls, scripts), **programs}
+    own = (plan.transfer.with_scripts(text, shared).encode() for text in texts.values())
+    return [File(name, text, 0o700) for name, text in zip(texts, own, strict=True)], shared

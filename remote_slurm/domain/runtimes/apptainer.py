@@ -17,7 +17,7 @@ from remote_slurm.domain.pod.model import Container
 from remote_slurm.domain.runtimes.container_runtime import ContainerRuntime
 from remote_slurm.domain.runtimes.container_start import Command, ContainerStart, Line
 from remote_slurm.domain.runtimes.images import Image
-from remote_slurm.domain.shell import Call, Variable, quote, quote_escaped
+from remote_slurm.domain.shell import Call, Program, Variable, quote, quote_escaped
 
 # INFO and WARNING lines are not the container's output; errors are still printed
 _SILENT = "--silent"
@@ -142,7 +142,7 @@ class Apptainer(ContainerRuntime):
             return (("in_pod_ipc",), opening)
         if start.mpi_flags is None:
             return (opening,)
-        return ((self.config.bash_path, "-p", "rank.sh", self.config.path), opening)
+        return ((self.config.bash_path, "-p", Program("rank.sh"), self.config.path), opening)
 
     def _shares_ipc(self, start: ContainerStart) -> bool:
         """--fakeroot needs ids that a user namespace of the account alone does not have.

@@ -14,7 +14,7 @@ from remote_slurm.domain.pod.resources import gpu_vendor
 from remote_slurm.domain.runtimes.container_start import Command, ContainerStart, Line
 from remote_slurm.domain.runtimes.runtime import Runtime
 from remote_slurm.domain.runtimes.start_words import command_prefix, flat, with_carrier, with_env_words, without_empty
-from remote_slurm.domain.shell import Hidden
+from remote_slurm.domain.shell import Hidden, Program
 from remote_slurm.errors import InvalidRequest
 
 
@@ -135,7 +135,7 @@ class ContainerRuntime(Runtime):
         """Return the program that checks what other containers could replace, and then becomes the runtime."""
         if not staged.checked:
             return ()
-        program = (self.config.bash_path, "mounts.sh", *self.mount_namespace, start.container.name)
+        program = (self.config.bash_path, Program("mounts.sh"), *self.mount_namespace, start.container.name)
         return (
             program,
             *(each.words() for each in staged.checked),

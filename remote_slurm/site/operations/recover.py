@@ -37,11 +37,10 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What the site remembers; the sidecar's `epoch`, if it took the folder over; whether a hard link can be made."""
+    """What the site remembers, and the sidecar's `epoch` if it took the folder over."""
 
     known: Recovery
     epoch: str
-    has_links: bool
 
 
 def operation(*, owner: bool, take_over: bool) -> Operation[Recovered]:
@@ -51,7 +50,7 @@ def operation(*, owner: bool, take_over: bool) -> Operation[Recovered]:
 
 def _recovered(reply: Reply, *, owner: bool) -> Recovered:
     reply.require("recovered")
-    return Recovered(_recovery(reply, owner=owner), reply.get("epoch"), reply.has("links"))
+    return Recovered(_recovery(reply, owner=owner), reply.get("epoch"))
 
 
 def _recovery(reply: Reply, *, owner: bool) -> Recovery:

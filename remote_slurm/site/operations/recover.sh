@@ -7,7 +7,6 @@
 #   >again NAME       it is to be submitted again: Slurm refused it for now, or its turn did not come
 #   >attempt NAME SECONDS  when sbatch was called for it
 #   >deleted NAME     it was deleted
-#   >links            hard links across folders work, so that scripts need not be copied for each pod
 #   >epoch N          this sidecar owns the folder from now on; the previous owner writes no more
 #   >recovered        the end of the reply
 
@@ -31,14 +30,6 @@ take_over() {
     reply "epoch $epoch"
 }
 
-# BeeGFS and AFS have hard links within a folder only, or none.
-has_links() {
-    probe=.remote-slurm/incoming/links.$$
-    mkdir -p "$probe/pod" && true >"$probe/script" && ln "$probe/script" "$probe/pod/script" 2>/dev/null &&
-        reply links
-    rm -rf "$probe"
-}
-
 recover() {
     enter_root || return
     if ! is_trusted || ! is_private || ! has_symlinks; then
@@ -47,7 +38,6 @@ recover() {
     fi
     [ -z "$owns" ] || take_over
     expire
-    has_links
     reply "uid $(id -u)"
     # not -printf, which BusyBox and BSD lack
     find . -mindepth 2 -maxdepth 2 -name job.sh | sed 's|^\(.*\)/job\.sh$|>pod \1|'

@@ -202,6 +202,16 @@ expire() {
     expire_arrays
 }
 
+# Whether the scripts of a library, which pods share, are what its name says. Scripts are renamed into place whole.
+is_whole() {
+    sum=$(cat ".remote-slurm/lib/$1"/*.sh 2>/dev/null | sha256sum 2>/dev/null)
+    if [ -n "$sum" ]; then
+        [ "${sum%% *}" = "$1" ]
+    else
+        [ -s ".remote-slurm/lib/$1/runner.sh" ]  # there is no sha256sum
+    fi
+}
+
 # Takes the fence for job `id`, and releases the job if it is in the fence. For nodes that do not see the fence, whose jobs
 # are submitted held. Once only: a user or the site may hold the job again later.
 release_job() {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.job_array import JobArray, job_arrays
 from remote_slurm.domain.plan.node_local_files import file_transfer
-from remote_slurm.domain.plan.payload import Payload, together
+from remote_slurm.domain.plan.payload import Payload, library_sums, together
 from remote_slurm.domain.runtimes.images import PullFailure
 from remote_slurm.domain.slurm.squeue import active_command
 from remote_slurm.domain.slurm.submit_outcome import (
@@ -31,10 +31,13 @@ _TURN_SECONDS = 10
 _ID_SECONDS = 3
 
 
-def operation(config: Config, payloads: Mapping[str, Payload], most_tasks: int = 1) -> Operation[None]:
+def operation(
+    config: Config, payloads: Mapping[str, Payload], sent: Collection[str] = (), most_tasks: int = 1
+) -> Operation[list[str]]:
     """Submit the pods. The outcome of each pod is read by `outcome`, as its reply arrives.
 
-    Like pods become arrays of at most `most_tasks` tasks.
+    `sent` are the libraries to send. The result are those that the site lacks, so that nothing was submitted. Like pods
+    become arrays of at most `most_tasks` tasks.
     """
     tasks = [(pod, payload.task) for pod, payload in payloads.items() if payload.task and most_tasks > 1]
     arrays = job_arrays(tasks, most_tasks, config.bash_path, config.data_root_folder)
@@ -44,15 +47,22 @@ def operation(config: Config, payloads: Mapping[str, Payload], most_tasks: int =
         "alone": " ".join(pod for pod in payloads if pod not in members),
         "arrays": " ".join(str(number) for number in range(len(arrays))),
         **{name: text for number, array in enumerate(arrays) for name, text in _array_values(number, array)},
+        "sent": " ".join(sent),
+        "incoming": f".remote-slurm/incoming/{next(iter(payloads))}.{secrets.token_hex(6)}",
+    }
+    scripts = {each.library: each.scripts for each in payloads.values() if each.library}
+    settings = {
+        "libraries": " ".join(sorted(scripts)),
+        "sums": "\n".join(library_sums(*each) for each in sorted(scripts.items())),
         "sbatch": config.sbatch_path,
         "squeue": active_command(config.squeue_path),
         "scancel": config.scancel_path,
         "scontrol": file_transfer(config).release_command,
-        "incoming": f".remote-slurm/incoming/{next(iter(payloads))}.{secrets.token_hex(6)}",
         "seconds": str(_TURN_SECONDS),
         "wait_seconds": str(_ID_SECONDS),
     }
-    return Operation("submit", lambda _: None, values, together(payloads.values()), _SECONDS)
+    payload = together(payloads.values(), sent)
+    return Operation("submit", lambda reply: reply.all("lacks"), values, payload, _SECONDS, settings=settings)
 
 
 def _array_values(number: int, array: JobArray) -> Iterator[tuple[str, str]]:

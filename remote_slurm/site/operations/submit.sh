@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pods, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session
+# shellcheck disable=SC2154 # pods, libraries, sums, sent, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session
 # Submits the jobs of some pods, one after another. It can be sent again at any time, by any sidecar, with other pods: it
 # reports the outcome of the first call. Each reply is printed as soon as it is known.
 #   >submitted POD ID     the pod has a job
@@ -14,6 +14,7 @@
 #   >failing POD REASON WORDS     its files are stored; the pull has failed, and will be repeated
 #   >unpullable POD REASON WORDS  the pull of an image has failed for good; see job/pull.sh
 #   >short POD            the payload did not arrive whole, or could not be written whole
+#   >lacks LIBRARY        scripts that pods share are missing or were changed: nothing is submitted, send them as well
 # A pod's folder appears by a rename, whole or not at all. The attempt marker is an exclusive create right before sbatch: if
 # there is a marker without a job id, the sidecar searches for the job, and never calls sbatch again. A failure of sbatch
 # is written into the marker, so that both exist together. Processes are the main cost of this script, so that the shell
@@ -43,26 +44,70 @@ reply_if_known() {
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-# Sets missing to the pods that have neither files nor a job, attempt or tombstone. Whether there are any, and a payload.
+# Sets missing to the pods that have neither files nor a job, attempt or tombstone. Whether there are any, or libraries that
+# are `sent`, and a payload.
 lacks_files() {
     missing=
     for pod in $pods; do
         [ -e "$claims/$pod.deleted" ] || [ -e "$pod/job.sh" ] || [ -e "$claims/$pod.attempt" ] || find_id ||
             missing="$missing $pod"
     done
-    [ -n "$missing" ] && [ "$payload_size" -gt 0 ]
+    [ -n "$missing$sent" ] && [ "$payload_size" -gt 0 ]
 }
 
 # Unpacks the payload, which is one gzip archive after another: gzip checks length and checksum, so that an incomplete
-# payload fails. Scripts that are the same for all pods may be in it once, with a hard link in each pod's folder.
+# payload fails. Its folder lib has libraries. -m: a purge would remove files with the time in the archive, which is 1970.
 unpack() {
-    mkdir "$incoming" && tar -xpz -C "$incoming" -f - || return
+    mkdir "$incoming" && tar -xpmz -C "$incoming" -f - || return
     set --
     for pod in $missing; do
         [ -e "$incoming/$pod/job.sh" ] && set -- "$@" "$incoming/$pod"
     done
     # fails if the folder exists and is not empty: another payload came first, whole
     [ $# -eq 0 ] || mv -- "$@" . 2>/dev/null || :
+}
+
+# Replies which libraries are missing or changed. After the folders of the pods have appeared, since tend_libraries.sh looks
+# for folders that need a library after it has moved it away.
+lacks_libraries() {
+    { [ -z "$libraries" ] || are_whole; } && return 1
+    lacking=
+    for library in $libraries; do
+        is_whole "$library" || replace "$library" || { lacking="$lacking $library" && reply "lacks $library"; }
+    done
+    [ -n "$lacking" ]
+}
+
+# By one process for all: `sums` is what it prints then.
+are_whole() {
+    patterns=
+    for library in $libraries; do
+        patterns="$patterns $library/*.sh"
+    done
+    # shellcheck disable=SC2086 # expanded to the names of the scripts
+    [ "$(cd .remote-slurm/lib 2>/dev/null && sha256sum $patterns 2>/dev/null)" = "$sums" ]
+}
+
+# Of a library that was sent, and lacks all the same, the messages of commands say why it could not be stored.
+reply_unstored() {
+    for library in $lacking; do
+        case " $sent " in
+            *" $library "*) ;;
+            *) continue ;;
+        esac
+        for pod in $pods; do
+            reply_if_known || reply "short $pod"
+        done
+        break
+    done
+}
+
+# Each library appears by a rename, so that jobs see a whole one, or wait. It fails if another script came first.
+replace() {
+    [ -d "$incoming/lib/$1" ] || return
+    [ -d .remote-slurm/lib ] || mkdir -p .remote-slurm/lib
+    [ ! -e ".remote-slurm/lib/$1" ] || mv -- ".remote-slurm/lib/$1" "$incoming/" 2>/dev/null
+    output=$(mv -- "$incoming/lib/$1" .remote-slurm/lib/ 2>&1) || is_whole "$1" || { printf '%s\n' "$output" && return 1; }
 }
 
 # --- sbatch ----------------------------------------------------------------------------------------------------------
@@ -284,7 +329,8 @@ take_ids() {
 # If ImagePull is not node, a job is submitted after its images are pulled. See job/pull.sh.
 lacks_images() {
     [ -e "$pod/images.first" ] || return
-    output=$(/bin/sh "$pod/pull.sh" ask "$root/$pod" </dev/null 2>/dev/null)
+    lib=$(sed -n 's/^lib=//p' "$pod/job.sh")
+    output=$(/bin/sh "$pod/${lib:-.}/pull.sh" ask "$root/$pod" </dev/null 2>/dev/null)
     case $output in
         ready) return 1 ;;
         "failed "*) reply "unpullable $pod ${output#failed }" ;;
@@ -384,6 +430,10 @@ submit() {
         acted=yes
         notify_owner
         unpack
+    fi
+    if lacks_libraries; then
+        reply_unstored
+        return
     fi
     for array_number in $arrays; do
         submit_array "$array_number"
