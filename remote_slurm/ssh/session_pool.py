@@ -26,13 +26,14 @@ class PoolSize:
     """How many sessions, and for how many seconds; sshd allows 10 of them by default (MaxSessions).
 
     A connection counts as frozen when a script was sent and for `patience` seconds not one byte has come back: even
-    a slow script reports at once that it has begun.
+    a slow script reports at once that it has begun. Each new session is sent the texts of operations again, so that
+    sessions are renewed once an hour only.
     """
 
     sessions: int = 8
     warm: int = 3
     open_timeout: float = 30.0
-    renew_after: float = 600.0
+    renew_after: float = 3600.0
     spare_after: float = 60.0
     close_grace: float = 10.0
     patience: float = 1.0

@@ -34,9 +34,11 @@ def settings_pod() -> Json:
 
 
 def packed(here: Place, config: Path) -> bytes:
-    """The files of such a pod as the sidecar has sent them, to give to the others."""
+    """The files of such a pod with its runner, which the sidecar sends once, to give to the others."""
     root = next(line.split()[1] for line in config.read_text().splitlines() if line.startswith("DataRootFolder:"))
-    script = f"cd {root} && cd $(ls -d default-* | head -n 1) && tar -cz job.sh runner.sh volumes | base64 -w 0"
+    script = f"""
+    cd {root} && cd $(ls -d default-* | head -n 1) &&
+        tar -cz job.sh volumes -C "$(sed -n 's/^lib=//p' job.sh)" runner.sh | base64 -w 0"""
     return base64.b64decode(here.account(script))
 
 
@@ -83,7 +85,7 @@ def measure() -> Measured:
                 sbatch += sbatch_at_the_site(here)
                 trips += [seconds(trip) for _ in range(3)]
         _rows(measured, taken, sbatch, trips)
-        measured.row("What travels", f"{files} files, {len(archive) / 1000:.1f} kB compressed")
+        measured.row("What the others send", f"{files} files, {len(archive) / 1000:.1f} kB compressed")
     return measured
 
 

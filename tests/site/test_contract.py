@@ -317,6 +317,7 @@ async def test_the_older_sidecar_does_not_withdraw_abandon_release_or_fetch(lab:
         site.abandon(POD),
         site.release([(POD, "101", ReleaseDecision.YES)]),
         site.fetch(POD, node),
+        site.tend_libraries(),
     ):
         with pytest.raises(Superseded):
             await operation
@@ -454,6 +455,16 @@ async def test_whether_pods_can_be_stored(lab: Lab, site: Site, words: str) -> N
     lab.fill("")
     await site.try_store()
     assert (await site.survey()).pods == frozenset()
+
+
+async def test_pods_that_share_scripts_run_after_the_scripts_were_looked_after(lab: Lab, site: Site) -> None:
+    sent = [replace(payload(pod), scripts={"runner.sh": b"# the runner\n"}) for pod in (POD, OTHER)]
+    await site.tend_libraries()
+    assert await site.submit(POD, sent[0]) == Submitted("101")
+    await site.tend_libraries()
+    assert await site.submit(OTHER, sent[1]) == Submitted("102")
+    assert lab.start(POD, "101")
+    assert lab.start(OTHER, "102")
 
 
 async def test_sinfo_for_people(lab: Lab, site: Site) -> None:

@@ -17,9 +17,19 @@ from tests.site.account import Account
 from tests.site.local_sidecar import PATIENCE, Counted, created, ended, nodes, sidecar
 from tests.site.payloads import POD, packed
 
-# It dies right before a step, or (the negative ones) right after it.  The first four are of the session itself.
-BEFORE_SBATCH = 11
-STEPS = [*range(1, 16), *range(-15, 0)] if SOAK else [6, 9, 10, 11, -10, -11]
+# It dies right before a step, or (the negative ones) right after it. The first ones are of the session itself.
+# The step of sbatch, by whether nodes share files
+BEFORE_SBATCH = {True: 15, False: 12}
+
+
+def steps_of(at: int, *, early: bool, shared_fs: bool) -> list[int]:
+    """Some steps around sbatch, which is at that step; all of them in a soak."""
+    if SOAK:
+        return [*range(1, at + 5), *range(-at - 4, 0)]
+    if not shared_fs:
+        # after sbatch come the steps that take the fence and release the job, and only then may a job start early
+        return [at + 1, at + 2, at + 3, -at, -at - 3]
+    return [at, -at] if early else [at - 5, at - 2, at - 1, at, 1 - at, -at]
 
 
 async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) -> tuple[int, str]:
@@ -29,14 +39,15 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
     account.dies_at = step
     pod = Counted.at(account)
     # a job that is there is looked for until it is found, however busy the machine is
-    patience = PATIENCE if step == BEFORE_SBATCH else replace(PATIENCE, search=100)
+    before_sbatch = BEFORE_SBATCH[shared_fs]
+    patience = PATIENCE if step == before_sbatch else replace(PATIENCE, search=100)
     async with sidecar(account, folder / "first", patience) as first:
         if early:
             async with nodes(account):
                 answer = await created(first, pod)
         else:
             answer = await created(first, pod)
-    assert step != BEFORE_SBATCH or account.step(step) == "sbatch"
+    assert step != before_sbatch or account.step(step) == "sbatch"
     async with sidecar(account, folder / "second", patience) as second, nodes(account):
         again = await created(second, pod)
         if isinstance(again, RemoteSlurmError):
@@ -51,13 +62,11 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
 @pytest.mark.parametrize("job", ["early", "late"])
 async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, job: str, nodes: str) -> None:
     how = {"early": job == "early", "shared_fs": nodes == "nodes-share-files"}
-    # after sbatch come the steps that take the fence and release the job, and only then may a job start early
-    steps = STEPS if how["shared_fs"] else [10, 11, 12, -9, -12]
-    if how["early"] and not SOAK:
-        steps = [step for step in steps if step not in (4, 7, 8, -8)]
+    before_sbatch = BEFORE_SBATCH[how["shared_fs"]]
+    steps = steps_of(before_sbatch, **how)
     outcomes = await asyncio.gather(*(killed_at(step, tmp_path / str(step), **how) for step in steps))
     for step, (runs, message) in zip(steps, outcomes, strict=True):
-        if step == BEFORE_SBATCH:
+        if step == before_sbatch:
             # the call of sbatch cannot be excluded, so its job is looked for, and given up
             assert (runs, "Slurm never showed a job" in message) == (0, True)
         else:
@@ -65,8 +74,8 @@ async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, j
 
 
 # Right before each step of scripts that have no more than these; in a soak also right after each
-ANYWHERE = [*range(1, 23), *(range(-21, 0) if SOAK else ())]
-FEW = [*range(1, 10), *(range(-8, 0) if SOAK else ())]
+ANYWHERE = [*range(1, 24), *(range(-22, 0) if SOAK else ())]
+FEW = [*range(1, 11), *(range(-9, 0) if SOAK else ())]
 NOT_REACHED = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 
 
