@@ -593,7 +593,7 @@ class FakeSite(Site):
         await self._run("tend_libraries", self._tended)
 
     async def _tended(self) -> None:
-        if self.account.is_superseded(self._epoch):
+        if self.account.is_superseded(self.epoch):
             raise Superseded("a newer sidecar owns DataRootFolder")
 
     async def capacity(self) -> Capacity:

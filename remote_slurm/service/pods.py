@@ -12,8 +12,7 @@ from typing import Any
 from remote_slurm.config import Config
 from remote_slurm.domain.pod.model import CreateRequest, Pod
 from remote_slurm.domain.status.log_slice import LogSlice
-from remote_slurm.errors import SiteError
-from remote_slurm.log import debug, info
+from remote_slurm.log import info
 from remote_slurm.service.accounting import UsageQueries
 from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.audit import AuditLog
@@ -27,6 +26,7 @@ from remote_slurm.service.history import History
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.kubernetes_api import Cluster
+from remote_slurm.service.libraries import Libraries
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.orphans import CHECK_SECONDS, EVERYBODY, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
@@ -42,10 +42,6 @@ from remote_slurm.service.submitter import Patience, Submitter
 from remote_slurm.service.system_info import SystemInfo
 from remote_slurm.service.waiting_reasons import WaitingReasons
 from remote_slurm.site.site import Site
-
-# A purge counts in days. Not at once, since a sidecar that starts has other work
-_TEND_PAUSE_SECONDS = 600.0
-_TEND_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ class Pods:
             ("storage", self.storage.run),
             ("waiting reasons", self._waiting_reasons.run),
             ("retention", self._retention.run),
-            ("libraries", self._tend_libraries),
+            ("libraries", Libraries(self.site).run),
             ("events", self._kubernetes.run),
             ("event queue", self._queue_events),
             ("times", self.times.run),
@@ -154,17 +150,6 @@ class Pods:
             await asyncio.sleep(self._poll_interval)
             if not self.superseded:  # the newer sidecar asks
                 await self._usage.ask()
-
-    async def _tend_libraries(self) -> None:
-        """Once a day, and after an outage soon."""
-        while True:
-            await asyncio.sleep(_TEND_PAUSE_SECONDS)
-            try:
-                await self.site.tend_libraries()
-            except SiteError as error:
-                debug("cannot look after the scripts that pods share", reason=error)
-            else:
-                await asyncio.sleep(_TEND_SECONDS)
 
     async def _cancel_orphans(self) -> None:
         while True:

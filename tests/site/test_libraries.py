@@ -159,12 +159,14 @@ async def test_a_payload_that_is_cut_anywhere_submits_nothing(account: Account) 
     sidecar = Sidecar(account)
     pods = [sidecar.packed(Counted.at(account)) for _ in range(2)]
     names, needed = " ".join(each.pod for each in pods), pods[0].library
-    values = {"libraries": needed, "sums": library_sums(needed, pods[0].scripts), "sent": needed}
+    sums = library_sums(needed, pods[0].scripts)
     sent = together(pods, [needed])
     for cut in (0, 1, 1000, len(sent) // 2, len(sent) - len(pods[1].archive) - 1, len(sent) - 1):
-        assert account.submit(names, sent, cut=cut, **values).all("submitted") == []
+        reply = account.submit(names, sent, cut=cut, libraries=needed, sums=sums, sent=needed)
+        assert reply.all("submitted") == []
         assert not any((account.root / each.pod).exists() for each in pods)
-    assert account.submit(names, sent, **values).all("submitted") != []
+    reply = account.submit(names, sent, libraries=needed, sums=sums, sent=needed)
+    assert len(reply.all("submitted")) == len(pods)
     assert is_whole(account, pods[0])
     assert account.jobs() == ["101", "102"]
 

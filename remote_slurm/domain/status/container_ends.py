@@ -94,11 +94,11 @@ def _own_code(job: Job) -> int:
 
 def lost_message(view: PodView) -> str:
     if view.job is not None and (code := _own_code(view.job)):
-        return (
-            f"job {view.job.id} ended with exit code {code}, the highest of its containers; the end of this "
-            "container was "
-            "not recorded"
-        )
+        ended = f"job {view.job.id} ended with exit code {code}"
+        if not view.records:
+            # as for a job whose scripts were purged or changed
+            return f"{ended}, the highest of its containers; the end of this container was not recorded: see its log"
+        return f"{ended}, the highest of its containers; the end of this container was not recorded"
     if view.job is None or view.job.state.phase is JobPhase.UNKNOWN:
         return "the job is lost: neither squeue nor the accounting lists it, and it has no record"
     if view.job.state is JobState.OUT_OF_MEMORY and not view.names_memory:
