@@ -37,7 +37,7 @@ def packed(pod: str, script: str = "", **files: bytes) -> Payload:
 def submitted(account: Account, *pods: str, **given: Payload) -> dict[str, SubmitOutcome | Exception]:
     """The outcomes of pods that one script submits."""
     payloads = {pod: given.get(pod.replace("-", "_"), packed(pod)) for pod in pods}
-    operation = submit.operation(account.config, payloads, 250)
+    operation = submit.operation(account.config, payloads, most_tasks=250)
     values = {"root": account.root_setting, "sidecar": "s", "epoch": ""}
     result = account.run(operation.script(values), operation.payload)
     replies: PodReplies[SubmitOutcome] = PodReplies(submit.outcome)
