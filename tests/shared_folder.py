@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.pods import Json, pod, sh
 from tests.serving import Serving, wait_until
+from tests.vk import Watched
 
 
 def with_folder(*containers: Json, init: tuple[Json, ...] = (), **spec: Any) -> Json:
@@ -38,7 +39,13 @@ TOLD = "until [ -e $DIR/go ]; do sleep 0.1; done"
 
 def held(script: str, **spec: Any) -> Json:
     """A pod of one container that runs until `go_on`, and then this."""
-    return with_folder(sh("c", f"{TOLD}; {script}"), **spec)
+    return with_folder(sh("c", f"touch $DIR/up; {TOLD}; {script}"), **spec)
+
+
+def until_up(served: Serving, held: Watched) -> Watched:
+    """Wait until its container runs: a running pod's runtime may still be starting it, for which it writes files."""
+    until_in_folder(served, held.pod, "up")
+    return held.until_running("c")
 
 
 def go_on(served: Serving, *pods: Json) -> None:

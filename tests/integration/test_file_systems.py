@@ -12,7 +12,7 @@ import pytest
 from tests.pods import Json, pod, request, sh
 from tests.registry import Registry
 from tests.serving import Serve, Serving, wait_until
-from tests.shared_folder import go_on, held
+from tests.shared_folder import go_on, held, until_up
 from tests.sites import Site
 from tests.vk import Watched
 
@@ -54,7 +54,7 @@ def test_a_file_system_that_hangs_ends_no_pod_and_stops_no_other(
     site: Site, serve: Serve, served24: Serving, fuse: str
 ) -> None:
     hangs = serve(site, DataRootFolder=f"{fuse}/jobs")
-    running = hangs.vk.create(request(held("exit 3"))).until_running("c")
+    running = until_up(hangs, hangs.vk.create(request(held("exit 3"))))
     cancelled = hangs.vk.create(request(pod(sh("c", "true"), flags="--hold")))
     site.exec(f"pkill -STOP -f 'fuse-overlayfs.*{fuse}$'")
     try:
@@ -85,7 +85,7 @@ def test_a_job_workdir_that_hangs_holds_up_its_own_pods_and_no_other(site: Site,
         return request(a_pod)
 
     ended = served.vk.create(in_workdir("echo >/d/mine; exit 3")).until_over()
-    other = served.vk.create(request(held("true"))).until_running("c")
+    other = until_up(served, served.vk.create(request(held("true"))))
     site.exec(f"pkill -STOP -f 'fuse-overlayfs.*{fuse}$'")
     try:
         ended.delete()
@@ -127,7 +127,7 @@ def test_a_quota_that_is_used_up_ends_no_pod_and_the_next_one_waits_for_room(
     site: Site, serve: Serve, limited: str
 ) -> None:
     full = serve(site, DataRootFolder=f"{limited}/jobs")
-    first = full.vk.create(request(held("exit 3"))).until_running("c")
+    first = until_up(full, full.vk.create(request(held("exit 3"))))
     filled = site.exec(
         f"dd if=/dev/zero of={limited}/filler bs=64k 2>&1 || df --output=avail -B 1M {limited} | tail -n 1"
     )
@@ -149,7 +149,7 @@ def test_a_folder_without_space_refuses_a_pod_in_a_sentence_and_takes_it_later(
 ) -> None:
     small = mounted("mount -t tmpfs -o size=1m,uid=20001,mode=0700 tmpfs")
     full = serve(site, DataRootFolder=f"{small}/jobs")
-    first = full.vk.create(request(held("exit 3"))).until_running("c")
+    first = until_up(full, full.vk.create(request(held("exit 3"))))
     site.exec(f"dd if=/dev/zero of={small}/filler bs=64k 2>/dev/null || true")
     refused = full.client.create(request(pod(sh("c", "true"))))
     assert refused.status in (200, 503)
