@@ -200,6 +200,7 @@ class Account:
         self.shared_fs = shared_fs
         self.root_setting = root
         self.root = home / root
+        self.poll_seconds = 1
         self.in_front = ""  # shell that each script begins with
         self.dies_at: int | None = None  # the step at which the next script `dies_in` is killed
         self.dies_in = "submit"
@@ -317,7 +318,7 @@ class Account:
                 **keys,
                 "DataRootFolder": self.root_setting,
                 "ContainerRuntime": "none",
-                "PollInterval": 1,
+                "PollInterval": self.poll_seconds,
                 "SHARED_FS": self.shared_fs,
                 "FetchSeconds": 1,
                 "ResourceScriptPath": "bin/resources",

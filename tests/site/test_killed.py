@@ -28,7 +28,7 @@ def steps_of(at: int, *, early: bool, shared_fs: bool) -> list[int]:
         return [*range(1, at + 5), *range(-at - 4, 0)]
     if not shared_fs:
         # after sbatch come the steps that take the fence and release the job, and only then may a job start early
-        return [at + 1, at + 2, at + 3, -at, -at - 3]
+        return [at + 1, at + 3, -at] if early else [at + 2, -at, -at - 3]
     return [at, -at] if early else [at - 5, at - 2, at - 1, at, 1 - at, -at]
 
 
@@ -37,6 +37,7 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
     account = Account(folder / "home", ["sh"], shared_fs=shared_fs)
     account.count_steps()
     account.dies_at = step
+    account.poll_seconds = 1 if shared_fs else 5  # a job apart that leaves no record ends after a minute
     pod = Counted.at(account)
     # a job that is there is looked for until it is found, however busy the machine is
     before_sbatch = BEFORE_SBATCH[shared_fs]
