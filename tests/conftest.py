@@ -32,8 +32,8 @@ FIXTURES = {
 # What is done there to daemons and nodes would disturb other tests at the same time
 _FRAGILE = {"strict", "fragile", "accounted"}
 
-# They have no fixture of a site; some of the first take a minute, and the last take milliseconds
-_FIRST = {"ssh", "api"}
+# Folders of tests that need no site: some of the first take a minute, and the last take milliseconds
+_FIRST = {"ssh", "api", "service"}
 _LAST = {"config", "domain"}
 
 _sites = pytest.StashKey[Sites]()
