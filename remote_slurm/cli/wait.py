@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.durations import duration
 from remote_slurm.cli.filters import namespace, selected
-from remote_slurm.cli.naming import POD, named_in
+from remote_slurm.cli.naming import POD, absent, matching, named_in
 from remote_slurm.cli.options import add_config_options, add_filter_options, add_pods_argument, add_url_option
 from remote_slurm.errors import RemoteSlurmError
 
@@ -28,7 +28,7 @@ conditions of --for:
   succeeded            all containers have ended with exit code 0
   failed               the pod has failed
   ended                the pod has succeeded or failed
-  delete               nothing is left of the pod at the site
+  delete               nothing is left of the pod at the site; a pod that is not there meets it
 
 {POD}
 """
@@ -47,11 +47,15 @@ _OVER = {"succeeded", "failed"}
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`met` by a pod, None once it is gone; `hopeless` once it cannot be met any more."""
+    """`met` by a pod, None once it is gone; `hopeless` once it cannot be met any more.
+
+    `is_absence`: a pod that is not there meets it.
+    """
 
     name: str
     met: Callable[[Json | None], bool]
     hopeless: Callable[[Json | None], bool]
+    is_absence: bool = False
 
 
 def _phase(pod: Json | None) -> str:
@@ -75,7 +79,7 @@ _CONDITIONS = {
         "failed", lambda pod: _phase(pod) == "failed", lambda pod: _phase(pod) in {"succeeded", "gone"}
     ),
     "ended": Condition("ended", lambda pod: _phase(pod) in _OVER, lambda pod: pod is None),
-    "delete": Condition("delete", lambda pod: pod is None, lambda _: False),
+    "delete": Condition("delete", lambda pod: pod is None, lambda _: False, is_absence=True),
 }
 _CONDITIONS |= {
     "deleted": _CONDITIONS["delete"],
@@ -126,8 +130,10 @@ async def _wait(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     wanted: Condition = arguments.condition
     async with chosen(arguments) as sidecar:
         overview = await sidecar.pods()
-        pods = selected(overview, names, arguments)
-        if not pods:
+        if wanted.is_absence:
+            names = _there(overview, names, arguments)
+        pods = selected(overview, names, arguments) if names or not arguments.pods else []
+        if not pods and not wanted.is_absence:
             raise RemoteSlurmError(f"there are no such pods at {overview['site']}")
         waiting = {pod["pod"]: pod["name"] for pod in pods}
         main = {pod["pod"]: [each["name"] for each in pod["containers"]] for pod in pods}
@@ -145,6 +151,14 @@ async def _wait(arguments: argparse.Namespace, names: Sequence[str]) -> int:
         for name in [] if hopeless else waiting.values():
             print(f"remote-slurm: timed out waiting for {wanted.name} of pod {name}", file=sys.stderr)
     return 1 if waiting or hopeless else 0
+
+
+def _there(overview: Json, names: Sequence[str], arguments: argparse.Namespace) -> list[str]:
+    """The names of pods that there are. The others are gone: what is waited for has happened."""
+    gone = [name for name in names if not matching(overview, name, namespace(arguments))]
+    for name in gone:
+        print(f"remote-slurm: {absent(overview, name, namespace(arguments))}", file=sys.stderr)
+    return [name for name in names if name not in gone]
 
 
 async def _found(sidecar: SidecarClient, folders: dict[str, str], main: dict[str, list[str]]) -> dict[str, Json]:

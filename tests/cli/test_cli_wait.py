@@ -56,6 +56,21 @@ async def test_the_end_of_all_pods_of_a_namespace(sidecar: Served) -> None:
     )
 
 
+@pytest.mark.parametrize("which", [["team/gone"], ["-l", "app=gone"], ["team/gone", "other/gone"]])
+async def test_pods_that_are_gone_already_are_not_waited_for(sidecar: Served, which: list[str]) -> None:
+    """As with kubectl: a script that waits for a delete may come too late."""
+    done = await sidecar("wait", "--for=delete", *which)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert ("there is no pod 'team/gone' at" in done.stderr) is ("team/gone" in which)
+    assert (await sidecar("wait", "--for=running", *which)).returncode == 1
+
+
+async def test_one_that_is_gone_does_not_keep_the_others_from_being_waited_for(sidecar: Served) -> None:
+    done = await sidecar("wait", "--for=delete", "--timeout=0", "team/gone", "team/runs")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "timed out waiting for delete of pod team/runs" in done.stderr
+
+
 async def test_the_time_is_over(sidecar: Served) -> None:
     done = await sidecar("wait", "--for=running", "--timeout=0", "team/waits")
     assert (done.returncode, done.stdout) == (1, "")
@@ -63,7 +78,7 @@ async def test_the_time_is_over(sidecar: Served) -> None:
 
 
 async def test_a_pod_that_is_not_there_is_named(sidecar: Served) -> None:
-    done = await sidecar("wait", "--for=delete", "team/nobody")
+    done = await sidecar("wait", "--for=ended", "team/nobody")
     assert done.returncode == 1
     assert "there is no pod 'team/nobody' at" in done.stderr
 
