@@ -129,6 +129,7 @@ class FakeAccount:
     resources: str = "{}"  # what ResourceScriptPath prints
     resource_script_fails: bool = False
     capacity: Capacity = field(default_factory=Capacity)
+    partitions: list[Partition] = field(default_factory=lambda: [_PARTITION])
     ports: dict[tuple[str, int], int] = field(default_factory=dict)  # a port of a node -> the one of this machine
     loopback_ports: dict[tuple[str, int], int] = field(default_factory=dict)  # those that only the node itself reaches
     forwards: Code | None = None  # why the login node reaches no port, if it does not
@@ -600,7 +601,7 @@ class FakeSite(Site):
         return await self._run("nodes", self.account.sinfo)
 
     async def partitions(self) -> list[Partition]:
-        return await self._run("partitions", partial(_returned, [_PARTITION]))
+        return await self._run("partitions", partial(_returned, self.account.partitions))
 
     async def list_pods(self) -> list[Listed]:
         return await self._run("list", self.account.list_pods)

@@ -213,6 +213,30 @@ async def test_a_sidecar_that_has_just_started_says_so(serve: Serve, page: Brows
     assert page.text("#history-since").startswith("since ")
 
 
+async def test_what_keeps_pods_from_starting_is_on_the_page(serve: Serve, page: Browser) -> None:
+    site = instant_site(*(SlurmJob(str(number), f"ns-{number}", reason="PartitionDown") for number in range(3)))
+    drained = replace(site.account.partitions[0], cpus=0, free=0, nodes=0, unusable=(("drained", 2), ("down", 1)))
+    site.account.partitions, site.account.full = [drained], "No space left on device"
+    api: Api = await serve(site)
+    await api.looked()
+    await api.pods.storage.try_it()
+
+    def check() -> None:
+        page.size(*DESK)
+        page.chrome.get(f"{api.url}/ui")
+        page.until(lambda: page.all("#list li"), "the pods are shown")
+        assert page.text("#waiting") == "Waiting: 3 pods PartitionDown (its partition is down)"
+        assert page.text("#verdict") == (
+            "reachable, by login1, but pods cannot be stored: DataRootFolder /root cannot be written: No space left on device"
+        )
+        assert page.run("return document.body.dataset.site") == "bad"
+        partition = page.text("#partitions")
+        assert "0 of 0" in partition
+        assert "0 nodes, 2 drained, 1 down" in partition
+
+    await asyncio.to_thread(check)
+
+
 async def test_the_arrow_keys_go_from_pod_to_pod(shown: Shown) -> None:
     page = await shown.on()
     focused = "return document.activeElement.closest('li')?.querySelector('.name').title"
