@@ -41,6 +41,12 @@ def _no_room(cause: str) -> Callable[[Path], str]:
     return lambda _: sentence("ok", {"resources": {"pods": "0"}}, site, 0)
 
 
+def _full(folder: Path) -> str:
+    del folder
+    site = {"reachable": True, "storageError": "no space", "storageRetryInSeconds": 30}
+    return sentence("ok", {"resources": {"pods": "0"}}, site, 0)
+
+
 def _unknown_host(folder: Path) -> str:
     key = paramiko.PKey.from_path(str(make_key(folder / "key")))
     with pytest.raises(HostKeyRefused) as raised:
@@ -99,6 +105,8 @@ PRINTED: dict[str, Callable[[Path], str]] = {
     "connected, but the poll fails": _source("remote_slurm.cli", "top_view.py"),
     "cannot submit the pod, trying again": _source("remote_slurm.service", "submitter.py"),
     "the pod's files could not be written at the site": _source("remote_slurm.site", "pod_replies.py"),
+    "pods cannot be stored at the site": _full,
+    "but pods cannot be stored": _source("remote_slurm.api", "page/page.js"),
     "no record of a container was written": _source("remote_slurm.domain.status", "container_ends.py"),
     "DataRootFolder ... cannot be used at the site": _reply("mkdir: no\n>unusable /r\n"),
 }
