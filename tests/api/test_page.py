@@ -226,9 +226,8 @@ async def test_what_keeps_pods_from_starting_is_on_the_page(serve: Serve, page: 
         page.chrome.get(f"{api.url}/ui")
         page.until(lambda: page.all("#list li"), "the pods are shown")
         assert page.text("#waiting") == "Waiting: 3 pods PartitionDown (its partition is down)"
-        assert page.text("#verdict") == (
-            "reachable, by login1, but pods cannot be stored: DataRootFolder /root cannot be written: No space left on device"
-        )
+        full = "DataRootFolder /root cannot be written: No space left on device"
+        assert page.text("#verdict") == f"reachable, by login1, but pods cannot be stored: {full}"
         assert page.run("return document.body.dataset.site") == "bad"
         partition = page.text("#partitions")
         assert "0 of 0" in partition
