@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = command_first(sys.argv[1:] if argv is None else argv)
     if argv is None and _is_for_supervisor(words):
         return supervisor.supervise(words)
-    arguments = parser(words[:1]).parse_args(words)
+    arguments = _parsed(words)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every locale has an ellipsis, a tick or the letters of a site
     try:
@@ -86,6 +86,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_unexpected(error)
         return 1
     return code
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Exits with 2 and a message if there is no such command or option: with the nearest name."""
+    whole = parser(words[:1])
+    if not words:
+        whole.print_help(sys.stderr)
+        whole.exit(2)
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        whole.error(
+            f"there is no command '{words[0]}'{_nearest(words[:1], COMMANDS)}: `remote-slurm --help` lists the commands"
+        )
+    arguments, unknown = whole.parse_known_args(words)
+    if unknown:
+        from remote_slurm.cli.man import commands_of
+
+        options = [name for action in commands_of(whole)[words[0]]._actions for name in action.option_strings]  # noqa: SLF001
+        whole.error(f"unrecognized arguments: {' '.join(unknown)}{_nearest(unknown, options)}")
+    return arguments
+
+
+def _nearest(words: Iterable[str], names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    names = list(names)
+    found = [name for word in words for name in get_close_matches(word.partition("=")[0], names, n=1)]
+    return f" (did you mean {', '.join(found)}?)" if found else ""
 
 
 def _is_for_supervisor(words: Sequence[str]) -> bool:

@@ -79,6 +79,14 @@ def _install(found: dict[str, str], folder: Path) -> None:
 
 def readable(page: str) -> Iterator[str]:
     """The page as text, with the macros that `pages` uses."""
+    before = ""
+    for line in _lines(page):
+        if line or before:
+            yield line
+        before = line
+
+
+def _lines(page: str) -> Iterator[str]:
     expects_tag, in_tag, kept = False, False, False
     for line in page.splitlines():
         macro, _, rest = line.partition(" ")
@@ -121,7 +129,7 @@ def pages() -> dict[str, str]:
     from remote_slurm.cli.main import COMMANDS, parser
 
     whole = parser(COMMANDS)
-    commands = _commands(whole)
+    commands = commands_of(whole)
     main = [*_page(_PROGRAM, str(whole.description), whole), *_listed(COMMANDS)]
     found = {_PROGRAM: "\n".join(main) + "\n"}
     for name, purpose in COMMANDS.items():
@@ -130,7 +138,8 @@ def pages() -> dict[str, str]:
     return found
 
 
-def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands, by name."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to its own tables
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             return dict(action.choices)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.cli.main import COMMANDS, parser
-from remote_slurm.cli.man import _commands, pages, readable
+from remote_slurm.cli.man import commands_of, pages, readable
 from tests.cli.program import Program
 
 PAGES = pages()
-PARSERS = _commands(parser(COMMANDS))
+PARSERS = commands_of(parser(COMMANDS))
 
 
 def words(text: str) -> str:
@@ -31,7 +31,7 @@ def test_there_is_a_page_of_the_program_and_of_each_command() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_page_has_each_option_and_each_example(name: str) -> None:
     text = words(PAGES[f"remote-slurm-{name}"])
-    parsers = [PARSERS[name], *_commands(PARSERS[name]).values()]
+    parsers = [PARSERS[name], *commands_of(PARSERS[name]).values()]
     options = [option for each in parsers for action in each._actions for option in action.option_strings]
     assert [option for option in options if option not in text] == []
     assert ".SH EXAMPLES" in text

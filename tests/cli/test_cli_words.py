@@ -7,6 +7,7 @@ import pytest
 
 from remote_slurm.cli.main import COMMANDS
 from tests.cli.program import Program
+from tests.sidecar import PROGRAM
 
 
 def test_help_has_the_commands_and_examples(program: Program) -> None:
@@ -14,6 +15,28 @@ def test_help_has_the_commands_and_examples(program: Program) -> None:
     assert done.returncode == 0
     assert all(command in done.stdout for command in COMMANDS)
     assert "examples:" in done.stdout
+
+
+def test_without_a_command_the_help_lists_them() -> None:
+    done = subprocess.run([PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "list the pods at the site, or the named pods only" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "nearest"),
+    [
+        (["runn", "pod.yaml"], "there is no command 'runn' (did you mean run?): `remote-slurm --help` lists"),
+        (["dance"], "there is no command 'dance': `remote-slurm --help` lists the commands"),
+        (["check", "--jobs"], "unrecognized arguments: --jobs (did you mean --job?)"),
+        (["status", "--lable=app"], "unrecognized arguments: --lable=app"),
+        (["status", "--selecter=app"], "unrecognized arguments: --selecter=app (did you mean --selector?)"),
+    ],
+)
+def test_the_nearest_name_of_what_is_not_known(program: Program, words: list[str], nearest: str) -> None:
+    done = program(*words)
+    assert done.returncode == 2
+    assert nearest in done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -28,7 +51,7 @@ def test_each_command_teaches_by_examples(program: Program, command: str) -> Non
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dance"], "invalid choice: 'dance'"),
+        (["dance"], "there is no command 'dance'"),
         (["run"], "the following arguments are required: POD.yaml"),
         (["run", "--url", "localhost:4000", "pod.yaml"], "must be http://HOST:PORT, https://"),
         (["run", "--container"], "expected one argument"),
