@@ -43,8 +43,9 @@ examples:
 
 LISTENING = "access to the sidecar"
 
-_MARKS = {True: ("✓", Colour.GOOD), False: ("✗", Colour.BAD), None: ("-", Colour.QUIET)}
-_NODE_MARK = ("?", Colour.WARNING)
+# A sign, and a plain one for encodings without it
+_MARKS = {True: ("✓", "+", Colour.GOOD), False: ("✗", "x", Colour.BAD), None: ("-", "-", Colour.QUIET)}
+_NODE_MARK = ("?", "?", Colour.WARNING)
 _WITHOUT_JOB = Finding(
     "compute nodes",
     ok=True,
@@ -229,8 +230,8 @@ def _unchecked(findings: list[Finding]) -> str:
 
 
 def _show(finding: Finding, screen: Screen) -> None:
-    mark, colour = _NODE_MARK if finding.needs_node else _MARKS[finding.ok]
+    mark, plain, colour = _NODE_MARK if finding.needs_node else _MARKS[finding.ok]
     message = finding.message.replace("\n", f"\n  {'':<17}  ")
-    screen.line(f"{screen.paint(mark, colour)} {finding.check:<17}  {message}")
+    screen.line(f"{screen.paint(screen.sign(mark, plain), colour)} {finding.check:<17}  {message}")
     if finding.remedy:
-        screen.line(f"  {'':<17}  {screen.paint('→', Colour.WARNING)} {finding.remedy}")
+        screen.line(f"  {'':<17}  {screen.paint(screen.sign('→', '>'), Colour.WARNING)} {finding.remedy}")

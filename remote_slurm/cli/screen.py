@@ -60,6 +60,14 @@ class Screen:
 
         self._waiting.print(Text.from_ansi(text), soft_wrap=True)  # above the last line
 
+    def sign(self, sign: str, plain: str) -> str:
+        """The sign, or the plain one if the encoding of the stream lacks it: `?` would stand for all of them."""
+        try:
+            sign.encode(self._stream.encoding or "utf-8")
+        except (UnicodeEncodeError, LookupError):
+            return plain
+        return sign
+
     def paint(self, text: str, colour: Colour) -> str:
         if not self._coloured:
             return text

@@ -1,5 +1,6 @@
 """What `check` shows to people: one line for what was not checked, and a sign for what only a compute node can tell."""
 
+import io
 import socket
 from pathlib import Path
 
@@ -24,6 +25,22 @@ def shown(capsys: pytest.CaptureFixture[str], *findings: Finding) -> list[str]:
 def test_what_only_a_compute_node_can_tell_has_no_tick(capsys: pytest.CaptureFixture[str]) -> None:
     (line, _) = shown(capsys, Finding("container runtime", ok=True, message="m", remedy="r", needs_node=True))
     assert line.startswith("? container runtime")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_failure_is_no_tick_in_any_encoding(encoding: str) -> None:
+    """Where `?` stood for each sign that the encoding lacks, a tick, a cross and a doubt were the same."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    screen, unchecked = Screen(stream), []
+    good, bad = Finding("login", ok=True, message="m"), Finding("shell", ok=False, message="m", remedy="r")
+    doubt = Finding("container runtime", ok=True, message="m", needs_node=True)
+    for finding in (good, bad, doubt, None):
+        unchecked = _show_in_turn(finding, unchecked, screen)
+    stream.flush()
+    lines = stream.buffer.getvalue().decode(encoding).splitlines()  # type: ignore[attr-defined]
+    assert [line.split()[0] for line in lines] == (
+        ["✓", "✗", "→", "?"] if encoding == "utf-8" else ["+", "x", ">", "?"]
+    )
 
 
 def test_checks_that_were_not_made_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
