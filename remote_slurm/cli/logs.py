@@ -27,6 +27,7 @@ all containers, init containers first; with -f, side by side, and a container th
 {POD}
 """
 
+_ALL_LINES = "-1"
 _EXAMPLES = """\
 examples:
   remote-slurm logs -f default/hello
@@ -62,7 +63,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="only lines after a time with a zone, such as 2026-07-14T09:46:00Z",
     )
-    parser.add_argument("--tail", type=_lines, default=0, metavar="N", help="start with the last N lines")
+    parser.add_argument(
+        "--tail", type=_lines, default=0, metavar="N", help="start with the last N lines (default: -1, all of them)"
+    )
     parser.add_argument("--timestamps", action="store_true", help="begin each line with its time")
     parser.add_argument(
         "-p", "--previous", action="store_true", help="the log of the run before the last restart of the container"
@@ -174,8 +177,11 @@ def _container(pod: Json, name: str | None) -> str:
 
 
 def _lines(text: str) -> int:
+    """The number of lines; 0 for all of them, which kubectl calls -1."""
+    if text == _ALL_LINES:
+        return 0
     if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a number of lines from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of lines from 1, or -1 for all, not {text!r}")
     return int(text)
 
 

@@ -36,6 +36,12 @@ async def test_without_a_prefix_the_bytes_are_as_they_are(sidecar: Served) -> No
     assert (done.returncode, done.stdout) == (0, "two")
 
 
+@pytest.mark.parametrize("tail", [["--tail=-1"], ["--tail", "-1"]])
+async def test_all_lines_may_be_asked_for_in_kubectls_words(sidecar: Served, tail: list[str]) -> None:
+    done = await sidecar("logs", "-n", "team", "train", "-c", "side", *tail)
+    assert (done.returncode, done.stdout) == (0, "one\ntwo")
+
+
 async def test_a_container_without_a_log_does_not_hide_the_others(sidecar: Served) -> None:
     done = await sidecar("logs", "team/train", "--all-containers", "--previous")
     assert done.returncode == 1
