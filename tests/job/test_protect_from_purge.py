@@ -24,6 +24,22 @@ def purge(node: Node) -> None:
                     "(", "-type", "f", "-o", "-type", "l", ")", "-mtime", "+21", "-delete"], check=True)  # fmt: skip
 
 
+def test_scripts_that_pods_share_survive_a_purge_as_long_as_a_job_runs(node: Node) -> None:
+    shared = node.control / "lib" / "sum"
+    shared.mkdir(parents=True)
+    for name in ("runner.sh", "mounts.sh"):
+        (shared / name).touch()
+    script = "until [ -e go ]; do sleep 0.1; done"
+    job = node.start(f"lib=../.remote-slurm/lib/sum\nprotect_from_purge 1\ncontainer main {sh(script)}")
+    until(lambda: node.is_running("main"))
+    age(node)
+    until(lambda: is_fresh(node))
+    purge(node)
+    assert {path.name for path in shared.iterdir()} == {"runner.sh", "mounts.sh"}
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+
+
 def is_fresh(node: Node, *names: str) -> bool:
     """The claim is the last that is touched."""
     paths = [*(node.pod / name for name in names), node.control / "claims" / f"{POD}.job"]
