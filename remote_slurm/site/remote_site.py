@@ -21,7 +21,7 @@ from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.squeue import ARRAYS, array_of_path
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
-from remote_slurm.errors import NotSent, PortUnreachable, SlurmFailed
+from remote_slurm.errors import NotSent, PortUnreachable, RemoteFailed, SlurmFailed
 from remote_slurm.site.array_limit import ArrayLimit
 from remote_slurm.site.array_tables import ArrayTables
 from remote_slurm.site.batcher import Batch, Batcher
@@ -196,11 +196,18 @@ class RemoteSite(Site):
     # --- poll ---
 
     async def queue(self) -> Queue:
-        reply = await self.ask(queue.operation(self._config, root_is_known=bool(self._roots)))
-        arrays = queue.arrays(reply, self._roots)
+        reply = await self._read_queue() or await self._read_queue()
+        if reply is None:
+            raise RemoteFailed("the reply of squeue does not have as many lines as squeue printed")
+        arrays = self._queue.arrays(self._roots)
         await self._learn(arrays)
         self._tables.keep(arrays)
         return await self._queue.read(reply, self._roots, self._tables.pod)
+
+    async def _read_queue(self) -> Reply | None:
+        """None if only changes were sent that do not fit the last reply."""
+        reply = await self.ask(self._queue.operation(self._config, root_is_known=bool(self._roots)))
+        return reply if self._queue.take(reply) else None
 
     async def _learn(self, arrays: Iterable[str]) -> None:
         """Ask for the tables of arrays that another sidecar has submitted, or this one before it was restarted."""
@@ -209,7 +216,7 @@ class RemoteSite(Site):
 
     async def job(self, job_id: str) -> Job | None:
         reply = await self.ask(job.operation(self._config, job_id, root_is_known=bool(self._roots)))
-        await self._learn(queue.arrays(reply, self._roots))
+        await self._learn(queue.arrays(reply.others, self._roots))
         return job.found(reply, job_id, self._roots, self._tables.pod)
 
     async def open_port(self, node: str, port: int) -> PortStream:

@@ -121,20 +121,20 @@ async def _ask_status(url: str, bodies: list[Json]) -> tuple[list[float], list[f
 
 
 async def _poll(config: Config) -> tuple[float, int]:
-    """Median seconds of squeue and records side by side, and the bytes that came for them."""
+    """Median seconds of squeue and records side by side, and the bytes that came for the first of them."""
     connection = Connection(config.ssh)
     sessions = Sessions(connection)
     site = RemoteSite(sessions, config)
     try:
         await sessions.warm()
         await asyncio.sleep(1)
-        taken = []
+        taken, sizes = [], []
         for _ in range(5):
             before, begun = (await connection.link()).wire.received, time.perf_counter()
             await asyncio.gather(site.queue(), site.records())
             taken.append(time.perf_counter() - begun)
-            size = (await connection.link()).wire.received - before
-        return statistics.median(taken), size
+            sizes.append((await connection.link()).wire.received - before)
+        return statistics.median(taken), sizes[0]
     finally:
         await sessions.close()
         await connection.close()
@@ -166,7 +166,7 @@ def _promises(measured: Measured, here: Place, serving: Serving, lines: dict[str
     measured.row(f"Sidecar's processor, {known}, polling", f"{share:.1f}% of a core", "below 10%", met=share < 10)
     memory = last["memory"]
     measured.row(f"Sidecar's memory, {known}", f"{memory:.0f} MiB", "below 150 MB", met=memory * 1.048576 < 150)
-    measured.row("Bytes of one poll", f"{last['bytes'] / STEPS[-1]:.0f} for each job, as they cross the wire")
+    measured.row("Bytes of the first poll", f"{last['bytes'] / STEPS[-1]:.0f} for each job, as they cross the wire")
     factors = {
         name: lines[name][-1][1] / lines[name][-2][1] for name in ("create", "poll", "p99", "memory", "recovery")
     }
