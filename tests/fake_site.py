@@ -124,6 +124,7 @@ class FakeAccount:
     specs: dict[str, dict[str, object]] = field(default_factory=dict)  # the descriptions in the scripts of pods
     full: str = ""  # what a command prints that writes to the file system, if it is full
     squeue_fails: str = ""
+    squeue_seconds: float = 0.0  # how long a squeue of all jobs takes
     squeue_waits_for: asyncio.Event | None = None  # what a squeue of one job replies after
     sinfo_fails: str = ""
     resources: str = "{}"  # what ResourceScriptPath prints
@@ -335,11 +336,13 @@ class FakeAccount:
         self.again.discard(pod)
 
     async def queue(self) -> Queue:
+        await asyncio.sleep(self.squeue_seconds)
         if self.squeue_fails:
             raise SlurmFailed(self.squeue_fails, command="squeue")
         oldest = self.now() - self.min_job_age
         seen = (job for job in self.jobs.values() if job.state.phase is not JobPhase.ENDED or job.ended > oldest)
-        return Queue(tuple(_listed(job) for job in seen if job.shown <= self.now() and not job.vanished), 0.0)
+        listed = tuple(_listed(job) for job in seen if job.shown <= self.now() and not job.vanished)
+        return Queue(listed, 0.0, seconds=self.squeue_seconds)
 
     async def one_job(self, job_id: str) -> Job | None:
         if self.squeue_waits_for:

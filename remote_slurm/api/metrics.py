@@ -152,6 +152,12 @@ def _of_pods(accounts: Accounts) -> Iterable[Metric]:
     table = _Table(accounts)
     yield table.gauge("last_poll_age_seconds", "Since the last successful poll of the site.", lambda p: p.poller.age)
     yield table.gauge(
+        "poll_interval_seconds",
+        "Between two polls: more than PollInterval while squeue is slow.",
+        lambda p: p.poller.current_interval,
+    )
+    yield table.gauge("squeue_seconds", "How long the last squeue took.", lambda p: p.poller.pace.squeue_seconds)
+    yield table.gauge(
         "site_clock_offset_seconds", "How far the site's clock is ahead.", lambda p: p.poller.clock_offset
     )
     yield table.gauge("superseded", "1 while a newer sidecar owns DataRootFolder.", lambda p: float(bool(p.superseded)))

@@ -58,8 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _answer(arguments: argparse.Namespace) -> tuple[str, Json, Json]:
     async with running(arguments) as sidecar:
         health, answer = await sidecar.health(), await sidecar.ping()
-        wants_reason = arguments.output == "text" and not _has_room(answer)
-        return health, answer, await _site(sidecar) if wants_reason else {}
+        return health, answer, await _site(sidecar) if arguments.output == "text" else {}
 
 
 async def _site(sidecar: SidecarClient) -> Json:
@@ -78,8 +77,20 @@ def _has_room(answer: Json) -> bool:
 def sentence(health: str, answer: Json, site: Json, now: float) -> str:
     """The capacity of the virtual node. If it has no room, also why, and when the sidecar tries again.
 
-    `site` is that of /ui/state; `now` is a time.time().
+    A line follows while polls are less frequent because squeue is slow. `site` is that of /ui/state; `now` is a
+    time.time().
     """
+    return "\n".join([_capacity(health, answer, site, now), *_slow(site)])
+
+
+def _slow(site: Json) -> list[str]:
+    if not site.get("squeueIsSlow"):
+        return []
+    took, interval = site["squeueSeconds"], site["pollIntervalSeconds"]
+    return [f"  squeue is slow ({took:.0f} s): the site is polled every {interval:.0f} s"]
+
+
+def _capacity(health: str, answer: Json, site: Json, now: float) -> str:
     resources = answer.get("resources") or {}
     room = ", ".join(f"{name} {resources[name]}" for name in ("cpu", "memory", "pods") if name in resources)
     first = f"{health if health != 'ok' else answer.get('status', 'ok')}: {room or 'no figures'}"

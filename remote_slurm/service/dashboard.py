@@ -193,7 +193,9 @@ class Dashboard:
             "storageRetryInSeconds": round(self._storage.retry_in, 1),
             "roundTripSeconds": status.round_trip,
             "lastPollSeconds": None if poller.last_success is None else round(poller.age, 1),
-            "pollIntervalSeconds": self._config.poll_interval,
+            "pollIntervalSeconds": poller.current_interval,
+            "squeueSeconds": poller.pace.squeue_seconds,
+            "squeueIsSlow": poller.pace.is_slow,
             "sessionsInUse": status.sessions_in_use,
             "sessionsLimit": status.sessions_limit,
         }

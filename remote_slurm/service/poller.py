@@ -16,6 +16,7 @@ from remote_slurm.service.held_jobs import HeldJobs
 from remote_slurm.service.job_copies import JobCopies
 from remote_slurm.service.job_ends import JobEnds
 from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.poll_pace import PollPace
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operations.queue import Queue
@@ -55,6 +56,7 @@ class Poller:
         self._site = site
         self._pod_store = pod_store
         self.interval = interval
+        self.pace = PollPace()
         self.after_poll = _nothing
         self._clock = clock
         self._held_jobs = HeldJobs(site, pod_store, clock)
@@ -81,7 +83,12 @@ class Poller:
     @property
     def overdue(self) -> float:
         """Seconds by which the next poll is later than any deadline in it explains."""
-        return max(0.0, self._clock() - self._last_poll - self.interval - LONGEST_POLL_SECONDS)
+        return max(0.0, self._clock() - self._last_poll - self.current_interval - LONGEST_POLL_SECONDS)
+
+    @property
+    def current_interval(self) -> float:
+        """Seconds between two polls: more than `interval` while squeue is slow."""
+        return self.pace.seconds(self.interval)
 
     async def first_poll(self) -> bool:
         """Return once a poll has succeeded: whether that took a wait. Raises RemoteFailed if the first one fails."""
@@ -159,7 +166,14 @@ class Poller:
             self.last_success = self._last_poll
 
     async def _queue(self) -> Queue:
-        return await self._site.queue()
+        asked = self._clock()
+        try:
+            queue = await self._site.queue()
+        except SlurmFailed:
+            self.pace.took(self._clock() - asked, self.interval)
+            raise
+        self.pace.took(0.0 if queue.seconds is None else queue.seconds, self.interval)
+        return queue
 
     async def _records(self) -> None:
         over = {tracked.key async for tracked in unhurried(self._pod_store) if tracked.is_over}
@@ -170,24 +184,33 @@ class Poller:
 
     async def _pause(self) -> float:
         if self.error or self.jobs or not all([tracked.is_over async for tracked in unhurried(self._pod_store)]):
-            return self.interval
-        return max(self.interval, min(IDLE_INTERVALS * self.interval, LONGEST_IDLE_SECONDS))
+            return self.current_interval
+        return max(self.current_interval, min(IDLE_INTERVALS * self.interval, LONGEST_IDLE_SECONDS))
 
     async def _wait(self, started: float) -> None:
-        """Wait for the time of the next poll after the one that `started` then."""
+        """Wait for the time of the next poll after the one that `started` then.
+
+        Records are read once per interval also while squeue is slow: reading them asks nothing of slurmctld.
+        """
         while (left := started + await self._pause() - self._clock()) > 0:
             try:
                 # wait_for would keep a cancellation to itself that comes together with the event (Python 3.11)
                 async with asyncio.timeout(min(left, self.interval)):
                     await self._early.wait()
             except TimeoutError:
+                if self.pace.is_slow and left > self.interval:
+                    await self._read_records()
                 continue
             self._early.clear()
             await asyncio.sleep(min(EARLY_RECORDS_SECONDS, left))
-            try:
-                await self._records()
-            except SiteError as error:
-                self._note(error)
+            await self._read_records()
+
+    async def _read_records(self) -> None:
+        """Read records between two polls."""
+        try:
+            await self._records()
+        except SiteError as error:
+            self._note(error)
 
     async def _apply(self, jobs: Iterable[Job]) -> None:
         by_pod: dict[str, list[Job]] = {}

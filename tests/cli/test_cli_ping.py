@@ -54,6 +54,14 @@ def test_a_refused_key_is_the_reason_that_there_is_no_room() -> None:
     assert second == "  login of me at login was refused"
 
 
+def test_a_slow_squeue_is_reported_with_the_interval_that_follows_from_it() -> None:
+    answer = {"status": "ok", "resources": {"cpu": "8", "pods": "100"}}
+    site = {"reachable": True, "squeueIsSlow": True, "squeueSeconds": 12.3, "pollIntervalSeconds": 100}
+    first, second = sentence("ok", answer, site, 0).splitlines()
+    assert first == "ok: cpu 8, pods 100"
+    assert second == "  squeue is slow (12 s): the site is polled every 100 s"
+
+
 def test_a_squeue_that_fails_is_the_reason_that_there_is_no_room() -> None:
     site = {"reachable": False, "error": "squeue failed with exit code 1", "cause": "SlurmFailed", "retryInSeconds": 0}
     assert sentence("ok", NONE, site, 0) == "ok: pods 0: Slurm command failed\n  squeue failed with exit code 1"
