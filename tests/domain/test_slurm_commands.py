@@ -353,6 +353,8 @@ SAYINGS = [
     (f"AssocMaxSubmitJobLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
     (f"AssocGrpSubmitJobsLimit\nsbatch: error: {POLICY}", Refusal.FOR_NOW),
     ("Slurm temporarily unable to accept job, sleeping and retrying", Refusal.FOR_NOW),
+    ("Batch job submission failed: Rate limit exceeded, please retry momentarily", Refusal.FOR_NOW),
+    ("Batch job submission failed: Rate limit exceeded, please retry later", Refusal.FOR_NOW),  # a hard drop
     ("Batch job submission failed: Resource temporarily unavailable", Refusal.FOR_NOW),
     ("Batch job submission failed: Socket timed out on send/recv operation", Refusal.UNKNOWN),
     ("Batch job submission failed: Unable to contact slurm controller (connect failure)", Refusal.NOT_SENT),

@@ -266,6 +266,42 @@ def test_a_site_with_scripts_of_its_own(served_scripted: Serving) -> None:
     assert create("again").until_over().exit_code("c") == 3
 
 
+# --- a site that limits requests --------------------------------------------------------------------------------------
+
+LIMIT = "SlurmctldParameters=rl_enable,rl_bucket_size=30,rl_refill_rate=2"
+LIMITED = 36
+
+
+@pytest.fixture
+def served_limited(fragile_site: Site, serve: Serve) -> Iterator[Serving]:
+    """slurmctld takes 30 requests of the account at once, and then 2 a second."""
+    restart = "site-daemon stop slurmctld; site-daemon start slurmctld"
+    fragile_site.exec(f"cd /etc/slurm; cp slurm.conf slurm.conf.before; echo {LIMIT} >>slurm.conf; {restart}")
+    try:
+        yield serve(fragile_site, PollInterval=5)
+    finally:
+        fragile_site.exec(f"cd /etc/slurm; mv slurm.conf.before slurm.conf; {restart}")
+
+
+def test_a_burst_at_a_site_that_limits_requests_waits(served_limited: Serving) -> None:
+    """Submissions, polls and deletes: no pod fails, and none is lost or doubled."""
+    served, site = served_limited, served_limited.site
+    bodies = [request(pod(sh("c", "sleep 600"), flags="" if n < 3 else "--hold")) for n in range(LIMITED)]
+    with ThreadPoolExecutor(LIMITED) as threads:
+        jobs = [each.json["PodJID"] for each in threads.map(served.client.create, bodies)]
+    assert len(set(jobs)) == LIMITED
+    assert all(job.isdigit() for job in jobs)
+    assert sorted(site.jobs(served.root)) == sorted(jobs)
+    for body in bodies:
+        served.client.delete(body["pod"])
+    wait_until(lambda: not served.journal, "all deletes are carried out")
+    assert [path for path in site.files(served.root) if not path.startswith(".remote-slurm")] == []
+    assert sorted(site.jobs(served.root)) == sorted(jobs), "each pod had one job"
+    assert "the poll failed" not in served.sidecar.log
+    log = site.exec("cat /var/log/slurm/slurmctld.log")
+    assert "RPC rate limit exceeded" in log, "the site has limited requests"
+
+
 # --- jobs that slurmctld has forgotten -------------------------------------------------------------------------------
 
 
