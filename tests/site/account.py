@@ -319,6 +319,7 @@ class Account:
                 "DataRootFolder": self.root_setting,
                 "ContainerRuntime": "none",
                 "PollInterval": self.poll_seconds,
+                "JobArrays": "auto",
                 "SHARED_FS": self.shared_fs,
                 "FetchSeconds": 1,
                 "ResourceScriptPath": "bin/resources",

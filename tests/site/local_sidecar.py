@@ -26,8 +26,8 @@ class Counted:
     file: Path
 
     @classmethod
-    def at(cls, account: Account, **annotations: str) -> "Counted":
-        file = account.home / "runs"
+    def at(cls, account: Account, name: str = "runs", **annotations: str) -> "Counted":
+        file = account.home / name
         pod = kubernetes.pod(kubernetes.sh("c", f"echo ran >>{file}"))
         pod["metadata"]["annotations"] |= annotations
         return cls(pod, file)

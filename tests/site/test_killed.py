@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import together
+from remote_slurm.domain.plan.script import payload
 from remote_slurm.domain.slurm.submit_outcome import Deleted, SbatchFailed, Submitted
 from remote_slurm.errors import OutcomeUnknown, RemoteSlurmError, SubmissionRefused
+from remote_slurm.job import SCRIPTS
+from remote_slurm.site.operations import submit
 from remote_slurm.site.remote_site import RemoteSite
 from tests.effort import SOAK
 from tests.site.account import Account
@@ -72,6 +76,49 @@ async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, j
             assert (runs, "Slurm never showed a job" in message) == (0, True)
         else:
             assert (step, runs) == (step, 1)
+
+
+@dataclass
+class SubmittedArray:
+    """Three pods that a script has submitted as one array, and which died at that step."""
+
+    account: Account
+    pods: list[Counted]
+
+    @classmethod
+    def killed_at(cls, step: int, folder: Path) -> "SubmittedArray":
+        account = Account(folder, ["sh"])
+        account.count_steps()
+        account.dies_at = step
+        pods = [Counted.at(account, name=f"runs-{number}") for number in range(3)]
+        payloads = {each.pod.key: payload(plan_job(each.request, account.config), SCRIPTS) for each in pods}
+        libraries = {each.library for each in payloads.values()}
+        operation = submit.operation(account.config, payloads, libraries, 250)
+        account.run(operation.script({"root": account.root_setting, "sidecar": "s", "epoch": ""}), operation.payload)
+        return cls(account, pods)
+
+    async def run_once_each(self, folder: Path, *, given_up: bool) -> None:
+        """Start a sidecar: each pod runs once, or none if the call of sbatch cannot be excluded."""
+        patience = PATIENCE if given_up else replace(PATIENCE, search=100)
+        async with sidecar(self.account, folder, patience) as second, nodes(self.account):
+            answers = [await created(second, each) for each in self.pods]
+            for each, answer in zip(self.pods, answers, strict=True):
+                if given_up:
+                    assert "Slurm never showed a job" in str(answer)
+                else:
+                    assert (await ended(second, each))["JID"] == answer
+        assert [each.runs for each in self.pods] == [0 if given_up else 1] * len(self.pods)
+        assert len(self.account.jobs()) == (0 if given_up else len(self.pods))
+
+
+async def test_an_array_that_is_killed_anywhere_is_one_job_for_each_pod(tmp_path: Path) -> None:
+    whole = SubmittedArray.killed_at(1000, tmp_path / "whole").account
+    at = next(step for step in range(1, whole.steps + 1) if whole.step(step) == "sbatch")
+    assert whole.jobs() == ["101_0", "101_1", "101_2"]
+    some = [at - 3, at - 2, at - 1, at, 2 - at, 1 - at, -at]
+    for step in [*range(1, at + 4), *range(-at - 3, 0)] if SOAK else some:
+        array = SubmittedArray.killed_at(step, tmp_path / f"home{step}")
+        await array.run_once_each(tmp_path / f"state{step}", given_up=step == at)
 
 
 # Right before each step of scripts that have no more than these; in a soak also right after each
