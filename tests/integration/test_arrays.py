@@ -1,6 +1,6 @@
 """Like pods as one job array, and what Slurm does to its tasks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -173,21 +173,21 @@ def test_a_command_runs_in_a_task(each_site: Site, through: Through) -> None:
 
 
 @pytest.fixture
-def limited(accounted_site: Site, through: Through) -> Iterator[Serving]:
-    """A site whose user may have eight jobs."""
-    accounted_site.exec("sacctmgr -i modify user hpcuser set MaxSubmitJobs=8")
-    try:
-        proxy, served = through(accounted_site, **ARRAYS)
-        wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
-        proxy.delay(0.3)
-        yield served
-    finally:
-        accounted_site.exec("sacctmgr -i modify user hpcuser set MaxSubmitJobs=-1")
+def limited(accounted_site: Site, through: Through) -> Serving:
+    """A site with a QOS in which a user may have eight jobs."""
+    accounted_site.exec(
+        "sacctmgr -i add qos eight; sacctmgr -i modify qos eight set MaxSubmitJobsPerUser=8 && "
+        "sacctmgr -i modify user hpcuser set qos+=eight"
+    )
+    proxy, served = through(accounted_site, **ARRAYS)
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.3)
+    return served
 
 
 def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs_and_the_others_wait(limited: Serving) -> None:
     """Slurm counts the tasks of an array, and refuses the array as a whole."""
-    bodies = [request(pod(sh("c", "true"), flags="--begin=now+1hour")) for _ in range(20)]
+    bodies = [request(pod(sh("c", "true"), flags="--qos=eight --begin=now+1hour")) for _ in range(20)]
     with ThreadPoolExecutor(20) as threads:
         jobs = [answer.json["PodJID"] for answer in threads.map(limited.client.create, bodies)]
     assert len([job for job in jobs if job]) == len(limited.site.jobs(limited.root)) == 8

@@ -1,12 +1,16 @@
 """Pods that arrive together travel together, and each is one job all the same."""
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from remote_slurm.site.batcher import RUNS
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serving, wait_until
+from tests.sidecar import Sidecar
 from tests.sites import Site
 
 PODS = 40
@@ -45,6 +49,60 @@ def test_a_burst_of_pods_over_a_connection_that_breaks_is_one_job_each(
     assert [each.job for each in watched] == jobs
     for body, each in zip(bodies, watched, strict=True):
         assert each.until_over().phase == "Succeeded"
+        assert served.site.exec(f"cat /tmp/ran-{key(body['pod'])}") == f"{key(body['pod'])}\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "size", "direction"),
+    [
+        ("cut", 10_000, "up"),
+        ("cut", 400, "down"),
+        ("cut", 900, "down"),
+        ("freeze", 40_000, "up"),
+        ("freeze", 400, "down"),
+    ],
+)
+def test_an_array_over_a_connection_that_fails_is_one_job_for_each_pod(
+    site: Site, through: Any, how: str, size: int, direction: str
+) -> None:
+    proxy, served = through(site, ContainerRuntime="none", PollInterval=5, JobArrays="auto")
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.1)
+
+    def fail() -> None:
+        if how == "cut":
+            proxy.cut_after(size, direction)
+            return
+        proxy.freeze_after(size, direction)
+        wait_until(lambda: not proxy._flowing.is_set(), "it is frozen")
+        time.sleep(3)
+        proxy.thaw()
+
+    ran_once_each(served, bodies_of(PODS), meanwhile=fail)
+
+
+def test_a_sidecar_that_is_killed_while_it_submits_an_array(
+    site: Site, through: Any, sidecar: Callable[..., Sidecar]
+) -> None:
+    proxy, served = through(site, ContainerRuntime="none", PollInterval=5, JobArrays="auto")
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.1)
+    bodies = bodies_of(PODS)
+    with ThreadPoolExecutor(PODS) as threads:
+        asked = [threads.submit(served.client.create, body) for body in bodies]
+        wait_until(lambda: len(served.site.jobs(served.root)) >= RUNS, "the first pods have jobs")
+        served.sidecar.kill()
+    assert all(each.exception() is not None or each.result().status for each in asked)
+    ran_once_each(Serving(served.site, served.config, sidecar(served.config)), bodies)
+
+
+def ran_once_each(served: Serving, bodies: list[Json], *, meanwhile: Any = lambda: None) -> None:
+    """Create the pods, and again; each has the one job that was answered, and its container runs once."""
+    burst(served, bodies, meanwhile=meanwhile)
+    watched = [served.vk.create(body) for body in bodies]
+    for body, each in zip(bodies, watched, strict=True):
+        assert each.until_over().phase == "Succeeded"
+        assert list(served.site.jobs(f"/{key(body['pod'])}/")) == [each.job], key(body["pod"])
         assert served.site.exec(f"cat /tmp/ran-{key(body['pod'])}") == f"{key(body['pod'])}\n"
 
 
