@@ -16,6 +16,7 @@ write_exec_state() {
     {
         declare -p pod name run_prefix runtime child child_start exec_mode exec_words guarded
         ! declare -p podman podman_prefix
+        ! declare -p lib
         export -p
         printf 'exec_is_complete=yes\n'
     } >".runner/$name.exec"

@@ -43,7 +43,7 @@ exec_state=.runner/$2.exec exec_is_complete=''
 [[ ! -s $exec_state ]] || . "./$exec_state"
 [[ -n $exec_is_complete ]] || refuse_by_record "$2"
 for part in "${parts[@]-runner}"; do  # a job of version 0.1.0 has its parts in files of their own
-    . "./$part.sh" || refuse no_folder
+    . "${lib:-.}/$part.sh" || refuse no_folder
 done
 . "./$exec_state"
 [[ $(start_of "$child") == "$child_start" ]] || refuse_by_record "$2"
