@@ -18,6 +18,9 @@ from remote_slurm.site.site import Site
 OVERTIME_SECONDS = 15
 # So many deletes share one script, with its squeue, scancel and rm
 BATCH = 250
+# Deletes of a burst arrive one after another: while more of them arrive, a script waits for them, at most so often
+GATHER_SECONDS = 0.05
+GATHER_TIMES = 20
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 # How often to look for deletes that another sidecar on the same StateFolder has accepted and not finished
@@ -91,10 +94,18 @@ class Deletes:
             if not self._open:
                 await self._woken(LOOK_SECONDS)
                 wait = FIRST_WAIT_SECONDS
+            await self._gather()
             self._wake.clear()
             await self.carry_out()
             if self._open and not await self._woken(wait):
                 wait = min(wait * 1.5, LONGEST_WAIT_SECONDS)
+
+    async def _gather(self) -> None:
+        for _ in range(GATHER_TIMES):
+            accepted = len(self._open)
+            await asyncio.sleep(GATHER_SECONDS)
+            if len(self._open) == accepted:
+                return
 
     async def announce(self) -> None:
         """Before the end, write tombstones of the deletes that the site does not know yet, if it answers in time.

@@ -8,7 +8,7 @@ import time
 
 import report
 
-PARTS = ("create", "burst", "limits", "growth", "seeing", "logs", "ports", "footprint", "files", "slow")
+PARTS = ("create", "burst", "limits", "growth", "seeing", "logs", "ports", "footprint", "files", "slow", "pressure")
 
 
 def main(words: list[str]) -> int:

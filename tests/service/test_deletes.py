@@ -86,6 +86,16 @@ def test_of_many_at_once_none_is_left_out(loop: VirtualLoop, tmp_path: Path) -> 
     assert len(deletes) == 0
 
 
+def test_deletes_that_arrive_one_after_another_share_a_script(loop: VirtualLoop, tmp_path: Path) -> None:
+    site = FakeSite(FakeAccount(loop.time))
+    deletes = Deletes(site, PodStore(), Journal(tmp_path), loop.time)
+    for number in range(100):
+        loop.call_later(5 + number / 100, deletes.accept, Delete(f"ns-{number}", "ns/p", 30))
+    carry_out(loop, deletes, 10)
+    assert len(deletes) == 0
+    assert site.asked["delete"] <= 2
+
+
 def test_a_deletes_own_grace_period_reaches_the_site_after_a_restart(loop: VirtualLoop, tmp_path: Path) -> None:
     account = FakeAccount(loop.time)
     line = FakeSite(account, down=True)

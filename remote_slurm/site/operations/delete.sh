@@ -142,12 +142,19 @@ was_submitted_for() {  # POD
 
 # --- stopping jobs ---------------------------------------------------------------------------------------------------
 
-# Sets force and grace to those of the pod.
-read_wish() {  # POD
-    grace=${wishes#*" $1|"}
-    grace=${grace%%" "*}
-    force=${grace%%"|"*}
-    grace=${grace#*"|"}
+is_forced() {  # POD
+    case "$forced " in
+        *" $1 "*) ;;
+        *) return 1 ;;
+    esac
+}
+
+# Sets grace to the grace period of the pod's delete, if it has one.
+read_grace() {  # POD
+    grace=
+    for wish in $graces; do
+        [ "${wish%"|"*}" != "$1" ] || grace=${wish##*"|"}
+    done
 }
 
 # Sorts the jobs into those to cancel, whose shell is to be signalled, and other ones. Pods whose jobs still wait for a
@@ -159,15 +166,14 @@ choose_jobs() {
         state=${each##*"|"}
         id=${each#*"|"}
         id=${id%"|"*}
-        read_wish "$pod"
         case $state in
             UNKNOWN | COMPLETING) ;;
             # JobPhase.WAITING in domain/slurm/job_states.py
             PENDING | CONFIGURING | REQUEUE* | SPECIAL_EXIT | RESV_DEL_HOLD | POWER_UP_NODE) to_cancel="$to_cancel $id" waited=yes ;;
             # scancel would try to signal it for 90 s, and all other deletes would wait
-            SUSPENDED) [ "$force" = no ] || to_cancel="$to_cancel $id" ;;
+            SUSPENDED) ! is_forced "$pod" || to_cancel="$to_cancel $id" ;;
             *)
-                if [ "$force" = yes ]; then
+                if is_forced "$pod"; then
                     to_cancel="$to_cancel $id"
                 elif [ ! -d "$claims/$pod.stop" ]; then
                     to_signal="$to_signal $pod|$id"
@@ -199,8 +205,8 @@ signal_together() {  # POD|ID...
     set --
     for each in $together; do
         pod=${each%"|"*}
-        read_wish "$pod"
-        [ "$grace" = - ] || [ ! -d "$claims/$pod.stop" ] || printf '%s\n' "$grace" 2>/dev/null >"$claims/$pod.stop/grace"
+        read_grace "$pod"
+        [ -z "$grace" ] || [ ! -d "$claims/$pod.stop" ] || printf '%s\n' "$grace" 2>/dev/null >"$claims/$pod.stop/grace"
         set -- "$@" "${each#*"|"}"
     done
     send_signal "$@" || signal_again "$#"
@@ -348,13 +354,14 @@ list_queue() {
     squeue_seconds=$((squeue_seconds + uptime))
 }
 
-# Sets pods, and wishes to a word POD|FORCE|GRACE for each pod.
+# Sets pods, forced to those whose jobs are killed, and graces to a word POD|GRACE for each pod with a grace period. Not one
+# list for all: ${list#*WORD} takes dash a time that grows with the square of the list.
 read_wishes() {  # POD FORCE GRACE...
-    pods=''
-    wishes=' '
+    pods='' forced='' graces=''
     while [ $# -gt 2 ]; do
         pods="$pods $1"
-        wishes="$wishes$1|$2|$3 "
+        [ "$2" = no ] || forced="$forced $1"
+        [ "$3" = - ] || graces="$graces $1|$3"
         shift 3
     done
 }
