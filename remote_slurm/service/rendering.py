@@ -30,6 +30,8 @@ LARGE_BYTES = 256 * 1024
 # Processor time; the largest pod that all limits allow takes a few seconds
 MOST_SECONDS = 20.0
 _LOOK_SECONDS = 0.05
+# Names of the threads, as debuggers show them; tests wait for busy ones
+_BUSY, _IDLE = "render", "render-idle"
 
 
 class TookTooLong(Exception):
@@ -98,7 +100,8 @@ class _Worker:
         self._works: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._id = self._clock = 0
         self._begun = 0.0
-        threading.Thread(target=self._run, name="render", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=_IDLE, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -108,11 +111,13 @@ class _Worker:
                 self._id, self._clock = threading.get_ident(), clock
                 work()
                 self._id = 0
+                self._thread.name = _IDLE
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Return what `work()` returns. Whoever stops waiting does not stop the work."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
+        self._thread.name = _BUSY
         self._works.put(partial(settle, loop, future, work))
         return await future
 

@@ -30,7 +30,7 @@ SLURM = {
     "sbatch": "case $1 in --version) echo slurm 24.11.5 ;; --test-only) cat >/dev/null ;; *) exit 9 ;; esac",
     "squeue": "exit 0",
     "scancel": "exit 0",
-    "sinfo": "echo 'main*|up|0/4/0/4|1|1:00:00|(null)'",
+    "sinfo": "echo 'main*|up|0/4/0/4|1|idle|1:00:00|(null)'",
     "scontrol": "case $* in *partition) echo PartitionName=main Default=YES ;; *) echo MaxArraySize = 1001 ;; esac",
     "sacct": "exit 1",
     "apptainer": "echo apptainer version 1.4.0",

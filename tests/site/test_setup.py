@@ -190,7 +190,7 @@ async def test_a_site_that_hides_partitions(odd: OddSite) -> None:
 
 async def test_partitions_that_only_sinfo_shows(odd: OddSite) -> None:
     odd.account.command("scontrol", "exit 1")
-    odd.account.command("sinfo", "echo 'main*|up|1/3/0/4|2|1:00:00|gpu:2'")
+    odd.account.command("sinfo", "echo 'main*|up|1/3/0/4|2|mixed|1:00:00|gpu:2'")
     facts, _, _ = await odd.choice()
     assert [(each.name, each.is_default, each.cpus, each.gpus) for each in facts.partitions] == [("main", True, 4, 1)]
 
