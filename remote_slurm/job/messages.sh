@@ -60,7 +60,7 @@ find_start_error() {
     done 2>/dev/null <"logs/$name.log"
     case "$code $said" in
         # `exec` of this shell
-        12[67]' ./'*'.sh: '*': exec: '*) said="exec: ${said#*: exec: }" ;;
+        12[67]" ${BASH_SOURCE[0]}: "*': exec: '*) said="exec: ${said#*: exec: }" ;;
         # mounts.sh, or a script in front of the command
         '125 Error: '*) ;;
         *) runtime_hook is_start_error "$code $said" ;;
@@ -70,7 +70,7 @@ find_start_error() {
 is_of_runtime() {
     case "$code $1" in
         '125 Error: '*) ;;
-        12[67]' ./'*'.sh: '*[0-9]*': '*) ;;  # "line" has another word in other languages
+        12[67]" ${BASH_SOURCE[0]}: "*[0-9]*': '*) ;;  # "line" has another word in other languages
         *) runtime_hook is_log_line "$code $1" ;;
     esac
 }
