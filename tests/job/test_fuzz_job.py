@@ -8,7 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote_slurm.domain.plan.script import job_files
+from remote_slurm.domain.plan.payload import library_name
+from remote_slurm.domain.plan.script import job_files, payload
 from remote_slurm.job import SCRIPTS
 from tests.domain.podspec import container, plan, pod
 from tests.effort import effort
@@ -28,6 +29,11 @@ def run(body: dict[str, object], root: Path) -> bytes:
     folder = root / made.pod
     for name in ("claims", "spool"):
         (root / ".remote-slurm" / name).mkdir(parents=True)
+    scripts = payload(made, SCRIPTS).scripts
+    library = root / ".remote-slurm" / "lib" / library_name(scripts)
+    library.mkdir(parents=True)
+    for name, text in scripts.items():
+        (library / name).write_bytes(text)
     for file in job_files(made, SCRIPTS):
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)

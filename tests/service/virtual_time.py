@@ -22,7 +22,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return _BEGIN + self._passed
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled and not _is_rendering():  # type: ignore[attr-defined]
+        # in this order: a thread that has just rendered a pod has put its result among what is ready
+        if not _is_rendering() and not self._ready and self._scheduled:  # type: ignore[attr-defined]
             self._passed = max(self._passed, self._scheduled[0].when() - _BEGIN)  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]
 

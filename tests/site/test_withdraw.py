@@ -23,7 +23,7 @@ class CountedShells(LocalShells):
         self.scripts: list[str] = []
 
     def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
-        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in texts[-1]))
+        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in f"\n{texts[-1]}"))
         return super().arrived(script, payload, texts)
 
 
