@@ -114,7 +114,7 @@ class _Worker:
                 self._thread.name = _IDLE
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Return what `work()` returns. Whoever stops waiting does not stop the work."""
+        """Return what `work()` returns. A caller that is cancelled does not stop the work."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
         self._thread.name = _BUSY

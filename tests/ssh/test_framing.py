@@ -152,13 +152,18 @@ def test_errexit_works_inside_a_script(shell: LocalShell) -> None:
 
 def test_a_cut_anywhere_in_a_script_runs_nothing(start_shell: StartShell, tmp_path: Path) -> None:
     asked = frame(f"touch {tmp_path}/ran\necho 'a word'\ntouch {tmp_path}/ran", b"payload")
-    for size in {*range(0, asked.script_end, 5), asked.script_end - 1}:
+    runs_only_whole(start_shell, asked, tmp_path / "ran", step=5)
+
+
+def runs_only_whole(start_shell: StartShell, asked: Frame, ran: Path, step: int) -> None:
+    """Cut the frame, whose script creates the file `ran`, after each `step` bytes; then send all of it."""
+    for size in {*range(0, asked.script_end, step), asked.script_end - 1}:
         shell = start_shell()
         shell.write(asked.data[:size])
         shell.hang_up()
-        assert not (tmp_path / "ran").exists(), f"ran after {size} bytes: {asked.data[:size]!r}"
+        assert not ran.exists(), f"ran after {size} bytes: {asked.data[:size]!r}"
     assert start_shell().ask(asked)[0] == 0
-    assert (tmp_path / "ran").exists()
+    assert ran.exists()
 
 
 def test_a_script_detects_an_incomplete_payload(start_shell: StartShell, tmp_path: Path) -> None:
@@ -198,13 +203,7 @@ def test_a_script_cannot_change_what_the_session_keeps(shell: LocalShell) -> Non
 
 def test_a_cut_anywhere_in_a_text_runs_nothing(start_shell: StartShell, tmp_path: Path) -> None:
     asked = KeptTexts().frame(Request(":", texts=(f"touch {tmp_path}/ran", f"touch {tmp_path}/ran\n")))
-    for size in {*range(0, asked.script_end, 7), asked.script_end - 1}:
-        shell = start_shell()
-        shell.write(asked.data[:size])
-        shell.hang_up()
-        assert not (tmp_path / "ran").exists(), f"ran after {size} bytes: {asked.data[:size]!r}"
-    assert start_shell().ask(asked)[0] == 0
-    assert (tmp_path / "ran").exists()
+    runs_only_whole(start_shell, asked, tmp_path / "ran", step=7)
 
 
 def test_a_session_keeps_so_many_texts_and_gets_further_ones_with_each_script(shell: LocalShell) -> None:

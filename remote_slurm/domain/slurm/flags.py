@@ -24,7 +24,7 @@ _GROUPS = (
     frozenset({"requeue", "no-requeue"}),
 )
 
-# Each of them by the name of one of its group, which stands for all
+# For each of them, the name of one of its group: the key of the whole group
 _GROUP_OF = {name: min(group) for group in _GROUPS for name in group}
 
 # How GPUs are asked for without --gres; beside a --gres=gpu of other figures, sbatch finds no node for the job

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # kept is set in front of this text
 # Looks after the scripts that pods share. Libraries that pods name in their job.sh, and `kept` ones, are touched: sites purge
-# files that nobody has used for some weeks. One that was changed is removed, and so is one that no pod has named for a day. A
+# files that have not been used for some weeks. One that was changed is removed, and so is one that no pod has named for a day. A
 # submission sends what is missing.
 #   >tended           all were looked at
 
