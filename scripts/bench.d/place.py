@@ -124,7 +124,7 @@ def place(*options: str) -> Iterator[Place]:
         try:
             facts = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             site = sites.Site(
-                **{key: facts[key] for key in ("name", "suite", "host", "port", "user", "runtime")},
+                **{key: facts[key] for key in ("name", "suite", "host", "port", "user", "runtime", "pid")},
                 identity_file=Path(facts["identity_file"]),
                 known_hosts_file=Path(facts["known_hosts_file"]),
             )
