@@ -2,7 +2,7 @@
 
 A request that arrives while few scripts run is sent at once, alone. While the maximum number of scripts run, requests
 wait, and each script that ends makes room for one that takes a share of the waiting requests. Requests of one group,
-whose cost hardly grows with their number, share a script as far as they fit.
+whose cost hardly grows with their number, count as one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import copy
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from remote_slurm.errors import OutcomeUnknown, SiteError
@@ -89,24 +90,25 @@ class Batcher(Generic[_P, _T]):
             run.add_done_callback(self._batch_done)
 
     def _next_requests(self) -> dict[str, _Request[_P, _T]]:
-        """Those of the group that has waited longest.
+        """Those that have waited longest, with the others of their groups.
 
-        Of requests without a group, an equal share, so that all scripts end at about the same time.
+        An equal share of all groups, so that all scripts end at about the same time. A request without a group counts
+        as one.
         """
+        groups: dict[Hashable, list[_Request[_P, _T]]] = {}
         waiting = [each for each in self._waiting if not each.reply.done()]  # others were cancelled
-        group = waiting[0].group if waiting else None
-        count = sum(each.group == group for each in waiting)
-        share = min(MOST_REQUESTS, count if group is not None else -(-count // self._most_runs))
+        for each in waiting:
+            groups.setdefault(each if each.group is None else each.group, []).append(each)
+        share = -(-len(groups) // self._most_runs)
         requests: dict[str, _Request[_P, _T]] = {}
         size = 0
-        self._waiting.clear()
-        for each in waiting:
-            fits = len(requests) < share and (not requests or size + each.size <= MOST_BYTES)
-            if each.group == group and each.key not in requests and fits:
+        for each in chain.from_iterable(islice(groups.values(), share)):
+            fits = len(requests) < MOST_REQUESTS and (not requests or size + each.size <= MOST_BYTES)
+            if fits and each.key not in requests:
                 requests[each.key] = each
                 size += each.size
-            else:
-                self._waiting.append(each)
+        taken = {id(each) for each in requests.values()}
+        self._waiting = deque(each for each in waiting if id(each) not in taken)
         return requests
 
     async def _run(self, batch: Batch[_P, _T]) -> None:

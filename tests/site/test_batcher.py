@@ -186,3 +186,15 @@ async def test_requests_of_a_group_share_a_script_and_others_do_not_join_it(batc
     for run in range(3):
         await site.end(run)
     assert site.groups[RUNS:] == [["late-0", "late-2", "late-4"], ["late-1"], ["late-3"]]
+
+
+async def test_groups_of_one_request_share_scripts_as_requests_without_a_group_do(
+    batcher: Letters, site: FakeSend
+) -> None:
+    await busy(batcher)
+    for number in range(2 * RUNS):
+        asyncio.create_task(batcher.ask(f"late-{number}", "payload", 1, number)).add_done_callback(lambda _: None)
+    await _settled()
+    while site.under_way:
+        await site.end(site.under_way[0])
+    assert site.groups[RUNS : RUNS + 4] == [["late-0", "late-1"], ["late-2", "late-3"], ["late-4"], ["late-5"]]
