@@ -29,6 +29,8 @@ def settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[_T], work: Ca
     """Call `work` in this thread, and give its result or its error to the loop that waits for it."""
     try:
         outcome = partial(_succeed, future, work())
+    except StopIteration as error:  # a future refuses it, and its caller would wait for ever
+        outcome = partial(_fail, future, RuntimeError(f"a call in a thread raised {error!r}"))
     except BaseException as error:  # noqa: BLE001 - the waiting caller gets any error
         outcome = partial(_fail, future, error)
     with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
