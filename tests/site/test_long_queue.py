@@ -185,6 +185,21 @@ async def test_what_was_kept_may_be_gone_cut_off_or_another_accounts(account: Ac
     folder.unlink()
 
 
+async def test_a_folder_that_is_replaced_by_a_link_is_not_followed(account: Account, watched: Watched) -> None:
+    """Everybody can make and replace links in /tmp: one that leads elsewhere must neither be written to nor emptied."""
+    slurm, (shells, site) = Slurm(account), watched(account)
+    await read(site)
+    own = account.home / "own"
+    own.mkdir()
+    (own / "key").touch()
+    # right after the folder was looked at
+    account.command("find", f'mv "{shells.memory}" "{account.home}/moved" && ln -s "{own}" "{shells.memory}"')
+    for _ in range(3):
+        assert await read(site) == slurm.states
+    assert [each.name for each in own.iterdir()] == ["key"]
+    shells.memory.unlink()
+
+
 async def test_whatever_is_lost_the_queue_is_what_squeue_printed(account: Account, watched: Watched) -> None:
     """Replies are lost, sidecars alternate and begin anew, and squeue fails in between."""
     chance = random.Random(7)  # noqa: S311 - the same in each run

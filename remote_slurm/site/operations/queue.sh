@@ -15,17 +15,22 @@ list_jobs() {
     eval "TZ=UTC SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 timeout -k 5 60 $squeue" </dev/null
 }
 
-# Replies are kept outside of DataRootFolder, in a folder that is accessible to the account alone.
+# Replies are kept outside of DataRootFolder, in a folder that is accessible to the account alone. Every user of the login
+# node can make a link of that name before, and replace it at any time. So the folder is entered once, then looked at, and
+# its path is not used again.
 enter_memory() {
     command -v awk >/dev/null && command -v tee >/dev/null || return
+    mkdir "$memory" 2>/dev/null
     # shellcheck disable=SC3067 # a shell without -O prints the whole queue
-    mkdir "$memory" 2>/dev/null || { [ -d "$memory" ] && [ ! -L "$memory" ] && [ -O "$memory" ]; }
+    cd -P -- "$memory" 2>/dev/null && [ -O . ] && [ "${PWD##*/}" = "${memory##*/}" ] && return
+    cd /
+    return 1
 }
 
 # Removes replies before `base`, and what earlier sidecars have left.
 forget_replies() {
     set --
-    for file in "$memory"/*; do
+    for file in ./*; do
         case ${file##*/} in
             "$base" | '*') ;;
             *) set -- "$@" "$file" ;;
@@ -41,8 +46,8 @@ forget_replies() {
 list_changes() {
     forget_replies
     # shellcheck disable=SC2016 # awk's own variables
-    { list_jobs; printf '\n>%s\n' "$?"; } | tee "$memory/$token" 2>/dev/null |
-        LC_ALL=C awk -v base="$base" -v file="$memory/$base" -v token="$token" -v rows="$rows" '
+    { list_jobs; printf '\n>%s\n' "$?"; } | tee "./$token" 2>/dev/null |
+        LC_ALL=C awk -v base="$base" -v file="./$base" -v token="$token" -v rows="$rows" '
             BEGIN {
                 if (base != "")
                     while ((getline line <file) > 0)
