@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import tarfile
 import threading
 import time
@@ -208,6 +209,28 @@ def test_a_pod_waits_for_its_images_without_being_sent_again(account: Account, s
     (account.root / "ns-a/said").write_text("ready\n")
     assert told(account.submit("ns-a", b"")) == ["submitted ns-a 101"]
     assert account.ask("recover", sidecar="s", owns="").all("again") == []
+
+
+@pytest.mark.parametrize("own", [b"", b"lib=../.remote-slurm/lib/0a1b\n"])
+@pytest.mark.parametrize(
+    "line", [b"lib=/opt/lib", b"lib=volumes/script", b"lib=../.remote-slurm/lib/../../ns-a/volumes/script"]
+)
+def test_words_of_a_pod_do_not_name_the_script_that_pulls_its_images(account: Account, own: bytes, line: bytes) -> None:
+    """They may have several lines, as scripts do."""
+    found = account.root / ".remote-slurm/lib/0a1b" if own else account.root / "ns-a"
+    files = {
+        "job.sh": b"# ns-a\n" + own + b"container main \\\n    sh -c 'set -e\n" + line + b"\n'\n",
+        "images.first": b"",
+        "volumes/script/pull.sh": f"touch {account.home}/ran; echo ready\n".encode(),
+    }
+    found.mkdir(parents=True)
+    (found / "pull.sh").write_text("echo pulling docker://app\n")
+    if not own:  # versions before have it in the pod's folder
+        files["pull.sh"] = (found / "pull.sh").read_bytes()
+        shutil.rmtree(found)
+    payload = archive("ns-a", [File(name, text, 0o600) for name, text in files.items()])
+    assert told(account.submit("ns-a", payload)) == ["pulling ns-a docker://app"]
+    assert not (account.home / "ran").exists()
 
 
 def submitted_twice_at_once(account: Account) -> list[Reply]:

@@ -329,7 +329,8 @@ take_ids() {
 # If ImagePull is not node, a job is submitted after its images are pulled. See job/pull.sh.
 lacks_images() {
     [ -e "$pod/images.first" ] || return
-    lib=$(sed -n 's/^lib=//p' "$pod/job.sh")
+    # the first line of that kind: others are words of the pod
+    lib=$(sed -n '/^lib=/{s|^lib=\(\.\./\.remote-slurm/lib/[0-9a-f]*\)$|\1|p;q;}' "$pod/job.sh")
     output=$(/bin/sh "$pod/${lib:-.}/pull.sh" ask "$root/$pod" </dev/null 2>/dev/null)
     case $output in
         ready) return 1 ;;
