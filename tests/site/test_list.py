@@ -15,9 +15,10 @@ from tests.site.account import Account
 LABELS = {"app.kubernetes.io/name": "train", "empty": "", "strange": "a \\ b\nc"}
 
 
-def submitted(account: Account, annotations: dict[str, str]) -> Path:
+def submitted(account: Account, annotations: dict[str, str], script: str = "true", **spec: object) -> Path:
     """The folder of a pod."""
-    body = pod(sh("main", "true"), sh("side", "true"), initContainers=[sh("first", "true")], name="p")
+    body = pod(sh("main", script), sh("side", script), initContainers=[sh("first", script)], name="p")
+    body["spec"] |= spec
     body["metadata"]["annotations"] |= annotations
     body["metadata"]["labels"] = LABELS
     asked = CreateRequest.parse(request(body))
@@ -32,6 +33,26 @@ async def test_containers_are_listed_after_shell_of_the_pods_own(account: Accoun
     (listed,) = await account.site.list_pods()
     assert (listed.name, listed.init_containers, listed.containers) == ("default/p", ("first",), ("main", "side"))
     assert (listed.job_id, listed.labels) == ("101", LABELS)
+
+
+LOOKS_LIKE_CALLS = """\
+echo "it's
+pod default-p grace=1
+resume default-p grace=1
+container other \\
+init_container "other" \\
+container other \\
+\""
+container other \\
+"""
+
+
+@pytest.mark.parametrize("annotations", [{}, {"slurm-job.vk.io/pre-exec": "export A=1"}])
+async def test_words_of_a_pod_are_no_calls(each_account: Account, annotations: dict[str, str]) -> None:
+    submitted(each_account, annotations, LOOKS_LIKE_CALLS, terminationGracePeriodSeconds=3600)
+    (listed,) = await each_account.site.list_pods()
+    assert (listed.name, listed.init_containers, listed.containers) == ("default/p", ("first",), ("main", "side"))
+    assert listed.grace_seconds == 3600
 
 
 async def test_what_is_half_written_is_not_listed(account: Account) -> None:

@@ -76,9 +76,8 @@ def _pairs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """The names by pod, each once: a script in a pod's own arguments may look like a call of the runner."""
+    """The names by pod."""
     groups: dict[str, tuple[str, ...]] = {}
     for pod, name in pairs:
-        if name not in groups.get(pod, ()):
-            groups[pod] = (*groups.get(pod, ()), name)
+        groups[pod] = (*groups.get(pod, ()), name)
     return groups

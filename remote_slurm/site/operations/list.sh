@@ -10,15 +10,34 @@
 #   >submitted POD SECONDS  when sbatch returned the id
 #   >listed SECONDS         the end of the list, and the site's clock; the records of all containers come first
 
+# The runner's calls follow the one that names the pod. Words of a pod are between quotes and may have several lines, which
+# may look like a call.
 list_containers() {
     # shellcheck disable=SC2016 # awk's own variables
-    find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec awk '
-        FNR == 1 { split(FILENAME, path, "/") }
+    find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec env LC_ALL=C awk '
+        FNR == 1 { split(FILENAME, path, "/"); in_calls = 0; quote = "" }
         FNR == 2 && path[3] == "job.sh" { print ">name", path[2], $3 }
         FNR < 9 && sub(/^# Labels: /, "") { print ">labels", path[2], $0 }
-        /^pod [^ ]+ [0-9]+$/ { print ">grace", path[2], $3 }
-        /^(init|sidecar)_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
-        /^container [A-Za-z0-9.-]+ \\$/ { print ">container", path[2], $2 }
+        ! in_calls {
+            if (/^(pod|resume) [^ ]+ (grace=)?[0-9]+$/) {
+                in_calls = 1
+                sub(/.*[ =]/, "")
+                print ">grace", path[2], $0
+            }
+            next
+        }
+        quote == "" && /^(init|sidecar)_container [A-Za-z0-9.-]+ \\$/ { print ">init", path[2], $2 }
+        quote == "" && /^container [A-Za-z0-9.-]+ \\$/ { print ">container", path[2], $2 }
+        /[\047"]/ {
+            count = split($0, parts, /[\047"]/)
+            at = 0
+            for (i = 1; i < count; i++) {
+                at += length(parts[i]) + 1
+                sign = substr($0, at, 1)
+                if (quote == "") quote = sign
+                else if (quote == sign) quote = ""
+            }
+        }
     ' {} +
 }
 
