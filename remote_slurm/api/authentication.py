@@ -35,8 +35,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Endpoints that clients of Kubernetes ask for WebSockets
 _KUBERNETES_WEBSOCKETS = ("/exec/", "/portForward/", "/api/v1/namespaces/")
-# What a browser can be made to read; interLink's own questions have bodies, which no page can send with a GET
-_FOR_PEOPLE = ("/ui", "/pods", "/metrics", "/system-info")
+# A browser can be made to read all others: interLink's own requests have bodies, which no page can send with a GET, and
+# Origin refuses POST and WebSockets
+_FOR_PROGRAMS = frozenset({"/create", "/status", "/delete", "/getLogs", "/openapi.json", *OPEN})
 _SHORTEST = 16
 _OF_ACCESS = "a TokenFile of Access"
 
@@ -228,7 +229,7 @@ def authentication(gate: Gate) -> Middleware:
             raise web.HTTPForbidden(
                 reason="requests with an Origin header are refused: web pages may not call this API"
             )
-        if gate.private and request.path.startswith(_FOR_PEOPLE) and not _is_of_this_machine(request.host):
+        if gate.private and not (_is_for_program(request) or _is_of_this_machine(request.host)):
             raise web.HTTPForbidden(reason="invalid Host header: must be an IP address or localhost")
         if endpoint_of(request) in OPEN:
             return await handler(request)
@@ -278,6 +279,10 @@ def _is_of_this_machine(host: str) -> bool:
 
 def _is_page(request: web.Request) -> bool:
     return request.path == "/ui" or request.path.startswith("/ui/")
+
+
+def _is_for_program(request: web.Request) -> bool:
+    return endpoint_of(request) in _FOR_PROGRAMS or _is_of_kubernetes(request)
 
 
 def _is_of_kubernetes(request: web.Request) -> bool:

@@ -116,13 +116,20 @@ async def test_a_page_of_another_site_cannot_send_requests_by_a_browser(serve: S
 
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example:4000", 403), ("localhost:4000", 200), ("127.0.0.1", 200)])
-@pytest.mark.parametrize("path", ["/ui", "/ui/state", "/metrics"])
+@pytest.mark.parametrize("path", ["/ui", "/ui/state", "/metrics", "/system-info"])
 async def test_a_name_that_was_made_to_lead_here_is_none_of_ours(
     serve: Serve, path: str, host: str, status: int
 ) -> None:
     """A page of evil.example could otherwise read what 127.0.0.1 says, by a name server that answers so."""
     api: Api = await serve()
     assert (await api.get(path, Host=host)).status == status
+
+
+async def test_descriptions_of_pods_are_for_this_machine_alone_as_the_page_is(serve: Serve) -> None:
+    """They have the arguments of containers."""
+    api: Api = await serve()
+    statuses = [(await api.get("/describe?pod=a-b", Host=host)).status for host in ("evil.example:4000", "localhost")]
+    assert statuses == [403, 404]
 
 
 async def test_where_other_machines_reach_it_a_sidecar_may_have_any_name(serve: Serve) -> None:
