@@ -36,6 +36,7 @@ from remote_slurm.errors import (
     Superseded,
     Unreachable,
 )
+from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.delete import DeleteResult
 from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.operations.exec import ExecRefused
@@ -295,10 +296,10 @@ class FakeAccount:
             self.remove(pod)
         self.attempts.pop(pod, None)
 
-    async def abandon(self, pod: str, epoch: int) -> str:
+    async def abandon(self, pod: str, epoch: int) -> Abandoned:
         self.written_by(epoch)
         fence = self.fences.setdefault(pod, "void")
-        return fence if is_job_id(fence) else ""
+        return Abandoned(fence if is_job_id(fence) else "")
 
     async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int], epoch: int) -> DeleteResult:
         self.notes += self.is_superseded(epoch)
@@ -485,7 +486,7 @@ class FakeSite(Site):
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         await self._run("withdraw", partial(self.account.withdraw, pod, self.epoch, keep_folder=keep_folder))
 
-    async def abandon(self, pod: str) -> str:
+    async def abandon(self, pod: str) -> Abandoned:
         return await self._run("abandon", partial(self.account.abandon, pod, self.epoch))
 
     async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:

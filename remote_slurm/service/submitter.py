@@ -41,6 +41,8 @@ from remote_slurm.service.storage import Storage
 from remote_slurm.site.site import Site
 
 _T = TypeVar("_T")
+# Seconds until an attempt that another one has made possible
+_SOON = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,25 +245,33 @@ class Submitter:
         warning("searching for the job of a submission with unknown outcome", pod=tracked.name, reason=why)
         deadline = self._clock() + self.patience.search
         while not tracked.job_id:  # the poller finds it too
-            outcome = await self._ask(tracked, Payload())
+            outcome = await self._ask(tracked, submission.payload.question())
             if isinstance(outcome, Submitted):
                 tracked.has_job(outcome.job_id)
             elif isinstance(outcome, Deleted):
                 raise InvalidRequest(f"pod {tracked.name} was deleted")
             elif isinstance(outcome, SbatchFailed) and outcome.refusal is not Refusal.UNKNOWN:
                 return await self._refused(submission, outcome)
+            elif not isinstance(outcome, Attempted | SbatchFailed):
+                return _SOON  # the attempt came to nothing, and the pod is submitted again
             elif self._clock() > deadline:
-                await self._give_up(tracked, why)
+                if await self._give_up(tracked, why):
+                    return _SOON
             else:
                 await asyncio.sleep(1)
         info("submitted", pod=tracked.name, job=tracked.job_id)
         return 0
 
-    async def _give_up(self, tracked: TrackedPod, why: str) -> None:
-        job_id = await self._answered(tracked, partial(self._site.abandon, tracked.key))
-        if not job_id:
+    async def _give_up(self, tracked: TrackedPod, why: str) -> bool:
+        """Return whether the pod can be submitted again."""
+        abandoned = await self._answered(tracked, partial(self._site.abandon, tracked.key))
+        if abandoned.may_submit_again:
+            info("Slurm never showed the job array of the pod; submitting it again", pod=tracked.name)
+        elif not abandoned.job_id:
             raise SubmissionRefused(_never_shown(why))
-        tracked.has_job(job_id)
+        else:
+            tracked.has_job(abandoned.job_id)
+        return abandoned.may_submit_again
 
 
 def recall(tracked: TrackedPod) -> None:

@@ -50,6 +50,7 @@ from remote_slurm.site.operations import (
 )
 from remote_slurm.site.operations import exec as execution
 from remote_slurm.site.operations import list as listing
+from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.delete import DeleteResult
 from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.operations.exec import CommandChannel
@@ -181,8 +182,8 @@ class RemoteSite(Site):
         replies = PodReplies(withdraw.is_done)
         await self._run(withdraw.operation(batch.payloads), lambda data: batch.answer(replies.feed(data)))
 
-    async def abandon(self, pod: str) -> str:
-        return await self.ask(abandon.operation(pod))
+    async def abandon(self, pod: str) -> Abandoned:
+        return await self.ask(abandon.operation(self._config, pod))
 
     async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
         return await self.ask(release.operation(self._config, jobs))

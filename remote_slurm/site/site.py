@@ -16,6 +16,7 @@ from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
 from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.delete import DeleteResult
 from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.operations.inspect_pods import Inspection
@@ -111,11 +112,8 @@ class Site(Protocol):
     async def withdraw(self, pod: str, *, keep_folder: bool) -> None:
         """Undo the attempt after sbatch has certainly failed, so that the pod can be submitted again."""
 
-    async def abandon(self, pod: str) -> str:
-        """Take the pod's fence, so that no job of it will start anything.
-
-        Returns the id of the job that took the fence before, or an empty text.
-        """
+    async def abandon(self, pod: str) -> Abandoned:
+        """Take the pod's fence, or that of its array, so that no job of unknown outcome will start anything."""
 
     async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
         """Release the held jobs of (pod, job id, decision) that are in the pods' fences. Cancel the others.

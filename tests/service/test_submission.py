@@ -14,6 +14,7 @@ from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.submitter import Submission, Submitter
+from remote_slurm.site.operations.abandon import Abandoned
 from tests.fake_site import FOR_GOOD, FOR_NOW, FakeAccount, FakeSite
 from tests.service.logged import Logged
 from tests.service.virtual_time import VirtualLoop
@@ -36,7 +37,7 @@ class CutSite(FakeSite):
             return self.last_words.pop()
         return await super().submit(pod, payload)
 
-    async def abandon(self, pod: str) -> str:
+    async def abandon(self, pod: str) -> Abandoned:
         if self.job_that_comes_first:
             self.account.start(self.account.jobs[self.job_that_comes_first])
         if self.cut_when_giving_up:

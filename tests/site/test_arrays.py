@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.refusals import Refusal
 from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
+from remote_slurm.errors import SlurmFailed
 from remote_slurm.site.operations import submit
+from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.pod_replies import PodReplies
 from tests.site.account import SHELLS, Account
 
@@ -77,7 +80,7 @@ def test_each_task_runs_its_pod(account: Account) -> None:
     for number, pod in enumerate(PODS):
         assert (account.root / pod / "ran").read_text() == f"{number}\n"
         assert (account.root / pod / f"job-101_{number}.out").exists()
-    assert [path.name for path in arrays(account)[0].iterdir()] == ["job.sh"]
+    assert {path.name for path in arrays(account)[0].iterdir()} == {"job.sh", "call", "fence"}
 
 
 def test_one_pod_is_no_array(account: Account) -> None:
@@ -141,6 +144,89 @@ def test_an_unknown_outcome_is_one_of_all_members(account: Account) -> None:
     account.tell("sbatch.lies", TIMED_OUT)
     assert {type(outcome) for outcome in submitted(account, *PODS).values()} == {Attempted}
     assert account.jobs() == ["101_0", "101_1", "101_2"]
+
+
+# --- the call of sbatch ---
+
+
+def interrupted(account: Account, before: str) -> Path:
+    """The folder of an array whose script was killed right before that command."""
+    path = account.bin / before.split(maxsplit=1)[0]
+    kept = path.read_bytes() if path.exists() else b""
+    account.command(
+        path.name, f'case "${{0##*/}} $*" in "{before}"*) kill -KILL $PPID; exit ;; esac; exec /bin/{path.name} "$@"'
+    )
+    with suppress(AssertionError, IndexError):
+        submitted(account, *PODS)
+    path.write_bytes(kept) if kept else path.unlink()
+    (array,) = arrays(account)
+    return array
+
+
+def test_a_call_that_never_happened_is_taken_up_again_as_one_array(account: Account) -> None:
+    array = interrupted(account, "ln -s sbatch")
+    assert set(submitted(account, *PODS).values()) == {Attempted()}
+    assert (array / "call").readlink() == Path("void")
+    assert submitted(account, *PODS) == {pod: Submitted(f"101_{number}") for number, pod in enumerate(PODS)}
+    assert submitted(account, *PODS) == {pod: Submitted(f"101_{number}") for number, pod in enumerate(PODS)}
+    assert account.calls("sbatch") == ["sbatch"]
+
+
+def test_a_script_whose_call_was_taken_away_calls_no_sbatch(account: Account) -> None:
+    account.command("ln", 'case "$*" in "-s sbatch "*) /bin/ln -s void "$3" ;; esac; exec /bin/ln "$@"')
+    assert set(submitted(account, *PODS).values()) == {Attempted()}
+    assert account.calls("sbatch") == []
+    (account.bin / "ln").unlink()
+    assert submitted(account, *PODS)["ns-c"] == Submitted("101_2")
+
+
+async def test_an_array_that_slurm_never_shows_is_given_up_for_all_its_pods(account: Account) -> None:
+    array = interrupted(account, "sbatch")
+    assert set(submitted(account, *PODS).values()) == {Attempted()}
+    assert await account.site.abandon("ns-a") == Abandoned(may_submit_again=True)
+    assert await account.site.abandon("ns-b") == Abandoned(may_submit_again=True)
+    assert submitted(account, *PODS) == {pod: Submitted(f"101_{number}") for number, pod in enumerate(PODS)}
+    assert account.calls("squeue") == ["squeue"]
+    # an sbatch that was under way has read the script
+    account.job("300_0", "PENDING", array / "given-up.sh")
+    (account.slurm / "jobs/300_0/folder").write_text(str(array))
+    account.run_jobs()
+    assert "was given up" in (account.slurm / "jobs/300_0/output").read_text()
+    assert (account.claims / "ns-a.job").exists() is False  # these stand-ins of job.sh take no fence
+    assert not list(account.root.glob("*/job-300_*"))
+
+
+async def test_an_array_that_slurm_shows_is_found_for_all_its_pods(account: Account) -> None:
+    account.tell("sbatch.dies")
+    submitted(account, *PODS)
+    assert await account.site.abandon("ns-b") == Abandoned("101_1")
+    calls = len(account.calls("squeue"))
+    assert submitted(account, *PODS) == {pod: Submitted(f"101_{number}") for number, pod in enumerate(PODS)}
+    assert {job.pod for job in (await account.site.queue()).jobs} == set(PODS)
+    assert len(account.calls("squeue")) == calls + 1
+
+
+async def test_an_array_that_only_sacct_shows_is_found(account: Account) -> None:
+    array = interrupted(account, "sbatch")
+    account.tell("sacct.says", f"99|sbatch other.sh\n300_[0-2]|sbatch --array=0,1,2 {array}/job.sh\n")
+    assert await account.site.abandon("ns-b") == Abandoned("300_1")
+
+
+async def test_without_squeue_an_array_is_not_given_up(account: Account) -> None:
+    interrupted(account, "sbatch")
+    account.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller")
+    with pytest.raises(SlurmFailed):
+        await account.site.abandon("ns-a")
+    assert set(submitted(account, *PODS).values()) == {Attempted()}
+
+
+async def test_the_first_task_that_starts_decides_the_call_of_its_array(account: Account) -> None:
+    account.tell("sbatch.dies")
+    submitted(account, *PODS)
+    account.tell("jobs/101_0/state", "HELD")
+    account.tell("jobs/101_2/state", "HELD")
+    account.run_jobs()
+    assert submitted(account, *PODS)["ns-c"] == Submitted("101_2")
 
 
 def test_where_the_array_cannot_be_written_each_pod_is_a_job(account: Account) -> None:
@@ -257,7 +343,7 @@ async def test_recovery_and_the_fence_know_ids_of_tasks(account: Account) -> Non
     (account.claims / "ns-a.job").symlink_to("101_0")
     assert (await account.site.recover()).job_ids == {"ns-a": "101_0", "ns-b": "101_1", "ns-c": "101_2"}
     assert (await account.site.inspect_pods(PODS)).fences == {"ns-a": "101_0"}
-    assert await account.site.abandon("ns-a") == "101_0"
+    assert await account.site.abandon("ns-a") == Abandoned("101_0")
 
 
 async def test_the_accounting_of_tasks_names_their_pods(account: Account) -> None:

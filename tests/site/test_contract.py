@@ -18,6 +18,7 @@ from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchF
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
 from remote_slurm.errors import Code, OutcomeUnknown, RemoteFailed, SlurmFailed, Superseded
+from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.release import ReleaseDecision
@@ -125,16 +126,16 @@ async def test_an_attempt_without_an_id_is_never_repeated(lab: Lab, site: Site) 
 
 async def test_a_job_of_an_abandoned_pod_runs_nothing(lab: Lab, site: Site) -> None:
     await unknown_outcome(lab, site)
-    assert await site.abandon(POD) == ""
+    assert await site.abandon(POD) == Abandoned()
     assert (await site.survey()).given_up == {POD}
     assert not lab.start(POD, "101")
-    assert await site.abandon(POD) == ""
+    assert await site.abandon(POD) == Abandoned()
 
 
 async def test_a_job_that_runs_is_not_abandoned(lab: Lab, site: Site) -> None:
     await unknown_outcome(lab, site)
     assert lab.start(POD, "101")
-    assert await site.abandon(POD) == "101"
+    assert await site.abandon(POD) == Abandoned("101")
 
 
 async def test_of_two_jobs_of_a_pod_one_runs(lab: Lab, site: Site) -> None:

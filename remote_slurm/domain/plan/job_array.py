@@ -40,6 +40,13 @@ unset CDPATH HOME
 # the path in the configuration: Slurm has resolved symbolic links on the login node, which may differ here
 array=$SLURM_SUBMIT_DIR
 cd {root}/"$pod" 2>/dev/null || cd "$array/../../../$pod" || exit 1
+# the array may have been given up before sbatch had an answer: then the pods have other jobs
+fence=../.remote-slurm/arrays/${{array##*/}}/fence
+PATH=/usr/bin:/bin:$PATH ln -s "$SLURM_ARRAY_JOB_ID" "$fence" 2>/dev/null
+case $(PATH=/usr/bin:/bin:$PATH readlink "$fence") in
+    void) echo "remote-slurm: this array was given up, and starts nothing" && exit 1 ;;
+    "") echo "remote-slurm: the fence of the array cannot be written" && exit 1 ;;
+esac
 output=job-${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID.out
 PATH=/usr/bin:/bin:$PATH mv -f "$array/$SLURM_ARRAY_TASK_ID.out" "$output" 2>/dev/null
 export SLURM_SUBMIT_DIR=$PWD

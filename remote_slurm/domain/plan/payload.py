@@ -39,6 +39,10 @@ class Payload:
     def __len__(self) -> int:
         return len(self.archive)
 
+    def question(self) -> Payload:
+        """The same without files, which are at the site."""
+        return Payload(self.pod, task=self.task)
+
     def alone(self) -> Payload:
         """The same for a job of its own."""
         return replace(self, task=None)

@@ -51,6 +51,12 @@ def accounting_commands(sacct: str, ids: Iterable[str], *, comments: bool = Fals
     return AccountingCommands(new, old, words([*options, f"--format={','.join(_USED)}"]))
 
 
+def submissions_command(sacct: str) -> str:
+    """This account's jobs of the last two hours: id and command line of sbatch. Before Slurm 21.08 it fails."""
+    options = ["--noheader", "--parsable2", "--allocations", "--starttime=now-2hours"]
+    return words([sacct, *options, f"--format=JobID,{SUBMIT_LINE}"])
+
+
 def parse_accounting(jobs: str, steps: str = "") -> list[Job]:
     """How each job ended, by its id, in the order of their submission: the accounting does not know the pod."""
     rows = (line.split(SEPARATOR, len(_ACCOUNT)) for line in jobs.split("\n"))

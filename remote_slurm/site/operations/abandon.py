@@ -1,18 +1,43 @@
-"""Give up a submission of unknown outcome: take the pod's fence, so that a job that still starts runs nothing."""
+"""Give up the search for a job of unknown outcome: take the fence, so that a job that still starts runs nothing."""
 
 from __future__ import annotations
 
-from remote_slurm.site.operation import Operation
+from dataclasses import dataclass
+
+from remote_slurm.config import Config
+from remote_slurm.domain.slurm.sacct import submissions_command
+from remote_slurm.domain.slurm.squeue import active_command
+from remote_slurm.site.operation import Operation, script_text
 from remote_slurm.site.reply import Reply
 
 
-def operation(pod: str) -> Operation[str]:
-    """The id of the job that took the fence before; empty if no job will ever take it."""
-    return Operation("abandon", _job_id, {"pod": pod})
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """`job_id` is the job that took the fence before, or was found; empty if no job will ever run the pod.
+
+    `may_submit_again`: nothing keeps the pod from getting another job.
+    """
+
+    job_id: str = ""
+    may_submit_again: bool = False
 
 
-def _job_id(reply: Reply) -> str:
+def operation(config: Config, pod: str) -> Operation[Abandoned]:
+    """Decide for the pod, or for all pods of its array. Raises SlurmFailed if squeue fails for an array."""
+    values = {
+        "pod": pod,
+        "squeue": active_command(config.squeue_path),
+        "sacct": submissions_command("sacct"),
+    }
+    return Operation("abandon", _abandoned, values, seconds=60, library=script_text("attempts"))
+
+
+def _abandoned(reply: Reply) -> Abandoned:
+    if reply.has("queue"):
+        reply.require_success("queue", "squeue")
     if reply.get("submitted"):
-        return reply.get("submitted")
+        return Abandoned(reply.get("submitted"))
+    if reply.has("again"):
+        return Abandoned(may_submit_again=True)
     reply.require("void")
-    return ""
+    return Abandoned()

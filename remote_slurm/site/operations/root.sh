@@ -183,7 +183,8 @@ owner_and_mode() {
 # tasks start nothing.
 expire_arrays() {
     find .remote-slurm/arrays -mindepth 1 -maxdepth 1 -mmin +1440 2>/dev/null | while IFS= read -r array; do
-        [ ! -e "$array/job.sh" ] || sed -n 's/^ *[0-9]*) pod=\([^ ]*\) ;;$/\1/p' "$array/job.sh" | {
+        # one that was given up has no job.sh
+        sed -n 's/^ *[0-9]*) pod=\([^ ]*\) ;;$/\1/p' "$array"/*.sh 2>/dev/null | {
             while read -r member; do
                 [ ! -e "$member" ] && [ ! -e ".remote-slurm/claims/$member.attempt" ] || exit 1
             done

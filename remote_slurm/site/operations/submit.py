@@ -21,7 +21,7 @@ from remote_slurm.domain.slurm.submit_outcome import (
     Submitted,
     Unpullable,
 )
-from remote_slurm.site.operation import Operation
+from remote_slurm.site.operation import Operation, script_text
 from remote_slurm.site.pod_replies import PodReply
 
 _SECONDS = 30
@@ -62,7 +62,10 @@ def operation(
         "wait_seconds": str(_ID_SECONDS),
     }
     payload = together(payloads.values(), sent)
-    return Operation("submit", lambda reply: reply.all("lacks"), values, payload, _SECONDS, settings=settings)
+    library = script_text("attempts")
+    return Operation(
+        "submit", lambda reply: reply.all("lacks"), values, payload, _SECONDS, library=library, settings=settings
+    )
 
 
 def _array_values(number: int, array: JobArray) -> Iterator[tuple[str, str]]:

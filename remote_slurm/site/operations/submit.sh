@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pods, libraries, sums, sent, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session
+# shellcheck disable=SC2034,SC2154 # pods, libraries, sums, sent, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session; attempts.sh sets and uses others
 # Submits the jobs of some pods, one after another. It can be sent again at any time, by any sidecar, with other pods: it
 # reports the outcome of the first call. Each reply is printed as soon as it is known.
 #   >submitted POD ID     the pod has a job
@@ -17,7 +17,7 @@
 #   >lacks LIBRARY        scripts that pods share are missing or were changed: nothing is submitted, send them as well
 # A pod's folder appears by a rename, whole or not at all. The attempt marker is an exclusive create right before sbatch: if
 # there is a marker without a job id, the sidecar searches for the job, and never calls sbatch again. A failure of sbatch
-# is written into the marker, so that both exist together. Processes are the main cost of this script, so that the shell
+# is written into the marker, so that both exist together: see attempts.sh. Processes are the main cost of this script, so that the shell
 # does itself what it can.
 # Pods of `members_N`, for each N of `arrays`, become the tasks of one job array. The pods of `alone` get a job each.
 
@@ -164,15 +164,19 @@ has_id() {
     return 1
 }
 
-keep_failure() {  # [PODS_OF_ARRAY]
+keep_failure() {
     reply_messages <"$err"
     if is_unknown; then
         reply "attempted $pod"
     else
-        { printf '%s\n' "$code${1:+ $1}" && cat "$err"; } >"$incoming.failed" &&
-            mv -f "$incoming.failed" "$claims/$pod.attempt"
-        reply "failed $pod $code${1:+ $1}"
+        store_failure "$marker" "$code"
+        reply "failed $pod $code"
     fi
+}
+
+# Stores what sbatch printed: it is the outcome from then on.
+store_failure() {  # FILE CODE
+    { printf '%s\n' "$2" && cat "$err"; } >"$incoming.failed" && mv -f "$incoming.failed" "$1"
 }
 
 # Prints the job id in the output of sbatch. Plugins and wrappers print further lines before and after it. `Submitted batch
@@ -216,10 +220,23 @@ reply_messages() {
     printf '%s\n' "$(cat)" | sed "s|^|>message $pod |"
 }
 
-# Reports the failure again, since the reply may be lost, until the attempt is withdrawn.
-reply_failure() {
-    [ -s "$claims/$pod.attempt" ] || return
-    { read -r code && reply_messages; } <"$claims/$pod.attempt"  # with the number of pods, if there were several
+# Reports the outcome of an attempt. A failure is reported until the attempt is withdrawn, since the reply may be lost.
+reply_outcome() {
+    find_attempt
+    [ -e "$marker" ] || return
+    if [ -z "$array" ]; then
+        reply_failure "$marker"
+    elif is_id "$holder"; then
+        id=${holder}_$number
+        take_id
+    else
+        reply_failure ".remote-slurm/arrays/$array/failed"
+    fi
+}
+
+reply_failure() {  # FILE
+    [ -s "$1" ] || return
+    { read -r code && reply_messages; } <"$1"  # with the number of pods, if there were several
     reply "failed $pod $code"
 }
 
@@ -253,19 +270,42 @@ submit_array() {  # NUMBER
         done
         return
     fi
-    tasks='' taken='' number=0
+    tasks='' taken='' task=0
     for pod in $ready; do
-        ! take_attempt || tasks="$tasks,$number" taken="$taken $number:$pod"
-        number=$((number + 1))
+        ! take_attempt "array ${folder##*/} $task" || tasks="$tasks,$task" taken="$taken $task:$pod"
+        task=$((task + 1))
     done
-    case $taken in
-        *" "*" "*) call_sbatch_for_array ;;
-        *)
-            rm -rf "$folder"  # sbatch was not called
-            pod=${taken#*:}
-            [ -z "$taken" ] || call_sbatch
-            ;;
-    esac
+    if [ -z "$taken" ]; then
+        rm -rf "$folder"
+    elif ! take_call; then
+        acted=yes  # another script has decided that sbatch is not called for this array, or no file can be created
+        for each in $taken; do
+            attempted="$attempted ${each#*:}"
+        done
+    else
+        case $taken in
+            *" "*" "*) call_sbatch_for_array ;;
+            *) call_sbatch_for_one_task ;;
+        esac
+    fi
+}
+
+# From here on, sbatch may have been called for the array.
+take_call() {
+    seen=
+    ln -s sbatch "$folder/call" 2>/dev/null
+}
+
+# A job of its own for the only pod of the array whose attempt was made: its attempt is not one for the array any more.
+call_sbatch_for_one_task() {
+    pod=${taken#*:}
+    find_attempt
+    if true 2>/dev/null >"$marker"; then
+        rm -rf "$folder"
+        call_sbatch
+    else
+        attempted="$attempted $pod"
+    fi
 }
 
 # Makes the folder of an array with its script. Returns 1 for fewer than two pods, and if it cannot be written.
@@ -300,17 +340,31 @@ call_sbatch_for_array() {
     code=$?
     if has_id; then
         take_ids
-    else
-        # shellcheck disable=SC2086 # split into tasks
-        set -- $taken
-        for each; do
-            pod=${each#*:}
-            keep_failure $#
-        done
+        return
     fi
+    # shellcheck disable=SC2086 # split into tasks
+    set -- $taken
+    is_unknown || store_failure "$folder/failed" "$code $#"
+    for each; do
+        pod=${each#*:}
+        reply_messages <"$err"
+        if is_unknown; then
+            reply "attempted $pod"
+        else
+            reply "failed $pod $code $#"
+        fi
+    done
 }
 
 take_ids() {
+    if ! ln -s "$id" "$folder/fence" 2>/dev/null && [ "$(readlink "$folder/fence")" = void ]; then
+        # sbatch took so long that the sidecar has given the array up
+        "$scancel" "$id" </dev/null
+        for each in $taken; do
+            attempted="$attempted ${each#*:}"
+        done
+        return
+    fi
     deleted=
     for each in $taken; do
         pod=${each#*:}
@@ -345,8 +399,9 @@ lacks_images() {
 
 # Exclusive like mkdir (O_EXCL), without a process. With `true`, since a special built-in that fails would end the shell.
 attempt() {
+    find_attempt
     set -C
-    true >"$claims/$pod.attempt"
+    true >"$marker"
     code=$?
     set +C
     return "$code"
@@ -354,7 +409,7 @@ attempt() {
 
 # Another attempt came first; or no file can be created, and then sbatch was not called.
 lost_attempt() {
-    if [ -e "$claims/$pod.attempt" ]; then
+    if [ -e "$marker" ]; then
         attempted="$attempted $pod"
     else
         reply "short $pod"
@@ -369,8 +424,9 @@ submit_pod() {
 is_ready() {
     reply_if_known && return 1
     now
-    if [ -e "$claims/$pod.attempt" ]; then
-        reply_failure || attempted="$attempted $pod"
+    find_attempt
+    if [ -e "$marker" ]; then
+        reply_outcome || attempted="$attempted $pod"
     elif [ -e "$pod/again" ] && superseded; then
         : # only the owner submits a pod again, since it may be about to withdraw the attempt before
     elif [ ! -e "$pod/job.sh" ]; then
@@ -390,13 +446,16 @@ is_ready() {
 }
 
 # Makes the attempt. Returns 1 if sbatch must not be called, after a reply.
-take_attempt() {
+take_attempt() {  # [TEXT]
     if ! attempt 2>/dev/null; then
         lost_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
         # the delete is over, so that only this script can remove what arrived after it
-        rm -rf -- "./$pod" && rm -f "$claims/$pod.attempt"
+        rm -rf -- "./$pod" && rm -f "$claims/$pod.attempt" "$marker"
         reply "deleted $pod"
+    elif [ -n "$1" ] && ! printf '%s\n' "$1" 2>/dev/null >"$marker"; then
+        rm -f "$marker"
+        reply "short $pod"
     else
         return 0
     fi
@@ -408,16 +467,28 @@ wait_for_other_scripts() {
     while [ -n "$attempted" ]; do
         waiting=$attempted
         attempted=
+        seen=
         for pod in $waiting; do
-            reply_if_known || reply_failure || attempted="$attempted $pod"
+            reply_if_known || reply_outcome || attempted="$attempted $pod"
         done
         [ -n "$attempted" ] && [ "$wait_seconds" -gt 0 ] || break
         sleep 1
         wait_seconds=$((wait_seconds - 1))
     done
     for pod in $attempted; do
+        take_call_away
         reply "attempted $pod"
     done
+}
+
+# If the script that made the attempt has been killed before it called sbatch for the array, it never will: the next call of
+# this script submits the pods.
+take_call_away() {
+    find_attempt
+    [ -n "$array" ] && [ -e "$marker" ] && [ -z "$call$holder" ] || return
+    ln -s void ".remote-slurm/arrays/$array/call" 2>/dev/null
+    acted=yes
+    seen=
 }
 
 submit() {
