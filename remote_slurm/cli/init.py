@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from remote_slurm.cli.check import show_findings
-from remote_slurm.cli.screen import Colour, Screen
+from remote_slurm.cli.screen import Colour, Screen, visible
 from remote_slurm.config import SSH, load_config
 from remote_slurm.config.strict_modes import unsafe_folder
 from remote_slurm.domain.plan.semantic_checks import semantic_problems
@@ -182,7 +182,7 @@ class Terminal(Options):
     def ask(self, question: str, usual: str, option: str) -> str:
         del option
         while True:
-            answer = input(f"{question}{f' [{usual}]' if usual else ''}: ").strip() or usual
+            answer = input(visible(f"{question}{f' [{usual}]' if usual else ''}: ")).strip() or usual
             if answer:
                 return answer
 

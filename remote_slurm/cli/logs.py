@@ -14,6 +14,7 @@ from remote_slurm.cli.client import SidecarClient, chosen
 from remote_slurm.cli.durations import duration
 from remote_slurm.cli.naming import POD, as_kubernetes, named_in, the_pod
 from remote_slurm.cli.options import add_config_options, add_namespace_option, add_pod_argument, add_url_option
+from remote_slurm.cli.screen import visible
 from remote_slurm.cli.watch import log_request, print_bytes
 from remote_slurm.errors import InvalidRequest, RemoteSlurmError
 
@@ -128,7 +129,7 @@ class _Log:
         try:
             await self.print()
         except RemoteSlurmError as error:
-            print(f"remote-slurm: {error}", file=sys.stderr)
+            print(visible(f"remote-slurm: {error}"), file=sys.stderr)
             return 1
         return 0
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from remote_slurm import __version__
 from remote_slurm.cli import completion, supervisor
 from remote_slurm.cli.global_options import add_global_options, command_first, with_environment
+from remote_slurm.cli.screen import visible
 from remote_slurm.commit import commit
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # as Python has it if the stream is closed
             sys.stdout.flush()
     except RemoteSlurmError as error:
-        print(error if isinstance(error, ConfigError) else f"remote-slurm: {error}", file=sys.stderr)
+        print(visible(str(error) if isinstance(error, ConfigError) else f"remote-slurm: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -122,7 +123,7 @@ def _is_for_supervisor(words: Sequence[str]) -> bool:
 def _say_unexpected(error: Exception) -> None:
     if os.environ.get(DEBUG):
         traceback.print_exc()
-    words = " ".join(str(error).split())
+    words = visible(" ".join(str(error).split()))
     print(
         f"remote-slurm: an unexpected {type(error).__name__}: {words or 'without a word'}; this is a defect of "
         f"remote-slurm: please report it with what {DEBUG}=1 shows",

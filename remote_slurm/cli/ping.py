@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from remote_slurm.cli.client import SidecarClient, running
 from remote_slurm.cli.options import add_config_options, add_output_option, add_url_option
+from remote_slurm.cli.screen import visible
 from remote_slurm.errors import RemoteSlurmError
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     health, answer, site = asyncio.run(_answer(arguments))
-    print(json.dumps(answer, indent=2) if arguments.output == "json" else sentence(health, answer, site, time.time()))
+    if arguments.output == "json":
+        print(json.dumps(answer, indent=2))
+    else:
+        print(visible(sentence(health, answer, site, time.time())))
     return 0
 
 

@@ -18,6 +18,7 @@ from remote_slurm.cli.forward_client import ForwardClient, Pod, accepting, at
 from remote_slurm.cli.naming import named_in
 from remote_slurm.cli.options import add_config_options, add_pod_argument, add_url_option, configured
 from remote_slurm.cli.replies import Refused
+from remote_slurm.cli.screen import visible
 from remote_slurm.errors import RemoteSlurmError, Unreachable
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class _Forwarding:
 
     def _say(self, text: str) -> None:
         if text != self._said:
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, flush=True)
         self._said = text
 
     # --- connections ---
@@ -257,7 +258,8 @@ class _Forwarding:
             try:
                 await self._client.forward(remote, reader, writer)
             except RemoteSlurmError as error:
-                print(f"an error occurred forwarding {local} -> {remote}: {error}", file=sys.stderr, flush=True)
+                sentence = visible(f"an error occurred forwarding {local} -> {remote}: {error}")
+                print(sentence, file=sys.stderr, flush=True)
                 writer.transport.abort()
             finally:
                 writer.close()

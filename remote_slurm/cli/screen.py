@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# A colour, and its end
+_CODE = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def visible(text: str) -> str:
+    """Without signs that a terminal would obey, except line breaks: much of it comes from containers and the site."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
 
 
 class Colour(Enum):
@@ -44,6 +53,7 @@ class Screen:
         self._live = is_terminal(stream)
         self._coloured = self._live and not os.environ.get("NO_COLOR")
         self._waiting: Console | None = None
+        self._codes: set[str] = set()  # which `paint` has used
 
     @property
     def live(self) -> bool:
@@ -51,7 +61,8 @@ class Screen:
         return self._live
 
     def line(self, text: str) -> None:
-        """One line that stays."""
+        """One line that stays. Of signs that a terminal would obey, it keeps the colours of `paint` only."""
+        text = "".join(part if part in self._codes else visible(part) for part in _CODE.split(text))
         if self._waiting is None:
             self._stream.write(f"{text}\n")
             self._stream.flush()
@@ -74,7 +85,9 @@ class Screen:
         from rich.color import ColorSystem
         from rich.style import Style
 
-        return Style.parse(colour.value).render(text, color_system=ColorSystem.STANDARD)
+        painted = Style.parse(colour.value).render(visible(text), color_system=ColorSystem.STANDARD)
+        self._codes.update(_CODE.findall(painted))
+        return painted
 
     @contextlib.asynccontextmanager
     async def waiting(self, activity: str) -> AsyncIterator[None]:

@@ -23,7 +23,7 @@ from remote_slurm.cli.options import (
     add_url_option,
     seconds,
 )
-from remote_slurm.cli.screen import Screen, console, is_terminal
+from remote_slurm.cli.screen import Screen, console, is_terminal, visible
 from remote_slurm.cli.tables import Cell, Column, Uncut, fitted, print_table
 from remote_slurm.errors import RemoteSlurmError
 
@@ -105,7 +105,7 @@ async def _once(arguments: argparse.Namespace, names: Sequence[str]) -> int:
         print_table(_columns(arguments), _rows(pods, arguments))
     for name, words in _TROUBLES.items():
         if overview.get(name):
-            print(f"remote-slurm: {words} {since_when(overview[name])}", file=sys.stderr)
+            print(visible(f"remote-slurm: {words} {since_when(overview[name])}"), file=sys.stderr)
     missing = [name for name in names if not matching(overview, name, namespace(arguments))]
     for name in missing:
         print(f"remote-slurm: {absent(overview, name, namespace(arguments))}", file=sys.stderr)
@@ -208,7 +208,7 @@ async def _watch_on_terminal(sidecar: SidecarClient, arguments: argparse.Namespa
                 if latest := await watched.changed():
                     overview, since = latest, time.monotonic()
             except RemoteSlurmError as error:
-                problem = str(error)
+                problem = visible(str(error))
             shown = [Text(problem, "red")] if problem else []
             if overview:
                 age = int(time.monotonic() - since)

@@ -14,6 +14,7 @@ from remote_slurm.cli.durations import duration
 from remote_slurm.cli.filters import namespace, selected
 from remote_slurm.cli.naming import POD, absent, matching, named_in
 from remote_slurm.cli.options import add_config_options, add_filter_options, add_pods_argument, add_url_option
+from remote_slurm.cli.screen import visible
 from remote_slurm.errors import RemoteSlurmError
 
 if TYPE_CHECKING:
@@ -184,6 +185,6 @@ def _settle(waiting: dict[str, str], found: dict[str, Json], wanted: Condition) 
         elif wanted.hopeless(pod):
             why = "it is gone" if pod is None else f"it has {_phase(pod)}"
             reason = f": {pod['reason']}" if pod and pod["reason"] else ""
-            print(f"remote-slurm: pod {name} cannot meet {wanted.name}: {why}{reason}", file=sys.stderr)
+            print(visible(f"remote-slurm: pod {name} cannot meet {wanted.name}: {why}{reason}"), file=sys.stderr)
             hopeless = True
     return hopeless
