@@ -6,6 +6,7 @@ holds it to the behaviour of the real scripts.
 """
 
 import asyncio
+import io
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -448,7 +449,8 @@ class FakeAccount:
         if what.pod not in self.logs and not ended:
             return NoLog(NoLogReason.WAITING)
         text = self.logs.get(what.pod, self.outputs.get(what.pod, b""))
-        last = b"" if what.lines == 0 else b"".join(text.splitlines(keepends=True)[-(what.lines or len(text)) :])
+        end = text if what.tail_bytes is None else text[-what.tail_bytes :]
+        last = b"" if what.lines == 0 else b"".join(io.BytesIO(end).readlines()[-(what.lines or len(text)) :])
         start = max(what.offset or 0, len(text) - len(last))
         length = len(text) if ended and what.follow else None
         return OpenLog(start, [], _piece(text[start:][: what.limit_bytes]), length, "0.0" if record else "")

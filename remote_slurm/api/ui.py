@@ -88,7 +88,7 @@ async def log(request: web.Request) -> web.Response:
     accounts = request.app[ACCOUNTS]
     if not accounts.shows(pod, container):
         raise InvalidRequest("unknown pod or container: must be one that the page shows")
-    chunks = accounts.note(accounts.holding(pod)).log(LogSlice(pod, container, lines=TAIL_LINES))
+    chunks = accounts.note(accounts.holding(pod)).log(LogSlice(pod, container, lines=TAIL_LINES, tail_bytes=TAIL_BYTES))
     async with aclosing(chunks):
         body = await _end_of(chunks)
     return web.Response(body=body, headers=_HEADERS | {"Content-Type": "text/plain; charset=utf-8"})

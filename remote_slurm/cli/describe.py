@@ -52,6 +52,8 @@ _VALUE = 16  # the column where values begin
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _UNIT = 1024
 _LINES = 10
+# Of a log: a line may be as long as the log
+_MOST_BYTES = 64 * 1024
 _UNKNOWN = "not known while the site is unreachable"
 
 
@@ -122,10 +124,12 @@ async def _logs(sidecar: SidecarClient, pod: Json, count: int) -> dict[str, str]
             continue
         name = str(container["name"])
         request = log_request(as_kubernetes(pod), name, lines=count)
+        request["Opts"]["Bytes"] = _MOST_BYTES
         try:
             async with aclosing(sidecar.log(request)) as chunks:
                 text = b"".join([chunk async for chunk in chunks])
-            found[name] = text.decode(errors="replace")
+            more = f"\n(not shown: more than {_MOST_BYTES >> 10} KiB)" if len(text) >= _MOST_BYTES else ""
+            found[name] = text.decode(errors="replace") + more
         except RemoteSlurmError as error:
             found[name] = f"({error})"
     return found

@@ -39,6 +39,8 @@ examples:
 """
 
 _AGAIN_SECONDS = 2.0
+# A program that draws its progress may print one line for hours
+_LONGEST_LINE = 1 << 20
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -156,9 +158,11 @@ class _Lines:
         self._rest = b""
 
     def write(self, chunk: bytes) -> None:
-        """Print the lines that are complete."""
+        """Print the lines that are complete, and one that is too long in parts."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         self._write(b"".join(self._prefix + line + b"\n" for line in lines))
+        if len(self._rest) > _LONGEST_LINE:
+            self.end()
 
     def end(self) -> None:
         """Print a last line that has no end."""

@@ -40,6 +40,14 @@ async def sidecar(tmp_path: Path) -> AsyncIterator[Served]:
         yield found
 
 
+async def test_a_line_without_an_end_is_cut(sidecar: Served) -> None:
+    sidecar.account.logs["team-7"] = b"\r10 %" * 1_000_000
+    done = await sidecar("describe", "-n", "team", "train")
+    assert "10 %" in done.stdout
+    assert done.stdout.endswith("  (not shown: more than 64 KiB)\n")
+    assert len(done.stdout) < 70_000
+
+
 async def test_all_that_is_known_of_a_pod_is_printed(sidecar: Served) -> None:
     done = await sidecar("describe", "-n", "team", "train", "--tail", "2")
     assert done.returncode == 0, done.stderr

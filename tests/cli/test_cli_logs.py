@@ -74,6 +74,14 @@ def test_lines_are_printed_whole_however_they_arrive() -> None:
     assert b"".join(printed) == b"> one\n> two\n> three\n"
 
 
+def test_a_line_without_an_end_is_printed_in_parts() -> None:
+    printed: list[bytes] = []
+    lines = _Lines(b"> ", printed.append)
+    for _ in range(64):
+        lines.write(b"\r10 %" * 10_000)
+    assert len(b"".join(printed)) > 64 * 50_000 - (2 << 20)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("1h30m", 5400), ("1.5h", 5400), ("250ms", 0.25), ("2d", 172800)]
 )

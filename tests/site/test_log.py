@@ -18,7 +18,7 @@ from tests.site.account import Account
 POD = "ns-1"
 LINES = "".join(f"line {number}\n" for number in range(1, 8))
 TEN_MIB = 10 * 1024 * 1024
-ASKED = ("lines", "bytes", "since", "offset", "run", "notes", "previous", "over", "follow")
+ASKED = ("lines", "tail_bytes", "bytes", "since", "offset", "run", "notes", "previous", "over", "follow")
 
 
 @pytest.fixture
@@ -49,6 +49,8 @@ def ask(account: Account, container: str = "c", **asked: str) -> Reply:
         ({"lines": "2"}, "line 6\nline 7\n"),
         ({"lines": "0"}, ""),
         ({"lines": "99"}, LINES),
+        ({"lines": "99", "tail_bytes": "9"}, "6\nline 7\n"),
+        ({"lines": "1", "tail_bytes": "9"}, "line 7\n"),
         ({"bytes": "9"}, "line 1\nli"),
         ({"lines": "2", "bytes": "3"}, "lin"),
         ({"since": "1005"}, "line 5\nline 6\nline 7\n"),

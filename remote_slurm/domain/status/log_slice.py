@@ -17,6 +17,7 @@ class LogSlice:
     """What to read, as `kubectl logs` means it.
 
     Of what `since` (seconds since 1970) leaves, the last `lines`, and at most `limit_bytes` of that; None is no limit.
+    With `tail_bytes`, the last `lines` are those of so many bytes at the end: a line may be as long as the log.
     `previous` is the run before a restart. With `follow` it goes on as the log grows. Nothing before `offset` is read.
     `run` is the run of the container whose log it is, as the site names it; empty is the present one.
     """
@@ -25,6 +26,7 @@ class LogSlice:
     container: str
     lines: int | None = None
     limit_bytes: int | None = None
+    tail_bytes: int | None = None
     since: float | None = None
     timestamps: bool = False
     previous: bool = False

@@ -75,6 +75,7 @@ def _values(what: LogSlice) -> dict[str, str]:
         "pod": what.pod,
         "container": what.container,
         "lines": "" if what.lines is None else str(what.lines),
+        "tail_bytes": "" if what.tail_bytes is None else str(what.tail_bytes),
         "bytes": "" if what.limit_bytes is None else str(what.limit_bytes),
         "since": "" if what.since is None else str(int(what.since)),
         "offset": "" if what.offset is None else str(what.offset),

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, container, lines, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
+# shellcheck disable=SC2154 # pod, container, lines, tail_bytes, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
 # Prints the log of one container. Only the requested bytes are sent, however long the log is.
 #   >noted TIME SIZE  the length of the log at that time, as the runner noted it; if `notes` is set
 #   >run R.N          the run that wrote the log. With `run`, the log of that run is sent, also if it is the previous log by now
@@ -106,10 +106,19 @@ start_of_lines() {
     after=$(size)
     while [ "$before" != "$after" ]; do
         before=$after
-        count=$(tail -n "$lines" -- "$log" | wc -c)
+        count=$(last_lines | wc -c)
         after=$(size)
     done
     echo $((after - count))
+}
+
+# A program that draws its progress may print one line for hours: only its end is read then.
+last_lines() {
+    if [ -n "$tail_bytes" ]; then
+        tail -c "$tail_bytes" -- "$log" | tail -n "$lines"
+    else
+        tail -n "$lines" -- "$log"
+    fi
 }
 
 # Prints the length of the log before `since`, moved back to the beginning of its line
