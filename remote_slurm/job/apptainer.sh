@@ -119,6 +119,7 @@ apptainer_apply_image_config() {
         work_in_image "$image_dir"
     fi
     ((${#image_env[@]} + ${#image_volumes[@]})) || return 0
+    mkdir -p .runner
     {
         for entry in "${image_env[@]}"; do
             quote_for_sh "${entry#*=}"

@@ -4,7 +4,7 @@
 
 # Secrets, and files on the node, never outlive the job.
 clean_up() {
-    local folders=(scratch .runner "${leftovers[@]}")
+    local folders=(scratch .runner .reserve "${leftovers[@]}")
     # first, since Slurm may give the rest little time
     may_run_again || { folders+=(secret); rm -rf secret 2>/dev/null; }
     runtime_hook close

@@ -26,15 +26,14 @@ refuse() {
 
 # The phase of the container's last record, with its exit code, or the code of what it waits for.
 refuse_by_record() {  # NAME
-    local state=() value
-    while IFS= read -r -d '' value; do
-        state+=("$value")
-    done 2>/dev/null <".states/$1"
-    case ${state[0]-} in
-        terminated) refuse terminated "${state[3]}" ;;
+    local phase='' exit_code='' reason='' rest
+    read -r _ _ _ phase _ _ exit_code _ rest 2>/dev/null <"records/$1"
+    case $phase in
+        terminated) refuse terminated "$exit_code" ;;
         running) [[ -e .runner/$1.exec ]] || refuse not_allowed ;;
     esac
-    refuse waiting "${state[5]-}"
+    [[ $rest =~ ^[^\ ]+\ .*reason=([A-Za-z]+) ]] && reason=${BASH_REMATCH[1]}
+    refuse waiting "$reason"
 }
 
 [[ $1 == /* ]] || cd ~ || refuse no_folder

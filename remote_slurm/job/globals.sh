@@ -77,9 +77,10 @@ log_watcher=''                # process id of what notes the sizes of its log
 log_writer=''                 # and of what writes it
 log_input='' log_output=''    # the ends of the pipe between container and log writer
 noted=''                      # the size of the log that was noted last
+log_position=''               # where its writer was then
 killer=''                     # process id of what sends SIGKILL at the end of the grace period
 stopper=''                    # and of the preStop hook
-puller=''                     # and of a pull that is tried again
+puller=''                     # and of a pull; in the job's shell, of the first one
 stopping=''                   # it is to end since the job ends
 unhealthy=''                  # it is to end for this reason, which a watcher has reported
 impossible=''                 # a probe of it can never be carried out: it is not started again

@@ -14,7 +14,9 @@ images() {
     record_waiting ContainerCreating "images are being pulled on $(hostname)" "$@"
     # in a process of its own, so that a stop is noticed while it runs
     /bin/sh "${lib:-.}/pull.sh" node . &
-    await "$!"
+    puller=$!
+    await "$puller"
+    puller=''
 }
 
 # In the supervisor: wait for the container's image. While it is missing, the record has the reason, as on a kubelet; after

@@ -16,7 +16,7 @@ termination_message() {
 begin_message() {
     case $message_file in
         - | "") ;;
-        /*) : >"$run_prefix.began" ;;
+        /*) mkdir -p .runner && : >"$run_prefix.began" ;;
         *) mkdir -p "${message_file%/*}" && : >"$message_file" ;;
     esac
 } 2>/dev/null

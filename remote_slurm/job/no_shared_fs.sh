@@ -73,7 +73,7 @@ build_comment() {
     fi
     for most in 400 200 150 120 100 80 0 -1; do
         text="at=$local_root;"
-        for name in .states/*; do
+        for name in records/*; do
             add_record "${name##*/}" "$most"
         done
         line=$comment
@@ -85,8 +85,8 @@ build_comment() {
 }
 
 add_record() {
-    local state number restarts last last_message head
-    read_state .states "$1" || return
+    local state number restarts last last_message head escaped unescaped
+    read_record records "$1" || return
     (($2 >= 0)) || last=''
     build_record "$1" "${state[@]:0:7}"
     if (($2 < 0)); then

@@ -136,6 +136,7 @@ curl_option() {
 # GNU wget does not read its options from a pipe. It would read .netrc and write .wget-hsts in the home folder.
 request_with_wget() {
     local header options=.runner/wget.$BASHPID
+    mkdir -p .runner
     for header; do
         ! applies_here "$header" || printf 'header = %s\n' "$header"
     done >"$options"

@@ -5,7 +5,11 @@
 #   protect_from_purge every=SECONDS   touch them as often
 
 protect_from_purge() {
-    find . -type f ! -path './logs/*' ! -path './records/*' -print0 >.fresh
+    local file files=()
+    # those that were sent, before containers make others
+    while IFS= read -r -d '' file; do
+        files+=("$file")
+    done < <(find . -type f ! -path './logs/*' ! -path './records/*' -print0)
     touch_regularly "${1#every=}" &
     disown "$!"
     background_pids+=("$!")
@@ -19,7 +23,7 @@ touch_regularly() {
         sleeper=$!
         wait "$sleeper"
         # without -c, a file that is gone would come back empty
-        xargs -0 -r touch -c -- <.fresh 2>/dev/null
+        printf '%s\0' "${files[@]}" | xargs -0 -r touch -c -- 2>/dev/null
         [[ -z ${lib-} ]] || touch -c "$lib" "$lib"/* 2>/dev/null
         # what came later: a container that has long said nothing still has its log open, and its message bound
         find logs messages .runner -exec touch -c {} + 2>/dev/null
@@ -27,7 +31,7 @@ touch_regularly() {
         # its images, and links to files elsewhere: a restart needs them
         touch -c image/* 2>/dev/null
         find . image/ -maxdepth 2 -type l -exec touch -c -h {} + 2>/dev/null
-        touch -c .fresh . records records/* .states .states/* volumes/*/ scratch/*/ "$control" "$control/claims" "$control/lib" "$control/spool" 2>/dev/null
+        touch -c . records records/* volumes/*/ scratch/*/ "$control" "$control/claims" "$control/lib" "$control/spool" 2>/dev/null
         touch -c "$control"/arrays "$control"/arrays/*/job.sh 2>/dev/null  # the pods of tasks
         touch -c -h "$control"/owners/* "$control"/owners/.[0-9]* "$control/claims/$pod.attempt" "$control/claims/$pod.job" 2>/dev/null
     done

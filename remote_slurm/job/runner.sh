@@ -57,31 +57,34 @@ pod() {
     end_if_deleted
     mkdir -p logs records
     # recall_earlier_run reads them
-    [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f .states/* .earlier/; } 2>/dev/null
-    mkdir -p .states
-    rm -rf records/* .states/* .runner .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
-    mkdir -p .runner
+    [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f records/* .earlier/; } 2>/dev/null
+    rm -rf records/* .runner .reserve .stopping .evicted .job-script-ended  # of a run before Slurm requeued the job
+    make_runner_folder
     remove_dead_jobs
     reserve_disk
     began=$(now)
     trap_signals
 }
 
-# Room for the last records and for a stop, should the pod fill its file system: bytes, and files where these are counted.
-reserve_disk() {
-    local file
-    mkdir .runner/reserve
-    head -c 65536 /dev/urandom >.runner/reserve/bytes
-    # of each container a stop may need its .sizes, its .may-follow, its state and its record
-    for file in 1 2 3 4 5 6 7 8; do
-        : >".runner/reserve/$file"
+# Files that processes of the job share are in .runner. File systems of sites count files, so that jobs that need none have no such
+# folder.
+make_runner_folder() {
+    local function
+    for function in run_action sidecar_container allow_exec podman_image; do
+        ! declare -F "$function" >/dev/null || mkdir -p .runner
     done
-    : >.runner/jobs
 }
 
-# with_reserve FUNCTION WORD...: with what was put aside, where it fails without
+# Room for the last records and for a stop, should the pod fill its file system. One file, since the site's file system may count
+# them.
+reserve_disk() {
+    head -c 65536 /dev/urandom >.reserve
+}
+
+# with_reserve FUNCTION WORD...: if it fails, again with what was put aside, and then without the times of log lines, whose files
+# take room as well.
 with_reserve() {
-    "$@" || { rm -rf .runner/reserve; "$@"; }
+    "$@" || { rm -f .reserve; "$@"; } || { rm -f logs/.*.sizes; "$@"; }
 }
 
 trap_signals() {
@@ -111,7 +114,7 @@ end_if_deleted() {
 # If Slurm has requeued the job, run=N says how often, to distinguish records of earlier runs. Records are numbered, since a
 # reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL. USAGE, of usage.sh, is in
 # the record of an end; it is last, where the version before does not look. The record in the
-# pod's folder is kept; the next poll removes the one in the spool. The runner itself reads the same values from .states.
+# pod's folder is kept, and read_record reads it; the next poll removes the one in the spool.
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
@@ -121,14 +124,13 @@ record() {
 }
 
 write_record() {
-    local message=${8-} kept=yes
-    if [[ ! -e .runner/reserve && "$2 $3" != 'terminated 0' ]]; then
+    local message=${8-}
+    if [[ ! -e .reserve && "$2 $3" != 'terminated 0' ]]; then
         message="the file system of the pod's folder is full (no space, or no quota)${message:+; $message}"
     fi
     build_record "${@:1:7}" "$message"
     [[ $2 != terminated || -z $records_usage ]] || { measure_usage && line+=$'\t'$usage; }
-    put_state "${@:1:7}" "$message" || kept=''
-    put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1" && [[ -n $kept ]]
+    put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1"
 }
 
 # Sets `line`, the record without its first two words, and `head`, the part of `line` before the message.
@@ -150,24 +152,42 @@ escape() {
     escaped=${escaped//=/\\=}
 }
 
-# The same for the runner itself, each value with a NUL at its end.
-put_state() {
-    { printf '%s\0' "${@:2}" "$number" "$restarts" "$last" "$last_message" >".states/.$1.$BASHPID" &&
-        mv -f ".states/.$1.$BASHPID" ".states/$1"; } 2>/dev/null && return 0
-    rm -f ".states/.$1.$BASHPID"
-    return 1
+# What comes before the message: PHASE STARTED FINISHED EXIT_CODE SIGNAL, record, restarts, reason and last are in the groups
+# 1 to 5, 7, 8, 10 and 12.
+record_head='^v1 [^ ]+ [^ ]+ ([a-z]+) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)( run=[0-9]+)? record=([0-9]+) restarts=([0-9]+)'
+record_head+='( reason=([A-Za-z]+))?( last=([0-9]+,[0-9]+,[0-9]+,[0-9]+))? '
+
+# read_record FOLDER NAME: sets `state` to PHASE STARTED FINISHED EXIT_CODE SIGNAL REASON MESSAGE of the last record that
+# FOLDER has of the container, and number, restarts, last and last_message. Fails if there is none.
+read_record() {
+    local line
+    state=()
+    { IFS= read -r line <"$1/$2"; } 2>/dev/null && [[ $line =~ $record_head ]] || return
+    state=("${BASH_REMATCH[@]:1:5}" "${BASH_REMATCH[10]}")
+    number=${BASH_REMATCH[7]} restarts=${BASH_REMATCH[8]} last=${BASH_REMATCH[12]}
+    line=${line#"${BASH_REMATCH[0]}"}
+    unescape "${line%%$'\t'*}"
+    state+=("$unescaped")
+    line=${line#*$'\t'}
+    unescape "${line%%$'\t'*}"
+    last_message=$unescaped
 }
 
-# read_state FOLDER NAME: sets `state` to PHASE STARTED FINISHED EXIT_CODE SIGNAL REASON MESSAGE of the last record that
-# FOLDER has of the container, and number, restarts, last and last_message. Fails if there is none.
-read_state() {
-    local value
-    state=()
-    while IFS= read -r -d '' value; do
-        state+=("$value")
-    done 2>/dev/null <"$1/$2"
-    ((${#state[@]} == 11)) || return
-    number=${state[7]} restarts=${state[8]} last=${state[9]} last_message=${state[10]}
+# Sets `unescaped`, from what `escape` has made.
+unescape() {
+    local rest=$1
+    unescaped=''
+    while [[ $rest == *\\* ]]; do
+        unescaped+=${rest%%\\*}
+        rest=${rest#*\\}
+        case $rest in
+            n*) unescaped+=$'\n' ;;
+            t*) unescaped+=$'\t' ;;
+            *) unescaped+=${rest:0:1} ;;
+        esac
+        rest=${rest:1}
+    done
+    unescaped+=$rest
 }
 
 # Whether the container of `state` has run in this run of the job, as domain/records.py says it: one that waits has if it
@@ -184,7 +204,8 @@ has_run() {
 put() {
     { printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return 0
     rm -f "$2/.$3.$BASHPID"
-    return 1
+    # without another block and another file: over the record before, of which lines behind the first one may stay
+    [[ ! -e .reserve && -s $2/$3 ]] && printf '%s\n' "$1" 2>/dev/null 1<>"$2/$3"
 }
 
 # record_waiting REASON MESSAGE NAME...: these containers have not started, and why. The record has the number 0, so that each
@@ -207,7 +228,7 @@ record_waiting() {
 recall_earlier_run() {
     local state
     forget_run
-    read_state .earlier "$1" || return 0
+    read_record .earlier "$1" || return 0
     number=0
     case ${state[0]} in
         running) ;;
@@ -287,6 +308,7 @@ open_log_pipe() {  # NAME
         exec {log_input}> >(:)
         exec {log_output}<"/proc/self/fd/$log_input"
     else
+        mkdir -p .runner
         open_log_fifo ".runner/$1.log-pipe"
     fi
     write_log "$1" <&"$log_output" {log_input}>&- {log_output}<&- &
@@ -325,7 +347,7 @@ await_log_writer() {
         kill -0 "$log_writer" 2>/dev/null || return 0
         sleep "${pauses[tries < 4 ? tries : 4]}"
     done
-    printf '%s %s\n' "$log_writer" "$(start_of "$log_writer")" >>.runner/log_writers
+    mkdir -p .runner && printf '%s %s\n' "$log_writer" "$(start_of "$log_writer")" >>.runner/log_writers
 } 2>/dev/null
 
 end_log_writers() {
@@ -344,18 +366,34 @@ watch_log() {
     done
 }
 
-# A log that is older than the file `.seen` has not changed since its size was read. Bash 4.2 compares whole seconds: then the
-# size is read once more than needed.
+# The position in the log at which its writer is, as the kernel shows it, changes with each line. To read it takes neither a
+# process nor an operation of the file system.
+has_grown() {
+    local key position
+    while read -r key position; do
+        [[ $key == pos: ]] || continue
+        [[ $position != "$log_position" ]] || return
+        log_position=$position
+        return 0
+    done <"/proc/$log_writer/fdinfo/1"
+    return 0
+} 2>/dev/null
+
 note_size() {
-    local log=logs/$1.log seen=.runner/$1.seen size time
-    [[ ! $seen -nt $log ]] || return
-    printf . >"$seen"
-    size=$(stat -c %s "$log") && [[ $size != "$noted" ]] || return
+    local log=logs/$1.log size time
+    has_grown || return
+    size=$(stat -c %s "$log") && [[ $size != "${noted:-0}" ]] || return
     noted=$size
     printf -v time '%(%s)T' -1
     printf '%s %s\n' "$time" "$size" >>"logs/.$1.sizes"
     ((size > log_limit)) && cut_log "$1" "$size"
 } 2>/dev/null
+
+# What the watcher of the log, another process, has noted.
+read_noted_size() {
+    noted=$(tail -n 1 "logs/.$1.sizes" 2>/dev/null)
+    noted=${noted#* }
+}
 
 # The container appends to its log, so that it goes on at the beginning of what is empty.
 cut_log() {
@@ -463,7 +501,7 @@ await_containers() {
 record_missing_end() {
     local state signal=0 time began reason=$failed_reason
     time=$(now) began=$time
-    if read_state .states "$1"; then
+    if read_record records "$1"; then
         began=0
         ! has_run || began=${state[1]}
     fi
@@ -481,30 +519,23 @@ terminate() {
     with_reserve write_stop
     why_stopped
     fail "$why_reason" "$why"
-    if with_reserve write_jobs; then
-        while read -r running; do
-            pass_stop "$running"
-        done <.runner/jobs
-    else
-        for running in "${supervisors[@]}"; do
-            pass_stop "$running"
-        done
-    fi
+    for running in "${supervisors[@]}" $puller; do
+        ! is_child "$running" || kill -TERM "$running" 2>/dev/null
+    done
 }
 
 write_stop() {
     printf '%(%s)T\n' -1 >.stopping
 } 2>/dev/null
 
-# Only processes that run: the id of one that has ended may belong to another process. `jobs` does not fail if it cannot
-# write; printf does.
-write_jobs() {
-    { jobs -rp; printf '\n'; } >.runner/jobs
+# Whether a process belongs to this shell: the id of one that has ended may belong to another process. No command
+# substitution, since it runs in traps.
+is_child() {
+    local stat
+    read -r stat <"/proc/$1/stat" || return
+    stat=${stat##*) ? }
+    [[ ${stat%% *} == "$$" ]]
 } 2>/dev/null
-
-pass_stop() {
-    [[ -z $1 ]] || is_sidecar "$1" || kill -TERM "$1" 2>/dev/null
-}
 
 finish() {
     await_containers
@@ -552,7 +583,6 @@ empty_working_dir() { :; }
 # restarts.sh
 is_restarted() { false; }
 # sidecars.sh
-is_sidecar() { false; }
 end_sidecars() { :; }
 # exec.sh
 write_exec_state() { :; }

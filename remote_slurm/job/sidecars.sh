@@ -22,10 +22,6 @@ sidecar_container() {
     done
 }
 
-is_sidecar() {
-    [[ " ${sidecars[*]} " == *" $1 "* ]]
-}
-
 # Exit codes of sidecars do not fail the pod. .runner/over marks that they are stopped since the other containers have ended.
 end_sidecars() {
     local index

@@ -61,7 +61,7 @@ own_reason() {
 }
 
 end_without_image() {
-    printf '%s\0' "$no_image_reason" "$no_image" >".runner/$name.no-image"
+    mkdir -p .runner && printf '%s\0' "$no_image_reason" "$no_image" >".runner/$name.no-image"
     record "$name" terminated 0 "$(now)" 1 0 "$no_image_reason" "not started: $no_image"
     exit 1
 }
@@ -103,7 +103,7 @@ forget_attempt() {
 
 # Sets run_began, run_ended, code, signal and message, and `reason` if the runner has ended it.
 run_once() {
-    signal=0 killer='' stopper='' noted='' unhealthy='' reported_state='' reason=''
+    signal=0 killer='' stopper='' noted='' log_position='' unhealthy='' reported_state='' reason=''
     run_prefix=.runner/$name.$restarts
     trap stop_container TERM
     keep_previous_log "$name"
@@ -136,6 +136,7 @@ run_once() {
     kill -KILL -- "-$child" "-$log_watcher" ${killer:+"-$killer"} ${stopper:+"-$stopper"} 2>/dev/null
     ((code == 137)) && runtime_hook end_container "$name"
     await_log_writer
+    read_noted_size "$name"
     note_size "$name"
     run_ended=$(now)
     read_message
@@ -170,14 +171,16 @@ record_state() {
     fi
 }
 
-# For what comes after a sidecar, and for this run's liveness probe: a startup probe gives time to each run.
+# For what comes after a sidecar, and for this run's liveness probe: a startup probe gives time to each run. If nothing waits for
+# it, the job has no such folder.
 mark_started() {
+    [[ -d .runner ]] || return 0
     : >"$run_prefix.started" && : >".runner/$name.started"
 }
 
 # Also where its image has yet to come, or its first run has ended: then there is nothing to wait for.
 allow_next_container() {
-    : >".runner/$name.may-follow"
+    [[ ! -d .runner ]] || : >".runner/$name.may-follow"
 }
 
 # --- what it mounts ------------------------------------------------------------------------------------------------

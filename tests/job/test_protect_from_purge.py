@@ -58,7 +58,7 @@ def test_what_a_running_job_needs_survives_a_purge_and_what_a_container_wrote_is
     until(lambda: node.is_running("main"))
     (node.pod / "volumes" / "removed").unlink()
     age(node)
-    later = ("logs/main.log", "messages/main", ".runner/main.started")
+    later = ("logs/main.log", "messages/main")
     until(lambda: is_fresh(node, "volumes/setting", "secret/token", "records/main", "runner.sh", *later))
     purge(node)
     assert not (node.pod / "volumes" / "own").exists()

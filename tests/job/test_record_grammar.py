@@ -68,7 +68,7 @@ def calls(record: Record, run: str) -> str:
 
 def bash(node: Node, script: str) -> str:
     text = (
-        f"{node.sources('no_shared_fs')}pod={POD} local_root=/x control=../.remote-slurm\nmkdir -p .states\n{script}\n"
+        f"{node.sources('no_shared_fs')}pod={POD} local_root=/x control=../.remote-slurm\nmkdir -p records\n{script}\n"
     )
     (node.pod / "test.sh").write_text(text)
     done = subprocess.run([BASH, "test.sh"], cwd=node.pod, capture_output=True, check=True)
@@ -80,9 +80,12 @@ def test_python_reads_what_the_runner_writes(node: Node) -> None:
     assert parse_records(bash(node, script)) == RECORDS
 
 
-def test_the_runner_reads_its_own_state_byte_for_byte(node: Node) -> None:
-    again = 'read_state .states c; printf "%s\\0" "${state[@]:0:7}" "$number" "$restarts" "$last" "$last_message"'
-    script = "\n".join(f"{calls(each, 'put_state')}\n{again}" for each in RECORDS)
+WRITE = f"printf 'v1 %s %s\\n' {POD} \"$line\" >records/c"
+
+
+def test_the_runner_reads_its_own_records_byte_for_byte(node: Node) -> None:
+    again = 'read_record records c; printf "%s\\0" "${state[@]:0:7}" "$number" "$restarts" "$last" "$last_message"'
+    script = "\n".join(f"{calls(each, 'build_record')}\n{WRITE}\n{again}" for each in RECORDS)
     told = bash(node, script).split("\0")[:-1]
     states = [told[at : at + 11] for at in range(0, len(told), 11)]
     assert [state[6] for state in states] == [each.message for each in RECORDS]
@@ -93,7 +96,7 @@ def test_the_runner_reads_its_own_state_byte_for_byte(node: Node) -> None:
 @pytest.mark.parametrize("most", [4000, 120, 0, -1])
 def test_a_comment_has_what_the_record_has_however_much_of_it_is_cut(node: Node, most: int) -> None:
     tell = f"text=; LC_ALL=C; add_record c {most}; printf '%s\\0' \"$text\""
-    comments = bash(node, "\n".join(f"{calls(each, 'put_state')}\n{tell}" for each in RECORDS)).split("\0")[:-1]
+    comments = bash(node, "\n".join(f"{calls(each, 'build_record')}\n{WRITE}\n{tell}" for each in RECORDS)).split("\0")[:-1]
     for record, comment in zip(RECORDS, comments, strict=True):
         report = parse_comment(POD, f"at=/x;{comment}over;|mine")
         assert report is not None

@@ -107,8 +107,24 @@ def test_every_argument_arrives_byte_for_byte(node: Node) -> None:
     assert node.run(f"container main {command}").code == 0
     assert node.log("main").split("\0")[:-1] == HOSTILE
     assert sorted(path.name for path in node.pod.iterdir()) == sorted(
-        [".states", "job.sh", "logs", "records", *SCRIPTS]
+        ["job.sh", "logs", "records", *SCRIPTS]
     )
+
+
+def test_a_job_has_few_files_as_file_systems_of_sites_count_them(node: Node) -> None:
+    job = node.start(f"record_usage\nprotect_from_purge 60\ncontainer main {sh('echo one; until [ -e go ]; do sleep 0.02; done')}")
+    until(lambda: (node.pod / "logs" / ".main.sizes").exists())
+    assert files(node) == {"job.sh", ".reserve", "secret", "secret/token", *RESULTS}
+    (node.pod / "go").touch()
+    assert job.end().code == 0
+    assert files(node) == {"job.sh", "go", *RESULTS}
+
+
+RESULTS = ("logs", "logs/main.log", "logs/.main.sizes", "records", "records/main")
+
+
+def files(node: Node) -> set[str]:
+    return {str(path.relative_to(node.pod)) for path in node.pod.rglob("*")} - SCRIPTS.keys()
 
 
 # --- several ----------------------------------------------------------------------------------------------------------
@@ -250,9 +266,8 @@ def test_a_requeued_job_runs_again_and_forgets_how_it_ended_before(node: Node) -
 
 def test_nothing_that_a_killed_run_has_left_holds_for_the_next_one(node: Node) -> None:
     """Slurm may have killed it while it was ending: its records, why it ended, and that it did."""
-    for folder in ("records", ".runner", ".states"):
+    for folder in ("records", ".runner"):
         (node.pod / folder).mkdir()
-    (node.pod / ".states" / "main").write_text("\0".join(("terminated", "1", "2", "0", *"0" * 7, "")))
     (node.pod / "records" / "main").write_text(f"v1 {POD} main terminated 1 2 0 0 record=9 restarts=0 \t\n")
     for name in (".stopping", ".runner/over"):
         (node.pod / name).write_text("1\n")
