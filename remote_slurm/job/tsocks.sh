@@ -57,7 +57,7 @@ tunnel_answers() {
 preload() {
     local file first variables
     printf -v variables 'LD_PRELOAD=%q\nTSOCKS_CONF_FILE=%q' "$1/libtsocks.so" "$1/tsocks.conf"
-    for file in secret/env/*; do
+    for file in secret/env-*; do
         first=''
         IFS= read -r first <"$file"
         case $first in

@@ -24,7 +24,7 @@ def run(folder: Path, *programs: str) -> subprocess.CompletedProcess[str]:
     """The script of a container, in a shell whose PATH has these programs only."""
     env = [{"name": name, "value": value} for name, value in ODD.items()]
     planned = plan(pod(container("main", *SHOW, env=env)), settings={"ContainerRuntime": "enroot"})
-    script = next(file.content for file in planned.files if file.path == "secret/env/main")
+    script = next(file.content for file in planned.files if file.path == "secret/env-main")
     (folder / "rc").write_bytes(script or b"")
     for name in ("sh", "env", "tr", *programs):
         # a python3 in the PATH may be a shell script that looks for one

@@ -82,10 +82,10 @@ def test_the_job_fills_in_what_only_the_job_knows(source: Json, limits: Json, as
     value = environment(parsed.spec.containers[0], parsed)["V"]
     digest = hashlib.sha256(parsed.metadata.uid.encode()).hexdigest()[:12]
     assert value == f"remote-slurm-{digest}-{asked}."
-    file = ("secret/env/main", f"a {value} b".encode())
+    file = ("secret/env-main", f"a {value} b".encode())
     assert [*fill_calls(parsed, [file, ("secret/other", b"x"), ("volumes/v/a", value.encode()), ("secret", None)])] == [
         ("job_value", value, *asked.split("-")),
-        ("fill_in", "secret/env/main"),
+        ("fill_in", "secret/env-main"),
     ]
     assert not [*fill_calls(parsed, [("secret/other", b"x")])]
 

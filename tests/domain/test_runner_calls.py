@@ -23,7 +23,7 @@ def told(fields: dict[str, Any], settings: dict[str, Any] | None = None, **spec:
 # --- probes ----------------------------------------------------------------------------------------------------------
 
 HIDDEN = Element("hidden", 0), Element("hidden", 1)
-EXEC_MODE = ("exec_mode", "clone", "on_node", "secret/env/main", "")
+EXEC_MODE = ("exec_mode", "clone", "on_node", "secret/env-main", "")
 
 
 NAMES = ("delay", "period", "timeout", "successes", "failures", "grace")
@@ -145,7 +145,7 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
 @pytest.mark.parametrize(
     ("runtime", "words"),
     [
-        ("none", ("clone", "on_node", "secret/env/main", "")),
+        ("none", ("clone", "on_node", "secret/env-main", "")),
         ("podman", ("runtime", "podman", "exec", "--env", "REMOTE_SLURM_ACTION", "main")),
         ("podman-hpc", ("runtime", "podman-hpc", "exec", "--env", "REMOTE_SLURM_ACTION", f"default-{UID}.main")),
     ],

@@ -29,7 +29,7 @@ def test_one_class_is_all_that_a_further_runtime_takes() -> None:
     assert main.lines == (
         ("nice", "-n", "5", "toy", "run", "--quiet"),
         ("--fast",),
-        ("--env=secret/env/main",),
+        ("--env=secret/env-main",),
         ("--mount", "/data=/data"),
         ("--mount", "hosts=/etc/hosts"),
         (next(line[0] for line in main.lines if str(line[0]).startswith("image/")),),

@@ -13,9 +13,8 @@ FILES = {
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
 def test_each_container_loads_it(node: Node, text: str) -> None:
-    (node.pod / "secret/env").mkdir()
-    (node.pod / "secret/env/main").write_text(text)
-    show = """sh -c 'set -a; . ./secret/env/main; env' sh env"""
+    (node.pod / "secret/env-main").write_text(text)
+    show = """sh -c 'set -a; . ./secret/env-main; env' sh env"""
     assert node.run(f"preload /.tsocks\ncontainer main {show}").code == 0
     told = node.log("main").splitlines()
     assert {"LD_PRELOAD=/.tsocks/libtsocks.so", "TSOCKS_CONF_FILE=/.tsocks/tsocks.conf"} <= set(told)

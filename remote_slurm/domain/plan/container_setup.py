@@ -102,7 +102,7 @@ class _Preparing:
 def _prepared(preparing: _Preparing, container: Container, calls: tuple[Call, ...]) -> ContainerSetup:
     """Secrets reach containers as environment variables too: the values travel in files, and are in no argument."""
     values = environment(container, preparing.pod)
-    env_file, carried_file = f"secret/env/{container.name}", f"secret/odd-env/{container.name}"
+    env_file, carried_file = f"secret/env-{container.name}", f"secret/odd-env/{container.name}"
     # container runtimes set it, and Kubernetes does not expand $(HOSTNAME)
     encoded = preparing.encode(Variables(container, {"HOSTNAME": preparing.pod.hostname, **values}))
     carried = encoded.carried
