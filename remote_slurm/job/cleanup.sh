@@ -4,9 +4,10 @@
 
 # Secrets, and files on the node, never outlive the job.
 clean_up() {
-    local folders=(scratch .runner .reserve "${leftovers[@]}")
+    local exit_code=$? folders=(scratch .runner .reserve "${leftovers[@]}")
     # first, since Slurm may give the rest little time
     may_run_again || { folders+=(secret); rm -rf secret 2>/dev/null; }
+    remove_empty_output "$exit_code"
     runtime_hook close
     ((${#background_pids[@]})) && kill "${background_pids[@]}" 2>/dev/null
     end_log_writers
@@ -14,6 +15,12 @@ clean_up() {
     # a container may have taken its own folders' write permission away
     chmod -R u+rwX -- "${folders[@]}" 2>/dev/null
     rm -rf -- "${folders[@]}"
+}
+
+# Of a job that has succeeded, Slurm has nothing to print any more. It prints into the file why it has ended another one.
+remove_empty_output() {  # EXIT_CODE
+    local output=job-$job_id.out
+    [[ $1 != 0 || -s $output || -n $local_root ]] || rm -f "$output"
 }
 
 # Slurm stops a job before it requeues it, and secrets are not sent again: they are kept, at most until the pod is deleted.

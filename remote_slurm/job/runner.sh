@@ -55,6 +55,7 @@ pod() {
     fi
     # a delete that came between the two looks has seen no claim
     end_if_deleted
+    forget_submitted_id
     mkdir -p logs records
     # recall_earlier_run reads them
     [[ -z ${SLURM_RESTART_COUNT-} ]] || { mkdir -p .earlier && mv -f records/* .earlier/; } 2>/dev/null
@@ -74,6 +75,13 @@ make_runner_folder() {
         ! declare -F "$function" >/dev/null || mkdir -p .runner
     done
 }
+
+# The fence has the id now. Another one that sbatch printed is kept: it finds a second job of the pod.
+forget_submitted_id() {
+    local id=''
+    read -r id 2>/dev/null <job.id
+    [[ $id != "$job_id" ]] || rm -f job.id
+} 2>/dev/null
 
 # Room for the last records and for a stop, should the pod fill its file system. One file, since the site's file system may count
 # them.

@@ -120,6 +120,22 @@ def test_a_job_has_few_files_as_file_systems_of_sites_count_them(node: Node) -> 
     assert files(node) == {"job.sh", "go", *RESULTS}
 
 
+def test_a_job_removes_the_file_with_its_id_since_the_fence_has_it(node: Node) -> None:
+    for written, kept in (("7\n", False), ("8\n", True), ("70\n", True)):
+        (node.pod / "job.id").write_text(written)
+        assert node.run("container main true", job="7").code == 0
+        assert (node.pod / "job.id").exists() is kept
+
+
+@pytest.mark.parametrize(("printed", "code", "kept"), [("", 0, False), ("", 3, True), ("words", 0, True)])
+def test_an_empty_file_with_what_slurm_prints_is_removed_when_a_job_succeeds(
+    node: Node, printed: str, code: int, kept: bool
+) -> None:
+    (node.pod / "job-7.out").write_text(printed)
+    assert node.run(f"container main {sh(f'exit {code}')}", job="7").code == code
+    assert (node.pod / "job-7.out").exists() is kept
+
+
 RESULTS = ("logs", "logs/main.log", "logs/.main.sizes", "records", "records/main")
 
 

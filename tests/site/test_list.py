@@ -81,6 +81,20 @@ async def test_a_pod_that_is_removed_during_a_recovery_or_a_list_is_left_out(acc
     assert (listed.pod, listed.age is not None) == (folder.name, True)
 
 
+async def test_a_job_that_has_begun_is_known_by_its_fence(account: Account) -> None:
+    """It has removed the file with its id."""
+    folder = submitted(account, {})
+    (folder / "job.id").unlink()
+    (account.claims / f"{folder.name}.job").symlink_to("101")
+    (account.claims / "ns-abandoned.job").symlink_to("void")
+    (listed,) = await account.site.list_pods()
+    assert (listed.job_id, listed.age is not None) == ("101", True)
+    found = await account.site.describe(folder.name)
+    assert found
+    assert found.submitted
+    assert (await account.owner().recover()).job_ids == {folder.name: "101"}
+
+
 @pytest.mark.parametrize("annotations", [{}, {"slurm-job.vk.io/pre-exec": "export A=1"}])
 async def test_a_folder_is_described_with_its_spec_and_output_files(
     account: Account, annotations: dict[str, str]

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154 # pod is set in front of this text
 # Prints what the folder of one pod has for people.
 #   >spec JSON              the description in the head of job.sh; versions before 0.2 write none
-#   >submitted SECONDS      when sbatch returned the id of the job, by the site's clock
+#   >submitted SECONDS      when sbatch was called, or returned the id of the job, by the site's clock
 #   >file SIZE PATH         each log, and what Slurm and the runner printed; PATH begins at the folder
 #   >described SECONDS      the end, and the site's clock
 #   >nofolder               the pod has no folder
@@ -24,7 +24,9 @@ describe() {
     # shellcheck disable=SC2016 # awk's own variables
     [ ! -f job.sh ] || awk 'NR > 9 { exit } sub(/^# Spec: /, "") { print ">spec", $0 }' job.sh
     # shellcheck disable=SC2154 # set by root.sh
-    [ ! -f job.id ] || sh -c "$file_times" sh job.id | sed 's|^job\.id |>submitted |'
+    called=job.id
+    [ -f job.id ] || [ ! -L "../.remote-slurm/claims/$pod.job" ] || called=../.remote-slurm/claims/$pod.attempt  # the job has begun
+    [ ! -f "$called" ] || sh -c "$file_times" sh "$called" | sed 's|^.* |>submitted |'
     files
     reply "described $(date +%s)"
 }

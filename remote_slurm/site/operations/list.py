@@ -52,7 +52,7 @@ def _listed(reply: Reply) -> list[Listed]:
             init_containers=init.get(pod, ()),
             containers=containers.get(pod, ()),
             job_id=ids.get(pod, ""),
-            age=max(0, int(now - submitted[pod])) if pod in submitted else None,
+            age=max(0, int(now - submitted[pod])) if pod in submitted and pod in ids else None,
             records=tuple(records.get(pod, ())),
             labels=labels.get(pod, {}),
         )

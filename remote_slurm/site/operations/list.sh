@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # file_times is root.sh's
 # Lists the pods that have a folder. Names are in each job.sh as script.py writes it, and in containers.sh if the pod's own
 # shell comes before the containers.
 #   >name POD NAME          NAMESPACE/NAME
@@ -7,7 +8,7 @@
 #   >init POD NAME          its init containers, in the order of its spec
 #   >container POD NAME     its containers, in the same order
 #   >id POD ID              the id of its job
-#   >submitted POD SECONDS  when sbatch returned the id
+#   >submitted POD SECONDS  when sbatch was called; then, if the job has not begun, when sbatch returned the id
 #   >listed SECONDS         the end of the list, and the site's clock; the records of all containers come first
 
 # The runner's calls follow the one that names the pod. Words of a pod are between quotes and may have several lines, which
@@ -41,8 +42,12 @@ list_containers() {
     ' {} +
 }
 
+# The id is in the fence once the job has begun, and job.id then goes.
 list_jobs() {
-    # shellcheck disable=SC2154 # set by root.sh
+    find .remote-slurm/claims -maxdepth 1 -name '*.attempt' -exec sh -c "$file_times" sh {} + |
+        sed 's|^.*/\([^/]*\)\.attempt |>submitted \1 |'
+    find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -exec ls -ld {} + |
+        sed -n 's|^.*\.remote-slurm/claims/\([^/]*\)\.job -> \([0-9][0-9_]*\)$|>id \1 \2|p'
     find . -mindepth 2 -maxdepth 2 -name job.id -exec sh -c "$file_times" sh {} + |
         sed 's|^\(.*\)/job\.id |>submitted \1 |'
     # shellcheck disable=SC2016 # the inner shell's own variables
