@@ -96,7 +96,9 @@ def test_the_runner_reads_its_own_records_byte_for_byte(node: Node) -> None:
 @pytest.mark.parametrize("most", [4000, 120, 0, -1])
 def test_a_comment_has_what_the_record_has_however_much_of_it_is_cut(node: Node, most: int) -> None:
     tell = f"text=; LC_ALL=C; add_record c {most}; printf '%s\\0' \"$text\""
-    comments = bash(node, "\n".join(f"{calls(each, 'build_record')}\n{WRITE}\n{tell}" for each in RECORDS)).split("\0")[:-1]
+    comments = bash(node, "\n".join(f"{calls(each, 'build_record')}\n{WRITE}\n{tell}" for each in RECORDS)).split("\0")[
+        :-1
+    ]
     for record, comment in zip(RECORDS, comments, strict=True):
         report = parse_comment(POD, f"at=/x;{comment}over;|mine")
         assert report is not None
