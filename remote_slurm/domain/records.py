@@ -59,8 +59,8 @@ class Record:
 
     `run` is how often Slurm had requeued the job before this run of it (SLURM_RESTART_COUNT in sbatch(1)). `number`
     counts the records of one container in one run of the job, and `restarts` how often the runner started it again.
-    `reason` is the code for why it waits, or how it ended. `usage` is what the job had used when it ended. Runners of
-    earlier versions write less: see `parse_records`.
+    `reason` is the code for why it waits, or how it ended. `usage` is what the job had used when it ended. `node` is
+    Slurm's name of the node. Runners of earlier versions write less: see `parse_records`.
     """
 
     pod: str
@@ -77,6 +77,7 @@ class Record:
     reason: str = ""
     last: LastRun | None = None
     usage: JobUsage | None = None
+    node: str = ""
 
     @property
     def has_run(self) -> bool:
@@ -120,6 +121,7 @@ _LINE = re.compile(
     rf"(?: last=({_END.replace('%s', ',')}))?)?"
     r"(?: (.*))?"
 )
+_NODE = re.compile("[A-Za-z0-9._-]{1,255}")
 _ESCAPED = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t"}
 
@@ -127,8 +129,7 @@ _ESCAPES = {"n": "\n", "t": "\t"}
 def _record(found: re.Match[str]) -> Record:
     pod, container, phase, end, run, number, restarts, reason, last, message = found.groups(default="")
     # records without numbers have messages that are not escaped
-    # the version before reads what comes after the second tab as a part of the last message
-    own, last_message, usage, *_ = (*message.split("\t", 2), "", "") if number else (message, "", "")
+    own, last_message, usage, node, *_ = (*message.split("\t"), "", "", "") if number else (message, "", "", "")
     return Record(
         pod,
         container,
@@ -141,6 +142,7 @@ def _record(found: re.Match[str]) -> Record:
         reason=reason,
         last=LastRun(*_numbers(last, ","), _unescaped(last_message)) if last else None,
         usage=parse_usage(usage),
+        node=node if _NODE.fullmatch(node) else "",
     )
 
 

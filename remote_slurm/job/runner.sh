@@ -117,12 +117,13 @@ end_if_deleted() {
 #
 # The record is one line, and build_record alone writes it:
 #
-#   v1 POD NAME PHASE STARTED FINISHED EXIT_CODE SIGNAL[ run=N] record=N restarts=N[ reason=REASON][ last=LAST] MESSAGE<tab>LAST_MESSAGE[<tab>USAGE]
+#   v1 POD NAME PHASE STARTED FINISHED EXIT_CODE SIGNAL[ run=N] record=N restarts=N[ reason=REASON][ last=LAST] MESSAGE<tab>LAST_MESSAGE[<tab>USAGE<tab>NODE]
 #
 # If Slurm has requeued the job, run=N says how often, to distinguish records of earlier runs. Records are numbered, since a
 # reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL. USAGE, of usage.sh, is in
-# the record of an end; it is last, where the version before does not look. The record in the
-# pod's folder is kept, and read_record reads it; the next poll removes the one in the spool.
+# the record of an end, and empty in others. NODE is Slurm's name of the node: squeue forgets it minutes after the end. Both are
+# last, where the version before does not look. The record in the pod's folder is kept, and read_record reads it; the next poll
+# removes the one in the spool.
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
@@ -137,8 +138,15 @@ write_record() {
         message="the file system of the pod's folder is full (no space, or no quota)${message:+; $message}"
     fi
     build_record "${@:1:7}" "$message"
-    [[ $2 != terminated || -z $records_usage ]] || { measure_usage && line+=$'\t'$usage; }
+    add_usage_and_node "$2"
     put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1"
+}
+
+add_usage_and_node() {  # PHASE
+    local usage=''
+    [[ $1 != terminated || -z $records_usage ]] || measure_usage
+    [[ ! ${SLURMD_NODENAME-} =~ ^[A-Za-z0-9._-]+$ ]] || usage+=$'\t'$SLURMD_NODENAME
+    [[ -z $usage ]] || line+=$'\t'$usage
 }
 
 # Sets `line`, the record without its first two words, and `head`, the part of `line` before the message.

@@ -49,7 +49,7 @@ class Descriptions:
             "unreachable": unreachable_json(self._poller, problem) if problem else None,
             "time": time.time(),
             "spec": dict(folder.spec),
-            "job": _job_json(tracked.job, folder) if tracked and tracked.job else None,
+            "job": _job_json(tracked.job, tracked.summary().node, folder) if tracked and tracked.job else None,
             "folder": folder.path,
             "files": [{"path": path, "size": size} for path, size in folder.files],
             "nodeFolder": _node_folder(tracked),
@@ -76,14 +76,14 @@ class Descriptions:
             return None, str(error)
 
 
-def _job_json(job: Job, folder: PodFolder) -> Json:
+def _job_json(job: Job, node: str, folder: PodFolder) -> Json:
     waits = job.state.phase is JobPhase.WAITING
     return {
         "id": job.id,
         "state": job.state.value,
         "reason": job.reason,
         "partition": job.partition,
-        "node": "" if waits else job.node,
+        "node": node,
         "submitted": job.submitted or folder.submitted,
         "startsAt" if waits else "started": job.start,
         "ended" if job.state.phase is JobPhase.ENDED else "endsBy": None if waits else job.end,

@@ -175,7 +175,7 @@ class TrackedPod:
             self.waits_again = True
 
     def is_accounted(self, job: Job) -> None:
-        """Take the pod's job from sacct, if squeue no longer lists it. The node is that of the last squeue."""
+        """Take the pod's job from sacct, if squeue no longer lists it. The last squeue may have shown its node."""
         node = job.node or (self.job.node if self.job else "")
         self.job = replace(job, pod=self.key, node=node)
         self._take_comment(job)
@@ -191,6 +191,7 @@ class TrackedPod:
             end=job.end or self.job.end,
             submitted=job.submitted or self.job.submitted,
             partition=self.job.partition or job.partition,
+            node=self.job.node or job.node,
         )
 
     def _take_comment(self, job: Job) -> None:

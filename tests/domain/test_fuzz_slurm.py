@@ -26,7 +26,7 @@ QUEUE = (
     f"105|REQUEUE_HOLD|launch failed requeued held|N/A|n/a|1795470000|main|N/A|{ROOT}/ns-5/job.sh\n"
 )
 ACCOUNTING = "".join(
-    f"{number}|{state}|0:0|1795470000|1795470001|1795470009|main|cpu=2|sbatch {ROOT}/ns-1/job.sh\n"
+    f"{number}|{state}|0:0|1795470000|1795470001|1795470009|main|n1|cpu=2|sbatch {ROOT}/ns-1/job.sh\n"
     for number, state in ((101, "COMPLETED"), (102, "CANCELLED by 1000"), (103, "OUT_OF_MEMORY"), (104, "RUNNING"))
 )
 RECORDS = (

@@ -214,3 +214,15 @@ def test_a_lost_pod_says_where_its_job_was_looked_for() -> None:
 def test_unlisted_containers_are_in_the_order_of_their_start() -> None:
     late, early = replace(running("x"), started=200), replace(running("y"), started=100)
     assert [each.name for each in PodSummary(PodView(records={"x": late, "y": early})).containers] == ["y", "x"]
+
+
+def test_a_job_that_squeue_has_forgotten_ran_on_the_node_of_its_records() -> None:
+    there = replace(ended("a"), node="cn042")
+    unlisted = PodView(Job("7", JobState.PENDING), {"a": there}, unlisted=True, container_names=("a",))
+    for view in (unlisted, replace(unlisted, job=None), replace(unlisted, final=True)):
+        assert PodSummary(view).node == "cn042"
+        assert pod_status(POD, view)["nodeName"] == "cn042"
+    seen = replace(unlisted, job=Job("7", JobState.COMPLETED, node="cn001"))
+    assert PodSummary(seen).node == "cn001"
+    requeued = PodView(Job("7", JobState.PENDING), previous_records={"a": there}, container_names=("a",))
+    assert PodSummary(requeued).node == ""

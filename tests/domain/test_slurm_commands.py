@@ -181,23 +181,23 @@ def test_the_command_asks_for_what_the_parser_reads() -> None:
 
 def test_the_accounting() -> None:
     line = f"sbatch --parsable --output={ROOT}/ns-1/job-%j.out {ROOT}/ns-1/job.sh"
-    times = "1795470060|1795470160|main|billing=4,cpu=4,gres/gpu:a100=2,mem=7.50G,node=1"
+    times = "1795470060|1795470160|main|cn[001-003,7]-ib,x|billing=4,cpu=4,gres/gpu:a100=2,mem=7.50G,node=1"
     text = f"""\
 Last login: today
 101|COMPLETED|0:0|1795470000|{times}|{line}
-102|CANCELLED by 1000|0:15|1795470000|None|1795470000|main,long||sbatch x
-103|OUT_OF_MEMORY|0:125|1795470000|||||
-103.batch|OUT_OF_MEMORY|0:125|1795470000|||||
-104+0|RUNNING|0:0|1795470000|||||
+102|CANCELLED by 1000|0:15|1795470000|None|1795470000|main,long|None assigned||sbatch x
+103|OUT_OF_MEMORY|0:125|1795470000||||||
+103.batch|OUT_OF_MEMORY|0:125|1795470000||||||
+104+0|RUNNING|0:0|1795470000||||||
 105|RUNNING
 106
-107|LEARNED_NEXT_YEAR||Unknown|||||
-108|FAILED|7:0|1795470001|||||/data/ns-1
-109|FAILED|1:0|1795470002|||||{line}|at=/tmp/a;over;|it's | mine
-110|FAILED|1:0|1795470003|||||sbatch /tmp/copy|at=/tmp/a;over;|it's | mine
+107|LEARNED_NEXT_YEAR||Unknown||||||
+108|FAILED|7:0|1795470001||||||/data/ns-1
+109|FAILED|1:0|1795470002||||||{line}|at=/tmp/a;over;|it's | mine
+110|FAILED|1:0|1795470003||||||sbatch /tmp/copy|at=/tmp/a;over;|it's | mine
 """
     at = {"submitted": 1795470000, "usage": JobUsage()}
-    times = {"start": 1795470060, "end": 1795470160, "partition": "main"}
+    times = {"start": 1795470060, "end": 1795470160, "partition": "main", "node": "cn001-ib"}
     reserved = JobUsage(cpus=4, gpus=2, memory_limit=15 << 29)
     comment = "at=/tmp/a;over;|it's | mine"
     failed = Job("109", JobState.FAILED, comment=comment, exit_code=1, usage=JobUsage())
@@ -212,13 +212,31 @@ Last login: today
     ]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("n1", "n1"),
+        ("cn[001-003,7]", "cn001"),
+        ("rack[1-2]-cn[08-09].x,gpu1", "rack1-cn08.x"),
+        ("gpu1,cn[1-3]", "gpu1"),
+        ("None assigned", ""),
+        ("(null)", ""),
+        ("cn[1-3", ""),
+        ("", ""),
+    ],
+)
+def test_the_node_of_a_job_in_the_accounting_is_that_of_its_batch_script(nodes: str, first: str) -> None:
+    (job,) = parse_accounting(JOB_ROW.format(1795470000, ROOT).replace("|n1|", f"|{nodes}|"))
+    assert job.node == first
+
+
 def test_the_accounting_of_an_array() -> None:
     """As sacct prints it for the id of the array: of tasks that never started there is one row (24.11, 22.05)."""
     line = f"sbatch --parsable --array=0-4 {ROOT}/.remote-slurm/arrays/3f-0/job.sh"
     text = f"""\
-7_[1-2,4%2]|CANCELLED by 20001|0:0|1795470000|||main||{line}
-7_0|FAILED|3:0|1795470000|1795470060|1795470160|main|cpu=1|{line}
-7_3|COMPLETED|0:0|1795470000|1795470060|1795470160|main|cpu=1|{line}
+7_[1-2,4%2]|CANCELLED by 20001|0:0|1795470000|||main|||{line}
+7_0|FAILED|3:0|1795470000|1795470060|1795470160|main|n1|cpu=1|{line}
+7_3|COMPLETED|0:0|1795470000|1795470060|1795470160|main|n1|cpu=1|{line}
 """
     steps = "7_0|1795470000|00:02|\n7_0.batch|1795470000|00:02|mem=3M\n7_3|1795470000|00:04|\n"
     jobs = {job.id: job for job in parse_accounting(text, steps)}
@@ -234,7 +252,7 @@ def test_tasks_are_asked_for_by_their_array() -> None:
     assert "--jobs=7,12" in accounting_commands("sacct", ["7_0", "12", "7_3"]).jobs
 
 
-JOB_ROW = "101|COMPLETED|0:0|{}|1795470060|1795470160|main|cpu=4,mem=4000M|sbatch {}/ns-1/job.sh"
+JOB_ROW = "101|COMPLETED|0:0|{}|1795470060|1795470160|main|n1|cpu=4,mem=4000M|sbatch {}/ns-1/job.sh"
 
 
 def test_the_accounting_has_what_a_job_and_its_steps_have_used() -> None:
@@ -292,7 +310,7 @@ def test_a_job_has_waited_and_run_only_as_far_as_slurm_shows_times() -> None:
 def test_many_jobs_are_one_question_and_one_for_their_steps() -> None:
     options = ["sacct", "--noheader", "--parsable2", "--duplicates", "--federation", "--jobs=1,2,3"]
     jobs = [*options, "--allocations"]
-    fields = "JobID,State,ExitCode,Submit,Start,End,Partition,AllocTRES"
+    fields = "JobID,State,ExitCode,Submit,Start,End,Partition,NodeList,AllocTRES"
     asked = accounting_commands("sacct", ["1", "2", "3"])
     assert shlex.split(asked.jobs) == [*jobs, f"--format={fields},SubmitLine"]
     assert shlex.split(asked.jobs_without_line) == [*jobs, f"--format={fields},WorkDir"]

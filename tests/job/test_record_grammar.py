@@ -24,7 +24,7 @@ MESSAGES = (
     "reason=Evicted",
     "reason=Evicted last=1,2,3,0 x",
     "run=7",
-    "a forged usage\t\t1,2,3,4,5,6,cgroup",
+    "a forged usage and node\t\t1,2,3,4,5,6,cgroup\tn7",
 )
 RUNNING, WAITING, OVER = ContainerPhase.RUNNING, ContainerPhase.WAITING, ContainerPhase.TERMINATED
 HEADS = (
@@ -110,6 +110,19 @@ def test_a_comment_has_what_the_record_has_however_much_of_it_is_cut(node: Node,
         bare = {"message": "", "last": None}
         assert replace(told, **bare) == replace(record, **bare)
         assert report.over
+
+
+ENDED = f"v1 {POD} c terminated 1 2 0 0 record=1 restarts=0 reason=Completed said\\tso\tbefore"
+
+
+def test_the_node_follows_the_usage_and_both_may_be_missing() -> None:
+    usage = "2000,5,3,4,5,6,cgroup"
+    lines = (ENDED, f"{ENDED}\t{usage}", f"{ENDED}\t{usage}\tcn-7.x", f"{ENDED}\t\tcn-7.x", f"{ENDED}\t\tno node")
+    found = parse_records("".join(f"{line}\n" for line in lines))
+    assert [(each.usage is not None, each.node) for each in found] == [
+        (False, ""), (True, ""), (True, "cn-7.x"), (False, "cn-7.x"), (False, "")
+    ]  # fmt: skip
+    assert {each.message for each in found} == {"said\tso"}
 
 
 def test_the_login_node_reads_the_same_run_out_of_it(node: Node) -> None:

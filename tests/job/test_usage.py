@@ -194,3 +194,10 @@ def test_podmans_containers_are_not_processes_of_the_jobs_shell(node: Node) -> N
 def test_a_container_that_did_not_start_has_no_cpu_time(node: Node) -> None:
     node.run(f"record_usage\nfail NotStarted 'no image'\n{start('c', 'true')}", prefix=RESERVED)
     assert (used(node).source, used(node).cpu_seconds) == (Source.NONE, None)
+
+
+@pytest.mark.parametrize(("name", "recorded"), [("cn-042.x", "cn-042.x"), ("a\\tb", ""), (None, "")])
+def test_each_record_has_slurms_name_of_the_node(node: Node, name: str | None, recorded: str) -> None:
+    prefix = "unset SLURMD_NODENAME" if name is None else f"export SLURMD_NODENAME=$'{name}'"
+    node.run(start("c", "true"), prefix=prefix)
+    assert node.ended("c").node == recorded

@@ -182,7 +182,7 @@ class RealLab(Lab):
     def _tell_accounting(self) -> None:
         now = int(time.time())
         lines = [
-            f"{job}|{state.value}|0:0|{now}|{now}|{now}|main|cpu=1|sbatch {self._script(job)}"
+            f"{job}|{state.value}|0:0|{now}|{now}|{now}|main|n1|cpu=1|sbatch {self._script(job)}"
             for job, state in self.jobs().items()
         ]
         self.account.tell("sacct.says", "".join(f"{line}\n" for line in lines))

@@ -74,7 +74,7 @@ async def test_warnings_beside_a_success_are_just_warnings(account: Account, tmp
 
 @pytest.mark.parametrize(
     "accounting",
-    ["101|COMPLETED|0:0|1795470000|1795470001|1795470009|main|cpu=1|sbatch /x/{pod}/job.sh\n", ""],
+    ["101|COMPLETED|0:0|1795470000|1795470001|1795470009|main|n1|cpu=1|sbatch /x/{pod}/job.sh\n", ""],
     ids=["with sacct", "without"],
 )
 async def test_a_job_that_squeue_has_forgotten_before_the_first_poll(
@@ -187,7 +187,7 @@ async def test_output_of_sbatch_without_an_id_becomes_the_pods_message(account: 
 async def test_the_end_of_another_job_with_the_same_id_is_not_the_pods(account: Account, tmp_path: Path) -> None:
     """MaxJobId was reached, and the accounting shows both."""
     pod = Counted.at(account)
-    row = "101|{}|{}|{}|1795470001|1795470009|main|cpu=1|sbatch {}\n"
+    row = "101|{}|{}|{}|1795470001|1795470009|main|n1|cpu=1|sbatch {}\n"
     ours = row.format("FAILED", "3:0", int(time.time()), account.root / pod.pod.key / "job.sh")
     another = row.format("COMPLETED", "0:0", int(time.time()) + 10, "/home/somebody/simulation.sh")
     account.tell("sacct.says", another)

@@ -13,7 +13,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_ids import is_job_id, job_ids, whole_job
 from remote_slurm.domain.slurm.job_states import JobState
 
-_ACCOUNT = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "Partition", "AllocTRES")
+_ACCOUNT = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "Partition", "NodeList", "AllocTRES")
 # The field that identifies the pod of a job: sacct has SubmitLine since Slurm 21.08
 SUBMIT_LINE = "SubmitLine"
 _ORIGINS = (SUBMIT_LINE, "WorkDir")
@@ -69,7 +69,7 @@ def parse_accounting(jobs: str, steps: str = "") -> list[Job]:
 
 def _accounted(row: list[str]) -> Job:
     """`7:0` is an exit code, `0:9` a signal (ExitCode in sacct(1))."""
-    job_id, state, code, submitted, start, end, partition, tres, *others = row
+    job_id, state, code, submitted, start, end, partition, nodes, tres, *others = row
     number, _, signal = code.partition(":")
     exit_code = int(number) if number.isdigit() and signal == "0" else None
     origin, comment = split_comment("".join(others))
@@ -83,9 +83,20 @@ def _accounted(row: list[str]) -> Job:
         submitted=seconds(submitted),
         origin=origin,
         partition=partition,
+        node=_first_node(nodes),
         end=seconds(end),
         usage=JobUsage(cpus=reserved.get("cpu"), gpus=_gpus(reserved), memory_limit=reserved.get("mem")),
     )
+
+
+_NUMBERS = re.compile(r"\[([0-9]+)[0-9,-]*\]")
+_NODE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def _first_node(nodes: str) -> str:
+    """`cn[001-003,7],gpu1` -> `cn001`, where the batch script runs, as squeue's %B. Empty for `None assigned`."""
+    first, _, _ = _NUMBERS.sub(r"\1", nodes).partition(",")
+    return first if _NODE.fullmatch(first) else ""
 
 
 @dataclass(slots=True)

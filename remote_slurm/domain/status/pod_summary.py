@@ -154,9 +154,16 @@ class PodSummary:
 
     @property
     def node(self) -> str:
-        """The node where the job's script runs or ran; empty while the job waits, and if squeue has shown no node."""
+        """The node where the job's script runs or ran: squeue's or sacct's, else the one in the records.
+
+        Empty while the job waits. A job that squeue no longer lists, or has not listed yet, may have records only.
+        """
         job = self.view.job
-        return job.node if job and job.state.phase in (JobPhase.RUNNING, JobPhase.ENDED) else ""
+        if job and job.node and job.state.phase in (JobPhase.RUNNING, JobPhase.ENDED):
+            return job.node
+        if self.phase is PodPhase.WAITING:
+            return ""
+        return next((each.node for each in self.view.records.values() if each.node), "")
 
     @property
     def reason(self) -> str:
