@@ -170,7 +170,8 @@ class FakeAccount:
         moment = int(time.time())
         ended = moment if phase is ContainerPhase.TERMINATED else 0
         own = Reason.ERROR if code else Reason.COMPLETED
-        record = Record(pod, CONTAINER, phase, moment, ended, code, 0, reason=own if ended else "")
+        node = next((job.node for job in self.jobs.values() if job.pod == pod and job.node), "")
+        record = Record(pod, CONTAINER, phase, moment, ended, code, 0, reason=own if ended else "", node=node)
         if pod in self.folders:
             self.folders[pod][CONTAINER] = record
         self.spool.append(record)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from remote_slurm.config import Config
+from remote_slurm.domain.plan.description import container_names
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
+from remote_slurm.domain.status.pod_summary import PodPhase, PodSummary
 from remote_slurm.errors import PodNotFound, SiteError
 from remote_slurm.service.dashboard import is_unreachable, unreachable_json
 from remote_slurm.service.event_log import EventLog
@@ -42,6 +45,7 @@ class Descriptions:
         if folder is None and tracked is None:
             raise PodNotFound(f"there is no pod {pod} at {self._config.site_address}")
         folder = folder or PodFolder("")
+        summary = _summary(tracked, folder) if tracked else None
         return {
             "pod": pod,
             "site": self._config.site_address,
@@ -49,7 +53,7 @@ class Descriptions:
             "unreachable": unreachable_json(self._poller, problem) if problem else None,
             "time": time.time(),
             "spec": dict(folder.spec),
-            "job": _job_json(tracked.job, tracked.summary().node, folder) if tracked and tracked.job else None,
+            "job": _job_json(tracked.job, summary, folder) if summary and tracked and tracked.job else None,
             "folder": folder.path,
             "files": [{"path": path, "size": size} for path, size in folder.files],
             "nodeFolder": _node_folder(tracked),
@@ -60,7 +64,7 @@ class Descriptions:
                     "reason": event.reason,
                     "message": event.message,
                 }
-                for moment, event in (self._events.of(tracked) if tracked else [])
+                for moment, event in (self._events.of(tracked, summary) if tracked and summary else [])
             ],
         }
 
@@ -76,14 +80,20 @@ class Descriptions:
             return None, str(error)
 
 
-def _job_json(job: Job, node: str, folder: PodFolder) -> Json:
-    waits = job.state.phase is JobPhase.WAITING
+def _summary(tracked: TrackedPod, folder: PodFolder) -> PodSummary:
+    """The state of the pod, with the containers of its folder if no request has described it."""
+    view = tracked.view()
+    return PodSummary(view if view.container_names else replace(view, container_names=container_names(folder.spec)))
+
+
+def _job_json(job: Job, summary: PodSummary, folder: PodFolder) -> Json:
+    waits = job.state.phase is JobPhase.WAITING and summary.phase is PodPhase.WAITING
     return {
         "id": job.id,
-        "state": job.state.value,
+        "state": summary.state,
         "reason": job.reason,
         "partition": job.partition,
-        "node": node,
+        "node": summary.node,
         "submitted": job.submitted or folder.submitted,
         "startsAt" if waits else "started": job.start,
         "ended" if job.state.phase is JobPhase.ENDED else "endsBy": None if waits else job.end,

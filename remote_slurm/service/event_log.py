@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from remote_slurm.domain.status.pod_events import PodEvent, pod_events
+from remote_slurm.domain.status.pod_summary import PodSummary
 from remote_slurm.service.pod_store import TrackedPod
 
 # A job whose pending reason changes all the time keeps the newest
@@ -29,7 +30,7 @@ class EventLog:
 
     def notice(self, tracked: TrackedPod) -> list[PodEvent]:
         """Keep the pod's new Events, and return them."""
-        new = self._new(tracked)
+        new = self._new(tracked, tracked.summary())
         known = self._pods.setdefault(tracked.key, _OfPod())
         for event in new:
             known.keys.add(event.key)
@@ -41,17 +42,21 @@ class EventLog:
         there = set(pods)
         self._pods = {pod: known for pod, known in self._pods.items() if pod in there}
 
-    def of(self, tracked: TrackedPod) -> list[tuple[float, PodEvent]]:
-        """The pod's Events and their times, the oldest first. Those of this moment are not kept."""
+    def of(self, tracked: TrackedPod, summary: PodSummary) -> list[tuple[float, PodEvent]]:
+        """The pod's Events and their times, the oldest first. Those of this moment, of `summary`, are not kept."""
         known = self._pods.get(tracked.key, _OfPod())
-        return [*known.events, *((self._moment(event, tracked), event) for event in self._new(tracked))]
+        return [*known.events, *((self._moment(event, tracked), event) for event in self._new(tracked, summary))]
 
     def _moment(self, event: PodEvent, tracked: TrackedPod) -> float:
-        """When it happened, if Slurm has the time of it, else now."""
+        """When it happened, if Slurm or the records have the time of it, else now."""
         job, now = tracked.job, self._clock()
-        times = {"submitted": job.submitted, "started": job.start, "ended": job.end} if job else {}
+        times = {
+            "submitted": (job and job.submitted) or tracked.submitted,
+            "started": job and job.start,
+            "ended": (job and job.end) or max((each.finished for each in tracked.records.values()), default=0),
+        }
         return min(now, times.get(event.key.partition(" ")[0]) or now)
 
-    def _new(self, tracked: TrackedPod) -> list[PodEvent]:
+    def _new(self, tracked: TrackedPod, summary: PodSummary) -> list[PodEvent]:
         known = self._pods.get(tracked.key, _OfPod())
-        return [event for event in pod_events(tracked.summary()) if event.key not in known.keys]
+        return [event for event in pod_events(summary) if event.key not in known.keys]

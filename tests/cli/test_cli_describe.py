@@ -98,6 +98,25 @@ async def test_a_job_that_runs_has_no_end_yet(sidecar: Served) -> None:
     assert "  Ends By:       " in text
 
 
+async def test_a_job_that_squeue_has_forgotten_is_described_by_its_records(tmp_path: Path) -> None:
+    """After a restart of the sidecar, and MinJobAge after the end of the job."""
+    async with served(tmp_path) as found:
+        job = found.add(7, "team/train")
+        found.account.specs[job.pod] = SPEC
+        found.account.finish(job, 0)
+        del found.account.jobs["7"]
+        await found.polled()
+        text = (await found("describe", "train")).stdout
+        assert "State:           COMPLETED\nAge:" in text
+        assert "Node:            n1\n" in text
+        (about_job,) = re.findall(r"^Job:\n((?:  .*\n)+)", text, re.MULTILINE)
+        assert "  State:         COMPLETED\n" in about_job
+        assert "  Node:          n1\n" in about_job
+        assert re.search(r"Normal  Completed  \d+s +job 7 has ended", text)
+        (pod,) = json.loads((await found("status", "-o", "json")).stdout)["pods"]
+        assert (pod["node"], pod["state"]) == ("n1", "COMPLETED")
+
+
 async def _polled_again(sidecar: Served) -> None:
     asked = sidecar.site.asked["queue"]
     while sidecar.site.asked["queue"] < asked + 2:  # noqa: ASYNC110 - it has no event

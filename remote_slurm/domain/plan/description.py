@@ -51,6 +51,13 @@ def described(pod: Pod) -> dict[str, Any]:
     )
 
 
+def container_names(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the containers in a description; none if some may have been cut off, or it was changed."""
+    listed = [each for kind in ("initContainers", "containers") for each in spec.get(kind) or ()]
+    names = tuple(str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each)
+    return names if len(names) == len(listed) < _MOST_ITEMS else ()
+
+
 def _container(container: Container) -> dict[str, Any]:
     resources = container.resources
     return _filled(
