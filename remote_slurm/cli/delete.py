@@ -93,9 +93,8 @@ async def _delete(arguments: argparse.Namespace, names: list[str]) -> int:
 def _agreed(pods: list[Json], site: str) -> bool:
     """Whether a person agrees. Raises RemoteSlurmError if there is none."""
     if not sys.stdin.isatty():
-        raise RemoteSlurmError(
-            f"{len(pods)} pods would be deleted, and standard input is no terminal to ask a person: add --yes"
-        )
+        pods_would = "1 pod would" if len(pods) == 1 else f"{len(pods)} pods would"
+        raise RemoteSlurmError(f"{pods_would} be deleted, and standard input is no terminal to ask a person: add --yes")
     for pod in pods[:_MOST_LISTED]:
         print(f"  {pod['name']}  {pod['state']}", file=sys.stderr)
     if len(pods) > _MOST_LISTED:

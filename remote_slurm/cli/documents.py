@@ -34,10 +34,11 @@ def read_documents(path: Path, namespace: str = "") -> Documents:
     source = "standard input" if str(path) == "-" else str(path)
     found: dict[str, list[Json]] = {"Pod": [], "ConfigMap": [], "Secret": []}
     for document in _flat(_parse(_text(path, source), source), source):
-        kind = str(document.get("kind") or "document without a kind")
+        kind = str(document.get("kind") or "")
         if kind not in found:
+            what = f"an object of kind {kind!r}" if kind else "a document without a kind"
             raise InvalidRequest(
-                f"{source} contains a {kind}: must contain a Pod, and the ConfigMaps and Secrets that it uses"
+                f"{source} contains {what}: must contain a Pod, and the ConfigMaps and Secrets that it uses"
             )
         found[kind].append(_in_namespace(document, namespace, source) if namespace else document)
     if len(found["Pod"]) != 1:

@@ -137,10 +137,16 @@ def configured(arguments: argparse.Namespace) -> Config:
 
 def url(text: str) -> str:
     """Where a sidecar listens, without a / at the end."""
-    parts = urlsplit(text)
-    where = parts.path if parts.scheme == "unix" else parts.netloc
-    if parts.scheme not in {"http", "https", "unix"} or not where:
-        raise argparse.ArgumentTypeError(f"must be http://HOST:PORT, https://HOST:PORT or unix:///PATH, not {text!r}")
+    try:
+        parts = urlsplit(text)
+        where = parts.path if parts.scheme == "unix" else parts.hostname
+        is_valid = parts.scheme in {"http", "https", "unix"} and where and parts.port != 0
+    except ValueError:  # a port beyond 65535, or half an IPv6 address
+        is_valid = False
+    if not is_valid:
+        raise argparse.ArgumentTypeError(
+            f"must be http://HOST:PORT, https://HOST:PORT or unix:///PATH, with a port from 1 to 65535, not {text!r}"
+        )
     return text.rstrip("/")
 
 

@@ -65,7 +65,9 @@ def ports(text: str) -> Ports:
     local, colon, remote = text.rpartition(":")
     numbers = (local or "0", remote) if colon else (remote, remote)
     if not all(each.isascii() and each.isdigit() and int(each[:6]) <= _HIGHEST for each in numbers):
-        raise argparse.ArgumentTypeError(f"must be [LOCAL:]REMOTE, such as 8888, 9000:8888 or :8888, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be [LOCAL:]REMOTE, such as 8888, 9000:8888 or :8888, with ports up to {_HIGHEST}, not {text!r}"
+        )
     found = Ports(*map(int, numbers))
     if not found.remote:
         raise argparse.ArgumentTypeError(f"needs a port of the pod from 1 to {_HIGHEST}, not {text!r}")

@@ -32,7 +32,7 @@ async def test_all_pods_of_a_namespace_go_without_a_question(sidecar: Served) ->
 async def test_without_a_person_nothing_is_deleted(sidecar: Served) -> None:
     done = await sidecar("delete", "--state", "waiting")
     assert done.returncode == 1
-    assert "1 pods would be deleted, and standard input is no terminal to ask a person: add --yes" in done.stderr
+    assert "1 pod would be deleted, and standard input is no terminal to ask a person: add --yes" in done.stderr
     assert len(await left(sidecar)) == 3
 
 

@@ -43,7 +43,8 @@ def test_a_time_stays_a_text(tmp_path: Path) -> None:
     [
         ("", "must contain exactly one Pod, not 0"),
         (f"{POD}---\n{POD}", "must contain exactly one Pod, not 2"),
-        ("kind: Deployment", "contains a Deployment: must contain a Pod"),
+        ("kind: Deployment", "contains an object of kind 'Deployment': must contain a Pod"),
+        ("kind: pod", "contains an object of kind 'pod': must contain a Pod"),
         ("metadata: {}", "contains a document without a kind"),
         ("- a\n- b\n", "must contain Kubernetes documents"),
         ("kind: Pod\nspec: {a: [b\n", "line 3: this is not YAML"),

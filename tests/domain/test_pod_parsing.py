@@ -134,9 +134,30 @@ def test_the_sentence_names_the_field_and_keeps_the_value_to_itself() -> None:
     with pytest.raises(InvalidRequest) as caught:
         CreateRequest.parse({"pod": body})
     assert str(caught.value) == (
-        "the body of create cannot be read: pod.spec.containers.0.env.0.value must be a string"
+        "the body of create cannot be read: pod.spec.containers.0.env.0.value must be a string, not an object"
     )
     assert caught.value.__cause__ is None, "a traceback in the log would show the value"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"env": [{"name": "A", "value": 8080}]}, r"env\.0\.value must be a string, not a number: put it in quotation"),
+        (
+            {"env": [{"name": "A", "value": True}]},
+            r"env\.0\.value must be a string, not a boolean: put it in quotation",
+        ),
+        ({"command": "sleep 3"}, r"command must be a list, not a string$"),
+        ({"securityContext": ["x"]}, r"securityContext must be an object, not a list$"),
+        (
+            {"name": ""},
+            r"name must be letters, digits, '-' and '\.', and start and end with a letter or digit, not ''$",
+        ),
+    ],
+)
+def test_the_sentence_names_the_type_that_a_value_has(fields: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidRequest, match=sentence):
+        parse_pod(pod(container() | fields), "create")
 
 
 def test_the_sentence_says_how_much_more_is_wrong() -> None:

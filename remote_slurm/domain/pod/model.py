@@ -37,7 +37,8 @@ _LABEL = 63
 
 def _safe_name(value: object) -> object:
     if not isinstance(value, str) or not _SAFE_NAME.fullmatch(value) or ".." in value:
-        raise ValueError("must be letters, digits, '-' and '.', and start and end with a letter or digit")
+        given = f", not {value[:_LABEL]!r}" if isinstance(value, str) else ""
+        raise ValueError(f"must be letters, digits, '-' and '.', and start and end with a letter or digit{given}")
     return value
 
 
@@ -491,10 +492,25 @@ _IN_WORDS = {
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return the place and the problem without the value, which may be a Secret."""
-    first = error.errors(include_input=False, include_url=False)[0]
+    """Return the place and the problem without the value, which may be a Secret. Of a wrong type, that is named."""
+    first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "it"
     words = _IN_WORDS.get(first["type"])
     what = words.format_map(first.get("ctx", {})) if words else first["msg"].removeprefix("Value error, ")
+    if first["type"] in _WRONG_TYPES:
+        what += _instead(first["input"], is_text=first["type"] == "string_type")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{where} {what}{more}"
+
+
+_WRONG_TYPES = {"dict_type", "model_type", "string_type", "tuple_type"}
+_TYPES = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
+
+
+def _instead(value: object, *, is_text: bool) -> str:
+    """`, not a number: put it in quotation marks`: YAML reads `on`, `3` and `1.10` without them as something else."""
+    kind = type(value)
+    if kind not in _TYPES:
+        return ""
+    hint = ": put it in quotation marks" if is_text and kind in {bool, int, float} else ""
+    return f", not {_TYPES[kind]}{hint}"
