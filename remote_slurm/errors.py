@@ -27,6 +27,7 @@ Messages never hold values of environment variables, Secrets or keys.
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -200,3 +201,11 @@ class SlurmFailed(RemoteFailed):
 
 class Superseded(SiteError):
     """A newer sidecar owns DataRootFolder and goes on with it; nothing was written."""
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Why a file is no text, and what to do: editors and shells of Windows write UTF-16."""
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "is UTF-16, not UTF-8 text: save it as UTF-8"
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} in line {line}): save it as UTF-8"

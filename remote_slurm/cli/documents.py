@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from remote_slurm.errors import InvalidRequest
+from remote_slurm.errors import InvalidRequest, not_utf8
 
 Json = dict[str, Any]
 
@@ -57,7 +57,7 @@ def _text(path: Path, source: str) -> str:
     except OSError as error:
         raise InvalidRequest(f"{source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{source} is not UTF-8 text") from error
+        raise InvalidRequest(f"{source} {not_utf8(error)}") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -21,6 +21,7 @@ _PLACES = {
     _CONTAINER: "a container",
     "V1ResourceRequirements": "resources",
     "V1SecurityContext": "securityContext",
+    _POD: "the Pod itself, beside metadata and spec",
 }
 _TYPES = {"Pod": _POD, "ConfigMap": "V1ConfigMap", "Secret": "V1Secret"}
 _MOST = 10
@@ -45,14 +46,21 @@ def _unknown(value: Any, kind: str, where: str) -> Iterator[str]:
         for key, inner in value.items():
             if key not in fields:
                 place = f" in {where}" if where else ""
-                yield f"unknown field '{key}'{place}: {_advice(str(key), kind)}"
+                yield f"unknown field '{_visible(str(key))}'{place}: {_advice(str(key), kind)}"
             elif fields[key]:
                 yield from _unknown(inner, fields[key], f"{where}.{key}" if where else str(key))
+
+
+def _visible(key: str) -> str:
+    """A no-break space, as copied from a web page, looks like indentation."""
+    return key if key.isprintable() else ascii(key)[1:-1]
 
 
 def _advice(key: str, kind: str) -> str:
     """The nearest field, or the place where the field belongs."""
     fields = _fields()[kind]
+    if not key.isprintable():
+        return "remove what is no letter, such as the no-break spaces of a web page"
     lower = {field.lower(): field for field in fields}
     near = get_close_matches(key.lower(), lower, n=1, cutoff=0.7)
     places = [place for other, place in _PLACES.items() if key in _fields()[other]]

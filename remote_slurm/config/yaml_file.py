@@ -14,7 +14,7 @@ from remote_slurm.config.layers import Layers
 from remote_slurm.config.problems import problems
 from remote_slurm.config.reading import Document, NotYaml, read_yaml
 from remote_slurm.config.strict_modes import unsafe_file
-from remote_slurm.errors import ConfigError, Problem
+from remote_slurm.errors import ConfigError, Problem, not_utf8
 
 _Model = TypeVar("_Model", bound=Block)
 
@@ -34,7 +34,7 @@ def read_document(path: Path, *, key: str = "", hint: str = "", example: str = "
     except OSError as error:
         raise _unusable(path, f"{begin}cannot be read{hint}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise _unusable(path, f"{begin}is not UTF-8 text") from error
+        raise _unusable(path, f"{begin}{not_utf8(error)}") from error
     except NotYaml as error:
         raise _unusable(path, f"{begin}is not YAML: {error}", error.line) from error
     if others:

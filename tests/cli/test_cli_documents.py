@@ -1,5 +1,6 @@
 """POD.yaml: what it may hold, and a sentence for everything else."""
 
+import codecs
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
-    (tmp_path / "image").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidRequest, match="is not UTF-8 text"):
+    (tmp_path / "image").write_bytes(b"\x7fELF\xff")
+    with pytest.raises(InvalidRequest, match=r"is not UTF-8 text \(byte 0x.. in line 1\): save it as UTF-8$"):
         read_documents(tmp_path / "image")
+    (tmp_path / "pod.yaml").write_bytes(POD.encode("utf-16"))  # as `>` of PowerShell 5 writes it
+    with pytest.raises(InvalidRequest, match=r"is UTF-16, not UTF-8 text: save it as UTF-8$"):
+        read_documents(tmp_path / "pod.yaml")
+    (tmp_path / "pod.yaml").write_bytes(codecs.BOM_UTF8 + POD.encode())
+    assert read_documents(tmp_path / "pod.yaml").pod["metadata"]

@@ -53,6 +53,17 @@ def test_the_table_is_that_of_the_kubernetes_client() -> None:
         (pod({"env": [{"name": "A", "val": "1"}]}), "unknown field 'val' in spec.containers[0].env[0]: did you mean"),
         # willthames/kubernetes-validate#31: indented as if it were beside resources
         (pod({"requests": {}}), "unknown field 'requests' in spec.containers[0]: it is a field of resources"),
+        # kubernetes-up-and-running/examples#5: indented as if it were a part of metadata
+        (
+            pod(metadata={"name": "p", "spec": {}}),
+            "unknown field 'spec' in metadata: it is a field of the Pod itself, beside metadata and spec",
+        ),
+        # kubernetes/kubernetes#8609: a hidden character
+        (pod(spec={"\xa0 containers": []}), r"unknown field '\xa0 containers' in spec: remove what is no letter"),
+        # gdcc/dataverse-kubernetes#191
+        (pod({"ports": [{"conatainerPort": 80}]}), "in spec.containers[0].ports[0]: did you mean 'containerPort'?"),
+        # coreos/container-linux-update-operator#189
+        (pod(spec={"restartpolicy": "Never"}), "unknown field 'restartpolicy' in spec: did you mean 'restartPolicy'?"),
         (pod(spce={}), "unknown field 'spce': did you mean 'spec'?"),
         (pod(spec={"volumes": [{"name": "v", "emptydir": {}}]}), "in spec.volumes[0]: did you mean 'emptyDir'?"),
     ],

@@ -181,7 +181,8 @@ def test_aliases_of_aliases_do_not_explode(problems: Problems) -> None:
         (b"a: *b\n", 1, "is not YAML: found undefined alias 'b'"),
         (b"a: '\x00'\n", None, "is not YAML: it holds a character that YAML does not allow"),
         (b"a: " + b"[" * 20000, None, "is not YAML: it is nested too deeply"),
-        (b"a: \xff\xfe\n", None, "is not UTF-8 text"),
+        (b"a: 1\nb: \xff\xfe\n", None, "is not UTF-8 text (byte 0xff in line 2): save it as UTF-8"),
+        ("a: 1".encode("utf-16"), None, "is UTF-16, not UTF-8 text: save it as UTF-8"),
     ],
 )
 def test_a_file_that_is_no_configuration_gives_one_sentence(
