@@ -42,7 +42,7 @@ def test_a_record(line: str, record: Record) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["1,2,3,4,5,6,cgrou", "1,2,3,4,5,6", "1,2,3,4,5,6,sacct", "-1,2,3,4,5,6,times", "1,2,3,4,5,6,times\t",
+    ["1,2,3,4,5,6,cgrou", "1,2,3,4,5,6", "1,2,3,4,5,6,sacct", "-1,2,3,4,5,6,times",
      "1e9,2,3,4,5,6,times", "", "used much", "1,2,3,4,5,1000000000000000000,cgroup"],
 )  # fmt: skip
 def test_a_usage_that_is_cut_off_or_odd_is_none(words: str) -> None:
