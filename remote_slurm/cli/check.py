@@ -29,6 +29,7 @@ clock, round trip. Each failure is printed with a remedy. With --job, a small jo
 removed afterwards. The exit code is 0 if all checks pass, else 1.
 
 signs besides those for passed and failed:
+  !  passed, and the remedy below would be better
   ?  only a compute node can tell: use --job
   -  not checked
 """
@@ -46,6 +47,7 @@ LISTENING = "access to the sidecar"
 # A sign, and a plain one for encodings without it
 _MARKS = {True: ("✓", "+", Colour.GOOD), False: ("✗", "x", Colour.BAD), None: ("-", "-", Colour.QUIET)}
 _NODE_MARK = ("?", "?", Colour.WARNING)
+_REMARK = ("!", "!", Colour.WARNING)
 _WITHOUT_JOB = Finding(
     "compute nodes",
     ok=True,
@@ -229,8 +231,14 @@ def _unchecked(findings: list[Finding]) -> str:
     return f"{findings[0].message}: {', '.join(each.check for each in findings)}"
 
 
+def _mark(finding: Finding) -> tuple[str, str, Colour]:
+    if finding.needs_node:
+        return _NODE_MARK
+    return _REMARK if finding.ok and finding.remedy else _MARKS[finding.ok]
+
+
 def _show(finding: Finding, screen: Screen) -> None:
-    mark, plain, colour = _NODE_MARK if finding.needs_node else _MARKS[finding.ok]
+    mark, plain, colour = _mark(finding)
     message = finding.message.replace("\n", f"\n  {'':<17}  ")
     screen.line(f"{screen.paint(screen.sign(mark, plain), colour)} {finding.check:<17}  {message}")
     if finding.remedy:

@@ -27,6 +27,12 @@ def test_what_only_a_compute_node_can_tell_has_no_tick(capsys: pytest.CaptureFix
     assert line.startswith("? container runtime")
 
 
+def test_a_warning_has_no_tick(capsys: pytest.CaptureFixture[str]) -> None:
+    """A clock that is three hours ahead, and a key that others can read, had one."""
+    good, warned = Finding("login", ok=True, message="m"), Finding("clock", ok=True, message="m", remedy="r")
+    assert [line[:1] for line in shown(capsys, good, warned)] == ["✓", "!", " "]
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_a_failure_is_no_tick_in_any_encoding(encoding: str) -> None:
     """Where `?` stood for each sign that the encoding lacks, a tick, a cross and a doubt were the same."""
@@ -61,7 +67,7 @@ def test_a_host_that_refuses_has_two_lines_and_a_remedy(tmp_path: Path) -> None:
     ssh = {"HostName": "127.0.0.1", "Port": port, "User": "me", "IdentityFile": str(tmp_path / "id")}
     path.write_text(yaml.safe_dump({"SSH": ssh, "Namespace": "vk"}))
     lines = Program(path)("check").stdout.splitlines()
-    assert [line[:1] for line in lines] == ["✓", " ", "✗", " ", "-"]
+    assert [line[:1] for line in lines] == ["!", " ", "✗", " ", "-"]
     assert "→ Namespace: pods of namespaces other than vk are rejected" in lines[1]
     assert lines[4].startswith("- ")
     assert "not checked: needs address: host key, login, shell, Slurm" in lines[4]
