@@ -399,6 +399,38 @@ SAYINGS = [
     ("Batch job submission failed: Requested reservation is invalid", Refusal.FOR_GOOD),
     ("You must name a project\nsbatch: error: Batch job submission failed: Unspecified error", Refusal.FOR_GOOD),
     ("Batch job submission failed: Words that Slurm has learned since", Refusal.UNKNOWN),
+    (
+        "Batch job submission failed: Invalid time-min specification (exceeds job's time or other limits)",
+        Refusal.FOR_GOOD,
+    ),
+    ("Batch job submission failed: Invalid preferred feature specification", Refusal.FOR_GOOD),
+    # a job_submit.lua returns ESLURM_MISSING_TIME_LIMIT
+    ("Batch job submission failed: Time limit specification required, but not provided", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Duplicate generic resource (gres) specification", Refusal.FOR_GOOD),
+    (
+        "Batch job submission failed: Invalid GRES specification (with and without type identification)",
+        Refusal.FOR_GOOD,
+    ),
+    (
+        "Batch job submission failed: Requested GRES option unsupported by configured SelectType plugin",
+        Refusal.FOR_GOOD,
+    ),
+    ("Batch job submission failed: RestrictedCoresPerGPU: Not enough unique cores per GPU", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Invalid extra constraints specification", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Task distribution specification invalid", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Requested operation not supported on this system", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Licenses currently unavailable", Refusal.FOR_NOW),
+    ("Batch job submission failed: Job can not start due to maintenance reservation.", Refusal.FOR_NOW),
+    ("Batch job submission failed: Unable to create job record, try again", Refusal.FOR_NOW),
+    ("Batch job submission failed: Requested account has breached requested QOS usage threshold", Refusal.FOR_NOW),
+    # a cli_filter.lua, before slurmctld is asked: dask/dask-jobqueue#632
+    (
+        (
+            "lua: Requesting memory by node is not supported. Use --mem-per-cpu.\n"
+            "sbatch: error: cli_filter plugin terminated with error"
+        ),
+        Refusal.FOR_GOOD,
+    ),
     # of 26.05
     ("Batch job submission failed: MaxJobCount limit reached", Refusal.FOR_NOW),
     ("Batch job submission failed: Lua function execution failed due to runtime error", Refusal.FOR_NOW),
