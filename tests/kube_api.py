@@ -18,6 +18,8 @@ import yaml
 
 TOKEN = "a-token-of-the-test"
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+# ValidateEventCreate of Kubernetes 1.34 counts bytes: "can have at most 1024 characters"
+_MOST_BYTES = 1024
 _PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|configmaps|secrets|events|persistentvolumeclaims)(?:/([^/?]+))?")
 
 
@@ -105,6 +107,8 @@ class KubeApi:
 
     def _created(self, kind: str, namespace: str, document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         key = kind, namespace, document["metadata"]["name"]
+        if len(document.get("message", "").encode()) > _MOST_BYTES:
+            return 422, {"reason": "Invalid"}
         if key in self.objects:
             return 409, {"reason": "AlreadyExists"}
         self.objects[key] = document

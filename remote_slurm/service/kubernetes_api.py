@@ -28,6 +28,8 @@ from remote_slurm.ssh.threads import in_thread
 _SECONDS = 5.0
 _NOT_FOUND, _CONFLICT = 404, 409
 _COMPONENT = "remote-slurm"
+# Of the message of an Event: ValidateEventCreate (Kubernetes 1.34) counts bytes, though its error says characters
+_MOST_BYTES = 1024
 _REVIEWING = "reviewing tokens"
 
 NEEDS_PACKAGES = (
@@ -204,7 +206,7 @@ def _event(client: Any, pod: Metadata, event: PodEvent) -> Any:
             api_version="v1", kind="Pod", name=pod.name, namespace=pod.namespace, uid=pod.uid
         ),
         reason=event.reason,
-        message=event.message[:1024],
+        message=event.message.encode()[:_MOST_BYTES].decode(errors="ignore"),
         type="Warning" if event.is_warning else "Normal",
         source=client.V1EventSource(component=_COMPONENT),
         reporting_component=_COMPONENT,

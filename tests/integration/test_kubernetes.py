@@ -1,5 +1,6 @@
 """With credentials for Kubernetes: Events tell the story, what is lacking is fetched, and what is gone is not run."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,11 +40,13 @@ def test_events_report_each_step_of_a_pod(told: Serving, api: KubeApi) -> None:
     wait_until(lambda: "Started" in reasons(api, ends.pod), "the start is reported")
     go_on(told, ends.pod)
     ends.until_over()
-    wait_until(lambda: reasons(api, ends.pod)[-1:] == ["Failed"], "the end is reported")
+    wait_until(lambda: reasons(api, ends.pod)[-2:] == ["Failed", "Usage"], "the end and the usage are reported")
     why = "BeginTime: its earliest start time has not come; expected to start at"
     wait_until(lambda: why in " ".join(message for _, message in api.of(waits.pod)[-1:]), "why it waits is reported")
     node = told.site.exec("hostname").strip()
     assert api.of(ends.pod)[0] == ("Submitted", f"submitted to Slurm as job {ends.job}")
+    used = r"used (under )?[0-9.]+% of [0-9]+ CPUs?; waited .*, ran .*"
+    assert re.fullmatch(used, dict(api.of(ends.pod))["Usage"])
     assert ("Started", f"job {ends.job} started on {node}") in api.of(ends.pod)
     assert reasons(api, waits.pod)[-1] == "Pending"
     assert {each["type"] for each in api.events if each["reason"] == "Failed"} == {"Warning"}
