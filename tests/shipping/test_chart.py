@@ -355,6 +355,13 @@ def test_the_platform_can_select_the_user_ids(rendered: Callable[..., dict[str, 
         ({"networkPolicy": {"apiServers": ["192.0.2.10"]}}, "apiServers"),
         ({"networkPolicy": {"apiServers": [{}]}}, "apiServers"),
         ({"virtualKubelet": {"capacity": {"memory": "256 GB"}}}, "memory"),
+        # a key whose lines below are commented out is null, which removes the default: sysdiglabs/charts#2227
+        ({"state": None}, "missing property 'state'"),
+        ({"networkPolicy": None}, "missing property 'networkPolicy'"),
+        ({"virtualKubelet": None}, "missing property 'virtualKubelet'"),
+        ({"virtualKubelet": {"capacity": {"cpu": None}}}, "missing property 'cpu'"),
+        ({"ssh": {"identityFile": None}}, "missing property 'identityFile'"),
+        ({"nodeName": None}, "missing property 'nodeName'"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm: Run, tmp_path: Path, values: Json, word: str) -> None:
