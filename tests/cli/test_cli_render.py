@@ -65,3 +65,10 @@ def test_what_cannot_run_is_refused_in_a_sentence(program: Program) -> None:
     done = program("render", "--config", CONFIG, "-", stdin=json.dumps(pod))
     assert done.returncode == 1
     assert done.stderr == "remote-slurm: container 'c' has no image: set one\n"
+
+
+def test_a_pod_of_another_namespace_is_refused_with_the_key_that_does_so(program: Program) -> None:
+    """Many files of the Go plugin have `Namespace: vk`, which had no effect there."""
+    done = program("render", "--config", CONFIG, "--set", "Namespace=vk", EXAMPLES / "hello-pod.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not in namespace 'vk': Namespace in the sidecar's configuration accepts pods of that" in done.stderr

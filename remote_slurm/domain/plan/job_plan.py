@@ -167,7 +167,8 @@ def _check_pod(request: CreateRequest, namespace: str) -> None:
     pod = request.pod
     if namespace and pod.metadata.namespace != namespace:
         raise InvalidRequest(
-            f"pod {pod.full_name} is not in namespace '{namespace}': the site accepts pods of that namespace only",
+            f"pod {pod.full_name} is not in namespace '{namespace}': Namespace in the sidecar's configuration accepts "
+            "pods of that namespace only",
             rule="Namespace",
         )
     for container in pod.spec.all_containers:
