@@ -15,6 +15,7 @@ from remote_slurm.api.files import try_files
 from remote_slurm.cli.options import add_config_options, add_output_option, configured, seconds
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import Config
+from remote_slurm.domain.slurm.flags import parse_flags
 from remote_slurm.errors import ConfigError, RemoteSlurmError
 from remote_slurm.service.check import CONFIGURATION, SITE, SUBMISSION, WAY, Chain
 from remote_slurm.service.check_job import JOB, NODE, JobOptions, check_from_a_node
@@ -79,6 +80,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("remote_slurm").addHandler(logging.NullHandler())  # findings report everything
     logging.getLogger("remote_slurm").propagate = False
+    parse_flags(arguments.flags, "--flags")  # wrong ones would stop the checks halfway
     findings = asyncio.run(_check(arguments))
     if arguments.output == "json":
         print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))

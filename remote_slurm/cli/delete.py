@@ -56,7 +56,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def _grace_period(text: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to 999999999, not {text!r}")
     return int(text)
 
 

@@ -71,3 +71,18 @@ def test_a_host_that_refuses_has_two_lines_and_a_remedy(tmp_path: Path) -> None:
     assert "→ Namespace: pods of namespaces other than vk are rejected" in lines[1]
     assert lines[4].startswith("- ")
     assert "not checked: needs address: host key, login, shell, Slurm" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--array=1", "--flags: --array cannot be used here: one pod is one job"),
+        ("--partition='x", "--flags have an unfinished quotation: --partition='x"),
+    ],
+)
+def test_wrong_flags_are_refused_before_anything_is_checked(tmp_path: Path, flags: str, sentence: str) -> None:
+    path = tmp_path / "SlurmConfig.yaml"
+    path.write_text(yaml.safe_dump({"SSH": {"HostName": "127.0.0.1", "User": "me", "IdentityFile": "/keys/id"}}))
+    done = Program(path)("check", f"--flags={flags}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"remote-slurm: {sentence}")

@@ -106,7 +106,7 @@ def test_values_that_no_sbatch_line_can_hold(value: str) -> None:
 
 @pytest.mark.parametrize("text", ["--comment='a", '--comment="a', "--comment=a\\"])
 def test_an_unfinished_quotation(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="has an unfinished quotation"):
+    with pytest.raises(InvalidRequest, match="have an unfinished quotation"):
         parse_flags(text, WHERE)
 
 

@@ -74,7 +74,7 @@ def _parsed(text: str, where: str) -> tuple[Flag, ...]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise InvalidRequest(f"{where} has an unfinished quotation: {text[:_SHOWN]}") from error
+        raise InvalidRequest(f"{where} have an unfinished quotation: {text[:_SHOWN]}") from error
     flags = []
     words.reverse()  # so that the next one is taken off the end
     while words:
