@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 from remote_slurm.cli.check import show_findings
 from remote_slurm.cli.screen import Colour, Screen, visible
 from remote_slurm.config import SSH, load_config
-from remote_slurm.config.strict_modes import unsafe_folder
+from remote_slurm.config.strict_modes import unsafe_file, unsafe_folder
 from remote_slurm.domain.plan.semantic_checks import semantic_problems
 from remote_slurm.errors import ConfigError, OfferedKey, RemoteSlurmError
 from remote_slurm.service.check import Chain
@@ -287,6 +287,9 @@ def _try_key(key: Path, passphrase_file: Path | None) -> None:
 
 async def _init(arguments: argparse.Namespace, dialog: Options, keys: dict[str, Any], output: Path) -> int:
     known_hosts = output.parent / _KNOWN_HOSTS
+    # what is copied from it is trusted
+    if known_hosts.exists() and (found := unsafe_file(known_hosts)):
+        raise RemoteSlurmError(f"{known_hosts} is not used: {found}")
     wishes = Wishes(arguments.partition, arguments.account, arguments.qos, arguments.runtime, arguments.folder)
     with tempfile.TemporaryDirectory(prefix="remote-slurm-init-") as folder:
         draft = Path(folder) / _KNOWN_HOSTS

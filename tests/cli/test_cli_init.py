@@ -141,6 +141,16 @@ def test_a_known_host_is_not_asked_for_again_and_a_changed_one_is_refused(server
     assert blob in known.read_text()
 
 
+def test_host_keys_that_another_account_can_write_are_not_trusted(server: Sshd, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{server.port} {server.host_key}")
+    known.chmod(0o666)
+    done = init(server, tmp_path)
+    assert done.returncode == 1
+    assert f"{known} is not used: every account can write to {known} (mode 0666): chmod go-w {known}" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["known_hosts"]
+
+
 @pytest.mark.parametrize("option", ["--host", "--user", "--key"])
 def test_without_a_terminal_the_connection_has_to_be_given(tmp_path: Path, option: str) -> None:
     given = {"--host": "h", "--user": "u", "--key": make_key(tmp_path / "key")}
