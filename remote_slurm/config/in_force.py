@@ -17,7 +17,13 @@ DEFAULT = "default"
 
 # Blocks whose values a site may use for tokens; and words of a command that may hold one
 _SECRET_BLOCKS = frozenset({"RuntimeEnvironment"})
-_SECRET_WORD = re.compile(r"(?i)([\w-]*(?:password|passwd|secret|token|apikey|api_key)[\w-]*[=:\s]\s*)(?!/)\S+")
+_NAME = r"[\w-]*(?:password|passwd|secret|token|apikey|api_key)[\w-]*"
+_WORD = r"""(?:"[^"]*"|'[^']*'|\S+)"""
+_SECRET_WORD = re.compile(rf"(?i)({_NAME}[=:\s]\s*)(?!/){_WORD}")
+# A header of HTTP
+_SECRET_HEADER = re.compile(r"(?i)(\b(?:authorization:\s*\w+|bearer)\s+)[\w.~+/=-]+")
+# An option whose value is the next word of a list
+_SECRET_OPTION = re.compile(rf"(?i)-{_NAME}")
 _SECRET_URL = re.compile(r"(\w+://[^/\s:@]+:)[^/\s@]+@")
 
 
@@ -65,7 +71,18 @@ def _masked(value: Any, *, secret: bool) -> Any:
     if isinstance(value, dict):
         return {key: _masked(each, secret=secret or key in _SECRET_BLOCKS) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_masked(each, secret=secret) for each in value]
+        pairs = zip(value, ("", *value), strict=False)
+        return [_masked(each, secret=secret or _is_secret(each, before)) for each, before in pairs]
     if not isinstance(value, str):
         return MASK if secret and value is not None else value
-    return MASK if secret else _SECRET_URL.sub(rf"\1{MASK}@", _SECRET_WORD.sub(rf"\1{MASK}", value))
+    if secret:
+        return MASK
+    for pattern, shown in ((_SECRET_WORD, rf"\1{MASK}"), (_SECRET_HEADER, rf"\1{MASK}"), (_SECRET_URL, rf"\1{MASK}@")):
+        value = pattern.sub(shown, value)
+    return value
+
+
+def _is_secret(word: Any, before: Any) -> bool:
+    """Whether the word before it in a list is an option that takes a secret."""
+    is_option = isinstance(before, str) and _SECRET_OPTION.fullmatch(before) is not None
+    return is_option and not str(word).startswith(("/", "-"))
