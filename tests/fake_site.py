@@ -303,6 +303,10 @@ class FakeAccount:
         fence = self.fences.setdefault(pod, "void")
         return Abandoned(fence if is_job_id(fence) else "")
 
+    async def close_fences(self, pods: list[str], epoch: int) -> frozenset[str]:
+        self.written_by(epoch)
+        return frozenset(pod for pod in pods if self.fences.setdefault(pod, "cancelled") == "cancelled")
+
     async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int], epoch: int) -> DeleteResult:
         self.notes += self.is_superseded(epoch)
         self.told_grace.update(grace)
@@ -403,6 +407,7 @@ class FakeAccount:
             records,
             half_deleted=half_deleted,
             given_up=given_up,
+            cancelled=frozenset(pod for pod, fence in self.fences.items() if fence == "cancelled"),
             attempted=dict(self.attempts),
         )
 
@@ -491,6 +496,9 @@ class FakeSite(Site):
 
     async def abandon(self, pod: str) -> Abandoned:
         return await self._run("abandon", partial(self.account.abandon, pod, self.epoch))
+
+    async def close_fences(self, pods: Iterable[str]) -> frozenset[str]:
+        return await self._run("close_fences", partial(self.account.close_fences, list(pods), self.epoch))
 
     async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
         return await self._run("release", partial(self.account.release, tuple(jobs), self.epoch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from remote_slurm.domain.slurm.job import Job
+from remote_slurm.domain.slurm.job_ids import is_task, whole_job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.status.pod_summary import PodPhase
 from remote_slurm.errors import SiteError
@@ -19,6 +20,8 @@ RECORD_GRACE_SECONDS = 15
 # A job is lost if so many good squeues over so long did not list it, without accounting and without a record
 LOST_SECONDS = 600
 LOST_POLLS = 3
+# A task of an array was cancelled while it waited if so many good squeues listed the array without it
+UNTRACED_POLLS = 2
 
 
 class JobEnds:
@@ -30,8 +33,8 @@ class JobEnds:
         self._clock = clock
         self._accounting = accounting
 
-    async def decide(self, jobs: Iterable[Job]) -> None:
-        """`jobs` are those of the last squeue. Raises SiteError."""
+    async def decide(self, jobs: Iterable[Job], others: Iterable[Job] = ()) -> None:
+        """`jobs` are those of the last squeue, `others` are those of no pod. Raises SiteError."""
         candidates = [tracked async for tracked in unhurried(self._pod_store) if _may_be_over(tracked)]
         if not candidates:
             return
@@ -39,8 +42,9 @@ class JobEnds:
         self._pod_store.take(inspection.records)
         self._find_jobs(_unlisted(candidates), inspection.fences, jobs)
         await self._ask_accounting(_unlisted(candidates))
+        await self._find_cancelled_tasks(_unlisted(candidates), inspection.fences, (*jobs, *others))
         for tracked in candidates:
-            if tracked.job is not None and self._decide_end(tracked, tracked.job):
+            if tracked.job is not None and not tracked.is_over and self._decide_end(tracked, tracked.job):
                 _end(tracked)
 
     def _find_jobs(self, unlisted: list[TrackedPod], fences: Mapping[str, str], jobs: Iterable[Job]) -> None:
@@ -69,6 +73,26 @@ class JobEnds:
             if job := found.get(tracked.key):
                 tracked.is_accounted(job)
 
+    async def _find_cancelled_tasks(
+        self, unlisted: Iterable[TrackedPod], fences: Mapping[str, str], listed: Iterable[Job]
+    ) -> None:
+        """Find the tasks of arrays that were cancelled while they waited: neither squeue nor sacct has a trace of them.
+
+        It is one if squeue lists the array, or other tasks, without it. The fence makes it certain that no job runs the
+        pod, whatever Slurm does.
+        """
+        waited = [each for each in unlisted if _is_untraced(each) and each.key not in fences]
+        if not waited or self._site.other_sidecars.newer_mark is not None:
+            return
+        arrays = {whole_job(job.id) for job in listed}
+        gone = {each.key: each for each in waited if whole_job(each.job_id) in arrays}
+        if not gone:
+            return
+        for pod in await self._site.close_fences(gone):
+            info("job was cancelled while it waited", pod=gone[pod].name, job=gone[pod].job_id)
+            gone[pod].was_cancelled()
+            _end(gone[pod])
+
     def _decide_end(self, tracked: TrackedPod, job: Job) -> bool:
         """Return whether the pod has ended for good. A job that is lost gets the state UNKNOWN here."""
         now = self._clock()
@@ -90,6 +114,12 @@ class JobEnds:
 def _may_be_over(tracked: TrackedPod) -> bool:
     has_ended = tracked.job is not None and tracked.job.state.phase is JobPhase.ENDED
     return not tracked.is_over and (has_ended or tracked.missing_since is not None)
+
+
+def _is_untraced(tracked: TrackedPod) -> bool:
+    """Whether squeue listed a task as waiting, or not yet, and then several times not at all."""
+    waits = tracked.job is not None and tracked.job.state.phase is JobPhase.WAITING
+    return waits and is_task(tracked.job_id) and tracked.missing_polls >= UNTRACED_POLLS and not tracked.records
 
 
 def _unlisted(pods: Iterable[TrackedPod]) -> list[TrackedPod]:

@@ -180,6 +180,11 @@ class TrackedPod:
         self.job = replace(job, pod=self.key, node=node)
         self._take_comment(job)
 
+    def was_cancelled(self) -> None:
+        """Note that the job was cancelled while it waited. Slurm has no trace of it."""
+        if self.job is not None:
+            self.job = replace(self.job, state=JobState.CANCELLED, reason="")
+
     def take_usage(self, job: Job) -> None:
         """Take what the accounting has of the pod's job, after its end."""
         if self.job is None or self.job.id != job.id:

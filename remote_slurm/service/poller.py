@@ -145,7 +145,7 @@ class Poller:
             self.fetching.begin(self._pod_store)
         await self._notice_requeues(begun, time.time() + queue.clock_offset)
         try:
-            await self._ends.decide(self.jobs)
+            await self._ends.decide(self.jobs, queue.others.values())
         except SiteError as error:
             problem = problem or error
         return problem

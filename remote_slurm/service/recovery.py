@@ -102,6 +102,10 @@ class PodRecovery:
             tracked.known_to_kubelet_only = False
             if pod in known.given_up:
                 recall(tracked)
+            elif pod in known.cancelled:
+                tracked.has_job(known.job_ids.get(pod, ""))
+                tracked.was_cancelled()
+                tracked.finalize()
             elif pod in known.job_ids:
                 tracked.has_job(known.job_ids[pod])
                 tracked.awaits_squeue = self._site.reports_in_comment

@@ -30,6 +30,7 @@ from remote_slurm.site.operations import (
     abandon,
     accounting,
     array_tables,
+    close_fences,
     delete,
     describe,
     fetch,
@@ -184,6 +185,9 @@ class RemoteSite(Site):
 
     async def abandon(self, pod: str) -> Abandoned:
         return await self.ask(abandon.operation(self._config, pod))
+
+    async def close_fences(self, pods: Iterable[str]) -> frozenset[str]:
+        return await self.ask(close_fences.operation(pods))
 
     async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
         return await self.ask(release.operation(self._config, jobs))

@@ -115,6 +115,12 @@ class Site(Protocol):
     async def abandon(self, pod: str) -> Abandoned:
         """Take the pod's fence, or that of its array, so that no job of unknown outcome will start anything."""
 
+    async def close_fences(self, pods: Iterable[str]) -> frozenset[str]:
+        """Take the fences of pods, so that no job of theirs will start anything.
+
+        Returns those without a job in the fence.
+        """
+
     async def release(self, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Released:
         """Release the held jobs of (pod, job id, decision) that are in the pods' fences. Cancel the others.
 

@@ -88,6 +88,25 @@ def test_deletes_of_tasks_that_wait(arrays: Serving) -> None:
         arrays.until_gone(each.pod)
 
 
+def test_tasks_that_are_cancelled_while_they_wait_are_reported_at_once(each_site: Site, through: Through) -> None:
+    """scancel of a task that waits leaves no trace; of the last ones, the array without a task."""
+    proxy, served = through(each_site, **ARRAYS, PollInterval=1)
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.3)
+    watched = burst(served, flags="--begin=now+1hour")
+    proxy.delay(0)
+    first, *others = tasks(watched)
+    served.site.exec(f"scancel {first.job}")
+    first.until_true(lambda: first.poll() == "Failed", "the task was cancelled")
+    assert all(each.poll() == "Pending" for each in others)
+    served.site.exec(f"scancel {' '.join(each.job for each in others)}")
+    for each in others:
+        each.until_true(lambda each=each: each.poll() == "Failed", "the task was cancelled")
+    for each in watched:
+        each.delete()
+        served.until_gone(each.pod)
+
+
 def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
     watched = burst(arrays, "echo run; sleep 600", flags="--requeue --mem=10M")
     task, other = tasks(watched)[:2]

@@ -267,3 +267,59 @@ async def test_a_job_id_of_a_client_reveals_nothing_of_another_job() -> None:
         assert not stranger.is_reportable
         assert stranger.job.state is JobState.UNKNOWN
         watched.is_forgotten()
+
+
+# --- a task of an array that is cancelled while it waits ---
+
+
+@pytest.fixture
+def task(watched: Watched) -> Watched:
+    """Its pod is task 7_1, which waits."""
+    watched.tracked.has_job("7_1")
+    watched.job = replace(watched.job, id="7_1")
+    watched.is_shown(JobState.PENDING)
+    return watched
+
+
+@pytest.mark.parametrize("rest", ["7_0", "7"])
+async def test_a_task_that_its_array_has_no_more_is_cancelled(task: Watched, rest: str) -> None:
+    """Once all tasks that waited are cancelled, squeue shows the array as a job without a task, of no pod."""
+    await task.poll()
+    task.site.jobs = ()
+    task.site.others = {rest: Job(rest, JobState.CANCELLED)}
+    assert await task.exit_code() is None
+    assert await task.exit_code() is not None
+    assert task.tracked.summary().state == "CANCELLED"
+    assert task.site.account.fences == {task.tracked.key: "cancelled"}
+
+
+async def test_a_task_is_not_cancelled_while_squeue_lists_nothing_of_its_array(task: Watched) -> None:
+    await task.poll()
+    task.site.jobs = (Job("8_1", JobState.PENDING, pod="ns-other"),)
+    for _ in range(5):
+        assert await task.exit_code() is None
+
+
+async def test_a_task_that_has_taken_its_fence_is_not_cancelled(task: Watched) -> None:
+    await task.poll()
+    task.site.jobs = (Job("7_0", JobState.PENDING, pod="ns-other"),)
+    task.site.account.fences[task.tracked.key] = "7_1"  # seen by the exclusive create only
+    for _ in range(5):
+        assert await task.exit_code() is None
+
+
+async def test_a_task_that_ran_is_not_cancelled(task: Watched) -> None:
+    task.is_shown(JobState.RUNNING)
+    await task.poll()
+    task.site.jobs = (Job("7_0", JobState.PENDING, pod="ns-other"),)
+    for _ in range(5):
+        assert await task.exit_code() is None
+    assert not task.site.account.fences
+
+
+async def test_an_older_sidecar_cancels_nothing(task: Watched) -> None:
+    await task.poll()
+    task.site.jobs = (Job("7_0", JobState.PENDING, pod="ns-other"),)
+    task.site.other_sidecars = replace(task.site.other_sidecars, newer_mark="1")
+    for _ in range(5):
+        assert await task.exit_code() is None

@@ -138,6 +138,21 @@ async def test_a_job_that_runs_is_not_abandoned(lab: Lab, site: Site) -> None:
     assert await site.abandon(POD) == Abandoned("101")
 
 
+async def test_a_pod_whose_fence_is_closed_runs_nothing(lab: Lab, site: Site) -> None:
+    await site.submit(POD, payload())
+    assert await site.close_fences([POD]) == {POD}
+    known = await site.survey()
+    assert (known.cancelled, known.given_up, known.job_ids) == ({POD}, set(), {POD: "101"})
+    assert not lab.start(POD, "101")
+    assert await site.close_fences([POD]) == {POD}
+
+
+async def test_the_fence_of_a_job_that_runs_is_not_closed(lab: Lab, site: Site) -> None:
+    await site.submit(POD, payload())
+    assert lab.start(POD, "101")
+    assert await site.close_fences([POD]) == set()
+
+
 async def test_of_two_jobs_of_a_pod_one_runs(lab: Lab, site: Site) -> None:
     await site.submit(POD, payload())
     assert lab.start(POD, "300")
@@ -316,6 +331,7 @@ async def test_the_older_sidecar_does_not_withdraw_abandon_release_or_fetch(lab:
     for operation in (
         site.withdraw(POD, keep_folder=True),
         site.abandon(POD),
+        site.close_fences([POD]),
         site.release([(POD, "101", ReleaseDecision.YES)]),
         site.fetch(POD, node),
         site.tend_libraries(),

@@ -117,6 +117,20 @@ async def test_an_array_that_is_killed_anywhere_is_one_job_for_each_pod(tmp_path
         assert len(array.account.jobs()) == 3, step
 
 
+async def test_a_task_that_is_cancelled_while_it_waits_ends_and_no_other(tmp_path: Path) -> None:
+    array = SubmittedArray.killed_at(1000, tmp_path / "home")
+    account = array.account
+    async with sidecar(account, tmp_path / "first") as first:
+        answers = [await created(first, each) for each in array.pods]
+        account.alter("101_1", 'rm -r "$job"')  # as scancel does
+        assert (await ended(first, array.pods[1]))["JID"] == answers[1] == "101_1"
+    async with sidecar(account, tmp_path / "second") as second, nodes(account):
+        for each, answer in zip(array.pods, answers, strict=True):
+            assert await created(second, each) == answer
+            await ended(second, each)
+    assert [each.runs for each in array.pods] == [1, 0, 1]
+
+
 # Right before each step of scripts that have no more than these; in a soak also right after each
 ANYWHERE = [*range(1, 24), *(range(-22, 0) if SOAK else ())]
 FEW = [*range(1, 11), *(range(-9, 0) if SOAK else ())]

@@ -12,6 +12,7 @@ from remote_slurm.site.operation import Operation, yes
 from remote_slurm.site.reply import Reply
 
 _ABANDONED = "void"  # see abandon.sh
+_CANCELLED = "cancelled/"  # see close_fences.sh
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Recovery:
     `unfinished` are pods whose submission has to go on: sbatch was called, or refused the pod for now. `uid` is the
     account's user id, None if `id` does not print it. `half_deleted` are pods whose delete was begun and not finished;
     the owner of the folder has to finish it. `given_up` are pods whose submission was abandoned: no job of theirs will
-    start anything. `attempted` is when sbatch was called, in seconds by the site's clock.
+    start anything. `cancelled` are those whose job was cancelled while it waited. `attempted` is when sbatch was
+    called, in seconds by the site's clock.
     """
 
     pods: frozenset[str]
@@ -32,6 +34,7 @@ class Recovery:
     uid: int | None = None
     half_deleted: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
+    cancelled: frozenset[str] = frozenset()
     attempted: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -64,6 +67,7 @@ def _recovery(reply: Reply, *, owner: bool) -> Recovery:
         deleted=deleted,
         half_deleted=pods & deleted if owner else frozenset(),
         given_up=frozenset(pod for pod, holder in fences.items() if holder == _ABANDONED),
+        cancelled=frozenset(pod for pod, holder in fences.items() if holder.startswith(_CANCELLED)),
         unfinished=frozenset(map(_pod, reply.all("again"))) | attempted.keys(),
         attempted=attempted,
         records=tuple(parse_records(reply.messages)),
