@@ -1,7 +1,6 @@
 """A sidecar together with the site it serves."""
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from tests.pods import Json, key
-from tests.sidecar import PATIENCE, Client, Sidecar
+from tests.sidecar import PATIENCE, Client, Sidecar, looks
 from tests.sites import Site
 from tests.vk import VirtualKubelet, Watched
 
@@ -84,10 +83,8 @@ class Serving:
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds} s it is not so that {what}"
-        time.sleep(0.1)
+    if not any(condition() for _ in looks(seconds)):
+        raise AssertionError(f"after {seconds} s it is not so that {what}")
 
 
 Serve = Callable[..., Serving]

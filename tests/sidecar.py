@@ -21,9 +21,22 @@ from tests.preloaded import Preloaded
 # How long tests wait, in seconds, for what takes one or two where nothing else runs: only a failure takes so long
 PATIENCE = 240
 
+# The pause between two looks at what a test waits for, in seconds: each look is a request or processes at the site, so
+# that tests that wait long look less often, and notice it later by at most a tenth of the time that it took
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5
+
 PROGRAM = Path(sys.executable).parent / "remote-slurm"
 # Only what any process has: nothing of the developer's own settings takes part
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+def looks(seconds: float = PATIENCE) -> Iterator[None]:
+    """When to look at what is waited for: now, and then until so many seconds are over."""
+    began = time.monotonic()
+    yield
+    while (waited := time.monotonic() - began) < seconds:
+        time.sleep(min(max(waited / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE))
+        yield
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Its odd corners are ported too, since they are the reason for what the sidecar a
 """
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.pods import Json
-from tests.sidecar import PATIENCE, Answer, Client
+from tests.sidecar import PATIENCE, Answer, Client, looks
 
 FINAL = ("Succeeded", "Failed")
 _STATES = ("waiting", "running", "terminated")
@@ -204,10 +203,8 @@ class Watched:
         return self.until(*FINAL, seconds=seconds)
 
     def until_true(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> "Watched":
-        deadline = time.monotonic() + seconds
-        while self.poll() is not None and not condition():
-            assert time.monotonic() < deadline, f"after {seconds} s it is not so that {what}: {self.status}"
-            time.sleep(0.1)
+        if not any(self.poll() is None or condition() for _ in looks(seconds)):
+            raise AssertionError(f"after {seconds} s it is not so that {what}: {self.status}")
         return self
 
     def state(self, container: str) -> Json:
