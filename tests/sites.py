@@ -144,6 +144,14 @@ class Site:
 
     def jobs(self, root: str) -> dict[str, str]:
         """The state of each job, by its id, that Slurm remembers of pods below this DataRootFolder."""
+        return {job: state for job, (state, script) in self._jobs().items() if root in script}
+
+    def pods_of_jobs(self, root: str) -> dict[str, str]:
+        """The name of the pod's folder of each of these jobs."""
+        return {job: Path(script).parent.name for job, (_, script) in self._jobs().items() if root in script}
+
+    def _jobs(self) -> dict[str, tuple[str, str]]:
+        """The state of each job that Slurm remembers, and the path of its pod's script."""
         squeue = "SLURM_BITSTR_LEN=0 squeue --all --array --noheader --states=all --format='%i %T %o'"
         lines = self.exec(f"grep -H ' pod=' .interlink/*/.remote-slurm/arrays/*/job.sh; {squeue}")
         tasks = {
@@ -152,8 +160,7 @@ class Site:
             if (found := re.fullmatch(r".*/\.remote-slurm/arrays/([^/]+)/job\.sh: *([0-9]+)\) pod=(\S+) ;;", line))
         }
         rows = (line.split(" ", 2) for line in lines.splitlines() if re.match("[0-9_]+ [A-Z]", line))
-        jobs = {job: (state, self._script_of_pod(job, command, tasks)) for job, state, command in rows}
-        return {job: state for job, (state, script) in jobs.items() if root in script}
+        return {job: (state, self._script_of_pod(job, command, tasks)) for job, state, command in rows}
 
     @staticmethod
     def _script_of_pod(job: str, command: str, tasks: dict[tuple[str, str], str]) -> str:
