@@ -32,7 +32,7 @@ read_message() {
         *) message=$(head -c "$message_limit" "$message_file") ;;
     esac
     if [[ -z $message && $message_policy == FallbackToLogsOnError ]] && ((code != 0)); then
-        message=$(tail -n "$message_log_lines" "logs/$name.log" | tail -c "$message_log_limit")
+        message=$(tail -c "$message_log_limit" "logs/$name.log" | tail -n "$message_log_lines")
     fi
 } 2>/dev/null
 
@@ -49,11 +49,11 @@ recognize_start_error() {
     fi
 }
 
-# Sets `said`.
+# Sets `said`. A line may be as long as the log, and bash needs three times as much memory: more than the job may have.
 find_start_error() {
     local line number=0
     said=''
-    while { IFS= read -r line || [[ -n $line ]]; } && ((number++ < 200)); do
+    while { IFS= read -r -n 65536 line || [[ -n $line ]]; } && ((number++ < 200)); do
         [[ $line != '(remote-slurm: '* ]] || continue
         is_of_runtime "$line" || return
         said=${line:0:1000}

@@ -379,6 +379,16 @@ def test_a_program_that_the_runtime_cannot_start_has_a_start_error(
     assert (record.exit_code, record.signal, record.message, record.reason) == (128, 0, words, "StartError")
 
 
+@pytest.mark.parametrize(("code", "message"), [(0, ""), (255, "%")])
+def test_a_line_as_long_as_the_log_is_not_held_in_memory(node: Node, code: int, message: str) -> None:
+    """A program that draws its progress prints one, and its job may have little memory."""
+    script = f"head -c 50000000 /dev/zero | tr '\\0' %; exit {code}"
+    calls = f"ulimit -Sv 100000\ntermination_message - FallbackToLogsOnError\ncontainer main {sh(script)}"
+    assert node.run(calls).code == code
+    record = node.ended("main")
+    assert (record.exit_code, record.message) == (code, 2048 * message)
+
+
 @pytest.mark.parametrize("runtime", ["apptainer", "podman", "enroot"])
 @pytest.mark.parametrize(
     ("script", "code", "words"),
