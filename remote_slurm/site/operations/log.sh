@@ -147,7 +147,7 @@ start_of_log() {
 # Whether the log was truncated since `offset` was read (MaxLogSize): then all of the log is new.
 was_truncated() {
     [ -n "$follow" ] && [ "${offset:-0}" -gt "$(final_length)" ] &&
-        head -n 1 -- "$log" | grep -q '^(remote-slurm: [0-9]* bytes stood here'
+        head -c 100 -- "$log" | head -n 1 | grep -q '^(remote-slurm: [0-9]* bytes stood here'
 }
 
 send_notes() {
