@@ -6,7 +6,7 @@ Kubernetes and none here is named in a warning when a pod sets it to something t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -268,6 +268,10 @@ CONTAINER = (
 )
 
 
+_OF_PODS = {field.name: field for field in POD_SPEC}
+_OF_CONTAINERS = {field.name: field for field in CONTAINER}
+
+
 def ignored_fields(pod: Any) -> tuple[str, ...]:
     """A sentence for each field that `pod` (a v1.Pod as JSON) sets, and that has no effect here."""
     return tuple(f"{name} has no effect: {note}" for name, note in _set(pod, (How.IGNORED, How.APPROXIMATED)))
@@ -282,23 +286,24 @@ def _set(pod: Any, how: tuple[How, ...]) -> Iterator[tuple[str, str]]:
     spec = pod.get("spec") if isinstance(pod, dict) else None
     if not isinstance(spec, dict):
         return
-    for name, note in _meant(spec, POD_SPEC, how):
+    for name, note in _meant(spec, _OF_PODS, how):
         yield f"the pod's {name}", note
     for kind in ("initContainers", "containers"):
         for container in _objects(spec.get(kind)):
-            for name, note in _meant(container, CONTAINER, how):
+            for name, note in _meant(container, _OF_CONTAINERS, how):
                 yield f"{name} of container '{container.get('name')}'", note
 
 
-def _meant(values: dict[str, Any], table: Iterable[Field], how: tuple[How, ...]) -> Iterator[tuple[str, str]]:
+def _meant(values: dict[str, Any], fields: Mapping[str, Field], how: tuple[How, ...]) -> Iterator[tuple[str, str]]:
     """The fields that are set to something that would matter, and why it does not."""
-    for field in table:
-        if field.how in how and field.harmless is not None:
-            value = values.get(field.name)
-            if field.honored and isinstance(value, dict):
-                yield from ((f"{field.name}.{key}", field.note) for key in _ignored_keys(field, value))
-            elif not _is_empty(value) and value not in field.harmless:
-                yield field.name, field.note
+    for name, value in values.items():
+        field = fields.get(name)
+        if field is None or field.how not in how or field.harmless is None:
+            continue
+        if field.honored and isinstance(value, dict):
+            yield from ((f"{name}.{key}", field.note) for key in _ignored_keys(field, value))
+        elif not _is_empty(value) and value not in field.harmless:
+            yield name, field.note
 
 
 def _ignored_keys(field: Field, value: dict[str, Any]) -> list[str]:
