@@ -45,6 +45,8 @@ pod() {
     job_id=$SLURM_JOB_ID
     # a task of a job array, as squeue shows it
     [[ -z ${SLURM_ARRAY_JOB_ID-} || -z ${SLURM_ARRAY_TASK_ID-} ]] || job_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+    # programs in containers would take themselves for a part of the array's work
+    unset -v "${!SLURM_ARRAY_@}"
     end_if_deleted
     ln -s "$job_id" "$control/claims/$pod.job" 2>/dev/null
     local owner

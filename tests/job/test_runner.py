@@ -451,6 +451,15 @@ def test_at_any_moment_of_the_start_it_ends_all(node: Node, step: int) -> None:
         assert all(node.ended(name).exit_code for name in names[1:])
 
 
+def test_containers_do_not_learn_that_their_job_is_a_task_of_an_array(node: Node) -> None:
+    """Submitit, Lightning and Hydra would take the pod for a part of the array's work."""
+    prefix = "export SLURM_ARRAY_JOB_ID=40 SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_COUNT=9 SLURM_ARRAY_TASK_MAX=8"
+    assert node.run("container main env", prefix=prefix).code == 0
+    assert str((node.control / f"claims/{POD}.job").readlink()) == "40_3"
+    assert "SLURM_JOB_ID=7\n" in node.log("main")
+    assert "SLURM_ARRAY" not in node.log("main")
+
+
 def test_a_stop_that_comes_as_a_container_is_started_ends_it_also_where_nothing_can_be_written(node: Node) -> None:
     """As on a full disk: no file tells what supervises it that the job was told to stop."""
     calls = [
