@@ -419,6 +419,24 @@ SAYINGS = [
     ("Batch job submission failed: Invalid extra constraints specification", Refusal.FOR_GOOD),
     ("Batch job submission failed: Task distribution specification invalid", Refusal.FOR_GOOD),
     ("Batch job submission failed: Requested operation not supported on this system", Refusal.FOR_GOOD),
+    ("Batch job submission failed: Requested nodes not in this partition", Refusal.FOR_GOOD),
+    (
+        "Batch job submission failed: Job --batch option is invalid or not a subset of --constraint",
+        Refusal.FOR_GOOD,
+    ),
+    (
+        (
+            "Batch job submission failed: "
+            "Multiple partition job request not supported when a partition is set in the association"
+        ),
+        Refusal.FOR_GOOD,
+    ),
+    ("Batch job submission failed: Invalid cluster feature specification", Refusal.FOR_GOOD),
+    ("Batch job submission failed: No eligible clusters for federated job", Refusal.FOR_GOOD),
+    (
+        "Batch job submission failed: Current SwitchType does not permit arbitrary task distribution",
+        Refusal.FOR_GOOD,
+    ),
     ("Batch job submission failed: Licenses currently unavailable", Refusal.FOR_NOW),
     ("Batch job submission failed: Job can not start due to maintenance reservation.", Refusal.FOR_NOW),
     ("Batch job submission failed: Unable to create job record, try again", Refusal.FOR_NOW),
