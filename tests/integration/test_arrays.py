@@ -1,6 +1,6 @@
 """Like pods as one job array, and what Slurm does to its tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -216,3 +216,43 @@ def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs_and_the_others_wait
         limited.client.delete(body["pod"])
     for body in bodies:
         limited.until_gone(body["pod"])
+
+
+# In slurmctld: refuses arrays of more than two tasks
+NO_LARGE_ARRAYS = """
+function slurm_job_submit(job_desc, part_list, submit_uid)
+    local _, commas = string.gsub(job_desc.array_inx or "", ",", "")
+    if commas < 2 then return slurm.SUCCESS end
+    slurm.log_user("job arrays of that size are not allowed here")
+    return slurm.ERROR
+end
+function slurm_job_modify() return slurm.SUCCESS end
+return slurm.SUCCESS
+"""
+
+
+@pytest.fixture
+def plugin(fragile_site: Site) -> Iterator[Site]:
+    """A site whose job_submit plugin refuses arrays of more than two tasks."""
+    site, conf = fragile_site, "/etc/slurm/slurm.conf"
+    restart = "site-daemon stop slurmctld && site-daemon start slurmctld"
+    site.exec(f"cat >/etc/slurm/job_submit.lua <<'END'\n{NO_LARGE_ARRAYS}\nEND")
+    site.exec(f"cp {conf} {conf}.before && echo JobSubmitPlugins=lua >>{conf} && {restart}")
+    yield site
+    site.exec(f"mv {conf}.before {conf} && rm /etc/slurm/job_submit.lua && {restart}")
+
+
+def test_arrays_that_a_plugin_refuses_become_single_jobs_and_then_smaller_arrays(
+    plugin: Site, through: Through
+) -> None:
+    proxy, served = through(plugin, **ARRAYS)
+    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+    proxy.delay(0.3)
+    for is_array in (False, True):
+        bodies = [request(pod(sh("c", "true"))) for _ in range(PODS)]
+        with ThreadPoolExecutor(PODS) as threads:
+            watched = list(threads.map(served.vk.create, bodies))
+        assert bool(tasks(watched)) is is_array
+        for each in watched:
+            assert each.until_over().phase == "Succeeded"
+    assert "using smaller ones for an hour" in served.sidecar.log
