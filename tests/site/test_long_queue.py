@@ -1,8 +1,11 @@
 """A long queue: only changes travel, and whatever fails on the way, what is read is what squeue printed."""
 
+import ctypes
 import random
 import re
 import shutil
+import subprocess
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,11 +14,12 @@ from typing import Any
 import pytest
 
 from remote_slurm.errors import OutcomeUnknown, SlurmFailed
+from remote_slurm.site.operation import script_text
 from remote_slurm.site.operations.queue import LONG_QUEUE
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.sessions import Result
 from tests.effort import SOAK
-from tests.site.account import Account, LocalShells
+from tests.site.account import SHELLS, Account, LocalShells
 
 JOBS = LONG_QUEUE + 100
 
@@ -198,6 +202,41 @@ async def test_a_folder_that_is_replaced_by_a_link_is_not_followed(account: Acco
         assert await read(site) == slurm.states
     assert [each.name for each in own.iterdir()] == ["key"]
     shells.memory.unlink()
+
+
+_EMPTIED = """
+memory=$1 base=none polls=0
+while [ "$polls" -lt 300 ] && [ -e "$2" ]; do
+    polls=$((polls + 1))
+    (enter_memory && forget_replies) || :
+done
+"""
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_folder_is_not_followed_however_fast_it_is_replaced(tmp_path: Path, shell: list[str]) -> None:
+    """It is exchanged for a link, and back, while the script looks at it."""
+    memory, other, own = tmp_path / "memory", tmp_path / "other", tmp_path / "own"
+    for each in (memory, own):
+        each.mkdir()
+    (own / "key").touch()
+    other.symlink_to(own)
+    exchange, over = ctypes.CDLL(None).renameat2, threading.Event()
+
+    def attack() -> None:
+        while not over.is_set():
+            assert exchange(_AT_FDCWD, bytes(memory), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE) == 0
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        functions = script_text("queue").removesuffix("queue\n")
+        subprocess.run([*shell, "-c", functions + _EMPTIED, "sh", memory, own / "key"], check=True)
+    finally:
+        over.set()
+        attacker.join()
+    assert (own / "key").exists()
 
 
 async def test_whatever_is_lost_the_queue_is_what_squeue_printed(account: Account, watched: Watched) -> None:

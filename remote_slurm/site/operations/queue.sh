@@ -17,12 +17,12 @@ list_jobs() {
 
 # Replies are kept outside of DataRootFolder, in a folder that is accessible to the account alone. Every user of the login
 # node can make a link of that name before, and replace it at any time. So the folder is entered once, then looked at, and
-# its path is not used again.
+# its path is not used again. The pwd of bash, and its PWD, are what the path led to before.
 enter_memory() {
     command -v awk >/dev/null && command -v tee >/dev/null || return
     mkdir "$memory" 2>/dev/null
     # shellcheck disable=SC3067 # a shell without -O prints the whole queue
-    cd -P -- "$memory" 2>/dev/null && [ -O . ] && [ "${PWD##*/}" = "${memory##*/}" ] && return
+    cd -P -- "$memory" 2>/dev/null && [ -O . ] && entered=$(env pwd -P) && [ "${entered##*/}" = "${memory##*/}" ] && return
     cd /
     return 1
 }
