@@ -432,7 +432,7 @@ SAYINGS = [
         Refusal.FOR_GOOD,
     ),
     ("Batch job submission failed: Invalid cluster feature specification", Refusal.FOR_GOOD),
-    ("Batch job submission failed: No eligible clusters for federated job", Refusal.FOR_GOOD),
+    ("Batch job submission failed: No eligible clusters for federated job", Refusal.FOR_NOW),  # some may be down
     (
         "Batch job submission failed: Current SwitchType does not permit arbitrary task distribution",
         Refusal.FOR_GOOD,
