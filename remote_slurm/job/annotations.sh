@@ -46,7 +46,7 @@ is_past_deadline() {
 # The pod's folder has a link to the workdir. A delete follows it on the login node and removes the workdir, unless KEEP is
 # set.
 job_workdir() {
-    local name keep=$2
+    local name keep=$2 real
     workdir=$1/$pod
     shift 2
     rm -f workdir
@@ -56,11 +56,13 @@ job_workdir() {
         return
     fi
     if ! { mkdir -p -- "$workdir" && [[ ! -L $workdir && -O $workdir ]] &&
-        { [[ -n $keep ]] || ln -s "$workdir" workdir; } && workdir=$(readlink -f -- "$workdir"); }; then
+        { [[ -n $keep ]] || ln -s "$workdir" workdir; } && real=$(readlink -f -- "$workdir") &&
+        [[ ${real##*/} == "$pod" ]] && is_apart_from_pods "$real"; }; then  # another pod may have replaced it by a link since
         fail NotStarted "job-workdir ${workdir%/*} cannot be used on node $(hostname)"
         workdir=
         return
     fi
+    workdir=$real
     chmod 700 "$workdir"
     # a delete on the login node does not reach a node that shares no file system
     [[ -n $local_root && -z $keep ]] && leftovers+=("$workdir")

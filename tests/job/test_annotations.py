@@ -322,6 +322,19 @@ def test_a_workdir_of_another_account_is_not_used(node: Node, outside: Path) -> 
     assert list((base / POD).iterdir()) == []
 
 
+@pytest.mark.parametrize("target", ["jobs/other", "elsewhere"])
+def test_a_workdir_that_is_replaced_by_a_link_is_not_followed(node: Node, outside: Path, target: str) -> None:
+    """Another pod of the account that mounts the folder above can do that between two looks of the runner."""
+    base, other = outside / "base", node.pod.parent / "other" if target == "jobs/other" else outside / target
+    base.mkdir()
+    (other / "secret").mkdir(parents=True)
+    replaces = f'mv {base / POD} {base}/gone; command ln -s {other} {base / POD}; command ln "$@"'
+    calls = f"ln() {{ unset -f ln; {replaces}; }}\njob_workdir {base} '' secret\nscratch main\n"
+    assert node.run(f"{calls}container main {sh('touch ran')}").code == 1
+    assert node.ended("main").message.startswith(f"not started: job-workdir {base} cannot be used on node")
+    assert [each.name for each in other.iterdir()] == ["secret"]
+
+
 def test_a_workdir_that_cannot_be_created_is_reported(node: Node, outside: Path) -> None:
     (outside / "file").touch()
     calls = f"job_workdir {outside}/file ''\nscratch main\ncontainer main {sh('touch ran')}"
