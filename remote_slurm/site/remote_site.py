@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -71,6 +72,7 @@ from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.sessions import ConnectionStatus, Result
 
 _T = TypeVar("_T")
+_EXPIRE_SECONDS = 600  # what expires does so after an hour, or a day
 
 
 class Shells(Protocol):
@@ -130,6 +132,7 @@ class RemoteSite(Site):
         self._submissions: Batcher[Payload, SubmitOutcome] = Batcher(self._submit)
         # one is under way while others gather: they come as fast as Slurm refuses
         self._withdrawals: Batcher[bool, bool] = Batcher(self._withdraw, runs=1)
+        self._expired: float | None = None
         self._queue = QueueReader()
         self._spool = SpoolReader()
         self._tables = ArrayTables()
@@ -196,7 +199,11 @@ class RemoteSite(Site):
         return await self.ask(fetch.operation(self._config, pod, node))
 
     async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> DeleteResult:
-        return await self.ask(delete.operation(self._config, pods, grace))
+        now = time.monotonic()
+        expires = self._expired is None or now - self._expired > _EXPIRE_SECONDS
+        result = await self.ask(delete.operation(self._config, pods, grace, expires=expires))
+        self._expired = now if expires else self._expired
+        return result
 
     # --- poll ---
 

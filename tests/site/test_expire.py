@@ -22,7 +22,7 @@ def aged(path: Path, minutes: int) -> Path:
 
 
 async def expire(account: Account, by: str) -> None:
-    """Each sidecar that starts does it, and so does each delete."""
+    """Each sidecar that starts does it, and so does the first delete in ten minutes."""
     await (account.owner().recover() if by == "start" else account.site.delete({POD: False}))
 
 
@@ -38,6 +38,16 @@ async def test_tombstones_go_after_a_day_with_all_that_stood_beside_them(each_ac
     await expire(each_account, by)
     kept = {path.name for path in each_account.claims.iterdir() if not path.name.startswith(POD)}
     assert kept == {alive.name, "ns-new.deleted", "ns-new.job", "ns-new.stop", "ns-new.attempt"}
+
+
+async def test_a_burst_of_deletes_reads_all_tombstones_once(account: Account) -> None:
+    """A find over 10,000 tombstones is a load for the file system of the site."""
+    site = account.site
+    await site.recover()
+    await site.delete({POD: False})
+    aged(account.claims / "ns-old.deleted", DAY + 10)
+    assert (await site.delete({POD: False})).gone == {POD}
+    assert (account.claims / "ns-old.deleted").exists()
 
 
 @pytest.mark.parametrize("by", ["start", "delete"])

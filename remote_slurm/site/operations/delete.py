@@ -12,7 +12,7 @@ from remote_slurm.domain.shell import words
 from remote_slurm.domain.slurm.squeue import active_command, output_command
 from remote_slurm.errors import SlurmFailed
 from remote_slurm.job import REMOVAL
-from remote_slurm.site.operation import Operation, lines, script_text
+from remote_slurm.site.operation import Operation, lines, script_text, yes
 from remote_slurm.site.reply import Reply
 
 
@@ -24,10 +24,13 @@ class DeleteResult:
     stuck: Mapping[str, str]
 
 
-def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]) -> Operation[DeleteResult]:
+def operation(
+    config: Config, pods: Mapping[str, bool], grace: Mapping[str, int], *, expires: bool
+) -> Operation[DeleteResult]:
     """Delete `pods`: each with whether its job is killed at once.
 
-    `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds.
+    `grace` has the grace periods that differ from the one that the pod's runner knows, in seconds. `expires`: remove
+    old tombstones as well, for which the script reads all of them.
     """
     runtime = RUNTIMES.configure(config)
     removal, *program = runtime.remove_command() or ("",)
@@ -37,6 +40,7 @@ def operation(config: Config, pods: Mapping[str, bool], grace: Mapping[str, int]
         "scancel": config.scancel_path,
         "removal": str(removal),
         "program": words(program),
+        "expires": yes(expires),
     }
     payload = lines(f"{pod} {'yes' if force else 'no'} {grace.get(pod, '-')}" for pod, force in pods.items())
     read = partial(_result, pods=frozenset(pods))

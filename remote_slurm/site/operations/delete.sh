@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # squeue, output_of, scancel, removal and program are set in front of this text, with the function that `removal` names
+# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; squeue, output_of, scancel, removal, program and expires are set in front of this text, with the function that `removal` names
 # Deletes pods as far as possible now. The payload has a line for each pod: POD FORCE GRACE, where FORCE is yes or no, and
-# GRACE is the grace period in seconds that replaces that of the pod's runner, or `-`.
+# GRACE is the grace period in seconds that replaces that of the pod's runner, or `-`. If `expires` is set, what has expired is
+# removed as well: see expire in root.sh.
 # A pod's job is one that runs the pod's batch script. It is also the job whose id sbatch printed or which is in the fence,
 # if its output file is in the pod's folder: ids are reused, and accounts are shared.
 #   >gone POD         the pod has no job and no folder
@@ -12,41 +13,58 @@
 # only if that has failed for it.
 
 claims=.remote-slurm/claims
+folders_used=claims
 newline='
 '
 
 # --- tombstones ------------------------------------------------------------------------------------------------------
 
 # A tombstone outlives the folder: a create that is under way, or comes late, starts nothing. The fence decides whether
-# a job that just begins came first, or this delete. In a full home, the write may fail until a folder is gone.
+# a job that just begins came first, or this delete. In a full home, the write may fail until a folder is gone: then
+# `unmarked` is set to the pods without a tombstone.
 write_tombstones() {  # POD...
+    unmarked=' '
+    for pod; do
+        true 2>/dev/null >"$claims/$pod.deleted" || unmarked="$unmarked$pod "
+    done
+    read_fences "$@"
     for pod; do
         shift
-        [ -e "$claims/$pod.deleted" ] || true 2>/dev/null >"$claims/$pod.deleted"
-        [ -L "$claims/$pod.job" ] || set -- "$@" "deleted/$pod.job"
+        case $fenced in
+            *" $pod "*) ;;
+            *) set -- "$@" "deleted/$pod.job" ;;
+        esac
     done
+    [ $# -ne 0 ] || return 0
     # one process makes all links: POD.job in claims, which leads to deleted/POD.job and thus names no job
-    [ $# -eq 0 ] || ln -s -- "$@" "$claims" 2>/dev/null
+    ln -s -- "$@" "$claims" 2>/dev/null && return
+    # a job came first, or there is no room
+    # shellcheck disable=SC2086 # split into pods
+    read_fences $pods
+    for link; do
+        pod=${link#deleted/}
+        pod=${pod%.job}
+        case $fenced in
+            *" $pod "*) ;;
+            *) unmarked="$unmarked$pod " ;;
+        esac
+    done
 }
 
 has_tombstone() {  # POD
-    [ -e "$claims/$1.deleted" ] && [ -L "$claims/$1.job" ]
+    case $unmarked in
+        *" $1 "*) return 1 ;;
+    esac
 }
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
-# Sets claimed to a word POD|ID for each id in a fence, and ids to these and those that sbatch printed.
+# Sets ids to a word POD|ID for each id in a fence, and each one that sbatch printed.
 read_ids() {
-    set --
-    for pod in $pods; do
-        [ ! -L "$claims/$pod.job" ] || set -- "$@" "$claims/$pod.job"
-    done
-    claimed=' '
-    [ $# -eq 0 ] || read_fences "$@"
     ids=$claimed
     for pod in $pods; do
         id=
-        [ ! -s "$pod/job.id" ] || read -r id <"$pod/job.id"
+        { read -r id <"$pod/job.id"; } 2>/dev/null
         is_id "$id" || continue
         case $ids in
             *" $pod|$id "*) ;;
@@ -55,14 +73,22 @@ read_ids() {
     done
 }
 
-# Not by readlink, which takes only one file on some systems.
-read_fences() {  # LINK...
-    fences=$(ls -ld -- "$@")
+# Sets fenced to the pods that have a fence, and claimed to a word POD|ID for each id in one. Not by readlink, which takes only
+# one file on some systems.
+read_fences() {  # POD...
+    fenced=' ' claimed=' '
+    for pod; do
+        shift
+        set -- "$@" "$claims/$pod.job"
+    done
+    fences=$(ls -ld -- "$@" 2>/dev/null)
     IFS=$newline
     for fence in $fences; do
         id=${fence##* -> }
         fence=${fence%.job -> *}
-        ! is_id "$id" || claimed="$claimed${fence##*/}|$id "
+        fence=${fence##*/}
+        fenced="$fenced$fence "
+        ! is_id "$id" || claimed="$claimed$fence|$id "
     done
     unset IFS
 }
@@ -261,40 +287,39 @@ remove_pods() {  # POD...
     now
     until=$((uptime + 20))
     remove_together "$@"
-    removed=
     for pod; do
         now
-        if ! exists "./$pod"; then
-            removed="$removed $pod"
-        elif [ "$uptime" -ge "$until" ]; then
+        case $removed in
+            *" $pod "*) continue ;;
+        esac
+        if [ "$uptime" -ge "$until" ]; then
             reply "busy $pod"
         elif output=$(remove_pod "$pod" 2>&1); then
-            removed="$removed $pod"
+            removed="$removed$pod "
         else
             reply "busy $pod ${output%%"$newline"*}"
         fi
     done
     # shellcheck disable=SC2086 # split into pods
-    [ -z "$removed" ] || finish_deletes $removed
+    [ "$removed" = ' ' ] || finish_deletes $removed
 }
 
-exists() {
-    [ -e "$1" ] || [ -L "$1" ]
-}
-
-# Removes the folders that rm alone can remove.
+# Removes the folders that rm alone can remove. Sets removed to their pods if all of them are gone.
 remove_together() {  # POD...
+    removed=' '
+    removable=' '
     for pod; do
         shift
-        [ -L "$pod/workdir" ] || ! exists "./$pod" || set -- "$@" "./$pod"
+        [ -L "$pod/workdir" ] || { set -- "$@" "./$pod" && removable="$removable$pod "; }
     done
-    [ $# -lt 2 ] || limited rm -rf -- "$@" >/dev/null 2>&1
+    [ $# -lt 2 ] || ! limited rm -rf -- "$@" >/dev/null 2>&1 || removed=$removable
 }
 
 # Removes the pod's folder, and its folder below job-workdir: the runner left a link to it, which may lead to another file
 # system.
 remove_pod() {
-    workdir=$(readlink "$1/workdir")
+    workdir=
+    [ ! -L "$1/workdir" ] || workdir=$(readlink "$1/workdir")
     case $workdir in
         /*/"$1") remove "$workdir" ;;
     esac && remove "./$1"
@@ -323,15 +348,20 @@ remove_in_runtime() {
 
 # Removes what is left of pods without a folder, except for their tombstones.
 finish_deletes() {  # POD...
-    write_tombstones "$@"
+    # shellcheck disable=SC2086 # split into pods
+    [ "$unmarked" = ' ' ] || write_tombstones $unmarked
     gone=
     for pod; do
         shift
         if has_tombstone "$pod"; then
             gone="$gone $pod"
+            set -- "$@" "$claims/$pod.attempt" "$claims/$pod.stop"
             # what a sidecar received or read that has ended
-            for file in "$claims/$pod.attempt" "$claims/$pod.stop" ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
-                [ ! -e "$file" ] || set -- "$@" "$file"
+            for file in ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
+                case $file in
+                    *'*') ;;
+                    *) set -- "$@" "$file" ;;
+                esac
             done
         else
             reply "busy $pod"
@@ -389,7 +419,7 @@ delete() {
     done
     [ $# -eq 0 ] || remove_pods "$@"
     notify_owner
-    expire
+    [ -z "$expires" ] || expire
 }
 
 delete

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # token, seen, owns, ended and carried are set in front of this text, and first_lines is root.sh's
+# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; token, seen, owns, ended and carried are set in front of this text, and first_lines is root.sh's
 # Prints the records that runners wrote to the spool since the last call. Files are moved before they are read, so that a
 # record that replaces another one meanwhile is not lost. Records are printed again until `seen` has the token of the call
 # that printed them. A sidecar that does not own the folder removes nothing.
@@ -8,6 +8,8 @@
 #   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it writes none, as sidecars before 0.2
 #   >older acted      an older sidecar has submitted or deleted pods: see notify_owner in root.sh
 #   >records          all were read
+
+folders_used=spool
 
 remove_secrets() {
     take_lines || return

@@ -231,9 +231,10 @@ is_fenced_by_another() {
     [ -n "$owner" ] && [ "$owner" != "$id" ]
 }
 
-# Empty folders may be removed when the site purges old files.
+# Empty folders may be removed when the site purges old files. A script that uses some of them only says so, since a site's file
+# system takes a while for each question.
 root_exists() {
-    for folder in claims incoming spool; do
+    for folder in ${folders_used:-claims incoming spool}; do
         [ -d "$root/.remote-slurm/$folder" ] || return
     done
 }
