@@ -191,6 +191,11 @@ cat "$SLURM/sacct.says"
 """
 
 
+def _write_command(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}")
+    path.chmod(0o755)
+
+
 class Account:
     """Everything that a test asks of, or does to, one account."""
 
@@ -206,6 +211,7 @@ class Account:
         self.dies_in = "submit"
         self.slurm = home / "slurm"
         self.bin = home / "bin"
+        self.counted = home / "counted"  # commands that count themselves as steps; of mortal sessions only
         (self.slurm / "jobs").mkdir(parents=True)
         self.bin.mkdir()
         for name, text in (
@@ -224,17 +230,15 @@ class Account:
         }
 
     def command(self, name: str, text: str) -> None:
-        (self.bin / name).write_text(f"#!/bin/sh\n{text}")
-        (self.bin / name).chmod(0o755)
+        _write_command(self.bin / name, text)
 
     def count_steps(self) -> None:
         """Make it possible that a script dies at one of them; not in busybox, which runs its own commands."""
         (self.slurm / "steps").mkdir()
-        for name in _STEPS:
-            self.command(name, _STEP.format(command=shutil.which(name)))
-        for name in ("sbatch", "scancel", "scontrol"):
-            (self.bin / name).rename(self.bin / f"real-{name}")
-            self.command(name, _STEP.format(command=self.bin / f"real-{name}"))
+        self.counted.mkdir()
+        own = {name: self.bin / name for name in ("sbatch", "scancel", "scontrol")}
+        for name, command in {**{name: shutil.which(name) for name in _STEPS}, **own}.items():
+            _write_command(self.counted / name, _STEP.format(command=command))
 
     @property
     def steps(self) -> int:
@@ -351,7 +355,7 @@ class Account:
         if self.dies_at is None or f"\n{self.dies_in}() {{" not in script:
             return {}
         step, self.dies_at = str(self.dies_at), None
-        return {"DIES_AT": step}
+        return {"DIES_AT": step, "PATH": f"{self.counted}:{self.environment['PATH']}"}
 
     def script(self, name: str, **values: str) -> str:
         text = assignments({"root": self.root_setting, **values})

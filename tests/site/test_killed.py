@@ -63,19 +63,22 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
     return pod.runs, status["containers"][0]["state"]["terminated"].get("message", "")
 
 
-@pytest.mark.parametrize("nodes", ["nodes-share-files", "nodes-apart"])
-@pytest.mark.parametrize("job", ["early", "late"])
-async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, job: str, nodes: str) -> None:
-    how = {"early": job == "early", "shared_fs": nodes == "nodes-share-files"}
-    before_sbatch = BEFORE_SBATCH[how["shared_fs"]]
-    steps = steps_of(before_sbatch, **how)
-    outcomes = await asyncio.gather(*(killed_at(step, tmp_path / str(step), **how) for step in steps))
-    for step, (runs, message) in zip(steps, outcomes, strict=True):
+@pytest.mark.parametrize("shared_fs", [True, False], ids=["nodes-share-files", "nodes-apart"])
+async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, *, shared_fs: bool) -> None:
+    before_sbatch = BEFORE_SBATCH[shared_fs]
+    # side by side: jobs without a record on nodes apart take a minute
+    cases = [
+        (early, step) for early in (True, False) for step in steps_of(before_sbatch, early=early, shared_fs=shared_fs)
+    ]
+    outcomes = await asyncio.gather(
+        *(killed_at(step, tmp_path / f"{early}{step}", early=early, shared_fs=shared_fs) for early, step in cases)
+    )
+    for (early, step), (runs, message) in zip(cases, outcomes, strict=True):
         if step == before_sbatch:
             # the call of sbatch cannot be excluded, so its job is looked for, and given up
-            assert (runs, "Slurm never showed a job" in message) == (0, True)
+            assert (early, runs, "Slurm never showed a job" in message) == (early, 0, True)
         else:
-            assert (step, runs) == (step, 1)
+            assert (early, step, runs) == (early, step, 1)
 
 
 @dataclass
