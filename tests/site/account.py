@@ -359,7 +359,10 @@ class Account:
 
     def script(self, name: str, **values: str) -> str:
         text = assignments({"root": self.root_setting, **values})
-        return text + "".join(script_text(each) for each in ("root", "arrays", "attempts", name))
+        attempts = (
+            ("attempts",) if name in {"submit", "abandon"} else ()
+        )  # its variables are those of other scripts, too
+        return text + "".join(script_text(each) for each in ("root", "arrays", *attempts, name))
 
     def ask(self, name: str, payload: bytes = b"", *, cut: int | None = None, **values: Any) -> Reply:
         """One script; `cut` is how much of its payload arrives before the connection is cut."""
