@@ -21,8 +21,11 @@ KEYS = {"ContainerRuntime": "none", "JobArrays": "auto", "PollInterval": 1}
 
 
 def counted(number: int) -> Json:
-    """A pod that adds a line to a file whenever it runs, and has an exit code of its own."""
-    each = pod(sh("c", ""))
+    """A pod that adds a line to a file whenever it runs, and has an exit code of its own.
+
+    It starts after the restart: a slurmctld that is stopped after it has allocated a node may never launch the job.
+    """
+    each = pod(sh("c", ""), flags="--begin=now+8")
     each["spec"]["containers"][0]["args"] = [f"echo ran >>/tmp/ran-{key(each)}; exit {number % 5}"]
     return request(each)
 
