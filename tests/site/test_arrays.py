@@ -348,7 +348,7 @@ async def test_recovery_and_the_fence_know_ids_of_tasks(account: Account) -> Non
 
 async def test_the_accounting_of_tasks_names_their_pods(account: Account) -> None:
     submitted(account, *PODS)
-    row = "101_[0-1]|CANCELLED|0:0|1795470000|None|None|main||sbatch --array=0,1,2 {}/job.sh\n"
+    row = "101_[0-1]|CANCELLED|0:0|1795470000|None|None|main|None assigned||sbatch --array=0,1,2 {}/job.sh\n"
     account.tell("sacct.says", row.format(arrays(account)[0]))
     found = {
         job.id: job.may_be_of(pod, None)
