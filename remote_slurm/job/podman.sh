@@ -47,6 +47,7 @@ podman_adjust_command() {
 # Podman may join a namespace that belongs to its own user namespace.
 podman_start_ipc_keeper() {  # PROGRAM...
     local tries
+    mkdir -p .runner
     # shellcheck disable=SC2016 # the inner shell's own variables
     "$@" unshare unshare --ipc "$BASH" -c 'echo "$$" >"$0"; exec sleep 2147483647' "$PWD/.runner/ipc" \
         </dev/null >/dev/null 2>&1 &
@@ -131,6 +132,7 @@ watch_podman() {
 podman_image() {
     local said
     [[ -e .runner/${1##*/} ]] && return
+    mkdir -p .runner
     if said=$(unpack_for_podman "$2" "$1" 2>&1); then
         : >".runner/${1##*/}"
     else

@@ -73,7 +73,7 @@ pod() {
 # folder.
 make_runner_folder() {
     local function
-    for function in run_action sidecar_container allow_exec podman_image; do
+    for function in run_action sidecar_container allow_exec; do
         ! declare -F "$function" >/dev/null || mkdir -p .runner
     done
 }
@@ -380,7 +380,7 @@ watch_log() {
     trap '' TERM
     [[ ! -e /dev/fd/0 ]] || open_silence
     while pause_in_silence 1; do
-        note_size "$1"
+        has_grown && note_size "$1"
     done
 }
 
@@ -394,12 +394,11 @@ has_grown() {
         log_position=$position
         return 0
     done <"/proc/$log_writer/fdinfo/1"
-    return 0
+    return 1  # the writer has ended: what comes after the container notes the size
 } 2>/dev/null
 
 note_size() {
     local log=logs/$1.log size time
-    has_grown || return
     size=$(stat -c %s "$log") && [[ $size != "${noted:-0}" ]] || return
     noted=$size
     printf -v time '%(%s)T' -1

@@ -103,7 +103,7 @@ forget_attempt() {
 
 # Sets run_began, run_ended, code, signal and message, and `reason` if the runner has ended it.
 run_once() {
-    signal=0 killer='' stopper='' noted='' log_position='' unhealthy='' reported_state='' reason=''
+    signal=0 killer='' stopper='' noted='' log_position=0 unhealthy='' reported_state='' reason=''
     run_prefix=.runner/$name.$restarts
     trap stop_container TERM
     keep_previous_log "$name"
