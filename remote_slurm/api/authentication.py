@@ -37,7 +37,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KUBERNETES_WEBSOCKETS = ("/exec/", "/portForward/", "/api/v1/namespaces/")
 # A browser can be made to read all others: interLink's own requests have bodies, which no page can send with a GET, and
 # Origin refuses POST and WebSockets
-_FOR_PROGRAMS = frozenset({"/create", "/status", "/delete", "/getLogs", "/openapi.json", *OPEN})
+_FOR_PROGRAMS = frozenset(
+    {"/create", "/status", "/delete", "/getLogs", "/openapi.json", "/forward/{namespace}/{pod}/{port}", *OPEN}
+)
 _SHORTEST = 16
 _OF_ACCESS = "a TokenFile of Access"
 
