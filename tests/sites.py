@@ -171,7 +171,11 @@ class Site:
 
 
 def free_port() -> int:
-    """The sites of all tests have one network, whose own choices begin at 32768."""
+    """The sites of all tests have one network, whose own choices begin at 32768.
+
+    A port that the network chooses may be the client's end of another test's connection when its server starts, and a
+    client that waits for the server may connect to itself.
+    """
     return 10000 + uuid.uuid4().int % 20000
 
 

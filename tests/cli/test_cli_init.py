@@ -22,8 +22,8 @@ from remote_slurm.config import load_config
 from remote_slurm.errors import OfferedKey, RemoteSlurmError
 from tests.cli.program import Done, Program, ProgramAt
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
-from tests.sites import Site
-from tests.ssh.ssh_server import Sshd, StartSshd, free_port, make_key, servers
+from tests.sites import Site, free_port
+from tests.ssh.ssh_server import Sshd, StartSshd, make_key, servers
 
 ME = getpass.getuser()
 SLURM = {

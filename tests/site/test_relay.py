@@ -23,7 +23,8 @@ from remote_slurm.ssh.receive_window import FIRST_WINDOW
 from tests.domain.podspec import config
 from tests.fake_site import LocalStream
 from tests.local_ports import deaf, digest, echo, listening, pour, rest, silent
-from tests.ssh.ssh_server import eventually, free_port
+from tests.sites import free_port
+from tests.ssh.ssh_server import eventually
 
 _MIB = 1024 * 1024
 # What the relay and the script that starts it need, besides the program of its language

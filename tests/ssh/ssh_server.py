@@ -18,6 +18,7 @@ from tenacity import wait_fixed
 from remote_slurm.config import SSH
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
+from tests.sites import free_port
 
 _ACCOUNT = getpass.getuser()
 
@@ -78,12 +79,6 @@ class Sshd:
             self._process.terminate()
             self._process.wait()
             self._process = None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_key(path: Path, kind: str = "ed25519", *options: str) -> Path:

@@ -19,7 +19,8 @@ from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.key_renewal import renew
 from tests.faults import FaultProxy
-from tests.ssh.ssh_server import Sshd, StartSshd, eventually, free_port, make_key, ssh_threads
+from tests.sites import free_port
+from tests.ssh.ssh_server import Sshd, StartSshd, eventually, make_key, ssh_threads
 
 EAGER = Pace(waits=wait_fixed(0), per_minute=1000)
 

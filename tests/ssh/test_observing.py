@@ -13,7 +13,8 @@ from remote_slurm.errors import Unreachable
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.sessions import Sessions
-from tests.ssh.ssh_server import Sshd, eventually, free_port
+from tests.sites import free_port
+from tests.ssh.ssh_server import Sshd, eventually
 
 EAGER = Pace(waits=wait_fixed(0), per_minute=10_000)
 SECONDS = 120.0

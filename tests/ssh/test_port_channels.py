@@ -18,7 +18,8 @@ from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.port_channels import PortChannels
 from remote_slurm.ssh.receive_window import FIRST_WINDOW, WindowBudget
 from tests.local_ports import deaf, digest, echo, listening, pour, rest
-from tests.ssh.ssh_server import Sshd, StartSshd, eventually, free_port, ssh_threads
+from tests.sites import free_port
+from tests.ssh.ssh_server import Sshd, StartSshd, eventually, ssh_threads
 
 _MIB = 1024 * 1024
 
