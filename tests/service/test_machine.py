@@ -47,11 +47,18 @@ class Disk(Journal):
         return iter(list(self.deletes.values()))
 
 
+def _pod(number: int) -> Json:
+    """With a uid that is the same each time: whatever depends on the order of names can be repeated."""
+    body = pod(sh("c", "true"))
+    body["metadata"] |= {"name": f"pod-{number}", "uid": f"00000000-0000-4000-8000-00000000000{number}"}
+    return body
+
+
 @dataclass
 class Told:
     """The replies that Kubernetes got for a pod, and its requests."""
 
-    body: Json = field(default_factory=lambda: pod(sh("c", "true")))
+    body: Json
     jobs: set[str] = field(default_factory=set)
     accepted: bool = False
     failed: bool = False  # create was answered with an error: the pod has failed for good
@@ -84,7 +91,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         self.account = FakeAccount(self.loop.time)
         self.disk = Disk()
-        self.told = [Told() for _ in range(3)]
+        self.told = [Told(_pod(number)) for number in range(3)]
         self.sidecars: list[Sidecar] = []  # the oldest first
         self.down = False
 
