@@ -111,7 +111,6 @@ class _Worker:
                 self._id, self._clock = threading.get_ident(), clock
                 work()
                 self._id = 0
-                self._thread.name = _IDLE
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Return what `work()` returns. A caller that is cancelled does not stop the work."""
@@ -119,7 +118,12 @@ class _Worker:
         future: asyncio.Future[_T] = loop.create_future()
         self._thread.name = _BUSY
         self._works.put(partial(settle, loop, future, work))
-        return await future
+        try:
+            return await future
+        finally:
+            # not by the thread itself: it might come late, when the next work has begun
+            if not future.cancelled():
+                self._thread.name = _IDLE
 
     @property
     def seconds(self) -> float:
