@@ -47,7 +47,8 @@ class Shadow:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
-            writer.write_eof()
+            with contextlib.suppress(OSError):  # "not connected", where it has been refused already
+                writer.write_eof()
             return await asyncio.wait_for(reader.read(), PATIENCE)
         except ConnectionError:
             return b""

@@ -114,7 +114,7 @@ def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
         each.until_running("c")
     arrays.site.exec(f"scontrol requeue {task.job}")
     task.until_true(lambda: arrays.site.jobs(arrays.root)[task.job] == "PENDING", "it waits again")
-    arrays.site.exec(f"scontrol update JobId={task.job} StartTime=now")
+    arrays.site.start_requeued(task.job)
     one_job_each(arrays, watched)
     task.until_running("c")
     assert other.poll() == "Running"

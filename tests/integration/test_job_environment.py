@@ -75,7 +75,7 @@ def test_the_jobs_shell_has_nothing_of_what_flags_carry(attacked: Site, serve: S
     first = shown.log("c")
     attacked.exec(f"scontrol requeue {shown.job}")
     wait_until(lambda: "PENDING" in served.jobs_of(a_pod), "the first run is over")
-    attacked.exec(f"scontrol update jobid={shown.job} StartTime=now")
+    attacked.start_requeued(shown.job)
     shown.until_over()
     assert shown.phase == "Succeeded"
     for each, run in ((first, "run=."), (shown.log("c"), "run=1.")):

@@ -211,7 +211,7 @@ def test_it_goes_on_after_a_cut_a_freeze_a_requeue_and_a_restart(
         site.exec(f"scontrol requeue {found.watched.job}")
         assert is_lost(connection)
     wait_until(lambda: "PENDING" in served.jobs_of(found.watched.pod), "the last run is cleaned up")
-    site.exec(f"scontrol update jobid={found.watched.job} StartTime=now")
+    site.start_requeued(found.watched.job)
     wait_until(found.answers, "it is connected to the next run")
     with found.connected() as connection:
         served.sidecar.kill()
