@@ -58,8 +58,11 @@ class FoundPod:
             raise PodNotRunning(f"squeue does not list the job of pod {self.name}", ended=self.tracked.is_over)
         if job.pod != self.key and (job.pod or not self.tracked.owns(job)):
             raise PodNotRunning(f"job {job.id} is not a job of pod {self.name} any more", ended=True)
-        if job.state.phase is JobPhase.ENDED or job.state is JobState.COMPLETING:
+        if job.state.phase is JobPhase.ENDED:
             raise self._ended()
+        if job.state is JobState.COMPLETING:
+            # to end, or to run again: a requeued job is listed so, too
+            raise PodNotRunning(f"pod {self.name} is not running: job {job.id} is completing", ended=False)
         if job.state.phase is not JobPhase.RUNNING:
             raise self.pending(pending_sentence(job))
         return job

@@ -184,7 +184,7 @@ async def test_a_pod_that_has_started_since_the_last_poll_is_reached(tmp_path: P
             assert (await socket.receive()).data == b"hello"
 
 
-@pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.COMPLETING, JobState.CANCELLED])
+@pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.CANCELLED])
 async def test_a_pod_that_has_ended_is_gone(server: Forwarding, state: JobState) -> None:
     async with server.listening(echo):
         server.site.account.end(server.job, state)
@@ -346,8 +346,15 @@ async def test_a_step_that_runs_confirms_the_job_without_squeue(tmp_path: Path) 
 
 async def test_no_step_starts_in_a_job_that_has_ended(tmp_path: Path) -> None:
     async with forwarding(tmp_path, Via="srun") as server, server.listening(echo):
-        server.job.state = JobState.COMPLETING
+        server.site.account.end(server.job, JobState.FAILED)
         assert (await server.refusal())[0] == 410
+        assert server.site.asked["port_in_job"] == 0
+
+
+async def test_a_pod_whose_job_is_completing_may_run_again(tmp_path: Path) -> None:
+    async with forwarding(tmp_path, Via="srun") as server, server.listening(echo):
+        server.job.state = JobState.COMPLETING
+        assert await server.refusal() == (409, "pod team/web is not running: job 101 is completing")
         assert server.site.asked["port_in_job"] == 0
 
 
