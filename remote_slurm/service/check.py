@@ -6,11 +6,12 @@ import re
 import statistics
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 from remote_slurm.config import Config, ImagePull
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import Code, RemoteFailed
-from remote_slurm.service.check_arrays import ArrayChecks
+from remote_slurm.service.check_arrays import check_arrays
 from remote_slurm.service.check_connection import ConnectionChecks
 from remote_slurm.service.check_submission import SubmissionChecks
 from remote_slurm.service.findings import Breaks, Finding, Holds, Step, finding, one_line
@@ -61,7 +62,7 @@ class Chain:
         self._ports = PortChannels(self._connection.sibling()) if config.port_forward.port is not None else None
         self.site = RemoteSite(self._sessions, config, ports=self._ports)
         self._submission = SubmissionChecks(config, self.site, flags)
-        self._arrays = ArrayChecks(config, self.site, flags)
+        self._check_arrays = partial(check_arrays, config, self.site, flags)
 
     async def close(self) -> None:
         if self._ports:
@@ -72,7 +73,7 @@ class Chain:
     async def findings(self) -> AsyncGenerator[Finding, None]:
         """One for each name in WAY and SITE."""
         way = ConnectionChecks(self._config, self._connection, self.site).steps
-        slurm: list[Step] = [self._slurm, self._submission.submission, self._submission.memory, self._arrays.arrays]
+        slurm: list[Step] = [self._slurm, self._submission.submission, self._submission.memory, self._check_arrays]
         site: list[Step] = [*slurm, self._runtime, self._folder, self._clock, self._round_trip]
         needed = {SUBMISSION: SITE[0], "memory": SITE[0], ARRAYS: SITE[0]}
         broken: dict[str, str] = {}

@@ -6,7 +6,7 @@ import pytest
 
 from remote_slurm.domain.slurm.scontrol import parse_settings
 from remote_slurm.errors import SlurmFailed
-from remote_slurm.service.check_arrays import ArrayChecks
+from remote_slurm.service.check_arrays import check_arrays
 from remote_slurm.service.findings import Holds
 from remote_slurm.site.operations.try_submit import TriedJob
 from tests.domain.podspec import config
@@ -17,7 +17,7 @@ FORBIDDEN = TriedJob(1, ("sbatch: error: job arrays are not allowed here", "allo
 
 async def found(*tried: TriedJob, size: str = "1001", **keys: Any) -> Holds:
     settings = parse_settings([], [f"MaxArraySize = {size}"])
-    return await ArrayChecks(config(**keys), Answers(settings, [*tried])).arrays()
+    return await check_arrays(config(**keys), Answers(settings, [*tried]))
 
 
 async def test_arrays_that_are_used() -> None:
@@ -50,6 +50,6 @@ async def test_a_site_that_refuses_arrays() -> None:
 
 async def test_the_array_is_asked_for_with_the_options_of_pods() -> None:
     site = Answers(SlurmFailed("scontrol failed", command="scontrol"), [GOOD])
-    holds = await ArrayChecks(config(JobArrays="auto"), site, "--account=a").arrays()
+    holds = await check_arrays(config(JobArrays="auto"), site, "--account=a")
     assert "an unknown number of tasks" in holds.message
     assert site.asked[1].name == "try_submit"
