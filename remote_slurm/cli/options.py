@@ -65,7 +65,8 @@ def add_url_option(parser: argparse.ArgumentParser, otherwise: str, *, from_envi
         "--url",
         type=url,
         metavar="URL",
-        help=f"sidecar to use, as http://HOST:PORT, https://HOST:PORT or unix:///PATH (default: {default})",
+        help=f"sidecar to use, as http://HOST:PORT, https://HOST:PORT or unix:///PATH; --config is not read then "
+        f"(default: {default})",
     )
     parser.set_defaults(takes_url=from_environment)
     add_credential_options(parser)
