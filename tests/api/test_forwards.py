@@ -198,7 +198,7 @@ async def test_a_job_id_that_slurm_has_reused_is_not_the_pods(server: Forwarding
         assert (status, sentence) == (410, "job 101 is not a job of pod team/web any more")
 
 
-async def test_after_a_requeue_connections_go_to_the_new_node_and_the_earlier_one_ends(server: Forwarding) -> None:
+async def test_after_a_requeue_connections_go_to_the_new_node(server: Forwarding) -> None:
     async def name(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"n2")
 
@@ -304,7 +304,7 @@ async def test_the_pod_of_a_name_is_the_one_that_runs(server: Forwarding) -> Non
         assert (await socket.receive()).data == b"hello"
 
 
-async def test_a_pod_that_no_request_has_named_since_the_start_is_found_by_its_name(server: Forwarding) -> None:
+async def test_a_pod_unnamed_since_the_start_is_found_by_its_name(server: Forwarding) -> None:
     tracked = server.pods.pod_store.get(POD)
     assert tracked
     tracked.name = POD

@@ -151,7 +151,7 @@ async def _rest(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-async def test_a_port_where_nothing_listens_ends_one_connection_and_not_the_program(server: Forwarding) -> None:
+async def test_a_port_where_nothing_listens_ends_one_connection_only(server: Forwarding) -> None:
     async with command(server, f":{PORT}", "--address", "127.0.0.1") as program:
         port = await program.listening()
         async with local(port) as (reader, _):

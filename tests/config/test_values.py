@@ -582,6 +582,6 @@ def test_allowed_ports(ports: tuple[str, ...], allowed: set[int], not_allowed: s
     assert not any(block.allows(port) for port in not_allowed)
 
 
-def test_each_key_is_in_one_group_and_the_groups_are_in_the_order_of_checks() -> None:
+def test_each_key_is_in_one_group_in_the_order_of_checks() -> None:
     """A check of two keys looks at the one that is declared first, which must have been read by then."""
     assert [name for group in GROUPS for name in group.model_fields] == list(Config.model_fields)

@@ -141,7 +141,7 @@ def test_the_state_is_slurms_unless_slurm_has_none() -> None:
             assert summary.state == view.job.state.value, view
 
 
-def test_a_node_is_that_of_a_job_that_has_started_in_status_and_event_alike() -> None:
+def test_status_and_event_name_the_node_of_a_started_job() -> None:
     for state in JobState:
         view = PodView(Job("7", state, node="cn042"))
         summary, started = PodSummary(view), state.phase in (JobPhase.RUNNING, JobPhase.ENDED)

@@ -352,7 +352,7 @@ def test_a_policy_narrows_the_host_paths() -> None:
             plan(mounting(path), settings=settings)
 
 
-def test_the_default_of_allowed_annotations_has_each_annotation_that_is_data() -> None:
+def test_allowed_annotations_default_to_those_that_are_data() -> None:
     """The configuration cannot import the domain, so that its list is a copy."""
     names = RUNTIMES.annotations
     assert set(DATA_ANNOTATIONS) == (names.known | WRITTEN_BY_VIRTUAL_KUBELET) - names.trusted

@@ -32,7 +32,7 @@ def test_partitions_with_their_limits() -> None:
     assert (gpu.is_default, gpu.is_up, gpu.allowed) == (False, False, {"AllowAccounts": "physics,chem"})
 
 
-def test_the_default_memory_of_a_partition_comes_before_that_of_the_cluster() -> None:
+def test_default_memory_of_the_partition_precedes_the_clusters() -> None:
     found = settings("DefMemPerNode           = 1000")
     assert found.default_memory(found.partition("gpu")) == DefaultMemory(4096, "per CPU")
     assert found.default_memory(found.default_partition) == DefaultMemory(1000, "per node")

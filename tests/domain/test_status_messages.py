@@ -109,7 +109,7 @@ def test_what_only_looks_like_a_reason_is_cut() -> None:
     assert messages(ended("x" * 4000 + "; mine"), main=12) == ["x" * 1024] * 12
 
 
-def test_a_completed_job_without_records_is_not_said_to_have_started_nothing() -> None:
+def test_a_completed_job_without_records_points_to_the_folder() -> None:
     """Seen at a site with a full home: the container ran to its end, and no record of it could be written."""
     view = PodView(Job("7", JobState.COMPLETED), {}, final=True)
     status = pod_status(parse_pod(pod(container("c")), "status"), view)

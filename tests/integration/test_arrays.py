@@ -205,7 +205,7 @@ def limited(accounted_site: Site, through: Through) -> Serving:
     return served
 
 
-def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs_and_the_others_wait(limited: Serving) -> None:
+def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs(limited: Serving) -> None:
     """Slurm counts the tasks of an array, and refuses the array as a whole."""
     bodies = [request(pod(sh("c", "true"), flags="--qos=eight --begin=now+1hour")) for _ in range(20)]
     with ThreadPoolExecutor(20) as threads:
@@ -242,9 +242,7 @@ def plugin(fragile_site: Site) -> Iterator[Site]:
     site.exec(f"mv {conf}.before {conf} && rm /etc/slurm/job_submit.lua && {restart}")
 
 
-def test_arrays_that_a_plugin_refuses_become_single_jobs_and_then_smaller_arrays(
-    plugin: Site, through: Through
-) -> None:
+def test_arrays_that_a_plugin_refuses_become_single_jobs(plugin: Site, through: Through) -> None:
     proxy, served = through(plugin, **ARRAYS)
     wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
     proxy.delay(0.3)

@@ -38,7 +38,7 @@ def test_a_running_container_gets_sigterm_and_may_end_in_its_own_time(served: Se
     assert served.client.status(trapping.pod).json == []
 
 
-def test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period(served: Serving) -> None:
+def test_a_container_that_ignores_sigterm_is_killed_in_the_end(served: Serving) -> None:
     stubborn, out = in_background(
         served,
         "trap 'echo asked >> $OUT' TERM; echo began > $OUT; while :; do sleep 0.2; done",
@@ -161,7 +161,7 @@ def test_a_job_that_is_cancelled_from_outside_fails_its_pod_and_says_so(served: 
         assert "cancelled" in cancelled.terminated(name)["message"]
 
 
-def test_a_container_that_ends_well_when_its_job_is_cancelled_is_no_success(served: Serving) -> None:
+def test_exit_code_0_after_a_cancel_is_no_success(served: Serving) -> None:
     cancelled = served.vk.create(
         request(pod(sh("c", "trap 'exit 0' TERM; while :; do sleep 0.2; done")))
     ).until_running("c")

@@ -233,7 +233,7 @@ def test_a_shell_in_a_terminal_follows_its_size_and_ctrl_c(running: Running) -> 
 # --- nothing is left ---
 
 
-def test_nothing_is_left_of_a_command_whose_client_sidecar_or_step_was_killed(
+def test_a_command_whose_client_sidecar_or_step_was_killed_is_gone(
     serve: Serve, site: Site, sidecar: Callable[..., Sidecar]
 ) -> None:
     running = start(serve(site, **enabled()))

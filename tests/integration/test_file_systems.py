@@ -123,9 +123,7 @@ def limited(site: Site, mounted: Mounted) -> str:
         site.exec(f"rm {image}")
 
 
-def test_a_quota_that_is_used_up_ends_no_pod_and_the_next_one_waits_for_room(
-    site: Site, serve: Serve, limited: str
-) -> None:
+def test_a_full_quota_ends_no_pod_and_lets_the_next_wait(site: Site, serve: Serve, limited: str) -> None:
     full = serve(site, DataRootFolder=f"{limited}/jobs")
     first = until_up(full, full.vk.create(request(held("exit 3"))))
     filled = site.exec(
@@ -144,9 +142,7 @@ def test_a_quota_that_is_used_up_ends_no_pod_and_the_next_one_waits_for_room(
     assert full.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
 
 
-def test_a_folder_without_space_refuses_a_pod_in_a_sentence_and_takes_it_later(
-    site: Site, serve: Serve, mounted: Mounted
-) -> None:
+def test_a_full_folder_refuses_a_pod_and_takes_it_later(site: Site, serve: Serve, mounted: Mounted) -> None:
     small = mounted("mount -t tmpfs -o size=1m,uid=20001,mode=0700 tmpfs")
     full = serve(site, DataRootFolder=f"{small}/jobs")
     first = until_up(full, full.vk.create(request(held("exit 3"))))
@@ -160,9 +156,7 @@ def test_a_folder_without_space_refuses_a_pod_in_a_sentence_and_takes_it_later(
     assert full.vk.create(request(pod(sh("c", "exit 4")))).until_over().exit_code("c") == 4
 
 
-def test_a_folder_that_cannot_be_written_refuses_pods_and_keeps_those_that_run(
-    site: Site, serve: Serve, mounted: Mounted
-) -> None:
+def test_a_read_only_folder_refuses_new_pods_only(site: Site, serve: Serve, mounted: Mounted) -> None:
     folder = mounted("mount -t tmpfs -o uid=20001,mode=0700 tmpfs")
     served = serve(site, DataRootFolder=f"{folder}/jobs")
     waits = served.vk.create(request(pod(sh("c", "exit 3"), flags="--hold")))
@@ -187,7 +181,7 @@ def registry(site: Site) -> Iterator[Registry]:
 
 
 @pytest.mark.parametrize("place", ["node", "login"])
-def test_an_image_cache_without_space_fails_who_needs_it_in_its_words_and_no_other(
+def test_a_full_image_cache_fails_only_pods_that_need_it(
     site: Site, serve: Serve, mounted: Mounted, registry: Registry, place: str
 ) -> None:
     cache = mounted("mount -t tmpfs -o size=64k,uid=20001,mode=0700 tmpfs")

@@ -34,7 +34,7 @@ def hooked(script: str, lifecycle: Json, **spec: Any) -> Json:
     return with_folder(sh("c", script, env=env, lifecycle=lifecycle), **spec)
 
 
-def test_post_start_runs_in_the_containers_own_world_and_ends_it_where_it_fails(served: Serving) -> None:
+def test_post_start_runs_in_the_container_and_ends_it_on_failure(served: Serving) -> None:
     leave = execute("until [ -e $DIR/go ]; do sleep 0.1; done; echo by $WHO >$HOOKED")
     script = "touch $DIR/go; until [ -s $HOOKED ]; do sleep 0.1; done; cat $HOOKED"
     fine, bad = hooked(script, {"postStart": leave}), hooked("sleep 600", {"postStart": execute("echo oh; exit 3")})
@@ -76,7 +76,7 @@ def test_post_start_may_sleep(served22: Serving) -> None:
     served22.until_gone(long)
 
 
-def test_post_start_may_ask_by_http_and_its_container_ends_where_the_answer_is_no_success(served24: Serving) -> None:
+def test_post_start_by_http_fails_the_container_on_an_error(served24: Serving) -> None:
     """A native sidecar answers, which has started when its startup probe says so: a hook asks only once."""
     port = free_port()
     web = asked_by_http(port, "hook")
@@ -105,9 +105,7 @@ def test_a_hook_joins_the_container_that_runs(served24: Serving) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/usr", "/work"])
-def test_hooks_and_probes_join_a_container_of_a_sif_whose_files_are_its_own_user_namespaces(
-    served24: Serving, folder: str
-) -> None:
+def test_hooks_and_probes_join_a_sif_in_its_own_user_namespace(served24: Serving, folder: str) -> None:
     """Whatever is pulled from a registry is one. Its processes, files and working directory are seen."""
     look = "[ -e /tmp/mine ] && ps | grep -q 'marke[r]' && pwd >/work/pwd"
     container = sh(

@@ -78,9 +78,7 @@ def waits_for_images(watched: Watched) -> bool:
     return waiting.get("reason") == "ContainerCreating" and "images are being pulled" in waiting["message"]
 
 
-def test_pods_that_start_together_pull_an_image_once_and_later_ones_not_at_all(
-    served: Serving, registry: Registry
-) -> None:
+def test_pods_that_start_together_pull_an_image_once(served: Serving, registry: Registry) -> None:
     name = f"{served.runtime}/once:1"
     uri = registry.push(name, mark="one")
     registry.hold()
@@ -144,9 +142,7 @@ def large(uri: str, script: str = "true", **spec: Any) -> Json:
     return request(pod(sh("c", script, image=uri, imagePullPolicy="IfNotPresent"), **spec))
 
 
-def test_when_the_cache_is_too_large_the_image_that_was_not_used_for_longest_leaves_it(
-    site: Site, serve: Serve, registry: Registry
-) -> None:
+def test_a_large_image_cache_loses_the_least_recently_used(site: Site, serve: Serve, registry: Registry) -> None:
     served = serve(site, ImageCacheSize="8Mi", RuntimeEnvironment={"APPTAINER_NOHTTPS": "1"})
     first, second, third = (
         registry.push(f"large/{name}:1", mark=f"{name}\n{secrets.token_hex(2 << 20)}")  # 2 MiB, however it is packed
@@ -249,9 +245,7 @@ def test_a_registry_may_have_its_tokens_given_by_another_host(
         registry.stop()
 
 
-def test_an_image_that_does_not_exist_fails_its_container_and_others_run_to_their_end(
-    served: Serving, registry: Registry
-) -> None:
+def test_a_missing_image_fails_its_container_only(served: Serving, registry: Registry) -> None:
     none = f"docker://{registry.host}/none:1"
     runs = sh("runs", "cat /mark; sleep 2", image=registry.push(f"{served.runtime}/beside:1", mark="beside"))
     beside = served.vk.create(request(pod(sh("c", "true", image=none), runs)))
@@ -295,9 +289,7 @@ OF_APPTAINER = {"PS1", "PROMPT_COMMAND", "APPTAINER_CONTAINER", "APPTAINER_NAME"
                 "SINGULARITY_ENVIRONMENT", "LANG", "PWD"}  # fmt: skip
 
 
-def test_an_image_has_the_environment_the_folder_and_the_volumes_that_its_configuration_names(
-    served: Serving, registry: Registry
-) -> None:
+def test_an_image_gets_env_folder_and_volumes_of_its_config(served: Serving, registry: Registry) -> None:
     """For any names, programs of the image or the pod, and folders that exist or not."""
     config = {
         "Env": ["PATH=/bin:/usr/bin", *(f"{name}={value}" for name, value in ODD_ENV.items())],

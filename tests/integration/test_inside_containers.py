@@ -220,7 +220,7 @@ def test_a_working_directory_that_does_not_exist_is_made(seen: Watched) -> None:
     assert seen.log("memory-too").splitlines()[:-1] == [f"/tmp/out-{seen.pod['metadata']['uid']}/a/b", "own"]
 
 
-def test_a_working_directory_that_the_image_does_not_have_is_made_for_each_run(runtime: Serving) -> None:
+def test_a_missing_working_directory_is_made_for_each_run(runtime: Serving) -> None:
     again = sh("c", "pwd; ls; touch file; [ -e /work/ran ] || { touch /work/ran; exit 1; }", workingDir="/foo/bar")
     again["volumeMounts"] = [{"name": "work", "mountPath": "/work"}]
     hook = {"exec": {"command": ["/bin/sh", "-c", "pwd >/work/hook"]}}

@@ -321,7 +321,7 @@ def test_pre_stop_runs_when_a_pod_is_preempted_with_grace(strict: Strict) -> Non
 # --- suspended -------------------------------------------------------------------------------------------------------
 
 
-def test_a_pod_that_is_deleted_while_slurm_has_suspended_its_job_holds_up_no_other_delete(strict: Strict) -> None:
+def test_the_delete_of_a_suspended_pod_holds_up_no_other(strict: Strict) -> None:
     """It has its preStop where it goes on in time."""
     hook = {"preStop": execute("echo hook >>$DIR/order")}
     stays = sh("c", f"touch $DIR/up; {SLEEP}", lifecycle=hook)
@@ -353,7 +353,7 @@ def test_a_job_that_cannot_be_launched_fails_the_pod_and_says_so(strict_site: Si
 # --- at the very end -------------------------------------------------------------------------------------------------
 
 
-def test_a_job_over_its_time_limit_says_so_and_who_ended_before_keeps_its_own_end(strict: Strict) -> None:
+def test_a_time_limit_leaves_earlier_ends_of_containers_alone(strict: Strict) -> None:
     late = strict.named["late"].until_over()
     assert "the job reached its time limit" in message(late, "c")
     assert (late.exit_code("done"), late.exit_code("bad")) == (0, 3)

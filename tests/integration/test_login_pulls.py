@@ -50,7 +50,7 @@ def pullers(served: Serving, registry: Registry) -> list[str]:
     return served.site.exec(f"pgrep -f '{pulls}' | xargs -r ps -o ni= -p || true").split()
 
 
-def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_submitted(
+def test_login_pulls_come_one_by_one_before_the_submission(
     site: Site, serve: Serve, registry: Registry, tmp_path: Path
 ) -> None:
     (login := tmp_path / "login.json").write_text(registry.docker_config())
@@ -80,9 +80,7 @@ def test_images_are_pulled_one_after_another_by_a_nice_process_before_a_job_is_s
     wait_until(lambda: "work" not in site.exec(images), "what is kept while images are pulled is gone")
 
 
-def test_what_cannot_be_pulled_fails_the_pod_and_what_waits_can_be_deleted(
-    site: Site, serve: Serve, registry: Registry
-) -> None:
+def test_a_failed_login_pull_fails_the_pod(site: Site, serve: Serve, registry: Registry) -> None:
     served, impatient = (serve(site, **KEYS | {"ImagePullRetries": retries}) for retries in (5, 1))
     registry.push("login/later:1", mark="later")
     registry.fails = "out of order"

@@ -112,7 +112,7 @@ def test_an_older_slurm_brings_back_states_exit_codes_and_logs_as_well(apart22: 
         wait_until(lambda each=each: left_on_node(apart22.site, each) == [], "nothing is left on the node")
 
 
-def test_the_example_for_such_sites_restarts_with_its_hook_probes_and_native_sidecar(apart: Serving) -> None:
+def test_the_example_for_such_sites_runs_hooks_and_probes(apart: Serving) -> None:
     asked = create_request(read_documents(EXAMPLES / "apart-pod.yaml"))
     watched = apart.vk.create(asked).until_over()
     assert (watched.phase, watched.exit_code("main")) == ("Succeeded", 0)
@@ -121,7 +121,7 @@ def test_the_example_for_such_sites_restarts_with_its_hook_probes_and_native_sid
     assert watched.log("main") == "hello from the script\n"
 
 
-def test_liveness_restarts_a_container_and_prestop_comes_before_its_sigterm(apart: Serving) -> None:
+def test_liveness_restarts_a_container_after_its_pre_stop(apart: Serving) -> None:
     script = """\
 [ -e /work/ran ] || { touch /work/ran; sleep 600; }
 trap 'cat /tmp/hook; echo told to end; exit 0' TERM
@@ -203,7 +203,7 @@ def test_accounting_has_the_exit_code_of_a_job_without_a_comment(
     assert "ended with exit code 3, the highest of its containers" in watched.terminated("b")["message"]
 
 
-def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(apart: Serving) -> None:
+def test_a_job_whose_release_was_lost_is_released_once(apart: Serving) -> None:
     body = pod(sh("main", "echo ran"), flags="--begin=now+1hour")
     watched = apart.vk.create(request(body))
     apart.site.exec(
@@ -215,9 +215,7 @@ def test_a_job_whose_release_was_lost_is_released_and_a_second_one_never_starts(
     wait_until(lambda: sorted(apart.jobs_of(body)) == ["CANCELLED", "COMPLETED"], "one of them ran")
 
 
-def test_what_must_not_lie_in_slurms_state_is_refused_unless_the_configuration_allows_it(
-    apart: Serving, serve: Serve, apart_site: Site
-) -> None:
+def test_secrets_in_slurms_state_have_to_be_allowed(apart: Serving, serve: Serve, apart_site: Site) -> None:
     mount = {"volumeMounts": [{"name": "keys", "mountPath": "/keys"}]}
     body = pod(sh("main", "cat /keys/token", **mount), volumes=[{"name": "keys", "secret": {"secretName": "keys"}}])
     secrets = [{"metadata": {"name": "keys"}, "data": {"token": "dDBw"}}]

@@ -172,7 +172,7 @@ def test_it_goes_on_after_the_sidecar_was_killed(
         assert waiting.result() == b"hello\n"
 
 
-def test_a_connection_to_the_site_that_is_cut_ends_what_it_carried_and_no_more(
+def test_a_cut_connection_ends_only_what_it_carried(
     site: Site, through: Through, forward: Forward, tmp_path: Path
 ) -> None:
     proxy, served = through(site, PortForward=with_port(tmp_path))

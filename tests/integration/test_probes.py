@@ -33,7 +33,7 @@ def not_ready(watched: Watched) -> str:
     return str(waiting["message"]) if waiting.get("reason") == "NotReady" else ""
 
 
-def test_a_container_waits_until_its_readiness_probe_succeeds_and_again_when_it_fails(served22: Serving) -> None:
+def test_readiness_follows_its_probe_both_ways(served22: Serving) -> None:
     ready = execute("[ -e $DIR/ready ] || { echo no file; exit 1; }") | OFTEN | {"failureThreshold": 1}
     a_pod = with_folder(sh("c", "exec sleep 600", readinessProbe=ready))
     probed = served22.vk.create(request(a_pod))
@@ -66,7 +66,7 @@ def test_http_and_tcp_probes_reach_the_container(served24: Serving) -> None:
     probed.until_running("c")
 
 
-def test_https_is_asked_with_what_the_node_has_and_whatever_the_certificate(served24: Serving) -> None:
+def test_https_probes_use_the_nodes_client_and_any_certificate(served24: Serving) -> None:
     port = free_port()
     subject = "req -x509 -newkey rsa:2048 -nodes -subj /CN=nobody -days 1 -keyout key.pem -out cert.pem"
     served24.site.exec(
@@ -99,7 +99,7 @@ def test_grpc_is_asked_by_the_client_in_the_image(served24: Serving) -> None:
     assert probed.log("c").startswith("-addr=127.0.0.1:50051 -service=its.service ")
 
 
-def test_grpc_without_a_client_on_node_and_image_fails_the_pod_and_says_so(served24: Serving) -> None:
+def test_grpc_without_any_client_fails_the_pod_and_says_so(served24: Serving) -> None:
     probe = {"grpc": {"port": 50051, "service": "s"}} | OFTEN
     no = served24.vk.create(request(pod(sh("c", "exec sleep 600", readinessProbe=probe), restartPolicy="Always")))
     no.until_over()
@@ -107,7 +107,7 @@ def test_grpc_without_a_client_on_node_and_image_fails_the_pod_and_says_so(serve
     assert "neither the node nor the image has" in no.terminated("c")["message"]
 
 
-def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(served24: Serving) -> None:
+def test_a_failed_liveness_probe_restarts_after_pre_stop(served24: Serving) -> None:
     alive = (
         execute("[ ! -e /tmp/ill ] && [ ! -e $DIR/ill ] || { echo unwell; exit 1; }") | OFTEN | {"failureThreshold": 2}
     )
@@ -125,7 +125,7 @@ def test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop(s
     wait_until(lambda: in_folder(served24, a_pod, "order").split() == ["run", "hook", "told", "run"], "in this order")
 
 
-def test_a_probe_waits_for_its_delay_and_for_as_many_successes_as_it_is_to_have(served24: Serving) -> None:
+def test_a_probe_waits_for_its_delay_and_success_threshold(served24: Serving) -> None:
     """Told by the node's clock: how long after its container the probe began, and how often it was asked."""
     asks = (
         execute("cut -d ' ' -f 1 /proc/uptime >>$DIR/asked") | OFTEN | {"initialDelaySeconds": 4, "successThreshold": 3}

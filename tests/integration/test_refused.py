@@ -45,9 +45,7 @@ def test_a_key_that_is_refused_is_shown_again_once_its_file_has_changed(
     works(served)
 
 
-def test_a_changed_host_key_is_looked_at_again_once_known_hosts_has_changed(
-    site: Site, through: Any, tmp_path: Path
-) -> None:
+def test_a_changed_host_key_is_tried_again_with_new_known_hosts(site: Site, through: Any, tmp_path: Path) -> None:
     known_hosts = tmp_path / "others"
     proxy, served = through(site, reachable=False, SSH={"UserKnownHostsFile": str(known_hosts)})
     where = f"[{site.host}]:{proxy.port}"

@@ -156,7 +156,7 @@ def test_a_delete_outlives_the_sidecar(site: Site, serve: Serve, through: Any) -
     assert second.client.status(deleted.pod).json == []
 
 
-def test_the_virtual_kubelet_remembers_the_job_where_the_site_lost_the_folder(site: Site, serve: Serve) -> None:
+def test_the_virtual_kubelet_names_the_job_of_a_lost_folder(site: Site, serve: Serve) -> None:
     first = serve(site)
     lost = first.vk.create(request(pod(sh("c", "exec sleep 600")))).until_running("c")
     first.sidecar.kill()

@@ -123,12 +123,12 @@ def test_enroot_pulls_with_the_login_of_the_pod_and_runs_the_entry_point(shared:
     assert with_login.log("d") == "its own\n"
 
 
-def test_an_example_does_at_the_example_of_a_site_with_enroot_what_it_says(shared: Shared) -> None:
+def test_an_example_runs_at_the_example_site_with_enroot(shared: Shared) -> None:
     example = create_request(read_documents(EXAMPLES / "hello-pod.yaml"))
     assert shared("enroot").vk.create(example).until_over().log("hello").endswith("step 5 of 5\ndone\n")
 
 
-def test_enroots_containers_of_one_name_are_each_their_jobs_own_and_go_with_it(shared: Shared) -> None:
+def test_enroot_containers_of_one_name_belong_to_their_jobs(shared: Shared) -> None:
     """All pods of this sidecar have one ENROOT_DATA_PATH."""
     enroot = shared("enroot")
     first = enroot.vk.create(request(pod(sh("c", "touch /mine; while [ -e /mine ]; do sleep 0.2; done; exit 3"))))
@@ -185,7 +185,7 @@ def test_a_podman_container_of_the_accounts_own_survives_the_ends_of_jobs(shared
         as_account(podman.site, name, f"podman rm --force --time 0 {name}; podman rmi --force {name}")
 
 
-def test_files_that_a_container_of_podmans_gave_to_another_user_go_with_its_pod(shared: Shared) -> None:
+def test_files_of_other_users_in_podman_go_with_their_pod(shared: Shared) -> None:
     """They belong to one of the account's subordinate ids, and the account alone may not even look into its folders."""
     podman = shared("podman")
     give = "for each in disk memory here; do mkdir -p /$each/to/1 && chown -R 9:9 /$each && chmod 700 /$each/to; done"
@@ -288,7 +288,7 @@ done; pwd
 
 
 @pytest.mark.parametrize("runtime", ["apptainer", *RUNTIMES])
-def test_a_read_only_root_file_system_has_writable_volumes_and_shared_memory(shared: Shared, runtime: str) -> None:
+def test_a_read_only_root_has_writable_volumes_and_shm(shared: Shared, runtime: str) -> None:
     """Enroot has the /tmp of the node."""
     served = shared(runtime)
     mounts = [{"name": "work", "mountPath": "/mnt/new"}]

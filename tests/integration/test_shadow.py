@@ -104,7 +104,7 @@ def shadow(tmp_path: Path) -> Iterator[Callable[..., Shadow]]:
         yield start
 
 
-def test_a_service_account_reaches_the_ports_of_its_pod_from_its_create_to_its_delete(
+def test_a_service_account_reaches_its_pods_ports_until_the_delete(
     site: Site,
     serve: Serve,
     shadow: Callable[..., Shadow],

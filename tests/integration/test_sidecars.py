@@ -5,7 +5,7 @@ from tests.serving import Serving
 from tests.shared_folder import execute, in_folder, until_in_folder, with_folder
 
 
-def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(served: Serving) -> None:
+def test_a_native_sidecar_starts_in_its_place_and_ends_last(served: Serving) -> None:
     ends = "trap 'echo side ends >>$DIR/order; exit 0' TERM"
     side = f"{ends}; echo side >>$DIR/order; touch $DIR/up; while :; do sleep 0.1; done"
     a_pod = with_folder(
@@ -31,7 +31,7 @@ def test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container(
     ]
 
 
-def test_sidecars_end_in_reverse_order_and_one_that_does_not_heed_it_keeps_no_other_from_it(served: Serving) -> None:
+def test_sidecars_end_in_reverse_order_even_if_one_does_not(served: Serving) -> None:
     ends = "trap 'echo {0} ends >>$DIR/order; exit 0' TERM; touch $DIR/{0}; while :; do sleep 0.1; done"
     deaf = "trap 'echo deaf is told >>$DIR/order' TERM; touch $DIR/deaf; while :; do sleep 0.1; done"
     sides = (("first", ends.format("first")), ("deaf", deaf), ("last", ends.format("last")))
@@ -45,7 +45,7 @@ def test_sidecars_end_in_reverse_order_and_one_that_does_not_heed_it_keeps_no_ot
     assert in_folder(served, a_pod, "order").splitlines() == ["last ends", "deaf is told", "first ends"]
 
 
-def test_what_follows_a_native_sidecar_waits_for_its_startup_probe_and_its_restart(served24: Serving) -> None:
+def test_a_startup_probe_of_a_sidecar_delays_what_follows(served24: Serving) -> None:
     """Its first run fails before it has started, which is no failure; the third look at the next one succeeds."""
     side = "echo run >>$DIR/runs; [ $(wc -l <$DIR/runs) -ge 2 ] || exit 3; exec sleep 600"
     look = "[ $(wc -l <$DIR/runs) -ge 2 ] && echo probe >>$DIR/order && [ $(wc -l <$DIR/order) -ge 3 ]"

@@ -61,7 +61,7 @@ def test_whatever_sbatch_says_a_pod_has_the_one_job_that_slurm_took(site: Site, 
         assert ran_once(served, a_pod, out)
 
 
-def test_a_job_that_runs_a_copy_of_the_script_ends_as_its_pod_and_dies_with_it(site: Site, serve: Serve) -> None:
+def test_a_job_that_runs_a_copied_script_belongs_to_its_pod(site: Site, serve: Serve) -> None:
     """An account's wrapper of sbatch adds options to a copy, or passes the script on stdin."""
     site.write("/home/hpcuser/.moods/sbatch", MOODY_SBATCH, "755")
     served = serve(site, SbatchPath="/home/hpcuser/.moods/sbatch")
@@ -167,7 +167,7 @@ def test_a_slurmctld_that_takes_the_job_after_sbatch_gave_up(served_fragile: Ser
         accepted_and_ran_once(served_fragile, asked.result(), a_pod, out)
 
 
-def test_a_job_that_died_with_its_slurmctld_is_looked_for_and_not_sent_again(served_fragile: Serving) -> None:
+def test_a_job_lost_with_slurmctld_is_not_submitted_again(served_fragile: Serving) -> None:
     a_pod, _ = counting("exit 3")
     killed = "site-daemon kill slurmctld; site-daemon start slurmctld"
     with ThreadPoolExecutor(1) as threads, without(served_fragile.site, FREEZE, killed) as kill:

@@ -84,7 +84,7 @@ def test_no_request_is_refused_or_lost_while_the_server_is_killed(site: Site, se
     assert served.sidecar.stop() == 0
 
 
-def test_a_followed_log_that_is_cut_off_by_the_end_of_the_server_is_no_whole_log(site: Site, serve: Serve) -> None:
+def test_a_followed_log_cut_off_by_the_server_is_no_whole_log(site: Site, serve: Serve) -> None:
     served = serve(site)
     running = served.vk.create(request(pod(sh("c", "echo one; sleep 600")))).until_running("c")
     with served.client.follow(running.pod, "c") as follower:

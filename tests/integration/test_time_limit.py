@@ -25,7 +25,7 @@ def test_pre_stop_runs_ahead_of_the_time_limit(served: Serving) -> None:
     served.until_jobs(limited.pod, "FAILED")  # it has ended before Slurm had to end it
 
 
-def test_a_deadline_of_a_full_minute_leaves_the_pod_its_pre_stop_and_its_grace_period(served: Serving) -> None:
+def test_a_deadline_leaves_pre_stop_and_grace_period(served: Serving) -> None:
     late = served.early["past_deadline"]
     assert late
     late.until_over()

@@ -32,7 +32,7 @@ def is_ready(node: Node, name: str = "main") -> bool:
 # --- pre-exec ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_pods_own_shell_comes_first_and_what_it_exports_holds_for_the_containers(node: Node) -> None:
+def test_containers_see_what_the_pods_own_shell_exports(node: Node) -> None:
     shell = 'echo first; export GREETING="it\'s me"; ulimit -n 99; cd /; private=1'
     show = sh('echo "$GREETING" "$(ulimit -n)" "${private-unset}"; test -e runner.sh')
     assert node.run(with_pre_exec(node, shell, f"container main {show}")) == Ended(0, "first\n")

@@ -9,7 +9,7 @@ import pytest
 from tests.job.node import Node, sh, until
 
 
-def test_a_pod_that_fills_its_file_system_ends_with_its_own_exit_code_and_says_so(small: Path) -> None:
+def test_a_pod_that_fills_its_disk_keeps_its_exit_code(small: Path) -> None:
     node = Node(small)
     fill = sh("dd if=/dev/zero of=fill bs=4k 2>/dev/null; exit 3")
     assert node.run(f"container main {fill}\ncontainer side sleep 1").code == 3

@@ -110,7 +110,7 @@ def test_between_two_probes_lies_the_period(node: Node) -> None:
     assert last - first >= 5
 
 
-def test_a_container_waits_until_it_is_ready_and_waits_again_when_it_is_not(node: Node) -> None:
+def test_readiness_comes_and_goes_with_its_probe(node: Node) -> None:
     calls = f"exec_mode clone\nprobe readiness {NOW} 1 1 '' {here('[ -e ready ] || { echo no file; exit 1; }')}\n"
     job = node.start(f"{calls}container main {FOREVER}")
     until(lambda: (record := waiting(node)) and record.message == "its readiness probe failed: no file")
@@ -134,14 +134,14 @@ def test_successes_and_failures_count_in_a_row(node: Node) -> None:
     job.end()
 
 
-def test_what_a_probe_of_the_pods_own_exits_with_is_a_failure_and_ends_it_with_no_success(node: Node) -> None:
+def test_a_probe_with_exit_code_78_fails_like_any_other(node: Node) -> None:
     ends_well = sh("trap 'exit 0' TERM; while :; do sleep 0.05; done")
     probe = f"probe liveness {NOW} 1 1 '' {here('echo unwell; exit 78')}"
     assert node.run(f"exec_mode clone\n{probe}\ncontainer main {ends_well}").code == 143
     assert node.ended("main").message == "the liveness probe failed: unwell"
 
 
-def test_a_liveness_probe_that_fails_ends_the_container_and_it_is_started_again_by_policy(node: Node) -> None:
+def test_a_failed_liveness_probe_restarts_by_restart_policy(node: Node) -> None:
     script = (
         "trap 'rm ill; echo told >>runs; exit 0' TERM; [ -e runs ] || touch ill; "
         "echo run >>runs; while :; do sleep 0.05; done"
@@ -205,14 +205,14 @@ def slowly_recorded(node: Node) -> str:
     return here(f"{up}; {ill}")
 
 
-def test_a_liveness_probe_that_fails_while_a_record_is_written_ends_the_container_after_that(node: Node) -> None:
+def test_a_liveness_probe_may_fail_while_a_record_is_written(node: Node) -> None:
     probe = slowly_recorded(node)
     calls = f"exec_mode clone\nprobe startup {NOW} 1 1 '' {probe}\nprobe liveness {NOW} 1 1 '' {probe}"
     assert node.run(f"{calls}\ncontainer main {FOREVER}", prefix=f'PATH="{node.root}:$PATH"').code == 143
     assert node.ended("main").message == "the liveness probe failed"
 
 
-def test_what_comes_while_a_record_is_written_is_recorded_after_it_in_both_places(node: Node) -> None:
+def test_events_during_a_record_are_recorded_after_it(node: Node) -> None:
     calls = f"exec_mode clone\nprobe readiness {NOW} 1 1 '' {slowly_recorded(node)}"
     job = node.start(f"{calls}\ncontainer main {FOREVER}", prefix=f'PATH="{node.root}:$PATH"')
     until(lambda: (record := waiting(node)) and record.message == "its readiness probe failed")
@@ -334,7 +334,7 @@ def test_being_ready_is_recorded_once_however_often_it_is_seen(node: Node) -> No
     job.end()
 
 
-def test_the_delay_of_a_probe_counts_from_the_start_of_the_containers_own_command(node: Node) -> None:
+def test_the_delay_of_a_probe_counts_from_the_containers_start(node: Node) -> None:
     """The runtime, which is played here, takes its time before: where it unpacks an image, that may be minutes."""
     podman = node.root / "podman"
     podman.write_text("#!/bin/sh\ncase $1 in container) [ -e up ] && echo true ;; esac\n")
@@ -747,7 +747,7 @@ def test_a_post_start_that_fails_ends_the_container(node: Node) -> None:
     assert node.ended("main").message == "the postStart hook failed: oh"
 
 
-def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_end(node: Node) -> None:
+def test_a_hook_cut_off_by_the_containers_end_does_not_change_it(node: Node) -> None:
     """The runtime, which is played here, takes a second to go once there is no container any more."""
     podman = node.root / "podman"
     removed = "touch hooked; while [ -e up ]; do sleep 0.02; done; echo it has been removed; exit 125"
@@ -759,7 +759,7 @@ def test_a_hook_that_is_cut_off_by_the_containers_own_end_does_not_change_that_e
     assert (node.ended("main").exit_code, node.ended("main").message) == (3, "")
 
 
-def test_containers_beside_those_of_other_pods_have_the_pods_name_in_front(node: Node) -> None:
+def test_shared_container_names_begin_with_their_pod(node: Node) -> None:
     """In podman-hpc's storage; what is left of them when their job is over is removed, and no other pod's."""
     podman = node.root / "podman"
     podman.write_text(f'#!/bin/sh\necho "$*" >>{node.root}/asked\ncase $1 in container) echo true ;; esac\n')
@@ -809,7 +809,7 @@ def test_a_failed_pre_stop_is_reported_and_the_container_ends(node: Node) -> Non
     assert ended.output == "remote-slurm: the preStop hook of container main failed with exit code 3: oh\n"
 
 
-def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(node: Node) -> None:
+def test_an_overlong_pre_stop_uses_up_the_grace_period(node: Node) -> None:
     script = "trap 'echo told; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
     job = node.start(f"exec_mode clone\npre_stop sleep 300\ncontainer main {sh(script)}", grace=3)
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
@@ -818,7 +818,7 @@ def test_a_pre_stop_that_takes_too_long_costs_the_container_its_grace_period(nod
     assert node.log("main") == "ready\ntold\n"
 
 
-def test_a_pre_stop_that_takes_nearly_all_of_it_leaves_the_container_two_seconds(node: Node) -> None:
+def test_a_long_pre_stop_leaves_the_container_two_seconds(node: Node) -> None:
     script = "trap 'sleep 1.5; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
     job = node.start(f"exec_mode clone\npre_stop sleep 2.5\ncontainer main {sh(script)}", grace=3)
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
@@ -859,7 +859,7 @@ IT_SLEEPS = "for each in $(pgrep sleep); do [ /proc/$each/root/. -ef /. ] && mv 
 
 @needs_namespaces
 @pytest.mark.parametrize("in_namespace", [IN_NAMESPACE, BECOMING_IT], ids=["below its runtime", "in place of it"])
-def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(node: Node, in_namespace: str) -> None:
+def test_a_command_joins_namespaces_and_environment(node: Node, in_namespace: str) -> None:
     odd = {"a.b": "odd", "IFS": ",", "options": "o", "_rs": "r", "PATH": os.environ["PATH"], "V": "it's $HOME\n"}
     become = words(["env", "-i", *(f"{name}={value}" for name, value in odd.items()), "sleep", "300"])
     mount = quote(OWN_ROOT)
@@ -878,7 +878,7 @@ def test_a_command_joins_the_namespaces_of_the_container_with_its_environment(no
 
 @needs_namespaces
 @pytest.mark.parametrize("shell", ["shell", ""], ids=["with a shell", "without a shell"])
-def test_nothing_of_a_containers_environment_is_used_by_a_program_of_the_node(
+def test_programs_of_the_node_use_no_container_environment(
     node: Node,
     shell: str,
 ) -> None:

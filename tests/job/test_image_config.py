@@ -106,7 +106,7 @@ def test_an_image_that_names_no_program(tmp_path: Path, config: object, refused:
 
 @pytest.mark.parametrize("prefix", [[], ["pixi", "run"], ["tool", "--silent", "run"]])
 @pytest.mark.parametrize(("odd", "begins", "ends"), [("x", "exec", ["./app.sh", "b c"]), ("", "run", [])])
-def test_an_image_with_variables_that_no_shell_can_hold_is_given_its_program(
+def test_variables_that_no_shell_can_hold_reach_the_program(
     tmp_path: Path, prefix: list[str], odd: str, begins: str, ends: list[str]
 ) -> None:
     """The script that Apptainer runs for `run` drops them. RuntimePrefix may have words of the same name."""

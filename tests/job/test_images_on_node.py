@@ -38,7 +38,7 @@ def test_an_image_is_there_before_containers_start(node: Node) -> None:
     assert node.log("main") == "pulled"
 
 
-def test_an_image_that_cannot_be_pulled_ends_its_containers_with_the_runtimes_words(node: Node) -> None:
+def test_a_failed_pull_ends_containers_with_the_runtimes_words(node: Node) -> None:
     calls = images(node, BROKEN)
     assert node.run(f"{calls}{container('side', 'touch ran')}").code == 1
     for name in ("main", "side"):
@@ -58,7 +58,7 @@ def test_containers_that_have_their_images_run_to_their_end_meanwhile(node: Node
 
 
 @pytest.mark.parametrize("verb", ["init_container", "sidecar_container"])
-def test_an_image_that_an_init_container_lacks_keeps_all_that_follow_from_starting(node: Node, verb: str) -> None:
+def test_a_missing_init_image_keeps_the_rest_from_starting(node: Node, verb: str) -> None:
     names(node, {"bad": BROKEN, "app": FINE})
     calls = f"{container('first', 'true', 'bad', verb)}{container('main', 'touch ran')}"
     assert node.run(f"{BRING} 0 first main\n{calls}").code == 1
@@ -114,7 +114,7 @@ def test_a_stop_ends_a_pull_that_is_tried_again(node: Node) -> None:
     assert node.ended("main").message == "not started: the job was told to stop"
 
 
-def test_a_post_start_whose_container_waits_for_its_image_holds_up_no_other(node: Node) -> None:
+def test_a_container_that_waits_for_its_image_holds_up_no_hook(node: Node) -> None:
     names(node, {"bad": BROKEN, "app": FINE})
     hooked = f"exec_mode clone\npost_start exec_in_container true\n{container('main', 'true', 'bad')}"
     job = node.start(f"pull_backoff=600\n{BRING} 1 main side\n{hooked}{container('side', 'touch ran; sleep 300')}")
@@ -125,9 +125,7 @@ def test_a_post_start_whose_container_waits_for_its_image_holds_up_no_other(node
 
 
 @pytest.mark.parametrize("cache", ["../cache", "../file"], ids=["the pull fails", "the cache cannot be used"])
-def test_an_image_of_a_run_before_a_requeue_does_not_stand_for_one_that_cannot_be_had_now(
-    node: Node, cache: str
-) -> None:
+def test_an_image_of_an_earlier_run_does_not_hide_a_failed_pull(node: Node, cache: str) -> None:
     assert node.run(images(node, FINE)).code == 0
     (node.root / "cache" / "app.sif").unlink()
     (node.root / "file").touch()

@@ -20,7 +20,7 @@ def test_a_container_that_opens_its_output_again_loses_no_line(node: Node) -> No
     assert (node.pod / "logs" / "main.previous.log").read_text() == REOPENED
 
 
-def test_the_log_is_complete_and_its_length_is_noted_before_the_end_is_recorded(node: Node) -> None:
+def test_the_log_is_complete_before_the_end_is_recorded(node: Node) -> None:
     calls = "termination_message - FallbackToLogsOnError\n"
     script = sh("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last; exit 3")
     assert node.run(f"{calls}container main {script}").code == 3
@@ -29,7 +29,7 @@ def test_the_log_is_complete_and_its_length_is_noted_before_the_end_is_recorded(
     assert node.ended("main").message.endswith("last")
 
 
-def test_the_log_writer_is_no_process_of_the_container_and_outlives_signals(node: Node) -> None:
+def test_the_log_writer_is_outside_the_container(node: Node) -> None:
     """A container may signal its process group, and `scancel --full` signals every process of the job."""
     script = (
         'trap : TERM; kill -TERM 0; read -r children </proc/$$/task/$$/children; echo "[$children]"; '
@@ -47,7 +47,7 @@ def test_the_log_writer_is_no_process_of_the_container_and_outlives_signals(node
     assert node.log("main") == "[]\nend\n"
 
 
-def test_a_process_that_keeps_the_log_open_delays_no_end_and_ends_with_the_job(node: Node) -> None:
+def test_a_process_that_keeps_the_log_open_delays_no_end(node: Node) -> None:
     escape = "setsid sh -c 'while :; do echo late; sleep 0.05; done' & sleep 0.1; exit 4"
     job = node.start(f"container main {sh(escape)}\ncontainer side {sh('until test -e over; do sleep 0.05; done')}")
     until(lambda: (record := node.record("main")) and record.phase is ContainerPhase.TERMINATED)

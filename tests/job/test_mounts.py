@@ -154,9 +154,7 @@ def test_shared_memory_that_another_pod_has_replaced_is_not_mounted(
 
 
 @needs_namespaces
-def test_a_folder_that_another_container_keeps_replacing_is_never_another_one(
-    node: Node, volume: Path, account: Path
-) -> None:
+def test_a_folder_that_is_replaced_is_never_mounted(node: Node, volume: Path, account: Path) -> None:
     """A loop exchanges the folder and a link to the account's, and so do 40 starts hit every moment between."""
     (volume / "link").symlink_to(account)
     over = threading.Event()

@@ -95,7 +95,7 @@ class Batch:
         self.standing = parse_comment(made.pod, self.comment) or CommentReport()
 
 
-def test_the_files_are_what_follows_the_last_comment_whatever_a_container_runs(tmp_path: Path) -> None:
+def test_the_files_follow_the_last_comment_of_the_script(tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     folder.mkdir()
     script = f"# --- files\n# --- files of mine\ntouch '{tmp_path}/ran'\nexit 3\n#"
@@ -147,7 +147,7 @@ def test_the_comment_has_all_records_and_the_pods_own_comment(apart: Apart) -> N
     assert apart.comment.endswith("|mine | it")
 
 
-def test_an_ended_job_waits_until_its_logs_were_fetched_and_no_longer_than_it_may(apart: Apart) -> None:
+def test_an_ended_job_waits_until_its_logs_are_fetched(apart: Apart) -> None:
     job = apart.start("container main true", patience=60)
     until(lambda: apart.standing.over)
     assert job.process.poll() is None
@@ -173,7 +173,7 @@ def test_who_was_killed_while_fetching_is_not_waited_for(apart: Apart) -> None:
     assert apart.start("container main true", patience=0).end().code == 0
 
 
-def test_a_stop_while_it_waits_ends_it_with_the_exit_code_of_its_containers(apart: Apart) -> None:
+def test_a_stop_while_it_waits_keeps_the_exit_code(apart: Apart) -> None:
     job = apart.start(f"container main {sh('exit 4')}")
     until(lambda: apart.standing.over)
     job.term()
@@ -201,7 +201,7 @@ def test_a_folder_that_the_job_has_made_itself_ends_with_it(tmp_path: Path) -> N
     assert not node.root.exists()
 
 
-def test_a_comment_that_would_be_too_long_loses_the_ends_of_messages_and_never_a_container(apart: Apart) -> None:
+def test_a_long_comment_loses_ends_of_messages_but_no_container(apart: Apart) -> None:
     names = [f"container-{number}" for number in range(6)]
     apart.start(
         f"failed='{'long words; ' * 200}'\n" + "\n".join(f"container {name} true" for name in names), patience=0
@@ -239,9 +239,7 @@ def test_the_comment_has_the_reasons_of_many_restarting_containers(apart: Apart)
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 @pytest.mark.parametrize("character", ["a", "ü", "€", "𝄞"])
-def test_what_the_comment_holds_is_counted_in_bytes_and_no_character_is_cut(
-    apart: Apart, locale: str, character: str
-) -> None:
+def test_a_comment_is_counted_in_bytes_and_cuts_no_character(apart: Apart, locale: str, character: str) -> None:
     message = "".join(f"{number}{character}" for number in range(1000))
     prefix = f"export LC_ALL={locale}"
     apart.start(f"failed='{message}'\ncontainer main true", patience=0, comment="ü" * 500, prefix=prefix).end()
@@ -264,7 +262,7 @@ def test_a_comment_that_slurm_did_not_accept_is_sent_again(apart: Apart) -> None
     assert job.end().code == 0
 
 
-def test_a_slurm_that_is_away_when_a_job_ends_hears_of_it_later_and_can_fetch_then(apart: Apart) -> None:
+def test_an_end_during_an_outage_of_slurm_is_reported_later(apart: Apart) -> None:
     job = apart.start(f"last_word_patience=0\ncontainer main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}")
     until(lambda: apart.standing.records)
     (apart.folder / "broken").touch()

@@ -46,7 +46,7 @@ def is_fresh(node: Node, *names: str) -> bool:
     return all(path.lstat().st_mtime > time.time() - 86_400 for path in paths)
 
 
-def test_what_a_running_job_needs_survives_a_purge_and_what_a_container_wrote_is_as_old_as_it_was(node: Node) -> None:
+def test_files_of_a_running_job_survive_a_purge(node: Node) -> None:
     (node.pod / "volumes").mkdir()
     (node.pod / "volumes" / "setting").write_text("kept")
     (node.pod / "volumes" / "removed").touch()

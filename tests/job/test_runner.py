@@ -27,7 +27,7 @@ def test_a_container_runs_and_is_recorded(node: Node) -> None:
     assert before <= record.started <= record.finished <= time.time()
 
 
-def test_the_record_lies_in_the_folder_and_in_the_spool_and_nothing_hidden_beside_it(node: Node) -> None:
+def test_a_record_lies_in_folder_and_spool_with_nothing_beside(node: Node) -> None:
     node.run(f"container main {sh('exit 3')}")
     assert [path.name for path in (node.pod / "records").iterdir()] == ["main"]
     assert [path.name for path in (node.control / "spool").iterdir()] == [f"{POD}.main"]
@@ -128,9 +128,7 @@ def test_a_job_removes_the_file_with_its_id_since_the_fence_has_it(node: Node) -
 
 
 @pytest.mark.parametrize(("printed", "code"), [("", 0), ("", 3), ("words", 0)])
-def test_an_empty_file_with_what_slurm_prints_is_removed_when_a_job_succeeds(
-    node: Node, printed: str, code: int
-) -> None:
+def test_an_empty_output_file_is_removed_when_a_job_succeeds(node: Node, printed: str, code: int) -> None:
     (node.pod / "job-7.out").write_text(printed)
     assert node.run(f"container main {sh(f'exit {code}')}", job="7").code == code
     assert (node.pod / "job-7.out").exists() is bool(printed or code)
@@ -460,7 +458,7 @@ def test_containers_do_not_learn_that_their_job_is_a_task_of_an_array(node: Node
     assert "SLURM_ARRAY" not in node.log("main")
 
 
-def test_a_stop_that_comes_as_a_container_is_started_ends_it_also_where_nothing_can_be_written(node: Node) -> None:
+def test_a_stop_during_a_start_ends_it_on_a_full_disk(node: Node) -> None:
     """As on a full disk: no file tells what supervises it that the job was told to stop."""
     calls = [
         "ln -s /no/such/folder .stopping",
@@ -471,7 +469,7 @@ def test_a_stop_that_comes_as_a_container_is_started_ends_it_also_where_nothing_
     assert node.ended("main").message.endswith("the job was told to stop")
 
 
-def test_a_supervisor_that_is_killed_has_its_container_recorded_all_the_same(node: Node) -> None:
+def test_a_container_is_recorded_after_its_supervisor_was_killed(node: Node) -> None:
     parent = sh("echo $PPID; exec sleep 300")
     job = node.start(f"container main {parent}\ncontainer other {sh('exit 2')}")
     until(lambda: node.is_running("main") and node.log("main").endswith("\n"))
@@ -670,7 +668,7 @@ def test_nothing_is_made_through_a_link_that_leads_out_of_what_is_allowed(
 
 
 @pytest.mark.parametrize("path", ["{root}", "{root}/x", "{pod}/logs", "{root}/.."])
-def test_an_allowed_host_path_neither_contains_nor_lies_in_the_pods_folders(node: Node, path: str) -> None:
+def test_an_allowed_host_path_does_not_overlap_the_pods_folders(node: Node, path: str) -> None:
     """Its container could read the Secrets of other pods, and replace what they mount."""
     (node.root / "x").mkdir()
     call = f"host_path Directory {path} /".format(root=node.root, pod=node.pod)
@@ -739,7 +737,7 @@ def test_variables_that_no_shell_can_hold_are_in_no_argument(node: Node, carrier
     job.end()
 
 
-def test_a_carrier_keeps_the_nodes_variables_from_a_runtime_that_passes_all_on(node: Node) -> None:
+def test_a_carrier_hides_the_nodes_variables_from_a_runtime(node: Node) -> None:
     (node.pod / "secret" / "odd").write_bytes(b"a.b=c\0")
     kept = quote("(PATH)$|APPTAINER")
     calls = f"export LEAK=1 APPTAINERENV_X=2\ncontainer main with_env secret/odd {kept} 0 env"
@@ -769,7 +767,7 @@ def test_paths_are_looked_at_once_each_however_often(node: Node) -> None:
     assert node.run(calls).output == "remote-slurm: 1\n"
 
 
-def test_a_volume_in_memory_lies_on_disk_where_the_node_has_no_room_for_it(node: Node) -> None:
+def test_a_memory_volume_lies_on_disk_on_a_node_without_room(node: Node) -> None:
     calls = f"shm=/proc/no/such\nmemory_volume v\ncontainer main {sh('echo kept >volumes/v/file')}"
     ended = node.run(calls)
     assert (ended.code, "memory volume v is on disk" in ended.output) == (0, True)
@@ -834,7 +832,7 @@ def test_without_its_environment_nothing_runs(node: Node) -> None:
 
 
 @pytest.mark.parametrize("command", ["join", "images", "exec_mode"])
-def test_a_command_is_a_program_also_where_the_runner_has_a_function_of_that_name(node: Node, command: str) -> None:
+def test_a_command_is_never_a_function_of_the_runner(node: Node, command: str) -> None:
     environment_file(node, {"PATH": f"{node.root}:/usr/bin:/bin"})
     program = node.root / command
     program.write_text("#!/bin/sh\necho the program; exit 4\n")

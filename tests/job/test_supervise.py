@@ -205,7 +205,7 @@ def test_a_requeue_continues_the_restart_count_and_keeps_the_last_run(node: Node
     third.end()
 
 
-def test_who_had_no_run_before_the_requeue_has_no_last_one_and_who_waited_keeps_it(node: Node) -> None:
+def test_a_requeue_gives_a_last_run_only_to_containers_that_ran(node: Node) -> None:
     waits = f"backoff_first=30\nrestart_policy OnFailure\ncontainer waits {sh(COUNT + 'exit 3')}\n"
     none = f"await_image() {{ no_image='there is none'; }}\ncontainer none {sh('exit 5')}\n"
     first = node.start(waits + none)
@@ -224,7 +224,7 @@ def test_who_had_no_run_before_the_requeue_has_no_last_one_and_who_waited_keeps_
 # --- native sidecars --------------------------------------------------------------------------------------------------
 
 
-def test_sidecars_run_beside_all_that_follows_and_end_last_in_reverse_order(node: Node) -> None:
+def test_sidecars_run_beside_the_rest_and_end_last_in_reverse(node: Node) -> None:
     side = "trap 'echo {0} ends >>order; exit 0' TERM; echo {0} >>order; touch {0}; while :; do sleep 0.05; done"
     calls = [
         f"sidecar_container one {sh(side.format('one'))}",
@@ -276,7 +276,7 @@ def test_a_sidecar_has_what_the_containers_left_of_the_grace_period(node: Node) 
     assert ended.finished - node.ended("main").finished < 10
 
 
-def test_sidecars_share_one_grace_period_also_when_the_containers_have_ended_by_themselves(node: Node) -> None:
+def test_sidecars_share_one_grace_period_after_the_containers(node: Node) -> None:
     """The second one, which is stopped first, takes all of it; two seconds are left for the first, as on a kubelet."""
     stubborn = "trap ': >>$0.told' TERM; until [ -e $0.told ]; do sleep 0.05; done; while :; do echo; sleep 0.1; done"
     calls = [f"sidecar_container {name} sh -c {quote(stubborn)} {name}" for name in ("one", "two")]
@@ -318,7 +318,7 @@ def test_a_sidecar_whose_supervisor_died_has_an_end(node: Node, *, up: bool) -> 
     job.end()
 
 
-def test_a_sidecar_of_a_pod_that_cannot_start_says_so_and_nothing_else_is_said(node: Node) -> None:
+def test_containers_that_cannot_start_say_so_once_each(node: Node) -> None:
     said = node.run("failed='no room'\nsidecar_container side true\ncontainer main true").output
     assert said.splitlines() == [f"remote-slurm: container {name} is not started: no room" for name in ("side", "main")]
 
@@ -482,7 +482,7 @@ def test_who_was_stopped_says_both(node: Node) -> None:
 # --- what a container does without ------------------------------------------------------------------------------------
 
 
-def test_a_container_that_does_without_a_volume_says_so_in_its_log_and_why_it_failed(node: Node) -> None:
+def test_a_container_without_its_volume_says_why_in_its_log(node: Node) -> None:
     sentence = "volume 'a b' is \"$(left) out\""
     lacks = words(("lacks", sentence))
     node.run(f"{lacks}\ncontainer main {sh('echo on; exit 3')}\ncontainer other {sh('echo off')}")
@@ -492,12 +492,12 @@ def test_a_container_that_does_without_a_volume_says_so_in_its_log_and_why_it_fa
     assert node.ended("main").message == ""
 
 
-def test_the_length_that_a_log_has_at_the_end_is_noted_however_short_the_run(node: Node) -> None:
+def test_the_final_length_of_a_log_is_noted_after_short_runs(node: Node) -> None:
     assert node.run(f"container main {sh('echo hello')}").code == 0
     assert (node.pod / "logs" / ".main.sizes").read_text().split()[1] == "6"
 
 
-def test_a_job_that_may_be_requeued_takes_its_secrets_with_it_where_it_ends_by_itself(node: Node) -> None:
+def test_a_requeueable_job_removes_its_secrets_at_its_own_end(node: Node) -> None:
     assert node.run(f"container main {sh('true')}", prefix="#SBATCH --requeue").code == 0
     assert not (node.pod / "secret").exists()
 

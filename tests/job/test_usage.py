@@ -111,7 +111,7 @@ def real_job() -> Iterator[Path]:
             folder.rmdir()
 
 
-def test_a_cgroup_of_this_kernel_counts_processes_that_left_the_jobs_shell(node: Node, real_job: Path) -> None:
+def test_a_cgroup_counts_processes_that_left_the_jobs_shell(node: Node, real_job: Path) -> None:
     enter = f"{RESERVED}\necho $$ >{real_job}/step_batch/cgroup.procs"
     left = f"(setsid sh -c '{BUSY}; true >{node.root}/done' &); until [ -e {node.root}/done ]; do sleep 0.1; done"
     node.run(f"record_usage\n{start('c', left)}", prefix=enter)

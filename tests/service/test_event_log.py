@@ -45,7 +45,7 @@ def test_an_event_that_slurm_has_a_time_of_keeps_that_time() -> None:
     assert _events(log, pod)[-1][0] == 1000
 
 
-def test_an_event_of_a_job_that_squeue_has_forgotten_has_the_time_of_its_folder() -> None:
+def test_an_event_of_a_forgotten_job_has_its_folders_time() -> None:
     log, pod = EventLog(lambda: 1000), TrackedPod("ns-1", "ns/one", container_names=("c",), submitted=700.5)
     pod.has_job("7")
     pod.is_missing(900)

@@ -151,7 +151,7 @@ async def test_a_step_is_not_the_way_where_the_login_node_forwards(site: FakeSit
     assert site.asked == {"port": 1}
 
 
-async def test_a_guess_that_another_connection_has_overtaken_takes_the_other_way(site: FakeSite) -> None:
+async def test_a_guess_overtaken_by_a_connection_takes_the_other_way(site: FakeSite) -> None:
     ways = PortWays(site, Via.AUTO)
     site.account.forwards = Code.FORWARDING_PROHIBITED
     async with program(site):

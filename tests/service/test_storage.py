@@ -58,7 +58,7 @@ def home() -> Iterator[Home]:
     loop.close()
 
 
-def test_a_pod_that_cannot_be_stored_shows_within_seconds_and_its_end_as_well(home: Home, logged: Logged) -> None:
+def test_a_storage_failure_shows_within_seconds_and_so_does_its_end(home: Home, logged: Logged) -> None:
     home.account.full = FULL
     home.create("ns-1")
     home.run(3)

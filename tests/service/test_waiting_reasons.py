@@ -53,7 +53,7 @@ async def test_a_reason_that_comes_and_goes_is_logged_once_an_hour_at_most(queue
     assert len(logged.with_message("pods wait in Slurm")) == 3
 
 
-async def test_each_pod_whose_reason_changes_is_logged_for_those_who_look_closely(queue: Queue, logged: Logged) -> None:
+async def test_each_pod_whose_reason_changes_is_logged_as_debug(queue: Queue, logged: Logged) -> None:
     logging.getLogger("remote_slurm").setLevel(logging.DEBUG)
     queue.waits(1, "Priority")
     queue.waits(1, "Priority")

@@ -296,7 +296,7 @@ def test_api_servers_of_the_network_policy_are_a_value(rendered: Callable[..., d
     assert "NetworkPolicy" not in rendered(networkPolicy={"enabled": False})
 
 
-def test_a_virtual_kubelet_elsewhere_gets_a_service_and_is_admitted_by_name(
+def test_a_virtual_kubelet_elsewhere_gets_a_service(
     rendered: Callable[..., dict[str, Json]],
 ) -> None:
     admitted = [{"podSelector": {"matchLabels": {"app": "slurm"}}}]

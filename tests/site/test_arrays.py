@@ -125,7 +125,7 @@ def test_a_member_that_is_deleted_while_sbatch_runs_is_cancelled(account: Accoun
     assert account.calls("scancel") == ["scancel 300_1 300_2"]
 
 
-def test_a_refusal_of_the_array_is_reported_for_each_pod_until_it_is_withdrawn(account: Account) -> None:
+def test_a_refused_array_is_reported_for_each_pod(account: Account) -> None:
     account.refuse(LIMIT)
     refused = SbatchFailed(Refusal.FOR_NOW, "AssocMaxSubmitJobLimit", 3)
     assert submitted(account, *PODS) == dict.fromkeys(PODS, refused)

@@ -188,9 +188,7 @@ async def test_requests_of_a_group_share_a_script_and_others_do_not_join_it(batc
     assert site.groups[RUNS:] == [["late-0", "late-2", "late-4"], ["late-1"], ["late-3"]]
 
 
-async def test_groups_of_one_request_share_scripts_as_requests_without_a_group_do(
-    batcher: Letters, site: FakeSend
-) -> None:
+async def test_groups_of_one_request_share_scripts(batcher: Letters, site: FakeSend) -> None:
     await busy(batcher)
     for number in range(2 * RUNS):
         asyncio.create_task(batcher.ask(f"late-{number}", "payload", 1, number)).add_done_callback(lambda _: None)

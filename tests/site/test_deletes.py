@@ -87,7 +87,7 @@ async def test_each_job_of_a_burst_is_treated_by_its_state(each_account: Account
     ]
 
 
-async def test_a_job_that_cannot_be_signalled_keeps_no_other_one_from_its_signal(account: Account) -> None:
+async def test_a_job_that_cannot_be_signalled_delays_no_other(account: Account) -> None:
     """Its node does not answer, or it has ended meanwhile: scancel fails for all that it was given."""
     jobs = with_jobs(account, pods(3), "RUNNING")
     broken = jobs["ns-001"]

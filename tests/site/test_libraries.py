@@ -113,7 +113,7 @@ async def test_pods_share_their_scripts_and_later_ones_bring_none(each_account: 
     assert list((each_account.root / ".remote-slurm/incoming").iterdir()) == []
 
 
-async def test_what_is_missing_or_changed_is_sent_again_within_one_more_round_trip(
+async def test_missing_or_changed_libraries_cost_one_more_round_trip(
     each_account: Account, hand: Callable[[Path], None]
 ) -> None:
     sidecar = Sidecar(each_account)

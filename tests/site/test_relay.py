@@ -179,7 +179,7 @@ async def test_a_program_that_listens_on_the_ipv6_loopback_address_is_reached(re
         stream.close()
 
 
-async def test_a_client_that_reads_nothing_holds_no_more_than_a_window_and_delays_no_other(relays: PortRelays) -> None:
+async def test_a_client_that_reads_nothing_holds_at_most_a_window(relays: PortRelays) -> None:
     async with listening(pour) as pouring, listening(echo) as port:
         stalled = await relays.open("7", "n1", pouring)
         await eventually(lambda: held(stalled) == FIRST_WINDOW)

@@ -60,6 +60,6 @@ def test_files_that_cannot_be_written_fail_with_the_message_of_the_site() -> Non
     assert error.code is Code.NO_SPACE
 
 
-def test_files_that_cannot_be_written_for_another_reason_claim_no_full_disk() -> None:
+def test_other_write_errors_do_not_claim_a_full_disk() -> None:
     ((_, error),) = PodReplies(submit.outcome).feed(b"mkdir: Read-only file system\n>short ns-1\n")
     assert str(error) == "the pod's files could not be written at the site: mkdir: Read-only file system"

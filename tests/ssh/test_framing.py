@@ -206,7 +206,7 @@ def test_a_cut_anywhere_in_a_text_runs_nothing(start_shell: StartShell, tmp_path
     runs_only_whole(start_shell, asked, tmp_path / "ran", step=7)
 
 
-def test_a_session_keeps_so_many_texts_and_gets_further_ones_with_each_script(shell: LocalShell) -> None:
+def test_a_session_keeps_a_bounded_number_of_texts(shell: LocalShell) -> None:
     kept = KeptTexts()
     for number in (*range(100), 99, 0):
         assert shell.ask(kept.frame(Request("", texts=(f"echo {number}",)))) == (0, f"{number}\n".encode())

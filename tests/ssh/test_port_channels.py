@@ -118,7 +118,7 @@ async def test_a_restricted_key_forwards_nothing(sshd: Sshd) -> None:
         assert error.value.code is Code.FORWARDING_PROHIBITED
 
 
-async def test_a_client_that_reads_nothing_holds_no_more_than_a_window_and_delays_no_other(sshd: Sshd) -> None:
+async def test_a_client_that_reads_nothing_holds_at_most_a_window(sshd: Sshd) -> None:
     async with channels(sshd.settings()) as ports, listening(pour) as pouring, listening(echo) as port:
         stalled = await ports.open("127.0.0.1", pouring)
         held = stalled._channel.in_buffer
@@ -206,7 +206,7 @@ async def test_nothing_is_left_of_connections_one_after_another(sshd: Sshd) -> N
         await eventually(lambda: descriptors() <= before)
 
 
-async def test_a_port_that_answers_nothing_is_given_up_and_closed_when_it_answers_late(sshd: Sshd) -> None:
+async def test_a_port_without_an_answer_is_given_up_and_closed_later(sshd: Sshd) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

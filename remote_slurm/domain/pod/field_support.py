@@ -132,7 +132,7 @@ POD_SPEC = (
         "terminationGracePeriodSeconds",
         _DONE,
         "the runner sends SIGTERM, and SIGKILL after this time; a delete may set another grace period",
-        "integration/test_deletes.py::test_a_container_that_ignores_sigterm_is_killed_after_its_grace_period",
+        "integration/test_deletes.py::test_a_container_that_ignores_sigterm_is_killed_in_the_end",
     ),
     Field("tolerations", _MOOT, _KUBERNETES),
     Field("topologySpreadConstraints", _MOOT, _KUBERNETES),
@@ -187,7 +187,7 @@ CONTAINER = (
         "livenessProbe",
         _DONE,
         "requires EnableProbes: true",
-        "integration/test_probes.py::test_a_liveness_probe_that_fails_restarts_the_container_after_its_pre_stop",
+        "integration/test_probes.py::test_a_failed_liveness_probe_restarts_after_pre_stop",
     ),
     Field(
         "name",
@@ -200,7 +200,7 @@ CONTAINER = (
         "readinessProbe",
         _DONE,
         "requires EnableProbes: true; a container that is not ready is Waiting",
-        "integration/test_probes.py::test_a_container_waits_until_its_readiness_probe_succeeds_and_again_when_it_fails",
+        "integration/test_probes.py::test_readiness_follows_its_probe_both_ways",
     ),
     Field("resizePolicy", _MOOT, "the resources of a running job cannot be changed"),
     Field(
@@ -213,7 +213,7 @@ CONTAINER = (
         "restartPolicy",
         _DONE,
         "an init container with Always is a native sidecar",
-        "integration/test_sidecars.py::test_a_native_sidecar_starts_in_its_place_and_ends_after_the_last_container",
+        "integration/test_sidecars.py::test_a_native_sidecar_starts_in_its_place_and_ends_last",
     ),
     Field("restartPolicyRules", _ALMOST, "the action Restart, by exit codes; other actions are rejected"),
     Field(
