@@ -25,19 +25,23 @@ _LIBRARIES = ("aiohttp", "asyncio")
 _TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
-def info(message: str, *, level: int = logging.INFO, **fields: object) -> None:
+def info(message: str, **fields: object) -> None:
     """Write one line; empty fields are left out. Callers pass names and ids, never values of a pod's data."""
-    _write(level, message, fields)
+    _write(logging.INFO, message, fields)
 
 
 def warning(message: str, **fields: object) -> None:
     _write(logging.WARNING, message, fields)
 
 
-def failure(message: str, error: BaseException, **fields: object) -> None:
+def error(message: str, **fields: object) -> None:
+    _write(logging.ERROR, message, fields)
+
+
+def failure(message: str, unexpected: BaseException, **fields: object) -> None:
     """An error that no code expected, with its traceback."""
-    fields = {**fields, "error": f"{type(error).__name__}: {error}"}
-    _write(logging.ERROR, message, fields, error)
+    fields = {**fields, "error": f"{type(unexpected).__name__}: {unexpected}"}
+    _write(logging.ERROR, message, fields, unexpected)
 
 
 def debug(message: str, **fields: object) -> None:
@@ -45,10 +49,10 @@ def debug(message: str, **fields: object) -> None:
     _write(logging.DEBUG, message, fields)
 
 
-def _write(level: int, message: str, fields: Mapping[str, object], error: BaseException | None = None) -> None:
+def _write(level: int, message: str, fields: Mapping[str, object], unexpected: BaseException | None = None) -> None:
     named = {**fields, "session": session_id.get()}
     filled = {key: value for key, value in named.items() if value not in ("", None)}
-    _log.log(level, "%s", one_line(message), extra={_FIELDS: filled}, exc_info=error)
+    _log.log(level, "%s", one_line(message), extra={_FIELDS: filled}, exc_info=unexpected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def listen_to(library: str) -> None:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """The fields that `event` was given; none where the line came by another way."""
+    """The fields of a line of `info` and the like; none of a library's."""
     fields: dict[str, object] = getattr(record, _FIELDS, {})
     return fields
 

@@ -20,7 +20,8 @@ from remote_slurm.errors import (
     SiteError,
     SubmissionRefused,
 )
-from remote_slurm.log import debug, info, session_id, warning
+from remote_slurm.log import debug, session_id, warning
+from remote_slurm.log import error as log_error
 from remote_slurm.service.port_forwards import TooManyConnections
 from remote_slurm.service.token_reviews import ReviewFailed
 
@@ -147,13 +148,7 @@ def _refuse(request: web.Request, status: int, sentence: str, scheme: str | None
     # what a remote command said may be on several lines, and a part of the request as long as that
     sentence = " ".join(sentence[: 2 * _LONGEST].split())
     sentence = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}..."
-    level = logging.ERROR if status >= 500 else logging.WARNING  # noqa: PLR2004 - HTTP's own boundary
-    info(
-        "request refused",
-        level=level,
-        reason=sentence,
-        request=f"{request.method} {request.path[:_SHOWN]}",
-        status=status,
-    )
+    log = log_error if status >= 500 else warning  # noqa: PLR2004 - HTTP's own boundary
+    log("request refused", reason=sentence, request=f"{request.method} {request.path[:_SHOWN]}", status=status)
     headers = {"WWW-Authenticate": scheme} if scheme else None
     return web.Response(status=status, text=sentence, headers=headers)

@@ -12,6 +12,7 @@ from importlib import import_module
 
 from remote_slurm import __version__
 from remote_slurm.cli import completion, supervisor
+from remote_slurm.cli.exit_codes import BROKEN_PIPE, INTERRUPTED
 from remote_slurm.cli.global_options import add_global_options, command_first, with_environment
 from remote_slurm.cli.screen import visible
 from remote_slurm.commit import commit
@@ -56,9 +57,6 @@ examples:
   remote-slurm run --help                                show the options and examples of a command
 """
 
-_BROKEN_PIPE = 141  # as a shell reports SIGPIPE
-_INTERRUPTED = 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with a message on standard error, or that of the subcommand."""
@@ -78,11 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(visible(str(error) if isinstance(error, ConfigError) else f"remote-slurm: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # the reader of standard output has gone, as in `| head`: print nothing, and flush nothing at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a traceback is for developers
         _say_unexpected(error)
         return 1

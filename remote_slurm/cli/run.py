@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from remote_slurm.cli import credentials
 from remote_slurm.cli.client import SidecarClient, at, folder_of
 from remote_slurm.cli.documents import Documents, Json, read_documents
+from remote_slurm.cli.exit_codes import INTERRUPTED
 from remote_slurm.cli.options import (
     add_config_options,
     add_file_namespace_option,
@@ -47,7 +48,6 @@ examples:
   remote-slurm run --config SlurmConfig.yaml pod.yaml >result.txt && echo succeeded
 """
 
-INTERRUPTED = 130
 _T = TypeVar("_T")
 
 

@@ -9,6 +9,7 @@ from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.records import ContainerPhase, Reason, Record, parse_records
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
+from remote_slurm.domain.status.container_ends import end_sentence
 from remote_slurm.domain.status.pod_status import pod_status, reported_names
 from remote_slurm.domain.status.view import PodView
 from tests.domain.podspec import UID, container, pod
@@ -55,6 +56,13 @@ def test_an_unstarted_container_waits_until_slurm_gives_the_reason() -> None:
     assert after["b"]["terminated"]["exitCode"] == 137
 
 
+def test_each_state_in_which_slurm_ends_a_job_has_a_sentence() -> None:
+    by_themselves = {JobState.COMPLETED, JobState.FAILED}
+    ends = [state for state in JobState if state.phase is JobPhase.ENDED and state not in by_themselves]
+    assert len(ends) > 5
+    assert not [state for state in ends if state.value in end_sentence(Job("7", state))]
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -65,6 +73,7 @@ def test_an_unstarted_container_waits_until_slurm_gives_the_reason() -> None:
         (JobState.NODE_FAIL, "a node of the job failed"),
         (JobState.OUT_OF_MEMORY, "the job ran out of memory"),
         (JobState.PREEMPTED, "the job was preempted by another one"),
+        (JobState.RECONFIG_FAIL, "the node could not be reconfigured for the job"),
         (JobState.TIMEOUT, "the job reached its time limit"),
     ],
 )

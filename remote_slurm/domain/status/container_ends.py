@@ -16,6 +16,7 @@ _END = {
     JobState.NODE_FAIL: "a node of the job failed",
     JobState.OUT_OF_MEMORY: "the job ran out of memory",
     JobState.PREEMPTED: "the job was preempted by another one",
+    JobState.RECONFIG_FAIL: "the node could not be reconfigured for the job",
     JobState.TIMEOUT: "the job reached its time limit",
 }
 _NO_MEMORY = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from remote_slurm.config import Config
 from remote_slurm.domain.slurm.sacct import submissions_command
 from remote_slurm.domain.slurm.squeue import active_command
+from remote_slurm.errors import RemoteFailed
 from remote_slurm.site.operation import Operation, script_text
 from remote_slurm.site.reply import Reply
 
@@ -23,7 +24,10 @@ class Abandoned:
 
 
 def operation(config: Config, pod: str) -> Operation[Abandoned]:
-    """Decide for the pod, or for all pods of its array. Raises SlurmFailed if squeue fails for an array."""
+    """Decide for the pod, or for all pods of its array.
+
+    Raises SlurmFailed if squeue fails for an array, and RemoteFailed if the fence cannot be taken.
+    """
     values = {
         "pod": pod,
         "squeue": active_command(config.squeue_path),
@@ -39,5 +43,10 @@ def _abandoned(reply: Reply) -> Abandoned:
         return Abandoned(reply.get("submitted"))
     if reply.has("again"):
         return Abandoned(may_submit_again=True)
+    if reply.has("fenced"):
+        raise RemoteFailed(
+            f"the fence of the pod in .remote-slurm cannot be taken: it holds {reply.get('fenced')!r}, no job's id. "
+            "Check that DataRootFolder can be written"
+        )
     reply.require("void")
     return Abandoned()

@@ -5,6 +5,7 @@
 #   >void             the fence holds no job, and no job will take it
 #   >submitted ID     this job had taken the fence before, or is the task of an array that Slurm shows
 #   >again            no job of the array starts anything: each of its pods can be submitted again
+#   >fenced WORD      the fence holds neither, or cannot be created: nothing was decided
 #   >queue CODE       squeue failed, so that nothing was decided for the array
 #   >superseded       a newer sidecar owns the site, and searches for the job itself
 

@@ -2,6 +2,7 @@
 # Tries whether DataRootFolder has room for a pod: writes as many files as a pod has, and 256 KiB, several times what a pod
 # without volumes needs, and removes all of it.
 #   >stored yes     everything was written
+#   >tried          it has come to its end
 # Messages of failed commands come first.
 
 write_files() {
