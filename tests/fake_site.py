@@ -107,7 +107,7 @@ class FakeAccount:
     codes: dict[str, int] = field(default_factory=dict)  # what containers really ended with
     moods: deque[str] = field(default_factory=deque)
     arrays: bool = False  # like pods that come within a moment are one array
-    gathering: dict[ArrayOptions, tuple[list[str], asyncio.Future[dict[str, SubmitOutcome]]]] = field(
+    gathering: dict[tuple[ArrayOptions, int], tuple[list[str], asyncio.Future[dict[str, SubmitOutcome]]]] = field(
         default_factory=dict
     )
     owner: int = 0
@@ -230,19 +230,20 @@ class FakeAccount:
 
     async def attempt(self, pod: str, task: ArrayTask | None) -> SubmitOutcome:
         """One sbatch for all that come within a moment, as a script submits them together."""
-        if task is None or not self.arrays:
+        if task is None or task.most == 1 or not self.arrays:
             return (await self.sbatch([pod]))[pod]
-        if task.options not in self.gathering:
+        group = task.options, task.most
+        if group not in self.gathering:
             members: list[str] = []
-            self.gathering[task.options] = members, asyncio.ensure_future(self.sbatch_for_group(task.options, members))
-        members, outcomes = self.gathering[task.options]
+            self.gathering[group] = members, asyncio.ensure_future(self.sbatch_for_group(group, members))
+        members, outcomes = self.gathering[group]
         if pod not in members:
             members.append(pod)
         return (await asyncio.shield(outcomes))[pod]
 
-    async def sbatch_for_group(self, options: ArrayOptions, members: list[str]) -> dict[str, SubmitOutcome]:
+    async def sbatch_for_group(self, group: tuple[ArrayOptions, int], members: list[str]) -> dict[str, SubmitOutcome]:
         await asyncio.sleep(0.005)
-        del self.gathering[options]
+        del self.gathering[group]
         deleted = [pod for pod in members if pod in self.tombstones]
         for pod in deleted:
             self.remove(pod)

@@ -112,7 +112,7 @@ class Submitter:
         tracked = submission.tracked
         try:
             pause = self._returns.subscribe()
-            while wait := await self._once(submission):
+            while wait := await self._once(submission, submission.payload):
                 submission.answered("")
                 await pause.wait(wait)
                 pause = self._returns.subscribe()
@@ -128,13 +128,9 @@ class Submitter:
         else:
             submission.answered(tracked.job_id)
 
-    async def _once(self, submission: Submission, *, alone: bool = False) -> float:
-        """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome.
-
-        `alone`: not as a task of an array.
-        """
+    async def _once(self, submission: Submission, payload: Payload) -> float:
+        """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome."""
         tracked = submission.tracked
-        payload = submission.payload.alone() if alone else submission.payload
         outcome = await self._ask(tracked, payload)
         while isinstance(outcome, Stored):
             tracked.payload_stored = True
@@ -148,9 +144,9 @@ class Submitter:
             case Attempted(words):
                 if words.strip():
                     submission.answered("")  # the status shows what sbatch printed
-                return await self._search(submission, _no_id(words))
+                return await self._search(submission, payload, _no_id(words))
             case SbatchFailed():
-                return await self._refused(submission, outcome)
+                return await self._refused(submission, payload, outcome)
             case Pulling():
                 return self._pulling(tracked, outcome)
             case Unpullable(failure):
@@ -169,14 +165,14 @@ class Submitter:
             info("the submission waits for images", pod=tracked.name, reason=tracked.waiting)
         return self.patience.pulling
 
-    async def _refused(self, submission: Submission, failed: SbatchFailed) -> float:
+    async def _refused(self, submission: Submission, payload: Payload, failed: SbatchFailed) -> float:
         tracked, refusal, words = submission.tracked, failed.refusal, shortened(failed.words)
         if refusal is Refusal.UNKNOWN:
-            return await self._search(submission, words)
+            return await self._search(submission, payload, words)
         if failed.pods > 1 and refusal is not Refusal.NOT_SENT:
             # of an array, for a reason that may hold for no job of one pod
             await self._withdraw(tracked, keep_folder=True)
-            return await self._once(submission, alone=True)
+            return await self._once(submission, payload.after_refusal(failed.pods))
         tracked.payload_stored = refusal is not Refusal.FOR_GOOD
         if refusal is Refusal.FOR_GOOD:
             await self._drop(submission)
@@ -237,7 +233,7 @@ class Submitter:
             write("cannot submit the pod, trying again", pod=tracked.name, reason=error)
             raise
 
-    async def _search(self, submission: Submission, why: str) -> float:
+    async def _search(self, submission: Submission, payload: Payload, why: str) -> float:
         """Find the job or the refusal after the reply of sbatch was lost. sbatch is not called again before that."""
         tracked = submission.tracked
         tracked.payload_stored = True
@@ -245,13 +241,13 @@ class Submitter:
         warning("searching for the job of a submission with unknown outcome", pod=tracked.name, reason=why)
         deadline = self._clock() + self.patience.search
         while not tracked.job_id:  # the poller finds it too
-            outcome = await self._ask(tracked, submission.payload.question())
+            outcome = await self._ask(tracked, payload.question())
             if isinstance(outcome, Submitted):
                 tracked.has_job(outcome.job_id)
             elif isinstance(outcome, Deleted):
                 raise InvalidRequest(f"pod {tracked.name} was deleted")
             elif isinstance(outcome, SbatchFailed) and outcome.refusal is not Refusal.UNKNOWN:
-                return await self._refused(submission, outcome)
+                return await self._refused(submission, payload, outcome)
             elif not isinstance(outcome, Attempted | SbatchFailed):
                 return _SOON  # the attempt came to nothing, and the pod is submitted again
             elif self._clock() > deadline:

@@ -20,7 +20,7 @@ from remote_slurm.domain.slurm.job_ids import task_number
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.squeue import ARRAYS, array_of_path
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome
+from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import NotSent, PortUnreachable, RemoteFailed, SlurmFailed
 from remote_slurm.site.array_limit import ArrayLimit
@@ -156,10 +156,13 @@ class RemoteSite(Site):
         if isinstance(outcome, SbatchFailed):
             self.observer.slurm_failed("sbatch")
             self._array_limit.failed(outcome)
+        elif isinstance(outcome, Submitted) and payload.task:
+            self._array_limit.accepted_smaller(than=payload.task.refused)
         return outcome
 
-    def _array_of(self, payload: Payload) -> ArrayOptions | None:
-        return payload.task.options if payload.task and self._array_limit.most_tasks > 1 else None
+    def _array_of(self, payload: Payload) -> tuple[ArrayOptions, int] | None:
+        most = payload.task.size(self._array_limit.most_tasks) if payload.task else 1
+        return (payload.task.options, most) if payload.task and most > 1 else None
 
     async def _submit(self, batch: Batch[Payload, SubmitOutcome]) -> None:
         """Send the libraries that the site is not known to have, and then once more those that it lacks."""

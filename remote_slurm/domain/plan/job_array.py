@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from remote_slurm import __version__
@@ -64,10 +64,23 @@ class ArrayOptions:
 
 @dataclass(frozen=True, slots=True)
 class ArrayTask:
-    """A pod that may be a task of an array; `name` is the name of its job."""
+    """A pod that may be a task of an array; `name` is the name of its job.
+
+    `refused` is the size of the array with this pod that Slurm has refused, and `most` the size of the next; 0: none.
+    """
 
     options: ArrayOptions
     name: str
+    refused: int = 0
+    most: int = 0
+
+    def after_refusal(self, tasks: int) -> ArrayTask:
+        """The same after Slurm refused an array of so many tasks: half of them at once, and then a job of its own."""
+        return replace(self, refused=tasks, most=1 if self.refused else max(1, tasks // 2))
+
+    def size(self, most: int) -> int:
+        """How many tasks an array with this pod may have if others may have `most`."""
+        return min(most, self.most or most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +106,13 @@ def array_task(flags: Iterable[Flag], pod_name: str, throttle: str) -> ArrayTask
 
 def job_arrays(tasks: Iterable[tuple[str, ArrayTask]], most: int, bash: str, data_root_folder: str) -> list[JobArray]:
     """Group pods by their options into arrays of at most `most` tasks. A pod that is alone is in none."""
-    groups: dict[ArrayOptions, list[tuple[str, str]]] = {}
+    groups: dict[tuple[ArrayOptions, int], list[tuple[str, str]]] = {}
     for pod, task in tasks:
-        groups.setdefault(task.options, []).append((pod, task.name))
+        groups.setdefault((task.options, task.size(most)), []).append((pod, task.name))
     chunks = (
-        (options, group[at : at + most]) for options, group in groups.items() for at in range(0, len(group), most)
+        (options, group[at : at + size])
+        for (options, size), group in groups.items()
+        for at in range(0, len(group), size)
     )
     root = quote(data_root_folder) if data_root_folder.startswith("/") else f"~/{quote(data_root_folder)}"
     return [

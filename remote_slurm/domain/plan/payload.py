@@ -43,9 +43,9 @@ class Payload:
         """The same without files, which are at the site."""
         return Payload(self.pod, task=self.task)
 
-    def alone(self) -> Payload:
-        """The same for a job of its own."""
-        return replace(self, task=None)
+    def after_refusal(self, tasks: int) -> Payload:
+        """The same after Slurm refused an array of so many tasks, of which the pod is one."""
+        return replace(self, task=self.task.after_refusal(tasks) if self.task else None)
 
     @property
     def library(self) -> str:
