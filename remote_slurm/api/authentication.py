@@ -80,7 +80,7 @@ class Tokens:
             self._digests = ()
             warning("all tokens are rejected until the file is corrected", reason=error)
         else:
-            info("the token file was read again", key=self.key, tokens=len(self._digests))
+            info("token file reloaded", key=self.key, tokens=len(self._digests))
 
     def _read(self) -> tuple[bytes, ...]:
         try:

@@ -122,7 +122,7 @@ def _in_the_log(request: web.Request, pod: str, error: RemoteSlurmError) -> web.
     since = request.app[ACCOUNTS].holding(pod).unreachable_since if isinstance(error, SiteError) else None
     if since is not None:
         sentence += f" (the site is unreachable since {since:%Y-%m-%dT%H:%M:%SZ})"
-    info("there is no log to show", pod=pod, reason=sentence)
+    info("log is not available", pod=pod, reason=sentence)
     return web.Response(text=f"remote-slurm: {sentence}\n")
 
 

@@ -1,4 +1,4 @@
-"""`remote-slurm check`: each link of the chain to the site."""
+"""`remote-slurm check`: each step from the configuration to the site."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.config import Config
 from remote_slurm.domain.slurm.flags import parse_flags
 from remote_slurm.errors import ConfigError, RemoteSlurmError
-from remote_slurm.service.check import CONFIGURATION, SITE, SUBMISSION, WAY, Chain
-from remote_slurm.service.check_job import JOB, NODE, JobOptions, check_from_a_node
-from remote_slurm.service.check_token_reviews import TOKEN_REVIEWS, check_token_reviews, is_needed
-from remote_slurm.service.findings import Finding
+from remote_slurm.service.check.findings import Finding
+from remote_slurm.service.check.job import JOB, NODE, JobOptions, check_from_a_node
+from remote_slurm.service.check.site_check import CONFIGURATION, CONNECTION_CHECKS, SITE_CHECKS, SUBMISSION, SiteCheck
+from remote_slurm.service.check.token_reviews import TOKEN_REVIEWS, check_token_reviews, is_needed
 from remote_slurm.service.kubernetes_api import NEEDS_PACKAGES, is_installed
 
 _HELP = """\
 Check the configuration and the connection to the site step by step: files of TLS and TokenFile, address, host key,
 login, shell, Slurm, sbatch options of flavors (sbatch --test-only), default memory, container runtime, DataRootFolder,
 clock, round trip. Each failure is printed with a remedy. With --job, a small job also checks a compute node; it is
-removed afterwards. The exit code is 0 if all checks pass, else 1.
+removed afterwards. The exit code is 0 if all checks pass, and 1 if one fails or could not be made.
 
 signs besides those for passed and failed:
-  !  passed, and the remedy below would be better
+  !  passed with a warning: see the line below
   ?  only a compute node can tell: use --job
   -  not checked
 """
@@ -98,7 +98,7 @@ async def _check(arguments: argparse.Namespace) -> list[Finding]:
     names = iter([CONFIGURATION, *listening, *_steps(arguments) * accounts])
     async with aclosing(_findings(arguments, config, first)) as findings:
         while True:
-            async with screen.waiting(next(names, "leaving the site as it was")):
+            async with screen.waiting(next(names, "cleaning up")):
                 finding = await anext(findings, None)
             if finding is not None:
                 found.append(finding)
@@ -111,7 +111,7 @@ async def _check(arguments: argparse.Namespace) -> list[Finding]:
 
 
 def _steps(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return (*WAY, *SITE, *((JOB, *NODE) if arguments.job else ()))
+    return (*CONNECTION_CHECKS, *SITE_CHECKS, *((JOB, *NODE) if arguments.job else ()))
 
 
 async def _findings(
@@ -134,31 +134,31 @@ async def _findings(
 
 
 async def _of_account(config: Config, arguments: argparse.Namespace) -> AsyncGenerator[Finding, None]:
-    chain = Chain(config, arguments.flags)
+    site_check = SiteCheck(config, arguments.flags)
     try:
         whole = True
-        async for finding in chain.findings():
+        async for finding in site_check.findings():
             whole = whole and (
                 finding.ok is not False or finding.check == SUBMISSION
             )  # the job may need no such flavor
             yield finding
         if arguments.job:
-            async with aclosing(_job(chain, config, arguments, whole=whole)) as findings:
+            async with aclosing(_job(site_check, config, arguments, whole=whole)) as findings:
                 async for finding in findings:
                     yield finding
     finally:
-        await chain.close()
+        await site_check.close()
 
 
 async def _job(
-    chain: Chain, config: Config, arguments: argparse.Namespace, *, whole: bool
+    site_check: SiteCheck, config: Config, arguments: argparse.Namespace, *, whole: bool
 ) -> AsyncGenerator[Finding, None]:
     if not whole:
         for name in (JOB, *NODE):
-            yield Finding(name, None, "not checked: needs everything before it")
+            yield Finding(name, None, "not checked: needs all checks before it")
         return
     async with aclosing(
-        check_from_a_node(chain.site, config, JobOptions(arguments.flags, arguments.timeout))
+        check_from_a_node(site_check.site, config, JobOptions(arguments.flags, arguments.timeout))
     ) as findings:
         async for finding in findings:
             yield finding
@@ -198,14 +198,14 @@ def _configuration(arguments: argparse.Namespace) -> tuple[Config | None, Findin
     )
 
 
-async def show_findings(chain: Chain, screen: Screen) -> bool:
-    """Show the findings of a chain as text, and return whether none of its checks failed."""
-    names = iter((*WAY, *SITE))
+async def show_findings(site_check: SiteCheck, screen: Screen) -> bool:
+    """Show the findings as text, and return whether none of its checks failed."""
+    names = iter((*CONNECTION_CHECKS, *SITE_CHECKS))
     unchecked: list[Finding] = []
     is_good = True
-    async with aclosing(chain.findings()) as findings:
+    async with aclosing(site_check.findings()) as findings:
         while True:
-            async with screen.waiting(next(names, "leaving the site as it was")):
+            async with screen.waiting(next(names, "cleaning up")):
                 finding = await anext(findings, None)
             unchecked = _show_in_turn(finding, unchecked, screen)
             if finding is None:

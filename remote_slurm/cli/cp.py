@@ -20,7 +20,8 @@ from remote_slurm.ssh.threads import in_thread
 
 _HELP = """\
 Copy a file or folder from a container of a running pod, or to it, as `kubectl cp` does. One of SOURCE and TARGET is
-POD:PATH, the other one a path here. The image must have tar. Links are not followed: those in a container are left out.
+POD:PATH, the other one a local path. The image must have tar. Links are not followed: those in a container are left
+out.
 
 POD is NAMESPACE/NAME, NAMESPACE/UID, or a name in --namespace. The sidecar needs EnableExec: true.
 """
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise RemoteSlurmError("SOURCE and TARGET must not be empty: use . for this folder")
     source, target = _of_pod(arguments, arguments.source), _of_pod(arguments, arguments.target)
     if (source is None) == (target is None):
-        raise RemoteSlurmError("one of SOURCE and TARGET must be POD:PATH, and the other one a path here")
+        raise RemoteSlurmError("one of SOURCE and TARGET must be POD:PATH, and the other one a local path")
     if source is not None:
         folder, name = _split(source.path)
         asyncio.run(_download(arguments, source, folder, name, _target(source.path, name, Path(arguments.target))))

@@ -25,10 +25,10 @@ from remote_slurm.config import SSH, load_config
 from remote_slurm.config.strict_modes import unsafe_file, unsafe_folder
 from remote_slurm.domain.plan.semantic_checks import semantic_problems
 from remote_slurm.errors import ConfigError, OfferedKey, RemoteSlurmError
-from remote_slurm.service.check import Chain
-from remote_slurm.service.setup import OPTIONS, Outcome, set_up
-from remote_slurm.service.setup_choices import Wishes, runtime_names
-from remote_slurm.service.setup_file import render
+from remote_slurm.service.check.site_check import SiteCheck
+from remote_slurm.service.setup.choices import Wishes, runtime_names
+from remote_slurm.service.setup.file import render
+from remote_slurm.service.setup.site_setup import OPTIONS, Outcome, set_up
 from remote_slurm.ssh.authentication import KeyFile, from_file, needs_passphrase
 from remote_slurm.ssh.threads import in_thread
 
@@ -329,11 +329,11 @@ async def _check(output: Path, screen: Screen) -> int:
         config = load_config(output, {}, (), semantic_problems)
     except ConfigError as error:
         raise RemoteSlurmError(f"the file that was written cannot be read: {error}") from error
-    chain = Chain(config)
+    site_check = SiteCheck(config)
     try:
-        is_good = await show_findings(chain, screen)
+        is_good = await show_findings(site_check, screen)
     finally:
-        await chain.close()
+        await site_check.close()
     screen.line("next:" if is_good else "correct what failed, and then:")
     screen.line(f"  remote-slurm check --config {output} --job")
     screen.line(f"  remote-slurm serve --config {output}")

@@ -123,7 +123,7 @@ def _say_unexpected(error: Exception) -> None:
         traceback.print_exc()
     words = visible(" ".join(str(error).split()))
     print(
-        f"remote-slurm: an unexpected {type(error).__name__}: {words or 'without a word'}; this is a defect of "
+        f"remote-slurm: an unexpected {type(error).__name__}: {words or 'no message'}; this is a defect of "
         f"remote-slurm: please report it with what {DEBUG}=1 shows",
         file=sys.stderr,
     )

@@ -121,7 +121,11 @@ class Shadow:
             else:
                 self._see(state)
             if (now := self.not_ready) != said:
-                info("not ready" if now else "ready", reason=now, node=self._state.get("node", ""))
+                info(
+                    "port forwarding is not ready" if now else "port forwarding is ready",
+                    reason=now,
+                    node=self._state.get("node", ""),
+                )
                 said = now
             pause = min(2 * pause, _STATE_SECONDS) if before == (self._state, self._problem) else _FIRST_SECONDS
             await asyncio.sleep(pause)

@@ -66,7 +66,7 @@ class Grant(Block):
     @classmethod
     def _for_somebody(cls, verbs: tuple[Verb, ...], info: ValidationInfo) -> tuple[Verb, ...]:
         if not info.data.get("token_file", "wrong") and not info.data.get("subjects", "wrong"):
-            raise ValueError("match no client: set TokenFile or Subjects")
+            raise ValueError("let no client in: the entry needs TokenFile or Subjects")
         return verbs
 
     @field_validator("namespaces")

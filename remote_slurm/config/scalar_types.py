@@ -79,7 +79,7 @@ def shown(value: object) -> str:
 def text(value: object) -> str:
     """Accept any text but NUL, which no file name, argument or variable can hold."""
     if not isinstance(value, str):
-        raise ValueError(f"must be one text, not {shown(value)}")  # noqa: TRY004 - pydantic collects no TypeError
+        raise ValueError(f"must be a string, not {shown(value)}")  # noqa: TRY004 - pydantic collects no TypeError
     if "\x00" in value:
         raise ValueError("must not contain a NUL character")
     return value
@@ -99,7 +99,7 @@ def words(value: object) -> str:
     try:
         shlex.split(line)
     except ValueError as error:
-        raise ValueError(f"must be words as a shell splits them, not {shown(line)}: a quote is open") from error
+        raise ValueError(f"has an unterminated quotation mark: {shown(line)}") from error
     return line
 
 
@@ -223,7 +223,7 @@ def one_or_more(value: object) -> object:
     if isinstance(value, str):
         return [value]
     if isinstance(value, list | tuple) and not value:
-        raise ValueError("must name at least one")
+        raise ValueError("must have at least one entry")
     return value
 
 

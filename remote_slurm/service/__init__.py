@@ -15,6 +15,6 @@
       orphans, retention, capacity, system_info, kubernetes
     background_tasks   runs the loops of these components
     pod_store   the state of each pod, in memory; `TrackedPod.summary` derives its summary
-    check       checks each step from the configuration to the site: check_connection, check_job, findings
+    check/      `check`: each step from the configuration to a container on a node; setup/: `init`
     audit, rendering, scale
 """

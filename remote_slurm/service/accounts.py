@@ -88,7 +88,7 @@ class Accounts:
         try:
             self.note(self.of(pod)).delete(pod)
         except InvalidRequest as error:
-            info("nothing to delete", pod=pod.full_name, reason=error)
+            info("no account has the pod to delete", pod=pod.full_name, reason=error)
         for each in wherever:
             if pod.key not in each.deletes:
                 each.delete(pod)

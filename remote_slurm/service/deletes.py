@@ -134,7 +134,7 @@ class Deletes:
             forced = {pod: self._is_overdue(pod) for pod in pods}
             cancelled = await self._site.delete(forced, self._overriding(pods))
         except SiteError as error:
-            warning("cannot carry out deletes, trying again", pods=len(pods), reason=error)
+            warning("deletes failed, trying again", pods=len(pods), reason=error)
             return
         for pod in pods:
             self._stuck.discard(pod)
@@ -170,7 +170,7 @@ class Deletes:
         tracked = self._pod_store.get(pod)
         if tracked is None or not tracked.outlives_folder:
             self._pod_store.forget(pod)
-        info("deleted", pod=delete.name)
+        info("pod deleted", pod=delete.name)
         self._audit.write("remove", "accepted", pod=pod_fields(pod, delete.name))
 
     async def _woken(self, seconds: float) -> bool:

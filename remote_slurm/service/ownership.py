@@ -60,7 +60,7 @@ class Ownership:
         """Take the folder over again once the newer sidecar has been silent for a minute."""
         if self._newer is None:
             self._newer = OwnerWatch(self._poll_interval, self._clock)
-            warning("superseded: still serving requests; a newer sidecar owns DataRootFolder and finishes submissions")
+            warning("a newer sidecar owns DataRootFolder and finishes submissions; this one only answers requests")
         self._newer.saw(mark)
         is_asked = self._orphans.silence < WATCH_SECONDS
         self._poller.interval = self._poll_interval if is_asked else max(self._poll_interval, WATCH_SECONDS)
@@ -68,7 +68,7 @@ class Ownership:
             await self._learn_of_newer_pods()
             return
         await self._recovery.recover()
-        warning("owns DataRootFolder again, since the newer sidecar is silent", seconds=self._newer.silence)
+        warning("took DataRootFolder over again, since the newer sidecar is silent", seconds=self._newer.silence)
         self._newer = None
         self._poller.interval = self._poll_interval
         self._orphans.forget()

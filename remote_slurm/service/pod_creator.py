@@ -86,7 +86,9 @@ class PodCreator:
         except TimeoutError:
             self._take_back(pod)
             reason = self._components.poller.error
-            raise NotSent(f"the job of pod {pod.full_name} could not be submitted: {reason}") from None
+            raise NotSent(
+                f"the job of pod {pod.full_name} was not submitted, since the site cannot be asked: {reason}"
+            ) from None
         except SiteError:
             self._take_back(pod)
             raise
@@ -115,7 +117,9 @@ class PodCreator:
             submission.cancel()
             self._take_back(pod)
             reason = tracked.waiting or "the site is slow"
-            raise OutcomeUnknown(f"the job of pod {pod.full_name} could not be submitted in time: {reason}") from None
+            raise OutcomeUnknown(
+                f"the job of pod {pod.full_name} was not submitted in time, and will not be: {reason}"
+            ) from None
         except (SubmissionRefused, InvalidRequest) as error:
             self._components.pod_store.forget(tracked.key)
             self._components.logs.was_refused(tracked.key, str(error))

@@ -135,7 +135,7 @@ class PodFinder:
             await self._name(unnamed)
             found = self._called(namespace, is_wanted)
         if not found and not all(each.recovered for each in self._accounts):
-            raise NotSent("the pods at the site are not known yet: ask again in a moment")
+            raise NotSent("the sidecar is still reading the pods at the site: ask again in a moment")
         if not found:
             raise PodNotFound(f"there is no pod {called}")
         # a pod of a StatefulSet has the name of the one before it

@@ -165,5 +165,5 @@ class PortForwards:
 def _node_of(pod: FoundPod, job: Job) -> str:
     """The node of the running job."""
     if not _NODE.fullmatch(job.node):
-        raise RemoteFailed(f"squeue names no node that job {job.id} of pod {pod.name} runs on")
+        raise RemoteFailed(f"squeue does not show the node of job {job.id} of pod {pod.name}")
     return job.node

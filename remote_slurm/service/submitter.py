@@ -138,9 +138,9 @@ class Submitter:
         match outcome:
             case Submitted(job_id):
                 tracked.has_job(job_id)
-                info("submitted", pod=tracked.name, job=job_id)
+                info("job submitted", pod=tracked.name, job=job_id)
             case Deleted():
-                raise InvalidRequest(f"pod {tracked.name} was deleted before: create a pod with another UID")
+                raise _was_deleted(tracked)
             case Attempted(words):
                 if words.strip():
                     submission.answered("")  # the status shows what sbatch printed
@@ -162,7 +162,7 @@ class Submitter:
         else:
             tracked.waits("ContainerCreating", f"image {outcome.image} is being pulled")
         if tracked.waiting != before:
-            info("the submission waits for images", pod=tracked.name, reason=tracked.waiting)
+            info("job submission waits for image pulls", pod=tracked.name, reason=tracked.waiting)
         return self.patience.pulling
 
     async def _refused(self, submission: Submission, payload: Payload, failed: SbatchFailed) -> float:
@@ -245,7 +245,7 @@ class Submitter:
             if isinstance(outcome, Submitted):
                 tracked.has_job(outcome.job_id)
             elif isinstance(outcome, Deleted):
-                raise InvalidRequest(f"pod {tracked.name} was deleted")
+                raise _was_deleted(tracked)
             elif isinstance(outcome, SbatchFailed) and outcome.refusal is not Refusal.UNKNOWN:
                 return await self._refused(submission, payload, outcome)
             elif not isinstance(outcome, Attempted | SbatchFailed):
@@ -255,7 +255,7 @@ class Submitter:
                     return _SOON
             else:
                 await asyncio.sleep(1)
-        info("submitted", pod=tracked.name, job=tracked.job_id)
+        info("job submitted", pod=tracked.name, job=tracked.job_id)
         return 0
 
     async def _give_up(self, tracked: TrackedPod, why: str) -> bool:
@@ -268,6 +268,10 @@ class Submitter:
         else:
             tracked.has_job(abandoned.job_id)
         return abandoned.may_submit_again
+
+
+def _was_deleted(tracked: TrackedPod) -> InvalidRequest:
+    return InvalidRequest(f"pod {tracked.name} was deleted: create it again, with a new UID as Kubernetes gives it")
 
 
 def recall(tracked: TrackedPod) -> None:

@@ -213,7 +213,10 @@ async def test_a_path_in_disguise_wants_the_same_verb(serve: Serve, access: Acce
             "Clients.a.Verbs[0] (line 1): must be verbs",
         ),
         ("Clients: {a: {TokenFile: t, Verbs: [creat], Namespaces: ['*']}}", "not 'creat': did you mean create?"),
-        ("Clients: {a: {Verbs: [info]}}", "Clients.a.Verbs (line 1): match no client: set TokenFile or Subjects"),
+        (
+            "Clients: {a: {Verbs: [info]}}",
+            "Clients.a.Verbs (line 1): let no client in: the entry needs TokenFile or Subjects",
+        ),
         ("Clients: {a: {TokenFile: t, Verbs: [create]}}", 'is required for create: ["*"] matches every namespace'),
         ("Clients: {a: {TokenFile: t}}", "Clients.a.Verbs (line 1): is required: what the client may do"),
         ("Clients: {a: {Subject: [CN=a], Verbs: [info]}}", "is not a known key: did you mean Subjects?"),

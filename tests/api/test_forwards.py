@@ -271,7 +271,7 @@ async def test_a_node_with_a_strange_name_is_not_asked_for(server: Forwarding) -
     await server.polled()
     status, sentence = await server.refusal()
     assert status == 503
-    assert "names no node" in sentence
+    assert "does not show the node" in sentence
     assert server.site.asked["port"] == 0
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from remote_slurm.cli.check import LISTENING
-from remote_slurm.service.check import CONFIGURATION, SITE, WAY
-from remote_slurm.service.check_job import JOB, NODE
-from remote_slurm.service.check_ports import PORTS
+from remote_slurm.service.check.job import JOB, NODE
+from remote_slurm.service.check.ports import PORTS
+from remote_slurm.service.check.site_check import CONFIGURATION, CONNECTION_CHECKS, SITE_CHECKS
 from tests.cli.program import PodFile, Program, ProgramAt
 from tests.sites import Site
 
-LINKS = [CONFIGURATION, *WAY, *SITE]
+LINKS = [CONFIGURATION, *CONNECTION_CHECKS, *SITE_CHECKS]
 
 
 def findings(program: Program, *options: Any) -> None:
@@ -30,7 +30,7 @@ def broken(program: Program, link: Any, *options: Any) -> None:
     found = findings(program, *options)
     position = LINKS.index(link)
     assert [found[name]["ok"] for name in LINKS[: position + 1]] == [True] * position + [False]
-    if link not in SITE:
+    if link not in SITE_CHECKS:
         assert all(found[name]["ok"] is None for name in LINKS[position + 1 :])
         assert found["shell" if link != "shell" else "Slurm"]["message"] == f"not checked: needs {link}"
     assert found[link]["remedy"]
@@ -61,7 +61,7 @@ def test_without_containers(program_at: ProgramAt, site22: Any) -> None:
 
 
 def test_an_account_with_another_shell(program_at: ProgramAt, site: Site) -> None:
-    assert "/bin/tcsh gives way to" in findings(program_at(site, SSH={"User": "alice"}))["shell"]["message"]
+    assert "/bin/tcsh starts" in findings(program_at(site, SSH={"User": "alice"}))["shell"]["message"]
 
 
 def test_a_flavor_that_slurm_refuses(program_at: ProgramAt, site: Site) -> None:

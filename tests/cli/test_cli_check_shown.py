@@ -9,7 +9,7 @@ import yaml
 
 from remote_slurm.cli.check import _show_in_turn
 from remote_slurm.cli.screen import Screen
-from remote_slurm.service.findings import Finding
+from remote_slurm.service.check.findings import Finding
 from tests.cli.program import Program
 
 
@@ -52,11 +52,11 @@ def test_a_failure_is_no_tick_in_any_encoding(encoding: str) -> None:
 def test_checks_that_were_not_made_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     login = Finding("login", ok=False, message="refused")
     others = [Finding(name, None, "not checked: needs login") for name in ("shell", "Slurm", "clock")]
-    lines = shown(capsys, login, *others, Finding("job", None, "not checked: needs everything before it"))
+    lines = shown(capsys, login, *others, Finding("job", None, "not checked: needs all checks before it"))
     assert [line.split(maxsplit=1) for line in lines] == [
         ["✗", "login              refused"],
         ["-", "not checked: needs login: shell, Slurm, clock"],
-        ["-", "job                not checked: needs everything before it"],
+        ["-", "job                not checked: needs all checks before it"],
     ]
 
 
@@ -77,7 +77,7 @@ def test_a_host_that_refuses_has_two_lines_and_a_remedy(tmp_path: Path) -> None:
     ("flags", "sentence"),
     [
         ("--array=1", "--flags: --array cannot be used here: one pod is one job"),
-        ("--partition='x", "--flags have an unfinished quotation: --partition='x"),
+        ("--partition='x", "--flags have an unterminated quotation mark: --partition='x"),
     ],
 )
 def test_wrong_flags_are_refused_before_anything_is_checked(tmp_path: Path, flags: str, sentence: str) -> None:

@@ -70,14 +70,14 @@ def test_right_value(load: Load, key: str, text: str, attribute: str, expected: 
         ("HostName", "-oProxyCommand=id", "must be a host name"),
         ("HostName", "login1 login2", "must be a host name"),
         ("HostName", "{a: b}", "must be a list"),
-        ("HostName", "[]", "must name at least one"),
+        ("HostName", "[]", "must have at least one entry"),
         ("Port", "0", "must be a whole number from 1 to 65535"),
         ("Port", "ssh", "must be a whole number from 1 to 65535"),
         ("User", "me@login1", "must be a user name"),
         ("User", "-l", "must be a user name"),
         ("User", "two words", "must be a user name"),
         ("IdentityFile", "~other/id", "must begin with / or ~/"),
-        ("IdentityFile", "[/a, /b]", "must be one text, not a list"),
+        ("IdentityFile", "[/a, /b]", "must be a string, not a list"),
         ("ConnectTimeout", "0", "must be a number of seconds from 1"),
         ("ConnectTimeout", "10s", "without a unit"),
         ("MaxConnectionsPerMinute", "0", "must be a whole number from 1 to 600"),
@@ -167,7 +167,7 @@ def test_proxy_jump(load: Load, text: str, hops: tuple[JumpHost, ...]) -> None:
         ("-l@one", "must be a user name"),
         ("one:0", "must be a whole number from 1 to 65535, not '0'"),
         ("one:65536", "must be a whole number from 1 to 65535, not '65536'"),
-        ("[one, two]", "must be one text, not a list"),
+        ("[one, two]", "must be a string, not a list"),
     ],
 )
 def test_wrong_proxy_jump(problems: Problems, text: str, sentence: str) -> None:
@@ -202,7 +202,7 @@ def test_algorithms(load: Load, key: str, text: str, attribute: str, expected: A
         ("Ciphers", "aes256-ctr,", "has '', which is not available"),
         ("MACs", "+umac-64", "has 'umac-64', which is not available: must be of hmac-sha2-256-etm@openssh.com, "),
         ("HostKeyAlgorithms", "+ssh-rsa", "has 'ssh-rsa', which is not available"),
-        ("KexAlgorithms", "[a, b]", "must be one text, not a list"),
+        ("KexAlgorithms", "[a, b]", "must be a string, not a list"),
     ],
 )
 def test_wrong_algorithms(problems: Problems, key: str, text: str, sentence: str) -> None:

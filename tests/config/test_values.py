@@ -353,10 +353,10 @@ WRONG = [
     ("KeepFinished", "7d", "must be a number of seconds from 0 to 31622400, without a unit"),
     ("SrunPath", "-n", A_COMMAND),
     ("CommandPrefix", '"a\\0b"', "must not contain a NUL character"),
-    ("CommandPrefix", "[module load x]", "must be one text, not a list"),
+    ("CommandPrefix", "[module load x]", "must be a string, not a list"),
     ("ImagePrefix", '"docker://\\n"', ONE_LINE),
     ("SingularityPath", "module load apptainer; apptainer", A_COMMAND),
-    ("SingularityPrefix", '"nice \'oops"', "a quote is open"),
+    ("SingularityPrefix", '"nice \'oops"', "unterminated quotation mark"),
     ("SingularityDefaultOptions", "--nv", "must be a list, such as [one, two], not '--nv'"),
     ("SingularityDefaultOptions", '["a\\nb"]', ONE_LINE),
     ("ExportPodData", "1", "must be true or false, not '1'"),
@@ -405,7 +405,7 @@ WRONG = [
     ("ImageCacheFolder", "images", "must be a full path"),
     ("ImageCacheFolder", "/", "must be a folder of its own"),
     ("ContainerRuntime", "a b", "must consist of letters, digits, '.', '_' and '-', not 'a b'"),
-    ("ContainerRuntime", "{}", "must be one text, not a block of keys"),
+    ("ContainerRuntime", "{}", "must be a string, not a block of keys"),
     ("DefaultUID", "-1", "must be a whole number from 0 to 4294967294"),
     ("Flavors", "[small]", "must be a block of keys, not a list"),
     ("Flavors", "{a: 3}", "must be a block of keys, not '3'"),
@@ -445,7 +445,7 @@ WRONG = [
     ("TELEMETRY_ENDPOINT", "localhost", A_COLLECTOR),
     ("TELEMETRY_ENDPOINT", "grpc://localhost:4317", A_COLLECTOR),
     ("SHARED_FS", "2", "must be true or false"),
-    ("CUSTOMKUBECONF", "[a]", "must be one text, not a list"),
+    ("CUSTOMKUBECONF", "[a]", "must be a string, not a list"),
 ]
 
 

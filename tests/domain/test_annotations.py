@@ -109,8 +109,8 @@ def test_the_pods_address(address: str) -> None:
         ({OURS + "job-workdir": "relative"}, "must be an absolute path"),
         ({OURS + "job-workdir": "/a/../b"}, "without '..'"),
         ({OURS + "mpi-flags": "-n 2 -- id"}, "invalid word '--' in"),
-        ({OURS + "mpi-flags": "'"}, "mpi-flags has an unfinished quotation"),
-        ({OURS + "singularity-options": '"'}, "singularity-options has an unfinished quotation"),
+        ({OURS + "mpi-flags": "'"}, "mpi-flags has an unterminated quotation mark"),
+        ({OURS + "singularity-options": '"'}, "singularity-options has an unterminated quotation mark"),
         ({OURS + "flags": "--array=1-3"}, "--array cannot be used here: one pod is one job"),
     ],
 )

@@ -75,12 +75,12 @@ def test_flags_that_would_break_the_pod_and_their_abbreviations(text: str) -> No
         ("--partition --time=1", "--partition needs a value"),
         ("-p", "--partition needs a value"),
         ("--hold=yes", "--hold takes no value, but has 'yes'"),
-        ("gpu", "'gpu' is not an sbatch flag; flags start with '-' or '--'"),
-        ("-t 10 20", "'20' is not an sbatch flag; flags start with '-' or '--'"),
-        ("--exclusive user", "'user' is not an sbatch flag; flags start with '-' or '--'"),
-        ("--", "'--' is not an sbatch flag; flags start with '-' or '--'"),
-        ("-", "'-' is not an sbatch flag; flags start with '-' or '--'"),
-        ("-9", "'-9' is not an sbatch flag; flags start with '-' or '--'"),
+        ("gpu", "'gpu' is not an sbatch option: options start with '-' or '--'"),
+        ("-t 10 20", "'20' is not an sbatch option: options start with '-' or '--'"),
+        ("--exclusive user", "'user' is not an sbatch option: options start with '-' or '--'"),
+        ("--", "'--' is not an sbatch option: options start with '-' or '--'"),
+        ("-", "'-' is not an sbatch option: options start with '-' or '--'"),
+        ("-9", "'-9' is not an sbatch option: options start with '-' or '--'"),
     ],
 )
 def test_the_sentence(text: str, sentence: str) -> None:
@@ -106,7 +106,7 @@ def test_values_that_no_sbatch_line_can_hold(value: str) -> None:
 
 @pytest.mark.parametrize("text", ["--comment='a", '--comment="a', "--comment=a\\"])
 def test_an_unfinished_quotation(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="have an unfinished quotation"):
+    with pytest.raises(InvalidRequest, match="have an unterminated quotation mark"):
         parse_flags(text, WHERE)
 
 

@@ -250,7 +250,7 @@ def test_the_operators_own_configuration_can_set_any_of_them() -> None:
 
 @pytest.mark.parametrize("flags", [": --array=1", "--nice : -N 2", "-t 5 :", "--exclusive : true"])
 def test_a_pod_is_no_heterogeneous_job(flags: str) -> None:
-    assert "':' is not an sbatch flag" in refusal(with_flags(flags))
+    assert "':' is not an sbatch option" in refusal(with_flags(flags))
 
 
 @pytest.mark.parametrize("user", ["-Ssendmail=/x", "'a;id'", "'a b'", "''", "|id"])

@@ -29,9 +29,9 @@ def said(**keys: Any) -> list[str]:
         ({"Flavors": {"big": {"SlurmFlags": ["--hold=1"]}}}, "Flavors.big.SlurmFlags: --hold takes no value"),
         (
             {"ResourceFlags": {"example.com/x": "--x {count} x"}},
-            "ResourceFlags.example.com/x: 'x' is not an sbatch flag",
+            "ResourceFlags.example.com/x: 'x' is not an sbatch option",
         ),
-        ({"Identities": IDENTITIES}, "Identities.lab: 'words' is not an sbatch flag"),
+        ({"Identities": IDENTITIES}, "Identities.lab: 'words' is not an sbatch option"),
         (
             {"Policies": {"a": {"Namespaces": ["a"], "ForcedFlags": ["-p"]}}},
             "Policies.a.ForcedFlags: --partition needs",

@@ -9,8 +9,8 @@ import pytest
 
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.job import CHECK_NODE
-from remote_slurm.service.check_job import JobOptions, _http_client, _request
-from remote_slurm.service.check_submission import without_rules
+from remote_slurm.service.check.job import JobOptions, _http_client, _request
+from remote_slurm.service.check.submission import without_rules
 from remote_slurm.site.reply import Reply
 from tests.domain.podspec import config
 

@@ -5,7 +5,7 @@ import pytest
 from remote_slurm.config import Via
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import Code
-from remote_slurm.service.check_ports import check_ports
+from remote_slurm.service.check.ports import check_ports
 from tests.fake_site import SlurmJob, instant_site
 from tests.local_ports import echo, listening
 

@@ -6,8 +6,8 @@ import pytest
 
 from remote_slurm.domain.slurm.scontrol import SlurmSettings, parse_settings
 from remote_slurm.errors import SlurmFailed
-from remote_slurm.service.check_submission import SubmissionChecks, compare_memory
-from remote_slurm.service.findings import Breaks, Holds
+from remote_slurm.service.check.findings import CheckFailed, Passed
+from remote_slurm.service.check.submission import SubmissionChecks, compare_memory
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.operations.try_submit import TriedJob
 from tests.domain.podspec import config
@@ -37,21 +37,23 @@ class Answers:
         return answer  # type: ignore[no-any-return]
 
 
-async def submission(*tried: TriedJob, **keys: Any) -> Holds:
+async def submission(*tried: TriedJob, **keys: Any) -> Passed:
     return await SubmissionChecks(config(**keys), Answers([*tried])).submission()
 
 
 async def test_each_flavor_is_tried() -> None:
     site = Answers([GOOD, GOOD])
     found = await SubmissionChecks(config(Flavors=GPU), site, "--account=a").submission()
-    assert found == Holds("sbatch --test-only accepts a pod without further options and the flavor gpu")
+    assert found == Passed("sbatch --test-only accepts a pod without further options and the flavor gpu")
     plain, gpu, end = site.asked[0].payload.split()
     assert end == b"."
     assert plain != gpu
 
 
 async def test_a_flavor_that_slurm_refuses() -> None:
-    with pytest.raises(Breaks, match="refuses pods of the flavor gpu: allocation failure: Invalid partition") as raised:
+    with pytest.raises(
+        CheckFailed, match="refuses pods of the flavor gpu: allocation failure: Invalid partition"
+    ) as raised:
         await submission(GOOD, WRONG, Flavors=GPU)
     assert raised.value.remedy.startswith("correct SlurmFlags")
 
@@ -68,12 +70,12 @@ async def test_a_site_whose_nodes_are_down_is_a_warning() -> None:
     assert "try again later" in found.remedy
 
 
-def memory(*lines: str, **keys: Any) -> Holds:
+def memory(*lines: str, **keys: Any) -> Passed:
     return compare_memory(config(**keys), parse_settings([MAIN], lines or [MEMORY]))
 
 
 def test_pods_get_the_default_of_the_site() -> None:
-    assert memory() == Holds("pods that request no memory get the default of partition main, 2048 MiB per CPU")
+    assert memory() == Passed("pods that request no memory get the default of partition main, 2048 MiB per CPU")
 
 
 def test_the_default_of_the_go_plugin_is_compared() -> None:
@@ -106,7 +108,7 @@ def test_a_site_that_shows_nothing() -> None:
 async def test_a_scontrol_that_fails() -> None:
     site = Answers(SlurmFailed("scontrol failed with exit code 1: denied"))
     found = await SubmissionChecks(config(), site).memory()
-    assert found == Holds("the site's default is unknown: scontrol failed with exit code 1: denied")
+    assert found == Passed("the site's default is unknown: scontrol failed with exit code 1: denied")
 
 
 def test_the_partition_of_the_default_flavor_counts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remote_slurm.config import Config
-from remote_slurm.service.check_token_reviews import check_token_reviews, is_needed
+from remote_slurm.service.check.token_reviews import check_token_reviews, is_needed
 from tests.domain.podspec import config
 from tests.kube_api import REVIEWS, KubeApi, kube_api
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.service.check import CONFIGURATION
+from remote_slurm.service.check.site_check import CONFIGURATION
 from remote_slurm.service.kubernetes_api import NEEDS_PACKAGES
 
 WITHOUT_EXTRAS = """

@@ -10,10 +10,10 @@ import yaml
 
 from remote_slurm.config import Config
 from remote_slurm.errors import OfferedKey, RemoteSlurmError
-from remote_slurm.service.check_submission import Asks
-from remote_slurm.service.setup import SiteChoice
-from remote_slurm.service.setup_choices import Choices, SiteFacts, Wishes
-from remote_slurm.service.setup_file import render
+from remote_slurm.service.check.submission import AnswersOperations
+from remote_slurm.service.setup.choices import Choices, SiteFacts, Wishes
+from remote_slurm.service.setup.file import render
+from remote_slurm.service.setup.site_setup import SiteChoice
 from remote_slurm.site.operations import survey
 from remote_slurm.site.remote_site import RemoteSite
 from tests.site.account import Account, LocalShells
@@ -50,7 +50,7 @@ class LocalAccess:
     account: Account
     may_forward: bool | None = True
 
-    def site(self, config: Config) -> Asks:
+    def site(self, config: Config) -> AnswersOperations:
         return RemoteSite(LocalShells(self.account), config)
 
     async def forwards(self) -> bool | None:

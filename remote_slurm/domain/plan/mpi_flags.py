@@ -46,6 +46,12 @@ _PARAMETER_NAMES = frozenset({
 # Characters of a rejected word that a message shows: the word may contain a credential
 _SHOWN = 12
 _PARAMETER_VALUE = r"[A-Za-z0-9^][A-Za-z0-9^,._:+-]*"
+_IN_WORDS = {
+    _NUMBER: "a number",
+    _NAME: "a name of letters, digits, '.', '_', '+' and '-'",
+    _MAPPING: "a mapping such as core or ppr:2:socket:pe=4",
+    _PARAMETER_VALUE: "letters, digits and ^ , . _ : + -",
+}
 
 
 def check_mpi_flags(words: tuple[str, ...], where: str) -> tuple[str, ...]:
@@ -61,7 +67,7 @@ def check_mpi_flags(words: tuple[str, ...], where: str) -> tuple[str, ...]:
                 "a program of the node"
             )
         if name in _PARAMETERS:
-            _check_value(left, word, f"({'|'.join(sorted(_PARAMETER_NAMES))})", where)
+            _check_parameter(left, word, where)
             _check_value(left, word, _PARAMETER_VALUE, where)
         elif name in _WITH_VALUE:
             _check_value(left, word, _WITH_VALUE[name], where)
@@ -75,9 +81,17 @@ def _known() -> Iterator[str]:
     yield from (f"-{name}" for name in sorted({*_WITHOUT_VALUE, *_WITH_VALUE, *_PARAMETERS}, key=str.lower))
 
 
+def _check_parameter(left: list[str], option: str, where: str) -> None:
+    if _next_word(left, option, where) not in _PARAMETER_NAMES:
+        raise InvalidRequest(f"{where}: the parameter of {option} must be one of {', '.join(sorted(_PARAMETER_NAMES))}")
+
+
 def _check_value(left: list[str], option: str, pattern: str, where: str) -> None:
+    if not re.fullmatch(pattern, _next_word(left, option, where)):
+        raise InvalidRequest(f"{where}: the value of {option} must be {_IN_WORDS[pattern]}")
+
+
+def _next_word(left: list[str], option: str, where: str) -> str:
     if not left:
         raise InvalidRequest(f"{where}: {option} needs a value")
-    value = left.pop(0)
-    if not re.fullmatch(pattern, value):
-        raise InvalidRequest(f"{where}: the value of {option} must be of the form {pattern}")
+    return left.pop(0)

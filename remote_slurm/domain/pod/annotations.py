@@ -168,7 +168,7 @@ def _words(ours: Mapping[str, str], name: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError as error:
         # without the value, which may hold a credential
-        raise InvalidRequest(f"annotation {_PREFIX}{name} has an unfinished quotation") from error
+        raise InvalidRequest(f"annotation {_PREFIX}{name} has an unterminated quotation mark") from error
 
 
 def _mounts(ours: Mapping[str, str], runtime: RuntimeAnnotations) -> tuple[AnnotationMount, ...]:

@@ -74,7 +74,7 @@ def _parsed(text: str, where: str) -> tuple[Flag, ...]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise InvalidRequest(f"{where} have an unfinished quotation: {text[:_SHOWN]}") from error
+        raise InvalidRequest(f"{where} have an unterminated quotation mark: {text[:_SHOWN]}") from error
     flags = []
     words.reverse()  # so that the next one is taken off the end
     while words:
@@ -171,7 +171,7 @@ def _take_flag(words: list[str], where: str) -> Flag:
     elif word.startswith("-") and word[1:2] in SHORT_OPTIONS:
         name, given = SHORT_OPTIONS[word[1]], word[2:] or None
     else:
-        raise InvalidRequest(f"{where}: '{word}' is not an sbatch flag; flags start with '-' or '--'")
+        raise InvalidRequest(f"{where}: '{word}' is not an sbatch option: options start with '-' or '--'")
     form = SBATCH_OPTIONS[name].form if name in SBATCH_OPTIONS else None
     if form is Form.FLAG:
         if given is not None:

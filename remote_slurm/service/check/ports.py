@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remote_slurm.config import Via
 from remote_slurm.errors import Code, NotSent, SiteError
-from remote_slurm.service.findings import Finding
+from remote_slurm.service.check.findings import Finding
 from remote_slurm.site.site import Site
 
 PORTS = "node: ports"

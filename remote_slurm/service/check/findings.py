@@ -10,7 +10,7 @@ from remote_slurm.errors import SiteError
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One link. `ok` is None if it was not checked. A remedy beside True is a warning.
+    """The outcome of one check. `ok` is None if it was not checked. A remedy beside True is a warning.
 
     `needs_node`: only a job on a compute node can tell.
     """
@@ -23,34 +23,34 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
-    """The link holds; `remedy` is what could be better. `needs_node`: only a compute node can tell whether it holds."""
+class Passed:
+    """`remedy` is what could be better. `needs_node`: only a compute node can tell whether all is well."""
 
     message: str
     remedy: str = ""
     needs_node: bool = False
 
 
-class Breaks(Exception):
-    """The link does not hold."""
+class CheckFailed(Exception):
+    """The check has failed, for the reason in the message."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         self.remedy = remedy
         super().__init__(message)
 
 
-Step = Callable[[], Awaitable[Holds]]
+Step = Callable[[], Awaitable[Passed]]
 
 
-async def finding(name: str, step: Step) -> Finding:
+async def run_check(name: str, step: Step) -> Finding:
     """Run one check."""
     try:
-        holds = await step()
-    except Breaks as error:
+        passed = await step()
+    except CheckFailed as error:
         return Finding(name, ok=False, message=str(error), remedy=error.remedy)
     except SiteError as error:
         return Finding(name, ok=False, message=one_line(error.message), remedy=error.remedy)
-    return Finding(name, ok=True, message=holds.message, remedy=holds.remedy, needs_node=holds.needs_node)
+    return Finding(name, ok=True, message=passed.message, remedy=passed.remedy, needs_node=passed.needs_node)
 
 
 def one_line(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from remote_slurm.config import Config
-from remote_slurm.service.findings import Finding
+from remote_slurm.service.check.findings import Finding
 from remote_slurm.service.kubernetes_api import NEEDS_PACKAGES, Cluster, NoCredentials, is_installed
 
 TOKEN_REVIEWS = "service accounts"  # noqa: S105 - the name of a check

@@ -13,7 +13,7 @@ from remote_slurm.domain.slurm.flags import Flag
 from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
 from remote_slurm.domain.slurm.scontrol import DefaultMemory, SlurmSettings
 from remote_slurm.errors import InvalidRequest, SlurmFailed
-from remote_slurm.service.findings import Breaks, Holds, one_line
+from remote_slurm.service.check.findings import CheckFailed, Passed, one_line
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.operations import slurm_settings, try_submit
 from remote_slurm.site.operations.try_submit import TriedJob
@@ -53,7 +53,7 @@ def job_flags(config: Config, flags: str = "", flavor: str = "") -> tuple[Flag, 
     return plan_job(plain_pod(own, flags, flavor), own).flags
 
 
-class Asks(Protocol):
+class AnswersOperations(Protocol):
     """What these checks need of `site.remote_site.RemoteSite`."""
 
     async def ask(self, operation: Operation[_T]) -> _T: ...
@@ -62,29 +62,29 @@ class Asks(Protocol):
 class SubmissionChecks:
     """`flags` are further sbatch options, such as those that the site requires."""
 
-    def __init__(self, config: Config, site: Asks, flags: str = "") -> None:
+    def __init__(self, config: Config, site: AnswersOperations, flags: str = "") -> None:
         self._config = config
         self._site = site
         self._flags = flags
 
-    async def submission(self) -> Holds:
+    async def submission(self) -> Passed:
         """Ask Slurm for a pod without a flavor, and for each flavor."""
         flavors = list(self._config.flavors)[:_MOST_FLAVORS]
         names = ["", *flavors] if not self._config.default_flavor else flavors
         try:
             jobs = [job_flags(self._config, self._flags, name) for name in names]
         except InvalidRequest as error:
-            raise Breaks(str(error), "correct Flavors") from error
+            raise CheckFailed(str(error), "correct Flavors") from error
         answers = await self._site.ask(try_submit.operation(self._config, jobs))
         tried = dict(zip(names, answers, strict=False))
         refused = {name: tried_job for name, tried_job in tried.items() if not tried_job.is_accepted}
         if wrong := {name: job for name, job in refused.items() if name and _is_final(job)}:
-            raise Breaks(
+            raise CheckFailed(
                 "; ".join(f"Slurm refuses pods of the flavor {name}: {_words(job)}" for name, job in wrong.items()),
                 "correct SlurmFlags, CPUDefault or MemoryDefault there",
             )
         if not refused:
-            return Holds(f"sbatch --test-only accepts {_described(tried)}")
+            return Passed(f"sbatch --test-only accepts {_described(tried)}")
         accepted = [name for name in tried if name not in refused]
         messages = [f"sbatch --test-only accepts {_described(accepted)}"] if accepted else []
         messages += [f"it refuses {_described([name])} now: {_words(job)}" for name, job in refused.items()]
@@ -94,21 +94,21 @@ class SubmissionChecks:
             if any(map(_is_final, refused.values()))
             else "the site may be busy or closed: try again later"
         )
-        return Holds("; ".join(messages), remedy)
+        return Passed("; ".join(messages), remedy)
 
-    async def memory(self) -> Holds:
+    async def memory(self) -> Passed:
         """Compare the memory of a pod that requests none with the site's default."""
         try:
             settings = await self._site.ask(slurm_settings.operation(self._config))
         except SlurmFailed as error:
-            return Holds(f"the site's default is unknown: {one_line(error.message)}")
+            return Passed(f"the site's default is unknown: {one_line(error.message)}")
         return compare_memory(self._config, settings, self._flags)
 
 
-def compare_memory(config: Config, settings: SlurmSettings, flags: str = "") -> Holds:
+def compare_memory(config: Config, settings: SlurmSettings, flags: str = "") -> Passed:
     """What a pod gets that requests no memory, with a remedy if that is too little or all that a node has."""
     if settings.allocates_memory is False:
-        return Holds("Slurm allocates no memory here: jobs of a node share its memory, whatever they request")
+        return Passed("Slurm allocates no memory here: jobs of a node share its memory, whatever they request")
     requested = {flag.name: flag.value for flag in job_flags(config, flags)}
     partition = settings.partition(requested.get("partition") or "") or settings.default_partition
     default = settings.default_memory(partition)
@@ -119,18 +119,18 @@ def compare_memory(config: Config, settings: SlurmSettings, flags: str = "") -> 
         key = "MemoryDefault of the flavor" if config.default_flavor else "DefaultMemory"
         message = f"pods that request no memory get {own} MiB ({key}){enforced}"
         remedy = f"set {key} to none, so that the site's default applies" if default and own < default.mib else ""
-        return Holds(f"{message}; the default of {where} is {default}" if default else message, remedy)
+        return Passed(f"{message}; the default of {where} is {default}" if default else message, remedy)
     if {"mem-per-cpu", "mem-per-gpu"} & set(requested):
-        return Holds(f"pods that request no memory get what their sbatch options say{enforced}")
+        return Passed(f"pods that request no memory get what their sbatch options say{enforced}")
     return _default_of_site(settings, where, default, enforced)
 
 
-def _default_of_site(settings: SlurmSettings, where: str, default: DefaultMemory | None, enforced: str) -> Holds:
+def _default_of_site(settings: SlurmSettings, where: str, default: DefaultMemory | None, enforced: str) -> Passed:
     if default:
-        return Holds(f"pods that request no memory get the default of {where}, {default}{enforced}")
+        return Passed(f"pods that request no memory get the default of {where}, {default}{enforced}")
     if settings.allocates_memory is None:
-        return Holds("the site's default is unknown: scontrol does not show it")
-    return Holds(
+        return Passed("the site's default is unknown: scontrol does not show it")
+    return Passed(
         f"{where} has no default: a pod that requests no memory gets all memory of its node",
         "set DefaultMemory, such as 2Gi, so that pods can share a node",
     )
@@ -151,7 +151,7 @@ def _described(names: Sequence[str] | dict[str, TriedJob]) -> str:
 
 
 def _words(job: TriedJob) -> str:
-    return one_line("\n".join(job.messages))[:_MOST_WORDS] or f"exit code {job.exit_code}, without a word"
+    return one_line("\n".join(job.messages))[:_MOST_WORDS] or f"exit code {job.exit_code}, without a message"
 
 
 def _is_final(job: TriedJob) -> bool:

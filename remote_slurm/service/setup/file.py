@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from remote_slurm.domain.slurm.scontrol import PartitionSettings
-from remote_slurm.service.setup_choices import NO_RUNTIME, Choices, SiteFacts, config_keys, default_folder, partition_of
+from remote_slurm.service.setup.choices import NO_RUNTIME, Choices, SiteFacts, config_keys, default_folder, partition_of
 from remote_slurm.site.operations.survey import SiteFolder
 
 _WIDTH = 118

@@ -1,4 +1,4 @@
-"""The first links of the chain that `check` follows: address, host key, login and shell."""
+"""The first checks: address, host key, login and shell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remote_slurm.errors import (
     RenewalFailed,
     Unreachable,
 )
-from remote_slurm.service.findings import Breaks, Holds, Step
+from remote_slurm.service.check.findings import CheckFailed, Passed, Step
 from remote_slurm.site.operations import check_shell
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.connect import Transport
@@ -53,11 +53,11 @@ class ConnectionChecks:
         """In order, by name."""
         return {"address": self.address, "host key": self.host_key, "login": self.login, "shell": self.shell}
 
-    async def address(self) -> Holds:
+    async def address(self) -> Passed:
         ssh = self._config.ssh
         if ssh.config_file:
             remarks = await self._reach()
-            return Holds(f"as in {ssh.config_file}", "; ".join(remarks))
+            return Passed(f"as in {ssh.config_file}", "; ".join(remarks))
         first = ssh.proxy_jump[:1]
         places = [(first[0].host, first[0].port)] if first else [(name, ssh.port) for name in ssh.host_names]
         answers, failures = [], []
@@ -68,12 +68,12 @@ class ConnectionChecks:
             except Unreachable as error:
                 failures.append(f"{error}{' (ProxyJump)' if first else ''}")
         if not answers:
-            raise Breaks("; ".join(failures), self._another_way)
+            raise CheckFailed("; ".join(failures), self._address_remedy)
         await self._reach()
-        return Holds("; ".join(answers + failures), self._another_way if failures else "")
+        return Passed("; ".join(answers + failures), self._address_remedy if failures else "")
 
     @property
-    def _another_way(self) -> str:
+    def _address_remedy(self) -> str:
         host, port, jump = map(self._name, ("HostName", "Port", "ProxyJump"))
         keys = f"{jump}, {host} and {port}" if self._config.ssh.proxy_jump else f"{host} and {port}"
         return (
@@ -85,14 +85,14 @@ class ConnectionChecks:
         return self._names.get(key, f"SSH.{key}")
 
     @property
-    def _another_key(self) -> str:
+    def _key_remedy(self) -> str:
         return (
             f"set {self._name('IdentityFile')} (and {self._name('CertificateFile')}, where the site signs keys) to a "
             "private key without a passphrase that the site takes as the only factor"
         )
 
     @property
-    def _another_file(self) -> str:
+    def _known_hosts_remedy(self) -> str:
         return (
             f"set {self._name('IdentityFile')} to a private key, and {self._name('CertificateFile')} and "
             f"{self._name('PassphraseFile')}, where they are needed, to what belongs to it: files that this account "
@@ -102,51 +102,51 @@ class ConnectionChecks:
     async def _reach(self) -> tuple[str, ...]:
         """Go the whole way, through jump hosts too, and return remarks on the configuration.
 
-        What is refused at its end is for the links that follow.
+        What is refused at its end is for the checks that follow.
         """
         try:
             return (await self._connection.link()).remarks
         except RenewalFailed as error:
-            raise Breaks(str(error), _ANOTHER_COMMAND) from error
+            raise CheckFailed(str(error), _ANOTHER_COMMAND) from error
         except NoCommonAlgorithm as error:
-            raise Breaks(str(error), _OTHER_ALGORITHMS) from error
+            raise CheckFailed(str(error), _OTHER_ALGORITHMS) from error
         except Unreachable as error:
-            raise Breaks(str(error), self._another_way) from error
+            raise CheckFailed(str(error), self._address_remedy) from error
         except (HostKeyRefused, AuthenticationRefused):
             return ()
 
-    async def host_key(self) -> Holds:
+    async def host_key(self) -> Passed:
         file = self._config.ssh.user_known_hosts_file
         try:
             link = await self._connection.link()
         except HostKeyRefused as error:
-            raise Breaks(error.message, error.remedy) from error
+            raise CheckFailed(error.message, error.remedy) from error
         except AuthenticationRefused as error:
             self._refused = error  # comes after the host key
-            return Holds(f"{file} knows it")
+            return Passed(f"it is in {file}")
         key = link.transport.get_remote_server_key()
-        return Holds(f"{file} knows it: {key.get_name()} {key.fingerprint}")
+        return Passed(f"it is in {file}: {key.get_name()} {key.fingerprint}")
 
-    async def login(self) -> Holds:
+    async def login(self) -> Passed:
         ssh = self._config.ssh
         if self._refused is None:
-            return Holds(
+            return Passed(
                 f"{ssh.user} at {(await self._link()).host} with {ssh.identity_file or 'a key of the agent'}",
                 readable_key(ssh.identity_file) if ssh.identity_file else "",
             )
         message, code, methods = self._refused.message, self._refused.code, self._refused.methods
         if code is Code.KEY_FILE:
-            raise Breaks(message, self._refused.remedy or self._another_file)
+            raise CheckFailed(message, self._refused.remedy or self._known_hosts_remedy)
         if code is not Code.KEY_REFUSED:  # a second factor is asked for, or the site has cut the login off
-            raise Breaks(message, self._refused.remedy or self._another_key)
+            raise CheckFailed(message, self._refused.remedy or self._key_remedy)
         if methods and "publickey" not in methods:
-            raise Breaks(
-                f"{message}: that is no key",
+            raise CheckFailed(
+                f"{message}: the site accepts no keys",
                 "ask the site how a service may log in; a password or a second factor cannot be entered by one",
             )
         user = self._name("User")
         account = f"{user} or {self._name('ProxyJump')}" if ssh.proxy_jump else user
-        raise Breaks(
+        raise CheckFailed(
             message,
             f"correct {account}, or put what `ssh-keygen -y -f {ssh.identity_file}` prints into ~/.ssh/authorized_keys "
             "of that account, or ask the site whether the account is open",
@@ -155,23 +155,22 @@ class ConnectionChecks:
     async def _link(self) -> Transport:
         return await self._connection.link()
 
-    async def shell(self) -> Holds:
+    async def shell(self) -> Passed:
         try:
             started: LoginShell = await in_thread("check-shell", login_shell, await self._link(), _SHELL_SECONDS)
         except RemoteFailed as error:
-            raise Breaks(str(error), ANOTHER_SHELL) from error
+            raise CheckFailed(str(error), ANOTHER_SHELL) from error
         answer = await self._site.ask(check_shell.operation(self._config))
         if not answer.is_posix:
-            raise Breaks("/bin/sh is not a POSIX shell", "ask the site for an account with an ordinary /bin/sh")
+            raise CheckFailed("/bin/sh is not a POSIX shell", "ask the site for an account with an ordinary /bin/sh")
         if answer.missing:
-            raise Breaks(
+            raise CheckFailed(
                 f"commands are missing at the site: {', '.join(answer.missing)}",
                 "ask the site to install them on its login nodes",
             )
         milliseconds = round(started.seconds * 1000)
-        return Holds(
-            f"{answer.login_shell} gives way to a POSIX /bin/sh in {milliseconds} ms, "
-            f"as {answer.account} on {answer.host}",
+        return Passed(
+            f"{answer.login_shell} starts a POSIX /bin/sh in {milliseconds} ms, as {answer.account} on {answer.host}",
             "; ".join(_shell_warnings(started, answer.missing_bash)),
         )
 
@@ -187,5 +186,7 @@ def _shell_warnings(started: LoginShell, no_bash: str) -> list[str]:
     if started.seconds > _SLOW_LOGIN_SECONDS:
         warnings.append("the account's profile is slow: each new session waits for it")
     if no_bash:
-        warnings.append(f"{no_bash} is not on the login node: BashPath must be right on compute nodes at least")
+        warnings.append(
+            f"{no_bash} is not on the login node, so that BashPath is not checked: it must be right on compute nodes"
+        )
     return warnings

@@ -7,8 +7,8 @@ from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.slurm.flags import Flag
 from remote_slurm.domain.slurm.scontrol import SlurmSettings
 from remote_slurm.errors import SlurmFailed
-from remote_slurm.service.check_submission import Asks, job_flags
-from remote_slurm.service.findings import Holds, one_line
+from remote_slurm.service.check.findings import Passed, one_line
+from remote_slurm.service.check.submission import AnswersOperations, job_flags
 from remote_slurm.site.batcher import MOST_REQUESTS
 from remote_slurm.site.operations import slurm_settings, try_submit
 
@@ -16,19 +16,19 @@ _MOST_WORDS = 300
 _ALONE = "each pod is a job of its own"
 
 
-async def check_arrays(config: Config, site: Asks, flags: str = "") -> Holds:
+async def check_arrays(config: Config, site: AnswersOperations, flags: str = "") -> Passed:
     """What the site allows, and whether arrays are used. `flags` are options that the site requires."""
     allowed, refused = await _allowed(config, site, flags)
     if config.job_arrays is JobArrays.OFF:
-        return Holds(f"JobArrays is off: {_ALONE}; {allowed}")
+        return Passed(f"JobArrays is off: {_ALONE}; {allowed}")
     if file_transfer(config).reports_in_comment:
-        return Holds(f"SHARED_FS is false: {_ALONE}; {allowed}")
+        return Passed(f"SHARED_FS is false: {_ALONE}; {allowed}")
     if refused:
-        return Holds(f"{_ALONE}, since {allowed}", "set JobArrays to off, so that no array is tried")
-    return Holds(f"like pods that arrive together are one array of at most {MOST_REQUESTS} tasks; {allowed}")
+        return Passed(f"{_ALONE}, since {allowed}", "set JobArrays to off, so that no array is tried")
+    return Passed(f"like pods that arrive together are one array of at most {MOST_REQUESTS} tasks; {allowed}")
 
 
-async def _allowed(config: Config, site: Asks, flags: str) -> tuple[str, bool]:
+async def _allowed(config: Config, site: AnswersOperations, flags: str) -> tuple[str, bool]:
     """Words, and whether the site accepts no array."""
     try:
         settings = await site.ask(slurm_settings.operation(config))

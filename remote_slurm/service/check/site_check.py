@@ -1,4 +1,4 @@
-"""The chain from the configuration to the site, one link after the other: which one breaks, and what to do about it."""
+"""The checks from the configuration to the site, in order: which one fails, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functools import partial
 from remote_slurm.config import Config, ImagePull
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import Code, RemoteFailed
-from remote_slurm.service.check_arrays import check_arrays
-from remote_slurm.service.check_connection import ConnectionChecks
-from remote_slurm.service.check_submission import SubmissionChecks
-from remote_slurm.service.findings import Breaks, Finding, Holds, Step, finding, one_line
+from remote_slurm.service.check.arrays import check_arrays
+from remote_slurm.service.check.connection import ConnectionChecks
+from remote_slurm.service.check.findings import CheckFailed, Finding, Passed, Step, one_line, run_check
+from remote_slurm.service.check.submission import SubmissionChecks
 from remote_slurm.site.operations import check_clock, check_folder, check_round_trip, check_runtime, check_slurm
 from remote_slurm.site.operations.check_folder import FolderCheck
 from remote_slurm.site.remote_site import RemoteSite
@@ -44,14 +44,14 @@ _CLOCK_SECONDS = 30.0
 
 CONFIGURATION = "configuration"
 # Each needs the one before it ...
-WAY = ("address", "host key", "login", "shell")
-# ... and each of these needs all links of WAY
+CONNECTION_CHECKS = ("address", "host key", "login", "shell")
+# ... and each of these needs all of them
 SUBMISSION = "submission"
 ARRAYS = "job arrays"
-SITE = ("Slurm", SUBMISSION, "memory", ARRAYS, "container runtime", "DataRootFolder", "clock", "round trip")
+SITE_CHECKS = ("Slurm", SUBMISSION, "memory", ARRAYS, "container runtime", "DataRootFolder", "clock", "round trip")
 
 
-class Chain:
+class SiteCheck:
     """`findings` in order; `site` can be asked for more afterwards, until `close`."""
 
     def __init__(self, config: Config, flags: str = "") -> None:
@@ -71,34 +71,34 @@ class Chain:
         await self._connection.close()
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
-        """One for each name in WAY and SITE."""
+        """One for each name in CONNECTION_CHECKS and SITE_CHECKS."""
         way = ConnectionChecks(self._config, self._connection, self.site).steps
         slurm: list[Step] = [self._slurm, self._submission.submission, self._submission.memory, self._check_arrays]
         site: list[Step] = [*slurm, self._runtime, self._folder, self._clock, self._round_trip]
-        needed = {SUBMISSION: SITE[0], "memory": SITE[0], ARRAYS: SITE[0]}
+        needed = {SUBMISSION: SITE_CHECKS[0], "memory": SITE_CHECKS[0], ARRAYS: SITE_CHECKS[0]}
         broken: dict[str, str] = {}
-        for name, step in zip(WAY + SITE, [*way.values(), *site], strict=True):
+        for name, step in zip(CONNECTION_CHECKS + SITE_CHECKS, [*way.values(), *site], strict=True):
             missing = broken.get("way") or broken.get(needed.get(name, ""))
-            found = await finding(name, step) if not missing else Finding(name, None, f"not checked: needs {missing}")
+            found = await run_check(name, step) if not missing else Finding(name, None, f"not checked: needs {missing}")
             yield found
             if found.ok is False:
-                broken["way" if name in WAY else name] = name
+                broken["way" if name in CONNECTION_CHECKS else name] = name
 
-    async def _slurm(self) -> Holds:
+    async def _slurm(self) -> Passed:
         answer = await self.site.ask(check_slurm.operation(self._config))
         if absent := answer.absent:
             paths = check_slurm.command_paths(self._config)
             keys = [f"{name.capitalize()}Path" for name, path in paths.items() if path in absent]
-            raise Breaks(
+            raise CheckFailed(
                 f"{', '.join(absent)} cannot be found at the site",
                 f"set {', '.join(keys)} to what `command -v {_names(paths, absent)}` prints once you are logged in "
-                "there: sessions of a service may see less than yours, such as no modules",
+                "there: the PATH of a service can be shorter than yours, as without modules",
             )
         version = newest_version(answer.versions)
         if _slurm_version(version) < _OLDEST_SLURM:
-            raise Breaks(f"this is Slurm {version}", "Slurm 20.11 or later is needed: ask the site for an upgrade")
+            raise CheckFailed(f"this is Slurm {version}", "Slurm 20.11 or later is needed: ask the site for an upgrade")
         if answer.squeue_failed is not None:
-            raise Breaks(
+            raise CheckFailed(
                 f"Slurm {version} is there, but squeue fails: {one_line(answer.squeue_failed)}",
                 "wait until the site's slurmctld is back, or ask the site whether the account may use Slurm",
             )
@@ -108,67 +108,67 @@ class Chain:
             "sacct answers" if answer.has_accounting else "no accounting (sacct does not answer)",
         ]
         if answer.sinfo_failed is None:
-            return Holds("; ".join(facts))
-        return Holds("; ".join([*facts, f"sinfo failed with {answer.sinfo_failed}"]), _NO_CAPACITY)
+            return Passed("; ".join(facts))
+        return Passed("; ".join([*facts, f"sinfo failed with {answer.sinfo_failed}"]), _NO_CAPACITY)
 
-    async def _runtime(self) -> Holds:
+    async def _runtime(self) -> Passed:
         runtime = RUNTIMES.configure(self._config)
         if not runtime.starts_containers:
-            return Holds("ContainerRuntime is none: commands run on the nodes themselves")
+            return Passed("ContainerRuntime is none: commands run on the nodes themselves")
         answer = await self.site.ask(check_runtime.operation(runtime.config.path))
         if not answer.path and self._config.image_pull is ImagePull.LOGIN:
-            raise Breaks(
+            raise CheckFailed(
                 f"{runtime.config.path} is not on the login node, and ImagePull is login",
                 f"set {runtime.config.path_key} to its full path there: CommandPrefix is for jobs only",
             )
         if not answer.path:
-            return Holds(
+            return Passed(
                 f"{runtime.config.path} is not on the login node",
                 "it may be on compute nodes only: `remote-slurm check --job` looks there. If it is not there, set "
                 f"{runtime.config.path_key} to its full path, or CommandPrefix to what makes it available, such as "
                 f"`module load {self._config.container_runtime}`",
                 needs_node=True,
             )
-        return Holds(f"{answer.version} as {answer.path}")
+        return Passed(f"{answer.version} as {answer.path}")
 
-    async def _folder(self) -> Holds:
+    async def _folder(self) -> Passed:
         remedy = "set DataRootFolder to a path that the account can create and write, and that compute nodes see too"
         try:
             answer = await self.site.ask(check_folder.operation())
         except RemoteFailed as error:
             is_full = error.code is Code.NO_SPACE
-            raise Breaks(one_line(str(error)), _MAKE_ROOM if is_full else remedy) from error
+            raise CheckFailed(one_line(str(error)), _MAKE_ROOM if is_full else remedy) from error
         if not answer.is_written:
-            raise Breaks(*_unwritten(answer, remedy))
+            raise CheckFailed(*_unwritten(answer, remedy))
         if not answer.has_symlinks:
-            raise Breaks(f"{answer.root}: {one_line(answer.messages)}", _ANOTHER_FILE_SYSTEM)
+            raise CheckFailed(f"{answer.root}: {one_line(answer.messages)}", _ANOTHER_FILE_SYSTEM)
         if answer.is_open:
-            raise Breaks(f"{answer.root} is not safe from other accounts", one_line(answer.messages))
+            raise CheckFailed(f"{answer.root} is not safe from other accounts", one_line(answer.messages))
         quota = [f"quota: {line}" for line in answer.quota]
-        return Holds("; ".join([f"{answer.root} can be written", _space(answer), *quota]), "; ".join(_remarks(answer)))
+        return Passed("; ".join([f"{answer.root} can be written", _space(answer), *quota]), "; ".join(_remarks(answer)))
 
-    async def _clock(self) -> Holds:
+    async def _clock(self) -> Passed:
         before = time.time()
         shown = await self.site.ask(check_clock.operation())
         now = (before + time.time()) / 2
         found = re.match(r"\d+(\.\d+)?", shown)
         if not found:
-            raise Breaks(f"`date` at the site prints '{shown}'", "ask the site for a date command that knows %s")
+            raise CheckFailed(f"`date` at the site prints '{shown}'", "ask the site for a date command that knows %s")
         offset = float(found[0]) - now
         if abs(offset) < _CLOCK_SECONDS:
-            return Holds(f"the site's clock differs from this one by {abs(offset):.1f} s")
-        return Holds(
+            return Passed(f"the site's clock differs from this one by {abs(offset):.1f} s")
+        return Passed(
             f"the site's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this one",
             "the times of containers are the site's: set this machine's clock by NTP, or report it to the site",
         )
 
-    async def _round_trip(self) -> Holds:
+    async def _round_trip(self) -> Passed:
         times = []
         for _ in range(_ROUND_TRIPS):
             began = time.monotonic()
             await self.site.ask(check_round_trip.operation())
             times.append(time.monotonic() - began)
-        return Holds(f"{statistics.median(times) * 1000:.0f} ms for one operation (median of {_ROUND_TRIPS})")
+        return Passed(f"{statistics.median(times) * 1000:.0f} ms for one operation (median of {_ROUND_TRIPS})")
 
 
 def _names(paths: dict[str, str], absent: Sequence[str]) -> str:

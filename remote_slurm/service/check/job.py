@@ -1,4 +1,4 @@
-"""The last link: a small real job that looks from a compute node, by the way that every pod takes."""
+"""The last check: a small real job that looks from a compute node, submitted as every pod is."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from remote_slurm.domain.shell import assignments
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.job import CHECK_NODE
-from remote_slurm.service.check_ports import PORTS, check_ports
-from remote_slurm.service.check_submission import without_rules
-from remote_slurm.service.findings import Finding
+from remote_slurm.service.check.findings import Finding
+from remote_slurm.service.check.ports import PORTS, check_ports
+from remote_slurm.service.check.submission import without_rules
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
 from remote_slurm.site.reply import Reply
@@ -174,7 +174,7 @@ def _silent(outcome: _Outcome, config: Config) -> Finding:
     return Finding(
         JOB,
         ok=False,
-        message=f"the job ended with exit code {outcome.exit_code} and without an answer: {words}",
+        message=f"the job ended with exit code {outcome.exit_code} and printed no result: {words}",
         remedy=file_transfer(config).node_remedy,
     )
 
@@ -214,8 +214,8 @@ def _user_namespaces(answer: Reply, config: Config) -> Finding:
     name = NODE[2]
     word, _, reason = answer.get("userns").partition(" ")
     if word == "yes":
-        return Finding(name, ok=True, message="the account may make them on the node")
-    message = f"the account cannot make them on the node: {reason}"
+        return Finding(name, ok=True, message="the account can create user namespaces on the node")
+    message = f"the account cannot create user namespaces on the node: {reason}"
     return Finding(name, ok=True, message=message, remedy=RUNTIMES.configure(config).user_namespaces_hint)
 
 

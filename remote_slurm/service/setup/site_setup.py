@@ -17,11 +17,11 @@ from remote_slurm.config.algorithms import Kind, default
 from remote_slurm.domain.slurm.refusals import Refusal, classify_refusal
 from remote_slurm.domain.slurm.scontrol import SlurmSettings
 from remote_slurm.errors import HostKeyRefused, OfferedKey, RemoteFailed, RemoteSlurmError, SiteError
-from remote_slurm.service.check import newest_version
-from remote_slurm.service.check_connection import ConnectionChecks
-from remote_slurm.service.check_submission import Asks, job_flags
-from remote_slurm.service.findings import Breaks, one_line
-from remote_slurm.service.setup_choices import (
+from remote_slurm.service.check.connection import ConnectionChecks
+from remote_slurm.service.check.findings import CheckFailed, one_line
+from remote_slurm.service.check.site_check import newest_version
+from remote_slurm.service.check.submission import AnswersOperations, job_flags
+from remote_slurm.service.setup.choices import (
     DEFAULT_MEMORY,
     NO_RUNTIME,
     Choices,
@@ -105,7 +105,7 @@ class Outcome:
 class Access(Protocol):
     """What `SiteChoice` needs of `HostAccess`."""
 
-    def site(self, config: Config) -> Asks: ...
+    def site(self, config: Config) -> AnswersOperations: ...
 
     async def forwards(self) -> bool | None: ...
 
@@ -214,7 +214,7 @@ class SiteChoice:
         choices, warning = await self._choose(facts)
         return replace(facts, runtime_version=await self._runtime_version(choices)), choices, warning
 
-    def _site(self, keys: dict[str, Any]) -> Asks:
+    def _site(self, keys: dict[str, Any]) -> AnswersOperations:
         return self._access.site(Config.model_validate(keys))
 
     # --- what is there ---
@@ -247,13 +247,13 @@ class SiteChoice:
             forwards=await self._access.forwards(),
         )
 
-    async def _settings(self, site: Asks, config: Config) -> SlurmSettings:
+    async def _settings(self, site: AnswersOperations, config: Config) -> SlurmSettings:
         try:
             return await site.ask(slurm_settings.operation(config))
         except RemoteFailed:
             return SlurmSettings()
 
-    async def _partitions(self, site: Asks, config: Config) -> list[Any]:
+    async def _partitions(self, site: AnswersOperations, config: Config) -> list[Any]:
         try:
             return await site.ask(nodes.partitions(config))
         except SiteError:
@@ -407,5 +407,5 @@ def _sentences() -> Iterator[None]:
     """Findings of `check` as errors of the command."""
     try:
         yield
-    except Breaks as error:
+    except CheckFailed as error:
         raise RemoteSlurmError(str(error), remedy=error.remedy) from error

@@ -1,0 +1,1 @@
+"""`init`: from an address to a SlurmConfig.yaml that passes `check`."""
