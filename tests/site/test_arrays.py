@@ -12,13 +12,17 @@ import pytest
 from remote_slurm.domain.plan.job_array import ArrayOptions, ArrayTask
 from remote_slurm.domain.plan.payload import Payload, archive
 from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.shell import quote
+from remote_slurm.domain.slurm.job_ids import job_ids
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.refusals import Refusal
 from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.errors import SlurmFailed
+from remote_slurm.site.operation import script_text
 from remote_slurm.site.operations import submit
 from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.pod_replies import PodReplies
+from tests.domain.test_job_ids import LISTS, NO_LISTS
 from tests.site.account import SHELLS, Account
 
 PODS = ("ns-a", "ns-b", "ns-c")
@@ -355,6 +359,15 @@ async def test_the_accounting_of_tasks_names_their_pods(account: Account) -> Non
         for job, pod in zip(await account.site.accounting(["101_0"]), PODS, strict=False)
     }
     assert found == {"101_0": True, "101_1": True}
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_scripts_and_the_sidecar_read_the_same_ids_of_tasks(account: Account, state: str) -> None:
+    ids = [*LISTS, *NO_LISTS, "7", "7_3"]
+    rows = "\n".join(f"{each}|{state}|1|/elsewhere/job.sh" for each in ids)
+    script = f"{script_text('arrays')}\nrows_of_tasks {quote(rows)}\n"
+    printed = [line.partition("|")[0] for line in account.run(script).output.decode().splitlines()]
+    assert printed == [each for text in ids for each in job_ids(text) or [text]]
 
 
 # --- what is left ---

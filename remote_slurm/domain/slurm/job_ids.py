@@ -33,7 +33,8 @@ def task_number(job_id: str) -> int:
 def job_ids(text: str) -> list[str]:
     """The ids that squeue or sacct prints in one row: one, or those of tasks that wait.
 
-    There are none if the text is neither, or if the array has more than 1,000 such tasks.
+    There are none if the text is neither, or if the array has more than 1,000 such tasks. A list that is cut off is
+    neither: its last tasks would seem to have been cancelled.
     """
     if is_job_id(text):
         return [text]
@@ -41,7 +42,7 @@ def job_ids(text: str) -> list[str]:
     if found is None:
         return []
     array, ranges = found.groups()
-    numbers = list(islice(_numbers(ranges), _MOST_TASKS + 1))
+    numbers = list(islice(_numbers(ranges), _MOST_TASKS + 1)) if all(map(_RANGE.fullmatch, ranges.split(","))) else []
     return [] if len(numbers) > _MOST_TASKS else [f"{array}_{number}" for number in numbers]
 
 
@@ -51,9 +52,5 @@ def whole_job(job_id: str) -> str:
 
 
 def _numbers(ranges: str) -> Iterator[int]:
-    for each in ranges.split(","):
-        found = _RANGE.fullmatch(each)
-        if found is None:
-            return
-        first, last, step = found.groups()
+    for first, last, step in _RANGE.findall(ranges):
         yield from range(int(first), int(last or first) + 1, int(step or 1))

@@ -4,7 +4,7 @@
 
 # Changes rows of squeue, `ID|...|COMMAND`, so that each task has a row of its own, with the script in the folder of its pod as
 # its command. Tasks that wait have one row before, `42_[1-3,7%2]|...`. A task of an unknown pod keeps the command: its script may
-# be a copy. So does an array of more than 1,000 tasks, which is not ours.
+# be a copy. A row of more than 1,000 tasks, which is not ours, and a list of another form stay as they are: job_ids.py reads alike.
 rows_of_tasks() {  # ROWS
     case $1 in
         */.remote-slurm/arrays/*/job.sh* | *_[[]*) ;;
@@ -43,15 +43,16 @@ rows_of_tasks() {  # ROWS
             tasks = id
             sub(/_.*/, "", id)
             sub(/^[0-9]+_/, "", tasks)
-            gsub(/[][]|%.*/, "", tasks)
+            if (tasks ~ /^[[][0-9,:-]+(%[0-9]+)?[]]$/) gsub(/[][]|%.*/, "", tasks)
             count = split(tasks, ranges, ",")
             size = 0
-            for (i = 1; i <= count; i++) {
+            for (i = 1; i <= count && size <= 1000; i++) {
+                if (ranges[i] !~ /^[0-9]+(-[0-9]+(:0*[1-9][0-9]*)?)?$/) size = 1001
                 parts = split(ranges[i], range, /[-:]/)
                 first[i] = range[1] + 0
                 last[i] = range[parts > 1 ? 2 : 1] + 0
-                step[i] = parts > 2 ? range[3] : 1
-                size += (last[i] - first[i]) / step[i]
+                step[i] = parts > 2 ? range[3] + 0 : 1
+                if (last[i] >= first[i] && size <= 1000) size += int((last[i] - first[i]) / step[i]) + 1
             }
             if (size > 1000) { print; next }
             for (i = 1; i <= count; i++)
