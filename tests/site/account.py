@@ -69,7 +69,10 @@ words=$*
 printf '%s\\n' "$@" >"$SLURM/arguments.$id"
 if [ -z "$tasks" ]; then each "$id"; fi
 IFS=,
-for task in $tasks; do each "${id}_$task"; done
+for task in $tasks; do
+    each "${id}_$task"
+    cp "$script" "$SLURM/jobs/${id}_$task/script"  # Slurm keeps it, and a script of an array may be moved away
+done
 unset IFS
 if [ -e "$SLURM/sbatch.warns" ]; then cat "$SLURM/sbatch.warns" >&2; fi
 if [ -e "$SLURM/sbatch.dies" ]; then [ -z "$once" ] || rm "$SLURM/sbatch.dies"; kill -KILL $$; fi
@@ -245,6 +248,11 @@ class Account:
         """How many the last submission took that could have died."""
         return len(list((self.slurm / "steps").iterdir()))
 
+    def forget_steps(self) -> None:
+        """Count those of the next script that may die anew."""
+        for path in (self.slurm / "steps").iterdir():
+            path.unlink()
+
     def step(self, number: int) -> str:
         """The command that was that step; empty where it did not come to it."""
         path = self.slurm / "steps" / str(number)
@@ -299,8 +307,9 @@ class Account:
                 node.mkdir(exist_ok=True)
                 environment = self.environment | {"SLURM_JOB_ID": job.name, "TMPDIR": str(node)}
             state.write_text("RUNNING")
+            script = job / "script"
             ended = subprocess.run(
-                ["bash", (job / "command").read_text()],
+                ["bash", script if script.exists() else (job / "command").read_text()],
                 env={"PATH": os.environ["PATH"], "HOME": str(self.home)} | environment,
                 check=False,
                 capture_output=True,

@@ -120,6 +120,44 @@ async def test_an_array_that_is_killed_anywhere_is_one_job_for_each_pod(tmp_path
         assert len(array.account.jobs()) == 3, step
 
 
+async def given_up(step: int, folder: Path, array: str) -> SubmittedArray:
+    """An array whose outcome is unknown, and whose abandon.sh was killed at that step."""
+    whole = SubmittedArray.killed_at(1000, folder / "whole").account
+    sbatch = next(step for step in range(1, whole.steps + 1) if whole.step(step) == "sbatch")
+    submitted = SubmittedArray.killed_at(sbatch if array == "never-comes" else -sbatch, folder / "home")
+    account, jobs = submitted.account, submitted.account.slurm / "jobs"
+    if array == "comes-later":
+        jobs.rename(account.home / "later")
+        jobs.mkdir()
+    account.forget_steps()
+    account.dies_in, account.dies_at = "abandon", step
+    with suppress(OutcomeUnknown):
+        await account.site.abandon(submitted.pods[0].pod.key)
+    if array == "comes-later":
+        jobs.rmdir()
+        (account.home / "later").rename(jobs)
+    return submitted
+
+
+@pytest.mark.parametrize("array", ["never-comes", "is-shown", "comes-later"])
+async def test_an_array_that_is_given_up_half_runs_each_pod_once(tmp_path: Path, array: str) -> None:
+    whole = (await given_up(1000, tmp_path / "whole", array)).account
+    names = [whole.step(step) for step in range(1, whole.steps + 1)]
+    some = [step for step, name in enumerate(names, 1) if name in {"mv", "ln"}]
+    every = range(1, len(names) + 1)
+
+    async def killed_at(step: int) -> None:
+        submitted = await given_up(step, tmp_path / f"killed{step}", array)
+        await submitted.run_once_each(tmp_path / f"state{step}", 2)
+        fences = {folder: folder / "fence" for folder in submitted.account.root.glob(".remote-slurm/arrays/*")}
+        running = [
+            folder for folder, fence in fences.items() if fence.is_symlink() and fence.readlink() != Path("void")
+        ]
+        assert all((folder / "job.sh").exists() for folder in running), "polls know the tasks"
+
+    await asyncio.gather(*(killed_at(sign * step) for step in (every if SOAK else some) for sign in (1, -1)))
+
+
 async def test_a_task_that_is_cancelled_while_it_waits_ends_and_no_other(tmp_path: Path) -> None:
     array = SubmittedArray.killed_at(1000, tmp_path / "home")
     account = array.account
@@ -132,6 +170,31 @@ async def test_a_task_that_is_cancelled_while_it_waits_ends_and_no_other(tmp_pat
             assert await created(second, each) == answer
             await ended(second, each)
     assert [each.runs for each in array.pods] == [1, 0, 1]
+
+
+async def test_fences_that_are_closed_half_end_the_cancelled_tasks_and_no_other(tmp_path: Path) -> None:
+    async def killed_at(step: int) -> list[str]:
+        array = SubmittedArray.killed_at(1000, tmp_path / f"home{step}")
+        account = array.account
+        account.forget_steps()
+        account.dies_in, account.dies_at = "close_fences", step
+        async with sidecar(account, tmp_path / f"first{step}") as first:
+            answers = [await created(first, each) for each in array.pods]
+            for task in ("101_1", "101_2"):
+                account.alter(task, 'rm -r "$job"')  # as scancel does
+            await until(lambda: account.dies_at is None)
+            for each, answer in zip(array.pods[1:], answers[1:], strict=True):
+                assert (await ended(first, each))["JID"] == answer
+        async with sidecar(account, tmp_path / f"second{step}") as second, nodes(account):
+            for each, answer in zip(array.pods, answers, strict=True):
+                assert await created(second, each) == answer
+                await ended(second, each)
+        assert [each.runs for each in array.pods] == [1, 0, 0]
+        return [account.step(number) for number in range(1, account.steps + 1)]
+
+    names = await killed_at(1000)
+    some = [step for step, name in enumerate(names, 1) if SOAK or name == "ln"]
+    await asyncio.gather(*(killed_at(sign * step) for step in some for sign in (1, -1)))
 
 
 # Right before each step of scripts that have no more than these; in a soak also right after each

@@ -46,14 +46,13 @@ abandon_array() {
     folder=.remote-slurm/arrays/$array
     [ ! -e "$folder/job.sh" ] || mv -f "$folder/job.sh" "$folder/given-up.sh" 2>/dev/null
     if find_array; then
-        [ -z "$id" ] || { ln -s "$id" "$folder/fence" && mv -f "$folder/given-up.sh" "$folder/job.sh"; } 2>/dev/null
+        [ -z "$id" ] || ln -s "$id" "$folder/fence" 2>/dev/null
         ln -s void "$folder/fence" 2>/dev/null
         seen=
         look_at_array
         if is_void; then
             reply again
         elif is_id "$holder"; then
-            [ -e "$folder/job.sh" ] || mv -f "$folder/given-up.sh" "$folder/job.sh" 2>/dev/null
             reply "submitted ${holder}_$number"
         else
             reply "fenced ${holder:-unknown}"

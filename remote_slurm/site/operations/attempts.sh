@@ -29,12 +29,13 @@ follows_void_array() {
 }
 
 # Pods of one array come one after another: sets call and holder once for all of them. A script that may have changed them
-# empties `seen`.
+# empties `seen`. If abandon.sh was killed after it had moved the script of the array away, and the array has a job, moves it back.
 look_at_array() {
     [ "$seen" != "$array" ] || return 0
-    seen=$array call='' holder=''
-    [ ! -L ".remote-slurm/arrays/$array/call" ] || call=$(readlink ".remote-slurm/arrays/$array/call")
-    [ ! -L ".remote-slurm/arrays/$array/fence" ] || holder=$(readlink ".remote-slurm/arrays/$array/fence")
+    seen=$array call='' holder='' folder_of_array=.remote-slurm/arrays/$array
+    [ ! -L "$folder_of_array/call" ] || call=$(readlink "$folder_of_array/call")
+    [ ! -L "$folder_of_array/fence" ] || holder=$(readlink "$folder_of_array/fence")
+    [ -e "$folder_of_array/job.sh" ] || ! is_id "$holder" || mv -f "$folder_of_array/given-up.sh" "$folder_of_array/job.sh" 2>/dev/null
 }
 
 is_void() {
