@@ -23,7 +23,7 @@ from remote_slurm.ssh.threads import in_thread
 
 _HELP = """\
 Run a command in a container of a running pod, as `kubectl exec` does: with its files, environment, processes and GPUs,
-as a step of the pod's job. The command ends with this program. Its exit code becomes that of this program.
+as a step of the pod's job. The command ends if this program does. This program returns the exit code of the command.
 
 POD is NAMESPACE/NAME, NAMESPACE/UID, a name in --namespace, or a file. The sidecar needs EnableExec: true.
 """

@@ -35,7 +35,7 @@ export SLURM_SUBMIT_DIR=$PWD
 # A library is back within 30 s if it was replaced, or if it was removed as unused right before it was needed again. If
 # the node has no sha256sum, bash prints that, and the job goes on.
 _SHARED_SCRIPTS = """\
-# Scripts that pods share; the folder is named by their SHA-256 sum, since purges remove files, and people change them.
+# Scripts that pods share. The folder is named by their SHA-256 sum, which shows whether a file was purged or edited.
 lib=../.remote-slurm/lib/{library}
 while sum=$(cat "$lib"/*.sh 2>/dev/null | sha256sum) && [[ $lib != */${{sum%% *}} ]]; do
     ((SECONDS < 30)) || {{

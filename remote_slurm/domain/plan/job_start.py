@@ -35,7 +35,7 @@ _OF_SITE = (
 
 _WIDTH = 120
 RESTART = """
-# This shell starts again without the environment of its submission; environment.sh restores some variables of file 9.
+# This shell starts again without the environment of its submission; environment.sh restores some variables from file 9.
 if [[ ${1-} != clean ]]; then
     exec 9< <(for name in $(compgen -e); do
         # in a name with an index, bash would run a command substitution

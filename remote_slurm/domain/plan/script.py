@@ -19,9 +19,10 @@ from remote_slurm.domain.shell import Call, quote, words
 _HEADER = """\
 #!{bash} -p
 # Pod {pod} as a Slurm job, written by remote-slurm {version} for Kubernetes. To stop it: scancel.
-# This folder: logs/ has the output of each container, records/ a line per container (state, exit code), volumes/ what
-# they mount, job-ID.out what the runner reports; secret/ is removed at the end. The functions that are called below are
-# in runner.sh, which explains them.
+# Who knows about it: the users of the Kubernetes namespace {namespace}, and who runs the sidecar with this account.
+# Files: logs/ has the output of each container, records/ their states and exit codes, volumes/ what they mount,
+# job-ID.out messages of the runner and of Slurm; secret/ is removed at the end of the job.
+# The functions that are called below are in runner.sh, here or in the folder `lib`, which explains them.
 {description}
 {flags}
 """
@@ -59,6 +60,7 @@ def render_job(plan: JobPlan) -> str:
     header = _HEADER.format(
         bash=plan.script.bash_path,
         pod=plan.full_name,
+        namespace=plan.full_name.partition("/")[0],
         version=__version__,
         description="\n".join(plan.description),
         flags="\n".join(flag.line() for flag in plan.flags),
