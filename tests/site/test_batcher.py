@@ -196,3 +196,45 @@ async def test_groups_of_one_request_share_scripts(batcher: Letters, site: FakeS
     while site.under_way:
         await site.end(site.under_way[0])
     assert site.groups[RUNS : RUNS + 4] == [["late-0", "late-1"], ["late-2", "late-3"], ["late-4"], ["late-5"]]
+
+
+async def test_another_script_starts_once_as_many_wait_as_are_under_way(batcher: Letters, site: FakeSend) -> None:
+    for number in range(7):
+        asyncio.create_task(batcher.ask(f"k-{number}", "payload", 1, "like")).add_done_callback(lambda _: None)
+        await _settled()
+    assert site.groups == [["k-0"], ["k-1"], ["k-2", "k-3"]]
+    (alone,) = await ask(batcher, "alone")
+    await site.end(2)
+    assert site.groups[3:] == [["alone"], ["k-4", "k-5", "k-6"]]
+    await site.end(3)
+    assert alone.done()
+
+
+async def test_a_full_script_of_a_group_waits_for_no_other(batcher: Letters, site: FakeSend) -> None:
+    for number in range(3 * MOST_REQUESTS):
+        asyncio.create_task(batcher.ask(f"k-{number}", "payload", 1, "like")).add_done_callback(lambda _: None)
+        await asyncio.sleep(0)
+    await _settled()
+    sizes = [len(each) for each in site.groups]
+    assert sizes == [1, 1, 2, 4]
+    await site.end(0)
+    await site.end(1)
+    assert [len(each) for each in site.groups[RUNS:]] == [MOST_REQUESTS, MOST_REQUESTS]
+
+
+async def test_a_cancelled_request_of_a_group_does_not_count(batcher: Letters, site: FakeSend) -> None:
+    first, *others = [asyncio.create_task(batcher.ask(f"k-{n}", "payload", 1, "like")) for n in range(4)]
+    await _settled()
+    assert site.groups == [["k-0"], ["k-1"], ["k-2", "k-3"]]
+    gone, stays = [asyncio.create_task(batcher.ask(name, "payload", 1, "like")) for name in ("gone", "stays")]
+    await _settled()
+    gone.cancel()
+    await site.end(0)
+    await site.end(1)
+    assert len(site.runs) == 3
+    await site.end(2)
+    assert site.groups[3:] == [["stays"]]
+    assert first.done()
+    assert all(each.done() for each in others)
+    await site.end(3)
+    assert await stays == "stays is done"
