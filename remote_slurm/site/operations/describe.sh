@@ -22,7 +22,7 @@ describe() {
         return
     fi
     # shellcheck disable=SC2016 # awk's own variables
-    [ ! -f job.sh ] || awk 'NR > 9 { exit } sub(/^# Spec: /, "") { print ">spec", $0 }' job.sh
+    [ ! -f job.sh ] || awk '! /^(#|$)/ { exit } sub(/^# Spec: /, "") { print ">spec", $0 }' job.sh
     # shellcheck disable=SC2154 # set by root.sh
     called=job.id
     [ -f job.id ] || [ ! -L "../.remote-slurm/claims/$pod.job" ] || called=../.remote-slurm/claims/$pod.attempt  # the job has begun

@@ -16,9 +16,10 @@
 list_containers() {
     # shellcheck disable=SC2016 # awk's own variables
     find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec env LC_ALL=C awk '
-        FNR == 1 { split(FILENAME, path, "/"); in_calls = 0; quote = "" }
+        FNR == 1 { split(FILENAME, path, "/"); in_head = 1; in_calls = 0; quote = "" }
+        ! /^(#|$)/ { in_head = 0 }
         FNR == 2 && path[3] == "job.sh" { print ">name", path[2], $3 }
-        FNR < 9 && sub(/^# Labels: /, "") { print ">labels", path[2], $0 }
+        in_head && sub(/^# Labels: /, "") { print ">labels", path[2], $0 }
         ! in_calls {
             if (/^(pod|resume) [^ ]+ (grace=)?[0-9]+$/) {
                 in_calls = 1
