@@ -34,7 +34,7 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.pods import Pods, Shared
 from remote_slurm.service.port_forwards import PortForwards
-from remote_slurm.service.scale import keep_log_chunks, raise_descriptor_limit
+from remote_slurm.service.scale import collect_rarely, keep_log_chunks, raise_descriptor_limit
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.command_channels import CommandChannels
 from remote_slurm.ssh.connection import Connection
@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         warning(sentence)
     raise_descriptor_limit()
     keep_log_chunks()
+    collect_rarely()
     gc.freeze()  # modules stay in memory: a collection need not scan them while a status request waits
     kept = KeptSockets.of_supervisor()
     asyncio.run(_serve(config, Watching(recent, Metrics(), _tracing(config)), kept, arguments.ready_file))

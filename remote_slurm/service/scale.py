@@ -16,6 +16,8 @@ from typing import Any
 # Connections of clients (which are limited), SSH sessions and logs need no more descriptors than this
 WANTED_DESCRIPTORS = 65_536
 
+YOUNG_OBJECTS = 20_000
+
 # Fewer submissions at once leave no holes in the heap that are worth a trim of some milliseconds
 BURST = 100
 # By then the last replies of a burst are written, and their requests are freed
@@ -72,6 +74,15 @@ def collect_and_trim() -> None:
     gc.collect()
     gc.freeze()  # tracked pods live for long: a collection need not visit them while a client waits
     trim()
+
+
+def collect_rarely() -> None:
+    """Let the garbage collector visit young objects less often: after so many more of them.
+
+    Measured with 1,000 creates at once: after 700 objects, CPython's default, a seventh of the processor time was
+    spent on visits to requests that were being answered.
+    """
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def trim() -> bool:

@@ -26,6 +26,17 @@ for _ in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+# How often the garbage collector runs while 40,000 objects come into being that stay, in a process of its own
+COLLECTIONS = """
+import gc, sys
+from remote_slurm.service.scale import collect_rarely
+if sys.argv[1] == "rarely":
+    collect_rarely()
+before = sum(each["collections"] for each in gc.get_stats())
+kept = [[] for _ in range(40_000)]
+print(sum(each["collections"] for each in gc.get_stats()) - before)
+"""
+
 
 def resident() -> int:
     """Bytes of this process that are in RAM."""
@@ -33,8 +44,9 @@ def resident() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024
 
 
-def faults(how: str) -> int:
-    run = subprocess.run([sys.executable, "-c", FAULTS, how], check=True, capture_output=True, text=True)
+def counted(program: str, how: str) -> int:
+    """What a program prints."""
+    run = subprocess.run([sys.executable, "-c", program, how], check=True, capture_output=True, text=True)
     return int(run.stdout)
 
 
@@ -81,4 +93,9 @@ def test_free_memory_between_live_objects_returns_to_the_system() -> None:
 
 @only_with_glibc
 def test_log_chunks_reuse_the_same_memory() -> None:
-    assert faults("kept") < faults("as it was") / 4
+    assert counted(FAULTS, "kept") < counted(FAULTS, "as it was") / 4
+
+
+def test_garbage_is_collected_rarely_while_many_requests_are_answered() -> None:
+    assert counted(COLLECTIONS, "rarely") <= 2
+    assert counted(COLLECTIONS, "as by default") > 20
