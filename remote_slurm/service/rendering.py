@@ -73,30 +73,23 @@ class Rendering:
 
         Raises InvalidRequest at the end of its processor time. Wall time does not count: the machine may be busy.
         """
-        worker = self._idle.pop() if self._idle else _Worker()
-        working = asyncio.create_task(worker.run(partial(contextvars.copy_context().run, work, *args)))
+        worker = self._idle.pop() if self._idle else _Worker(self._seconds)
         try:
-            while (left := self._seconds - worker.seconds) > 0:
-                await asyncio.wait({working}, timeout=max(left, _LOOK_SECONDS))
-                if working.done():
-                    return working.result()
-            worker.end()
+            return await worker.run(partial(contextvars.copy_context().run, work, *args))
         finally:
-            if working.done():
+            if worker.is_idle:
                 self._idle.append(worker)
             else:
-                working.cancel()
                 worker.retire()
-        raise InvalidRequest(
-            f"preparing the pod's job takes more than {self._seconds:g} s of processor time: use fewer or smaller "
-            "volumes, variables and containers"
-        )
 
 
 class _Worker:
     """A thread for one work after another, since a small pod takes hardly longer than the start of a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.is_idle = True
+        self._is_stopped = False
         self._works: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._id = self._clock = 0
         self._begun = 0.0
@@ -113,20 +106,42 @@ class _Worker:
                 self._id = 0
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Return what `work()` returns. A caller that is cancelled does not stop the work."""
+        """Return what `work()` returns. A caller that is cancelled does not stop the work. Raises InvalidRequest."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
-        self._thread.name = _BUSY
+        self._thread.name, self.is_idle = _BUSY, False
         self._works.put(partial(settle, loop, future, work))
+        # a timer costs less than a task that waits for the future, and nearly every work ends long before
+        self._timer = loop.call_later(self._seconds, self._look, future)
         try:
             return await future
         finally:
-            # not by the thread itself: it might come late, when the next work has begun
-            if not future.cancelled():
+            self._timer.cancel()
+            self.is_idle = not (future.cancelled() or self._is_stopped)
+            if self.is_idle:
+                # not by the thread itself: it might come late, when the next work has begun
                 self._thread.name = _IDLE
 
+    def _look(self, future: asyncio.Future[_T]) -> None:
+        """End the present work if it has taken all its processor time."""
+        if future.done():
+            return
+        left = self._seconds - self._taken
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(max(left, _LOOK_SECONDS), self._look, future)
+            return
+        self._is_stopped = True
+        # Python has no other way. If the work has ended meanwhile, nothing happens
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._id), ctypes.py_object(TookTooLong))
+        future.set_exception(
+            InvalidRequest(
+                f"preparing the pod's job takes more than {self._seconds:g} s of processor time: use fewer or smaller "
+                "volumes, variables and containers"
+            )
+        )
+
     @property
-    def seconds(self) -> float:
+    def _taken(self) -> float:
         """The processor time that the present work has taken; 0 before its begin and after its end."""
         try:
             return time.clock_gettime(self._clock) - self._begun if self._id else 0
@@ -136,7 +151,3 @@ class _Worker:
     def retire(self) -> None:
         """Let the thread end after its present work."""
         self._works.put(None)
-
-    def end(self) -> None:
-        """Stop the present work: Python has no other way. If it has ended meanwhile, nothing happens."""
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._id), ctypes.py_object(TookTooLong))
