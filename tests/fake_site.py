@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from remote_slurm.domain.exec_request import ExecRequest
 from remote_slurm.domain.plan.job_array import ArrayOptions, ArrayTask
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
 from remote_slurm.domain.slurm.job import Job
@@ -25,6 +24,7 @@ from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
 from remote_slurm.errors import (
@@ -205,7 +205,7 @@ class FakeAccount:
         if self.job_id(pod):
             return Submitted(self.job_id(pod))
         if pod in self.attempts:
-            return await self.told(pod)
+            return await self.outcome_of_attempt(pod)
         older = self.is_superseded(epoch)
         if older and pod in self.again:
             self.written_by(epoch)
@@ -220,7 +220,7 @@ class FakeAccount:
         self.notes += older
         return outcome
 
-    async def told(self, pod: str) -> SubmitOutcome:
+    async def outcome_of_attempt(self, pod: str) -> SubmitOutcome:
         if pod in self.failed:
             return self.failed[pod]
         await asyncio.sleep(3)

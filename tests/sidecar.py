@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.preloaded import Preloaded
+from tests.forked_program import Preloaded
 
 # How long tests wait, in seconds, for what takes one or two where nothing else runs: only a failure takes so long
 PATIENCE = 240

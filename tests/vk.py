@@ -93,17 +93,21 @@ def _container_faults(status: Json) -> list[str]:
     name, state = status.get("name"), status.get("state")
     if not isinstance(state, dict) or len(state) != 1 or next(iter(state)) not in _STATES:
         return [f"container {name} has the state {state!r}"]
-    kind, told = next(iter(state.items()))
+    kind, reported = next(iter(state.items()))
     found = []
-    for key, value in told.items():
+    for key, value in reported.items():
         if key.endswith("At") and not _is_time(value):
             found.append(f"container {name} has {key} {value!r}")
-    if kind == "running" and "startedAt" not in told:
+    if kind == "running" and "startedAt" not in reported:
         found.append(f"container {name} runs since nobody knows when")
-    if kind == "terminated" and type(told.get("exitCode")) is not int:
-        found.append(f"container {name} has the exit code {told.get('exitCode')!r}")
-    if kind == "terminated" and told.get("exitCode") and told.get("finishedAt", "9") < told.get("startedAt", "0"):
-        found.append(f"container {name} ended before it began: {told}")
+    if kind == "terminated" and type(reported.get("exitCode")) is not int:
+        found.append(f"container {name} has the exit code {reported.get('exitCode')!r}")
+    if (
+        kind == "terminated"
+        and reported.get("exitCode")
+        and reported.get("finishedAt", "9") < reported.get("startedAt", "0")
+    ):
+        found.append(f"container {name} ended before it began: {reported}")
     if status.get("ready") != (kind == "running") or not isinstance(status.get("restartCount"), int):
         found.append(f"container {name} is {kind}, ready {status.get('ready')!r}")
     return found

@@ -34,7 +34,7 @@ from remote_slurm.service.journal import Journal
 from remote_slurm.service.kubernetes_api import Cluster
 from remote_slurm.service.pods import Pods, Shared
 from remote_slurm.service.port_forwards import PortForwards
-from remote_slurm.service.scale import collect_rarely, keep_log_chunks, raise_descriptor_limit
+from remote_slurm.service.process_tuning import collect_rarely, keep_log_chunks, raise_descriptor_limit
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.command_channels import CommandChannels
 from remote_slurm.ssh.connection import Connection

@@ -6,7 +6,7 @@
 #                                            SECONDS until its logs were fetched
 #
 # The comment is `at=FOLDER;RECORD;RECORD;|COMMENT`, each record as records/ has it but for its first two words and its usage.
-# Once all containers have ended and the logs can be fetched, `usage=USAGE;over;` is in it: domain/plan/no_shared_fs.py reads it.
+# Once all containers have ended and the logs can be fetched, `usage=USAGE;over;` is in it: domain/status/job_comment.py reads it.
 
 comment_limit=1000     # bytes; Slurm takes 1024
 comment_timeout=60     # seconds that an ended job waits for Slurm to accept its last comment

@@ -10,7 +10,7 @@ from remote_slurm.service.audit import AuditLog, notes, pod_fields
 from remote_slurm.service.background_tasks import BackgroundTasks
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.poller import Poller
-from remote_slurm.service.scale import MemoryTrim
+from remote_slurm.service.process_tuning import MemoryTrim
 from remote_slurm.service.submitter import Submission, Submitter
 
 # A burst of creates is longer, and a mean does not need more

@@ -116,7 +116,7 @@ class Deletes:
         try:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 for first in range(0, len(unknown), BATCH):
-                    await self._round(unknown[first : first + BATCH])
+                    await self._delete_batch(unknown[first : first + BATCH])
         except TimeoutError:
             warning(
                 "the site did not answer before shutdown; pending deletes stay in StateFolder for the next start",
@@ -127,9 +127,9 @@ class Deletes:
         """One round over all deletes; pods whose folders could not be removed come last."""
         pods = sorted(self._open, key=self._stuck.__contains__)
         for first in range(0, len(pods), BATCH):
-            await self._round(pods[first : first + BATCH])
+            await self._delete_batch(pods[first : first + BATCH])
 
-    async def _round(self, pods: list[str]) -> None:
+    async def _delete_batch(self, pods: list[str]) -> None:
         try:
             forced = {pod: self._is_overdue(pod) for pod in pods}
             cancelled = await self._site.delete(forced, self._overriding(pods))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.errors import SiteError
 from remote_slurm.log import debug, warning
 from remote_slurm.service.background_tasks import BackgroundTasks

@@ -34,7 +34,9 @@ class JobCopies:
             if (job := others.get(tracked.job_id)) and not tracked.is_over and tracked.runs_copy is not False
         ]
         to_query = [
-            job.id for tracked, job in found if not tracked.shown and (tracked.key, job.submitted) not in self._foreign
+            job.id
+            for tracked, job in found
+            if not tracked.is_listed and (tracked.key, job.submitted) not in self._foreign
         ]
         outputs = await self._outputs(to_query)
         if outputs is None:
@@ -60,7 +62,7 @@ class JobCopies:
 
 
 def _is_copy(tracked: TrackedPod, job: Job, outputs: Mapping[str, str]) -> bool:
-    if tracked.shown:
+    if tracked.is_listed:
         return True
     if job.id not in outputs:
         return False

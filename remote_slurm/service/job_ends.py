@@ -33,21 +33,21 @@ class JobEnds:
         self._clock = clock
         self._accounting = accounting
 
-    async def decide(self, jobs: Iterable[Job], others: Iterable[Job] = ()) -> None:
+    async def end_finished_pods(self, jobs: Iterable[Job], others: Iterable[Job] = ()) -> None:
         """`jobs` are those of the last squeue, `others` are those of no pod. Raises SiteError."""
         candidates = [tracked async for tracked in unhurried(self._pod_store) if _may_be_over(tracked)]
         if not candidates:
             return
         inspection = await self._site.inspect_pods(tracked.key for tracked in candidates)
-        self._pod_store.take(inspection.records)
-        self._find_jobs(_unlisted(candidates), inspection.fences, jobs)
+        self._pod_store.add_records(inspection.records)
+        self._adopt_jobs_in_fences(_unlisted(candidates), inspection.fences, jobs)
         await self._ask_accounting(_unlisted(candidates))
-        await self._find_cancelled_tasks(_unlisted(candidates), inspection.fences, (*jobs, *others))
+        await self._end_cancelled_tasks(_unlisted(candidates), inspection.fences, (*jobs, *others))
         for tracked in candidates:
             if tracked.job is not None and not tracked.is_over and self._decide_end(tracked, tracked.job):
                 _end(tracked)
 
-    def _find_jobs(self, unlisted: list[TrackedPod], fences: Mapping[str, str], jobs: Iterable[Job]) -> None:
+    def _adopt_jobs_in_fences(self, unlisted: list[TrackedPod], fences: Mapping[str, str], jobs: Iterable[Job]) -> None:
         """If squeue does not list the id that sbatch printed, the fence and then the script's path name the job."""
         alive = {job.pod: job for job in jobs if job.state.phase is not JobPhase.ENDED}
         for tracked in unlisted:
@@ -58,9 +58,9 @@ class JobEnds:
             warning(
                 "job id differs from the one that sbatch printed", pod=tracked.name, job=job_id, sbatch=tracked.job_id
             )
-            tracked.has_job(job_id)
+            tracked.set_job_id(job_id)
             if other is not None and other.id == job_id:
-                tracked.see(other)
+                tracked.update_from_squeue(other)
 
     async def _ask_accounting(self, unlisted: list[TrackedPod]) -> None:
         asked = [each for each in unlisted if each.job and each.job.state.phase is not JobPhase.ENDED]
@@ -71,9 +71,9 @@ class JobEnds:
             return
         for tracked in asked:
             if job := found.get(tracked.key):
-                tracked.is_accounted(job)
+                tracked.update_from_sacct(job)
 
-    async def _find_cancelled_tasks(
+    async def _end_cancelled_tasks(
         self, unlisted: Iterable[TrackedPod], fences: Mapping[str, str], listed: Iterable[Job]
     ) -> None:
         """Find the tasks of arrays that were cancelled while they waited: neither squeue nor sacct has a trace of them.
@@ -90,7 +90,7 @@ class JobEnds:
             return
         for pod in await self._site.close_fences(gone):
             info("job was cancelled while it waited", pod=gone[pod].name, job=gone[pod].job_id)
-            gone[pod].was_cancelled()
+            gone[pod].mark_cancelled()
             _end(gone[pod])
 
     def _decide_end(self, tracked: TrackedPod, job: Job) -> bool:

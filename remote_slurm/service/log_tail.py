@@ -21,7 +21,7 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class LogPatience:
+class LogTimeouts:
     """How long a follower waits, in seconds, before it reports an error; tests shorten it.
 
     `away`: for a site that cannot be reached. `short`: for bytes that the runner noted and that the file system of the
@@ -39,19 +39,19 @@ class Retries:
     """The pauses between two tries to continue a log, and when to give up."""
 
     def __init__(
-        self, returns: ReconnectSignal, patience: LogPatience, clock: Callable[[], float] = time.monotonic
+        self, returns: ReconnectSignal, timeouts: LogTimeouts, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._returns = returns
-        self.patience = patience
+        self.timeouts = timeouts
         self._clock = clock
-        self._pause = patience.pause
+        self._pause = timeouts.pause
         self._away_since: float | None = None
         self._short_since: float | None = None
 
     def progress(self) -> None:
         """Bytes have arrived: start anew."""
         self._away_since = self._short_since = None
-        self._pause = self.patience.pause
+        self._pause = self.timeouts.pause
 
     def connected(self, seconds: float) -> None:
         """The site was connected for so long, whether or not there was anything to read."""
@@ -61,7 +61,7 @@ class Retries:
     def failed(self, error: SiteError) -> None:
         """Raises `error` if the site has not been reached for too long."""
         self._away_since = self._away_since or self._clock()
-        if self._clock() - self._away_since >= self.patience.away:
+        if self._clock() - self._away_since >= self.timeouts.away:
             raise error
 
     def is_short(self, size: int, length: int) -> None:
@@ -69,7 +69,7 @@ class Retries:
         if size >= length:
             return
         self._short_since = self._short_since or self._clock()
-        if self._clock() - self._short_since >= self.patience.short:
+        if self._clock() - self._short_since >= self.timeouts.short:
             raise RemoteFailed(
                 f"the log has {size} bytes at the login node, but {length} on the compute node: the rest is missing"
             )
@@ -211,7 +211,7 @@ class Tail:
             waits: set[asyncio.Future[Any]] = {coming, over}
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done() and log.length is None:
-                await asyncio.wait({coming}, timeout=self._retries.patience.last_lines)
+                await asyncio.wait({coming}, timeout=self._retries.timeouts.last_lines)
                 if not coming.done():
                     return None
             return await coming

@@ -13,7 +13,7 @@ from remote_slurm.domain.status.log_slice import LogSlice, Stamper
 from remote_slurm.domain.status.no_log import MAY_BE_ON_NODE, NoLogReason, no_log_message
 from remote_slurm.errors import InvalidRequest, RemoteFailed, SiteError
 from remote_slurm.service.followers import Followers
-from remote_slurm.service.log_tail import LogPatience, Retries, Tail
+from remote_slurm.service.log_tail import LogTimeouts, Retries, Tail
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.site.operations.log import NoLog, OpenLog
@@ -36,20 +36,20 @@ class Logs:
         site: Site,
         pod_store: PodStore,
         returns: ReconnectSignal | None = None,
-        patience: LogPatience | None = None,
+        timeouts: LogTimeouts | None = None,
         first_poll: Callable[[], Awaitable[bool]] = _polled,
     ) -> None:
         self._site = site
         self._pod_store = pod_store
         self._returns = returns or ReconnectSignal()
-        self._patience = patience or LogPatience()
+        self._patience = timeouts or LogTimeouts()
         self._first_poll = first_poll
         self._tails: dict[tuple[str, str], Tail] = {}
         self._closing = asyncio.Event()
         self._followers = Followers()
         self._refused: dict[str, str] = {}
 
-    def was_refused(self, pod: str, message: str) -> None:
+    def remember_refusal(self, pod: str, message: str) -> None:
         """Keep why a pod that is no longer tracked has no job. The last refusals are kept."""
         self._refused[pod] = message
         while len(self._refused) > _REFUSALS:

@@ -122,7 +122,7 @@ class PodCreator:
             ) from None
         except (SubmissionRefused, InvalidRequest) as error:
             self._components.pod_store.forget(tracked.key)
-            self._components.logs.was_refused(tracked.key, str(error))
+            self._components.logs.remember_refusal(tracked.key, str(error))
             raise
         except SiteError:
             self._take_back(pod)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from remote_slurm.domain.plan.no_shared_fs import CommentReport, NodeFolder, parse_comment
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.pod.resources import names_memory
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
+from remote_slurm.domain.status.job_comment import CommentReport, NodeFolder, parse_comment
 from remote_slurm.domain.status.pod_status import declared_ports, reported_names
 from remote_slurm.domain.status.pod_summary import PodSummary
 from remote_slurm.domain.status.view import SUBMITTING, PodView
@@ -48,7 +48,7 @@ class TrackedPod:
     missing_polls: int = 0
     submitted: float | None = None  # when sbatch was called for its job, or Slurm accepted it, by the site's clock
     runs_copy: bool | None = None  # whether its job has another script than its folder; None: squeue has not shown it
-    shown: bool = False  # the last squeue that succeeded listed its job
+    is_listed: bool = False  # the last squeue that succeeded listed its job
     ended_since: float | None = None  # when its job was first seen ended
     comment_report: CommentReport | None = None  # read from its job's comment; only with SHARED_FS: false
     awaits_squeue: bool = False  # recovered, and squeue has not shown its records yet; only with SHARED_FS: false
@@ -117,7 +117,7 @@ class TrackedPod:
     @property
     def is_shown_waiting(self) -> bool:
         """Whether the last squeue listed the job as waiting. An id alone, or an earlier squeue, does not show that."""
-        return self.shown and self.job is not None and self.job.state.phase is JobPhase.WAITING
+        return self.is_listed and self.job is not None and self.job.state.phase is JobPhase.WAITING
 
     @property
     def on_node(self) -> NodeFolder | None:
@@ -127,14 +127,14 @@ class TrackedPod:
             return None
         return NodeFolder(self.job_id, self.comment_report.folder)
 
-    def has_job(self, job_id: str) -> None:
+    def set_job_id(self, job_id: str) -> None:
         """Set the job's id. The next poll sets its state."""
         if self.job_id != job_id:
-            self.shown, self.runs_copy, self.missing_since, self.missing_polls = False, None, None, 0
+            self.is_listed, self.runs_copy, self.missing_since, self.missing_polls = False, None, None, 0
             self.job = Job(job_id, JobState.PENDING, pod=self.key)
         self.waiting = ""
 
-    def waits(self, reason: str, message: str) -> None:
+    def set_waiting(self, reason: str, message: str) -> None:
         """Set why there is no job yet: a word and a sentence."""
         self.waiting_reason, self.waiting = reason, message
 
@@ -143,20 +143,20 @@ class TrackedPod:
 
         An id that squeue lists without a break is the same job, whatever a requeue changes.
         """
-        return self.shown or job.may_be_of(self.key, self.submitted)
+        return self.is_listed or job.may_be_of(self.key, self.submitted)
 
-    def is_missing(self, now: float) -> None:
+    def mark_missing(self, now: float) -> None:
         """Note that a successful squeue did not list the pod's job."""
-        self.shown = False
+        self.is_listed = False
         self.missing_since = self.missing_since or now
         self.missing_polls += 1
 
-    def see(self, job: Job) -> None:
+    def update_from_squeue(self, job: Job) -> None:
         """Take the pod's job from squeue. An unknown state keeps the last one."""
         if self.job is not None and self.job.id != job.id:
             return  # a second job of the pod: the fence has ended it, or will
         self.awaits_squeue = False
-        self.shown, self.missing_since, self.missing_polls = True, None, 0
+        self.is_listed, self.missing_since, self.missing_polls = True, None, 0
         if job is self.job or (job.state.phase is JobPhase.UNKNOWN and self.job is not None):
             return
         self.submitted = job.submitted or self.submitted
@@ -174,13 +174,13 @@ class TrackedPod:
         elif before is not None and before.state.phase in (JobPhase.RUNNING, JobPhase.ENDED):
             self.waits_again = True
 
-    def is_accounted(self, job: Job) -> None:
+    def update_from_sacct(self, job: Job) -> None:
         """Take the pod's job from sacct, if squeue no longer lists it. The last squeue may have shown its node."""
         node = job.node or (self.job.node if self.job else "")
         self.job = replace(job, pod=self.key, node=node)
         self._take_comment(job)
 
-    def was_cancelled(self) -> None:
+    def mark_cancelled(self) -> None:
         """Note that the job was cancelled while it waited. Slurm has no trace of it."""
         if self.job is not None:
             self.job = replace(self.job, state=JobState.CANCELLED, reason="")
@@ -204,7 +204,7 @@ class TrackedPod:
         if report is None:
             return
         for record in report.records:
-            self.take(record)
+            self.add_record(record)
         of_this_run = all(record.run == self.run for record in report.records)
         if job.state.phase is not JobPhase.WAITING and of_this_run:
             self._take_report(report)
@@ -217,7 +217,7 @@ class TrackedPod:
         if report.failure:
             self.fail(f"job {self.job_id}: {report.failure}")
 
-    def take(self, record: Record) -> None:
+    def add_record(self, record: Record) -> None:
         """Keep the latest record: a poll may bring an older one again, and one of an earlier run."""
         if record.run > self.run:
             self.begin_run(record.run)
@@ -300,8 +300,8 @@ class PodStore:
             self.on_forget(tracked)
             tracked.finished.set()
 
-    def take(self, records: Iterable[Record]) -> None:
+    def add_records(self, records: Iterable[Record]) -> None:
         for record in records:
             tracked = self._tracked.get(record.pod)
             if tracked is not None:
-                tracked.take(record)
+                tracked.add_record(record)

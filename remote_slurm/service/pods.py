@@ -38,7 +38,7 @@ from remote_slurm.service.recovery import PodRecovery
 from remote_slurm.service.retention import Retention
 from remote_slurm.service.statuses import Statuses
 from remote_slurm.service.storage import Storage
-from remote_slurm.service.submitter import Patience, Submitter
+from remote_slurm.service.submitter import SubmissionTimeouts, Submitter
 from remote_slurm.service.system_info import SystemInfo
 from remote_slurm.service.waiting_reasons import WaitingReasons
 from remote_slurm.site.site import Site
@@ -60,11 +60,11 @@ class Pods:
         site: Site,
         config: Config,
         journal: Journal,
-        patience: Patience | None = None,
+        timeouts: SubmissionTimeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         shared: Shared | None = None,
     ) -> None:
-        patience, shared = patience or Patience(), shared or Shared()
+        timeouts, shared = timeouts or SubmissionTimeouts(), shared or Shared()
         self.site = site
         self.user = config.ssh.user  # the account at the site
         self.pod_store = PodStore()
@@ -81,15 +81,15 @@ class Pods:
         self._usage = UsageQueries(self.pod_store, self.poller.accounting, clock)
         self.storage = Storage(site, clock)
         self._waiting_reasons = WaitingReasons(self.pod_store, clock)
-        self.capacity = CapacityWatch(site, config, self.poller.returns)
+        self.capacity = CapacityWatch(site, config, self.poller.reconnected)
         self.dashboard = Dashboard(
             site, DashboardSources(self.pod_store, self.poller, self.orphans, self.storage), config
         )
         self.descriptions = Descriptions(site, self.pod_store, self.poller, self._events, config)
         self.system_info = SystemInfo(site, self.orphans, clock)
-        self._logs = Logs(site, self.pod_store, self.poller.returns, first_poll=self.poller.first_poll)
+        self._logs = Logs(site, self.pod_store, self.poller.reconnected, first_poll=self.poller.first_poll)
         self._retention = Retention(self.pod_store, self.deletes, config.keep_finished)
-        submitter = Submitter(site, self.poller.returns, patience, clock, self.storage)
+        submitter = Submitter(site, self.poller.reconnected, timeouts, clock, self.storage)
         submissions = ActiveSubmissions(submitter, self.poller, self._tasks, shared.audit, self.user)
         self.history = History(self.pod_store, self.times, submissions)
         self.recovery = PodRecovery(site, self.pod_store, submissions, self.deletes, self.poller)
@@ -101,7 +101,7 @@ class Pods:
                 self.pod_store, self.recovery, submissions, self.deletes, self.poller, self._logs, self._kubernetes
             ),
             config,
-            patience.create,
+            timeouts.create,
         )
 
     # --- life ---

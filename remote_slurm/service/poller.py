@@ -65,8 +65,8 @@ class Poller:
         self._ends = JobEnds(site, pod_store, clock, self.accounting)
         self.fetching = Fetching(site)
         self._cleared: set[str] = set()  # ended pods whose secrets were removed at the site
-        self._early = asyncio.Event()
-        self.returns = ReconnectSignal()
+        self._poll_soon = asyncio.Event()
+        self.reconnected = ReconnectSignal()
         self.error = _NOT_YET
         self.cause = ""
         self.has_polled = False  # or has tried to
@@ -102,11 +102,11 @@ class Poller:
 
     def unreachable(self, error: SiteError) -> None:
         """Note that the site cannot be polled at all."""
-        self._note(error)
+        self._set_error(error)
 
     def poll_soon(self) -> None:
         """Read the records before the next poll, which comes within an interval: a job was submitted."""
-        self._early.set()
+        self._poll_soon.set()
 
     async def run(self) -> None:
         """Poll for ever: once per interval, and less often while there is nothing to wait for."""
@@ -132,7 +132,7 @@ class Poller:
         if isinstance(queue, Queue):
             found = await self._apply_queue(queue, begun)
             problem = problem or found
-        self._note(problem)
+        self._set_error(problem)
 
     async def _apply_queue(self, queue: Queue, begun: Mapping[str, int]) -> SiteError | None:
         """Return the error of a question that follows from squeue."""
@@ -145,12 +145,12 @@ class Poller:
             self.fetching.begin(self._pod_store)
         await self._notice_requeues(begun, time.time() + queue.clock_offset)
         try:
-            await self._ends.decide(self.jobs, queue.others.values())
+            await self._ends.end_finished_pods(self.jobs, queue.others.values())
         except SiteError as error:
             problem = problem or error
         return problem
 
-    def _note(self, problem: BaseException | None) -> None:
+    def _set_error(self, problem: BaseException | None) -> None:
         reason = str(problem) if problem else ""
         if reason and reason != self.error:
             # the connection has logged why there is none
@@ -158,7 +158,7 @@ class Poller:
             write("the poll failed", reason=reason)
         elif not reason and self.error:
             info("poll succeeded, the site is reachable")
-            self.returns.notify()
+            self.reconnected.notify()
         self.error, self.has_polled = reason, True
         self.cause = _cause(problem)
         self._last_poll = self._clock()
@@ -179,7 +179,7 @@ class Poller:
         over = {tracked.key async for tracked in unhurried(self._pod_store) if tracked.is_over}
         self._cleared &= over
         ended = sorted(over - self._cleared)[:CLEARED_PODS]
-        self._pod_store.take(await self._site.records(ended))
+        self._pod_store.add_records(await self._site.records(ended))
         self._cleared.update(ended)
 
     async def _pause(self) -> float:
@@ -196,12 +196,12 @@ class Poller:
             try:
                 # wait_for would keep a cancellation to itself that comes together with the event (Python 3.11)
                 async with asyncio.timeout(min(left, self.interval)):
-                    await self._early.wait()
+                    await self._poll_soon.wait()
             except TimeoutError:
                 if self.pace.is_slow and left > self.interval:
                     await self._read_records()
                 continue
-            self._early.clear()
+            self._poll_soon.clear()
             await asyncio.sleep(min(EARLY_RECORDS_SECONDS, left))
             await self._read_records()
 
@@ -210,7 +210,7 @@ class Poller:
         try:
             await self._records()
         except SiteError as error:
-            self._note(error)
+            self._set_error(error)
 
     async def _apply(self, jobs: Iterable[Job]) -> None:
         by_pod: dict[str, list[Job]] = {}
@@ -221,9 +221,9 @@ class Poller:
                 continue
             found = _own_job(by_pod.get(tracked.key, []), tracked)
             if found is not None:
-                tracked.see(found)
+                tracked.update_from_squeue(found)
             elif tracked.job_id:
-                tracked.is_missing(self._clock())
+                tracked.mark_missing(self._clock())
 
     async def _notice_requeues(self, begun: Mapping[str, int], site_time: float) -> None:
         """Start a new run for each job that this squeue lists as waiting and that had `begun` before.

@@ -52,7 +52,9 @@ class Connection(InUse):
         job = tracked.job
         if self.pod.pods.pod_store.get(tracked.key) is not tracked or tracked.is_over:
             self.end(f"pod {self.pod.name} has ended")
-        elif tracked.shown and job is not None and (job.state.phase is not JobPhase.RUNNING or job.node != self.node):
+        elif (
+            tracked.is_listed and job is not None and (job.state.phase is not JobPhase.RUNNING or job.node != self.node)
+        ):
             self.end(f"the job of pod {self.pod.name} no longer runs on {self.node}")
         elif tracked.run != self.run:
             self.end(f"the job of pod {self.pod.name} was requeued")

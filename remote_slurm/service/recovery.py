@@ -15,7 +15,7 @@ from remote_slurm.service.journal import Delete
 from remote_slurm.service.orphans import GRACE_SECONDS
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.poller import Poller
-from remote_slurm.service.submitter import passes, recall
+from remote_slurm.service.submitter import fail_abandoned, is_retryable
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.site import Site
 
@@ -56,7 +56,7 @@ class PodRecovery:
         """Return once the pods are recovered. Raises the SiteError of an attempt that no later one can mend."""
         while not self.is_done:
             await self._attempted.wait()
-            if self._error and not passes(self._error):
+            if self._error and not is_retryable(self._error):
                 raise copy.copy(self._error)
 
     async def recover(self) -> None:
@@ -101,20 +101,20 @@ class PodRecovery:
             tracked = self._pod_store.add(pod)
             tracked.known_to_kubelet_only = False
             if pod in known.given_up:
-                recall(tracked)
+                fail_abandoned(tracked)
             elif pod in known.cancelled:
-                tracked.has_job(known.job_ids.get(pod, ""))
-                tracked.was_cancelled()
+                tracked.set_job_id(known.job_ids.get(pod, ""))
+                tracked.mark_cancelled()
                 tracked.finalize()
             elif pod in known.job_ids:
-                tracked.has_job(known.job_ids[pod])
+                tracked.set_job_id(known.job_ids[pod])
                 tracked.awaits_squeue = self._site.reports_in_comment
                 tracked.submitted = known.attempted.get(pod)
                 self.adopted += 1
             elif pod in known.unfinished and pod not in self._submissions and pod not in self._deletes:
                 tracked.payload_stored = True
                 self._submissions.begin(tracked, Payload())
-        self._pod_store.take(known.records)
+        self._pod_store.add_records(known.records)
 
     def _finish_deletes(self, known: Recovery) -> None:
         """Continue the deletes of another sidecar whose journal is lost."""

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from remote_slurm.errors import InvalidRequest
-from remote_slurm.service.scale import YieldingLock
+from remote_slurm.service.process_tuning import YieldingLock
 from remote_slurm.ssh.threads import settle
 
 _T = TypeVar("_T")

@@ -46,7 +46,7 @@ _SOON = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class SubmissionTimeouts:
     """Times in seconds; tests shorten them.
 
     `create`: how long a create may take until its files are stored at the site; interLink gives up at 120.
@@ -75,7 +75,7 @@ class Submission:
     task: asyncio.Task[None] | None = None
     answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def answered(self, job_id: str) -> None:
+    def answer_with(self, job_id: str) -> None:
         if not self.answer.done():
             self.answer.set_result(job_id)
 
@@ -84,7 +84,7 @@ class Submission:
         if self.task is not None:
             self.task.cancel()
 
-    def failed(self, error: Exception) -> None:
+    def fail_with(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
             self.answer.exception()  # mark it as read: after a restart, no create waits for it
@@ -97,7 +97,7 @@ class Submitter:
         self,
         site: Site,
         returns: ReconnectSignal,
-        patience: Patience | None = None,
+        timeouts: SubmissionTimeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         storage: Storage | None = None,
     ) -> None:
@@ -105,30 +105,30 @@ class Submitter:
         self._storage = storage or Storage(site, clock)
         self._returns = returns
         self._clock = clock
-        self.patience = patience or Patience()
+        self.timeouts = timeouts or SubmissionTimeouts()
 
     async def submit(self, submission: Submission) -> None:
         """Return once the pod has a job or is refused. The outcome is in the tracked pod and in the answer."""
         tracked = submission.tracked
         try:
             pause = self._returns.subscribe()
-            while wait := await self._once(submission, submission.payload):
-                submission.answered("")
+            while wait := await self._attempt(submission, submission.payload):
+                submission.answer_with("")
                 await pause.wait(wait)
                 pause = self._returns.subscribe()
         except Superseded as error:
             # the newer sidecar continues the submission
             tracked.payload_stored, tracked.waiting = True, str(error)
-            submission.answered("")
+            submission.answer_with("")
         except (InvalidRequest, SubmissionRefused, SiteError) as error:
             tracked.fail(str(error))
             if submission.answer.done():  # otherwise the answer of create is logged
                 warning("pod failed", pod=tracked.name, reason=error)
-            submission.failed(error)
+            submission.fail_with(error)
         else:
-            submission.answered(tracked.job_id)
+            submission.answer_with(tracked.job_id)
 
-    async def _once(self, submission: Submission, payload: Payload) -> float:
+    async def _attempt(self, submission: Submission, payload: Payload) -> float:
         """Make one attempt. Return after how many seconds to make the next one; 0 if there is an outcome."""
         tracked = submission.tracked
         outcome = await self._ask(tracked, payload)
@@ -137,20 +137,20 @@ class Submitter:
             outcome = await self._ask(tracked, payload)
         match outcome:
             case Submitted(job_id):
-                tracked.has_job(job_id)
+                tracked.set_job_id(job_id)
                 info("job submitted", pod=tracked.name, job=job_id)
             case Deleted():
                 raise _was_deleted(tracked)
             case Attempted(words):
                 if words.strip():
-                    submission.answered("")  # the status shows what sbatch printed
+                    submission.answer_with("")  # the status shows what sbatch printed
                 return await self._search(submission, payload, _no_id(words))
             case SbatchFailed():
                 return await self._refused(submission, payload, outcome)
             case Pulling():
                 return self._pulling(tracked, outcome)
             case Unpullable(failure):
-                await self._drop(submission)
+                await self._withdraw_refused(submission)
                 raise SubmissionRefused(f"{failure.reason}: {failure.message}")
         return 0
 
@@ -158,12 +158,12 @@ class Submitter:
         before = tracked.waiting
         tracked.payload_stored = True
         if outcome.failure:
-            tracked.waits(outcome.failure.reason, outcome.failure.message)
+            tracked.set_waiting(outcome.failure.reason, outcome.failure.message)
         else:
-            tracked.waits("ContainerCreating", f"image {outcome.image} is being pulled")
+            tracked.set_waiting("ContainerCreating", f"image {outcome.image} is being pulled")
         if tracked.waiting != before:
             info("job submission waits for image pulls", pod=tracked.name, reason=tracked.waiting)
-        return self.patience.pulling
+        return self.timeouts.pulling
 
     async def _refused(self, submission: Submission, payload: Payload, failed: SbatchFailed) -> float:
         tracked, refusal, words = submission.tracked, failed.refusal, shortened(failed.words)
@@ -172,23 +172,23 @@ class Submitter:
         if failed.pods > 1 and refusal is not Refusal.NOT_SENT:
             # of an array, for a reason that may hold for no job of one pod
             await self._withdraw(tracked, keep_folder=True)
-            return await self._once(submission, payload.after_refusal(failed.pods))
+            return await self._attempt(submission, payload.after_refusal(failed.pods))
         tracked.payload_stored = refusal is not Refusal.FOR_GOOD
         if refusal is Refusal.FOR_GOOD:
-            await self._drop(submission)
+            await self._withdraw_refused(submission)
             note = f" ({submission.note})" if submission.note else ""
             raise SubmissionRefused(f"Slurm refused the job of pod {tracked.name}: {words}{note}")
         await self._withdraw(tracked, keep_folder=True)
         refuses = "refuses the job for now" if refusal is Refusal.FOR_NOW else "cannot be reached"
-        tracked.waits("Submitting", f"Slurm {refuses} and is asked again: {words}")
+        tracked.set_waiting("Submitting", f"Slurm {refuses} and is asked again: {words}")
         warning("Slurm did not accept the job, trying again", pod=tracked.name, reason=tracked.waiting)
-        return self.patience.refused_for_now if refusal is Refusal.FOR_NOW else self.patience.not_sent
+        return self.timeouts.refused_for_now if refusal is Refusal.FOR_NOW else self.timeouts.not_sent
 
     async def _ask(self, tracked: TrackedPod, payload: Payload) -> SubmitOutcome:
         """Send the submission until a reply arrives: the remote script is safe to send again."""
-        return await self._answered(tracked, partial(self._site.submit, tracked.key, payload))
+        return await self._repeat(tracked, partial(self._site.submit, tracked.key, payload))
 
-    async def _drop(self, submission: Submission) -> None:
+    async def _withdraw_refused(self, submission: Submission) -> None:
         """Remove the folder of a pod that is refused for good, if this sidecar has sent it.
 
         Otherwise the refusal stays at the site until the pod is deleted: the sidecar that sent the pod may ask for it.
@@ -198,9 +198,9 @@ class Submitter:
                 await self._withdraw(submission.tracked, keep_folder=False)
 
     async def _withdraw(self, tracked: TrackedPod, *, keep_folder: bool) -> None:
-        await self._answered(tracked, partial(self._site.withdraw, tracked.key, keep_folder=keep_folder))
+        await self._repeat(tracked, partial(self._site.withdraw, tracked.key, keep_folder=keep_folder))
 
-    async def _answered(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]]) -> _T:
+    async def _repeat(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]]) -> _T:
         """The result of `ask`, which is repeated after outages: it must be safe to call again.
 
         Once the pod's files are stored, the pod is accepted and may have a job. Then a refused key is an outage, too,
@@ -209,20 +209,20 @@ class Submitter:
         async for attempt in AsyncRetrying(
             stop=stop_never if tracked.payload_stored else self._late(),
             wait=wait_random_exponential(multiplier=0.5, max=10),
-            retry=retry_if_exception(_is_an_outage if tracked.payload_stored else passes),
+            retry=retry_if_exception(_is_an_outage if tracked.payload_stored else is_retryable),
             before_sleep=lambda _: self._site.observer.retried("submit"),
             reraise=True,
         ):
             with attempt:
-                return await self._noted(tracked, ask, first=attempt.retry_state.attempt_number == 1)
+                return await self._log_retry(tracked, ask, first=attempt.retry_state.attempt_number == 1)
         raise AssertionError("tenacity ends by returning or raising")  # pragma: no cover
 
     def _late(self) -> Callable[[RetryCallState], bool]:
         """Whether a create has no more time, by the clock of this process (tenacity's stop_after_delay has its own)."""
-        until = self._clock() + self.patience.create
+        until = self._clock() + self.timeouts.create
         return lambda _: self._clock() >= until
 
-    async def _noted(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]], *, first: bool) -> _T:
+    async def _log_retry(self, tracked: TrackedPod, ask: Callable[[], Awaitable[_T]], *, first: bool) -> _T:
         try:
             return await ask()
         except SiteError as error:
@@ -239,11 +239,11 @@ class Submitter:
         tracked.payload_stored = True
         tracked.waiting = f"the job is being looked for, since {why}"
         warning("searching for the job of a submission with unknown outcome", pod=tracked.name, reason=why)
-        deadline = self._clock() + self.patience.search
+        deadline = self._clock() + self.timeouts.search
         while not tracked.job_id:  # the poller finds it too
             outcome = await self._ask(tracked, payload.question())
             if isinstance(outcome, Submitted):
-                tracked.has_job(outcome.job_id)
+                tracked.set_job_id(outcome.job_id)
             elif isinstance(outcome, Deleted):
                 raise _was_deleted(tracked)
             elif isinstance(outcome, SbatchFailed) and outcome.refusal is not Refusal.UNKNOWN:
@@ -260,13 +260,13 @@ class Submitter:
 
     async def _give_up(self, tracked: TrackedPod, why: str) -> bool:
         """Return whether the pod can be submitted again."""
-        abandoned = await self._answered(tracked, partial(self._site.abandon, tracked.key))
+        abandoned = await self._repeat(tracked, partial(self._site.abandon, tracked.key))
         if abandoned.may_submit_again:
             info("Slurm never showed the job array of the pod; submitting it again", pod=tracked.name)
         elif not abandoned.job_id:
             raise SubmissionRefused(_never_shown(why))
         else:
-            tracked.has_job(abandoned.job_id)
+            tracked.set_job_id(abandoned.job_id)
         return abandoned.may_submit_again
 
 
@@ -274,7 +274,7 @@ def _was_deleted(tracked: TrackedPod) -> InvalidRequest:
     return InvalidRequest(f"pod {tracked.name} was deleted: create it again, with a new UID as Kubernetes gives it")
 
 
-def recall(tracked: TrackedPod) -> None:
+def fail_abandoned(tracked: TrackedPod) -> None:
     """Fail a pod whose submission was given up before this sidecar started."""
     if not tracked.failure:
         tracked.fail(_never_shown("its submission was given up"))
@@ -291,7 +291,7 @@ def _no_id(words: str) -> str:
     return f"sbatch printed no job id, but: {shortened(sbatch_message(words))}"
 
 
-def passes(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether asking again can help without a correction by a person."""
     return _is_an_outage(error) and not isinstance(error, HostKeyRefused | AuthenticationRefused)
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 from remote_slurm.config import Config, JobArrays
 from remote_slurm.domain.exec_request import ExecRequest
 from remote_slurm.domain.plan.job_array import ArrayOptions
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import Record
@@ -21,6 +20,7 @@ from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.squeue import ARRAYS, array_of_path
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome, Submitted
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import NotSent, PortUnreachable, RemoteFailed, SlurmFailed
 from remote_slurm.site.array_limit import ArrayLimit
@@ -35,8 +35,8 @@ from remote_slurm.site.operations import (
     delete,
     describe,
     fetch,
+    find_job,
     inspect_pods,
-    job,
     log,
     nodes,
     outputs,
@@ -230,9 +230,9 @@ class RemoteSite(Site):
             self._tables.learn(await self.ask(array_tables.operation(unknown)))
 
     async def job(self, job_id: str) -> Job | None:
-        reply = await self.ask(job.operation(self._config, job_id, root_is_known=bool(self._roots)))
+        reply = await self.ask(find_job.operation(self._config, job_id, root_is_known=bool(self._roots)))
         await self._learn(queue.arrays(reply.others, self._roots))
-        return job.found(reply, job_id, self._roots, self._tables.pod)
+        return find_job.found(reply, job_id, self._roots, self._tables.pod)
 
     async def open_port(self, node: str, port: int) -> PortStream:
         if self._ports is None:

@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Protocol
 
 from remote_slurm.domain.exec_request import ExecRequest, TerminalSize
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.delete import DeleteResult

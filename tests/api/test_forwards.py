@@ -298,7 +298,7 @@ async def test_the_pod_of_a_name_is_the_one_that_runs(server: Forwarding) -> Non
     earlier.deleted = True
     uid = UID.replace("1", "2")
     server.site.account.add(SlurmJob("102", f"team-{uid}", JobState.RUNNING, node="n2"))
-    server.pods.pod_store.add(f"team-{uid}", "team/web").has_job("102")
+    server.pods.pod_store.add(f"team-{uid}", "team/web").set_job_id("102")
     async with server.listening(echo, node="n2"), server.connected() as socket:
         await socket.send_bytes(b"hello")
         assert (await socket.receive()).data == b"hello"
@@ -408,7 +408,7 @@ async def test_there_are_limits_for_a_pod_and_in_all(tmp_path: Path) -> None:
     async with forwarding(tmp_path, MaxConnections=3, MaxConnectionsPerPod=2) as server:
         uid = UID.replace("1", "2")
         server.site.account.add(SlurmJob("102", f"team-{uid}", JobState.RUNNING, node="n1"))
-        server.pods.pod_store.add(f"team-{uid}", "team/other").has_job("102")
+        server.pods.pod_store.add(f"team-{uid}", "team/other").set_job_id("102")
         async with server.listening(silent), server.connected(), server.connected():
             status, sentence = await server.refusal()
             assert (status, "PortForward.MaxConnectionsPerPod" in sentence) == (429, True)

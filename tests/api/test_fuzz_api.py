@@ -10,7 +10,7 @@ from hypothesis import given
 from remote_slurm.api.openapi import document
 from tests.api.api_client import Api
 from tests.api.fuzzed import requests, server, status_of
-from tests.effort import effort
+from tests.hypothesis_settings import effort
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remote_slurm import log
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from tests import pods as kubernetes

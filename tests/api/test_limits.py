@@ -15,11 +15,11 @@ import pytest
 
 from remote_slurm.api.bodies import count_values
 from remote_slurm.api.limits import Limits
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import InvalidRequest
+from remote_slurm.service.process_tuning import raise_descriptor_limit
 from remote_slurm.service.rendering import LARGE_BYTES, LargerThanItsRequestError, Rendering, TookTooLong
-from remote_slurm.service.scale import raise_descriptor_limit
 from remote_slurm.site.operations.log import OpenLog
 from remote_slurm.site.operations.sinfo import SinfoOutput
 from tests import pods as kubernetes

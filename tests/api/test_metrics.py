@@ -103,8 +103,8 @@ async def test_a_full_home_is_a_metric_and_leaves_no_room_in_the_ping(serve: Ser
     await api.pods.storage.try_it()
     assert of(await read(api), "storage_failing") == 1
     assert api.pods.ping()["resources"]["pods"] == "0"
-    told = json.loads((await api.get("/ui/state")).text)["site"]
-    assert "No space left on device" in told["storageError"]
+    reported = json.loads((await api.get("/ui/state")).text)["site"]
+    assert "No space left on device" in reported["storageError"]
     site.account.full = ""
     await api.pods.storage.try_it()
     assert api.pods.ping()["resources"]["pods"] == "1000"

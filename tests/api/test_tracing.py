@@ -16,7 +16,7 @@ from remote_slurm.api.tracing import CannotTrace, Tracing
 from remote_slurm.config import Config
 from remote_slurm.errors import OutcomeUnknown
 from tests.api.certificates import Authority
-from tests.collector import collecting
+from tests.otel_collector import collecting
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

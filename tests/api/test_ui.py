@@ -48,9 +48,9 @@ async def test_an_unreachable_site_is_shown_and_not_queried(serve: Serve) -> Non
     api: Api = await serve(site)
     api.pods.start()
     await until(lambda: "no route" in api.pods.poller.error)
-    told = await state(api)
-    assert (told["site"]["reachable"], told["site"]["error"]) == (False, "no route to the site")
-    assert (told["site"]["lastPollSeconds"], told["partitions"], told["pods"]) == (None, None, [])
+    reported = await state(api)
+    assert (reported["site"]["reachable"], reported["site"]["error"]) == (False, "no route to the site")
+    assert (reported["site"]["lastPollSeconds"], reported["partitions"], reported["pods"]) == (None, None, [])
     assert not site.asked["partitions"] + site.asked["list"]
 
 
@@ -93,12 +93,12 @@ async def test_a_pod_and_its_state(
     tracked = api.pods.pod_store.add("ns-1", "ns/one")
     tracked.container_names = ("c",)
     await api.looked()
-    told = await state(api)
-    (row,) = told["pods"]
+    reported = await state(api)
+    (row,) = reported["pods"]
     assert [row[key] for key in ("name", "jobId", "state", "phase", "reason")] == [
         "ns/one", "7", listed.state.value, phase, reason
     ]  # fmt: skip
-    assert told["counts"] == {phase: 1}
+    assert reported["counts"] == {phase: 1}
     assert row["ageSeconds"] < 60
 
 
@@ -127,9 +127,9 @@ async def test_the_last_hours_are_served_without_names_of_pods(serve: Serve) -> 
     await api.looked()
     await api.pods.history.sample()
     text = (await api.get("/ui/history")).text
-    told = json.loads(text)
-    assert told["pods"] == {"waiting": [1], "running": [1], "failed": [0]}
-    assert (told["submitSeconds"], told["waitSeconds"], len(told["times"])) == ([None], {}, 1)
+    reported = json.loads(text)
+    assert reported["pods"] == {"waiting": [1], "running": [1], "failed": [0]}
+    assert (reported["submitSeconds"], reported["waitSeconds"], len(reported["times"])) == ([None], {}, 1)
     assert "ns-1" not in text
 
 
@@ -139,10 +139,10 @@ async def test_the_node_and_the_ports_of_a_pod(serve: Serve) -> None:
     probed = container("b", ports=[{"containerPort": 8888}, {"containerPort": 53, "protocol": "UDP"}])
     api.pods.pod_store.add("ns-1").describe(parse_pod(pod(container("a"), probed), "a test"))
     await api.looked()
-    told = await state(api)
-    (row,) = told["pods"]
+    reported = await state(api)
+    (row,) = reported["pods"]
     assert (row["node"], row["ports"]) == ("cn042", [8888])
-    assert told["forward"] == {"scheme": "http", "port": 4002}
+    assert reported["forward"] == {"scheme": "http", "port": 4002}
 
 
 async def test_no_forward_is_offered_without_its_port(serve: Serve) -> None:
@@ -181,10 +181,10 @@ async def test_of_very_many_pods_the_most_urgent_are_shown(serve: Serve) -> None
     jobs[-1] = SlurmJob("9999", jobs[-1].pod, JobState.RUNNING)
     api: Api = await serve(instant_site(*jobs))
     await api.looked()
-    told = await state(api)
-    assert len(told["pods"]) == MOST_PODS
-    assert told["pods"][0]["jobId"] == "9999"
-    assert sum(told["counts"].values()) == MOST_PODS + 9
+    reported = await state(api)
+    assert len(reported["pods"]) == MOST_PODS
+    assert reported["pods"][0]["jobId"] == "9999"
+    assert sum(reported["counts"].values()) == MOST_PODS + 9
 
 
 async def test_what_failed_lately(serve: Serve) -> None:

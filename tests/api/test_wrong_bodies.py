@@ -8,7 +8,7 @@ import pytest
 
 from tests import pods as kubernetes
 from tests.api.api_client import Api
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.wrong_shapes import WRONG, places, replaced
 
 STEP = 1 if SOAK else 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests import preloaded
+from tests import forked_program
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
 
 Done = subprocess.CompletedProcess[str]
@@ -23,7 +23,7 @@ class Program:
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __call__(self, command: str, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        done = preloaded.run(self._words(command, arguments), stdin, ENVIRONMENT, PATIENCE)
+        done = forked_program.run(self._words(command, arguments), stdin, ENVIRONMENT, PATIENCE)
         assert "Traceback" not in done.stderr
         assert "unexpected" not in done.stderr
         return done

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.made_up_site import Served, served
 from tests.cli.program import Program
-from tests.cli.served import Served, served
 from tests.sidecar import ENVIRONMENT, PROGRAM
 
 # What the script of each shell sets, besides the line

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.domain.slurm.job_states import JobState
-from tests.cli.served import Served, served
+from tests.cli.made_up_site import Served, served
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.cli.describe import lines
-from tests.cli.served import Served, served
+from tests.cli.made_up_site import Served, served
 
 SPEC = {
     "annotations": {"slurm-job.vk.io/flags": "--mem=1G", "other.io/x": None},

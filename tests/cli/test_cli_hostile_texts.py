@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from remote_slurm.cli.screen import Colour, Screen
 from remote_slurm.domain.records import ContainerPhase
-from tests.cli.served import Served, served
+from tests.cli.made_up_site import Served, served
 from tests.fake_site import FakeAccount
 from tests.pods import pod, sh
 from tests.sidecar import ENVIRONMENT, PROGRAM

@@ -7,8 +7,8 @@ import pytest
 
 from remote_slurm.cli.durations import duration, short
 from remote_slurm.cli.logs import _Lines
+from tests.cli.made_up_site import Served, served
 from tests.cli.program import Program
-from tests.cli.served import Served, served
 
 
 @pytest.fixture

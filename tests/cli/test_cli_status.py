@@ -12,8 +12,8 @@ from remote_slurm.cli.status import _COLUMNS, _row, _selected
 from remote_slurm.cli.tables import Cell, Column, Uncut, fitted
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteSlurmError
+from tests.cli.made_up_site import Served, served
 from tests.cli.program import Program
-from tests.cli.served import Served, served
 from tests.sidecar import ENVIRONMENT, PROGRAM
 
 LONG = "team-physics-of-the-large/train-resnet50-imagenet-sweep-00017-abcdef"

@@ -47,8 +47,8 @@ def state(*pods: dict[str, Any], **keys: Any) -> dict[str, Any]:
     return found | keys
 
 
-def drawn(told: dict[str, Any], size: Size | None = None, chosen: Chosen | None = None) -> str:
-    return "\n".join(line.text for line in Frame(size or Size()).lines(told, chosen))
+def drawn(reported: dict[str, Any], size: Size | None = None, chosen: Chosen | None = None) -> str:
+    return "\n".join(line.text for line in Frame(size or Size()).lines(reported, chosen))
 
 
 def test_a_frame() -> None:
@@ -90,17 +90,17 @@ def test_each_account_and_whether_it_is_reachable() -> None:
 
 
 def test_a_frame_fits_its_terminal() -> None:
-    told = state(*(row(number, reason="x" * 500) for number in range(1, 200)))
+    reported = state(*(row(number, reason="x" * 500) for number in range(1, 200)))
     for size in (Size(80, 24), Size(40, 12), Size(200, 60)):
-        lines = drawn(told, size).split("\n")
+        lines = drawn(reported, size).split("\n")
         assert len(lines) <= size.lines
         assert max(map(len, lines)) <= size.columns
 
 
 def test_the_pod_that_is_chosen_is_always_shown() -> None:
-    told = state(*(row(number) for number in range(1, 200)))
+    reported = state(*(row(number) for number in range(1, 200)))
     for number in (1, 100, 199):
-        assert f"> RUNNING  ns/pod-{number} " in drawn(told, Size(80, 24), Chosen(f"ns-{number}"))
+        assert f"> RUNNING  ns/pod-{number} " in drawn(reported, Size(80, 24), Chosen(f"ns-{number}"))
 
 
 def test_a_log_is_shown_by_its_end() -> None:
@@ -112,8 +112,8 @@ def test_a_log_is_shown_by_its_end() -> None:
 
 def test_nothing_from_the_site_commands_the_terminal() -> None:
     evil = "\033[2J\r\x9b31m\x07"
-    told = state(row(7, reason=evil, name=evil), troubles=[TROUBLE | {"message": evil, "pod": evil}])
-    text = drawn(told, chosen=Chosen("ns-7", evil, evil))
+    reported = state(row(7, reason=evil, name=evil), troubles=[TROUBLE | {"message": evil, "pod": evil}])
+    text = drawn(reported, chosen=Chosen("ns-7", evil, evil))
     assert all(sign.isprintable() or sign == "\n" for sign in text)
 
 
@@ -127,15 +127,15 @@ def test_one_frame_where_there_is_no_terminal(program_at: ProgramAt, site: Site,
     assert "reachable, by " in done.stdout
     assert "CPUs free" in done.stdout
     assert "default/broken" in done.stdout
-    told = json.loads(program("top", "--output", "json").stdout)
-    assert [(each["name"], each["phase"]) for each in told["pods"]] == [("default/broken", "failed")]
-    assert {each["name"] for each in told["partitions"]} == {"main", "short"}
+    reported = json.loads(program("top", "--output", "json").stdout)
+    assert [(each["name"], each["phase"]) for each in reported["pods"]] == [("default/broken", "failed")]
+    assert {each["name"] for each in reported["partitions"]} == {"main", "short"}
     assert program("delete", "default/broken").returncode == 0
 
 
 def test_a_small_terminal_has_the_pods_first() -> None:
-    told = state(*(row(number, name=f"team/{'x' * 60}-{number:03d}") for number in range(300)))
-    lines = drawn(told, Size(30, 7)).split("\n")
+    reported = state(*(row(number, name=f"team/{'x' * 60}-{number:03d}") for number in range(300)))
+    lines = drawn(reported, Size(30, 7)).split("\n")
     assert lines[0] == "runn 300"
     assert len(lines) == 7
     assert all(len(line) <= 30 for line in lines)
@@ -143,19 +143,19 @@ def test_a_small_terminal_has_the_pods_first() -> None:
 
 
 def test_a_filter_counts_what_it_finds() -> None:
-    told = state(*(row(number, node=f"cn{number:03d}") for number in range(300)))
-    text = drawn(told, Size(80, 24), Chosen(find="CN01 pod-17"))
+    reported = state(*(row(number, node=f"cn{number:03d}") for number in range(300)))
+    text = drawn(reported, Size(80, 24), Chosen(find="CN01 pod-17"))
     assert [line.split()[1] for line in text.split("\n") if "ns/pod" in line] == ["ns/pod-17"]
-    assert hint(Chosen("ns-17", find="cn01 pod-17"), told, 80).startswith("1/1 of 300 with 'cn01 pod-17'")
-    assert "no pod has 'zzz'" in drawn(told, Size(80, 24), Chosen(find="zzz"))
+    assert hint(Chosen("ns-17", find="cn01 pod-17"), reported, 80).startswith("1/1 of 300 with 'cn01 pod-17'")
+    assert "no pod has 'zzz'" in drawn(reported, Size(80, 24), Chosen(find="zzz"))
 
 
 def test_the_end_of_a_log_is_wrapped_and_scrolls() -> None:
     containers = [{"name": "main", "state": "running"}, {"name": "side", "state": "running"}]
     log = "\n".join(f"{number} " + "y" * 40 for number in range(20))
-    told = state(row(7, containers=containers))
-    text = drawn(told, Size(30, 8), Chosen("ns-7", "side", log))
+    reported = state(row(7, containers=containers))
+    text = drawn(reported, Size(30, 8), Chosen("ns-7", "side", log))
     assert "log of side (2 of 2)" in text
     assert "19 " in text
-    above = drawn(told, Size(30, 8), Chosen("ns-7", "side", log, scrolled=10))
+    above = drawn(reported, Size(30, 8), Chosen("ns-7", "side", log, scrolled=10))
     assert "19 " not in above

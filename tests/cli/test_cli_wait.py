@@ -8,8 +8,8 @@ import pytest
 
 from remote_slurm.domain.pod.model import parse_pod
 from remote_slurm.domain.slurm.job_states import JobState
+from tests.cli.made_up_site import Served, served
 from tests.cli.program import Program
-from tests.cli.served import Served, served
 
 
 @pytest.fixture

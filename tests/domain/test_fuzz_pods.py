@@ -12,7 +12,7 @@ from remote_slurm.domain.pod.model import CreateRequest, parse_pod, parse_pods
 from remote_slurm.errors import InvalidRequest
 from remote_slurm.job import SCRIPTS
 from tests.domain.podspec import container, plan, pod
-from tests.effort import effort
+from tests.hypothesis_settings import effort
 from tests.wrong_shapes import ANY_JSON, places, replaced
 
 COMMANDS = ["$(touch pwned)", "`touch pwned`", "'; touch pwned; '", '"; touch pwned; "', "a\ntouch pwned"]

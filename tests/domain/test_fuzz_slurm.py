@@ -15,7 +15,7 @@ from remote_slurm.domain.slurm.sbatch_messages import sbatch_message
 from remote_slurm.domain.slurm.sinfo import parse_nodes
 from remote_slurm.domain.slurm.squeue import parse_jobs
 from remote_slurm.site.reply import Reply
-from tests.effort import effort
+from tests.hypothesis_settings import effort
 
 ROOT = "/scratch/hpcuser/interlink"
 QUEUE = (

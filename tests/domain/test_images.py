@@ -313,18 +313,18 @@ def test_what_the_cache_may_take_is_never_rounded_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reported"),
     [
         ({"ContainerRuntime": "apptainer"}, False),
         ({"ContainerRuntime": "apptainer", "RuntimeEnvironment": {"A": "b"}}, True),
         ({"ContainerRuntime": "podman"}, True),
     ],
 )
-def test_the_runtimes_own_folders_are_set_if_it_uses_them(settings: dict[str, Any], *, told: bool) -> None:
+def test_the_runtimes_own_folders_are_set_if_it_uses_them(settings: dict[str, Any], *, reported: bool) -> None:
     """Also to a pod whose images are all at the site."""
     found = plan(pod(container(image="/own.tar")), settings=settings)
-    assert any(call[0] == "runtime_environment" for call in found.calls) is told
-    assert ("runtime.sh" in {file.path for file in found.files}) is told
+    assert any(call[0] == "runtime_environment" for call in found.calls) is reported
+    assert ("runtime.sh" in {file.path for file in found.files}) is reported
 
 
 def test_enroot_cannot_move_an_entry_point() -> None:

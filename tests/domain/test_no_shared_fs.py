@@ -8,9 +8,9 @@ import pytest
 
 from remote_slurm.domain.job_usage import JobUsage, Source
 from remote_slurm.domain.plan.job_plan import plan_job
-from remote_slurm.domain.plan.no_shared_fs import CommentReport, parse_comment
 from remote_slurm.domain.plan.node_local_files import FILES, NodeLocalFiles, file_transfer
 from remote_slurm.domain.records import ContainerPhase, Record
+from remote_slurm.domain.status.job_comment import CommentReport, parse_comment
 from remote_slurm.errors import InvalidRequest
 from tests.domain.podspec import config, container, flag_lines, plan, pod, request
 

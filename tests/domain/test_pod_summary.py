@@ -88,9 +88,9 @@ def test_phase_and_exit_code_follow_from_the_exit_codes_in_the_status() -> None:
 def test_a_container_has_the_same_state_in_status_and_summary() -> None:
     for view in views():
         status = pod_status(POD, view)["containers"]
-        for told, each in zip(status, PodSummary(view).containers, strict=True):
-            assert list(told["state"]) == [each.phase.value], view
-            assert told["restartCount"] == each.restarts, view
+        for reported, each in zip(status, PodSummary(view).containers, strict=True):
+            assert list(reported["state"]) == [each.phase.value], view
+            assert reported["restartCount"] == each.restarts, view
 
 
 def test_a_running_container_makes_the_pod_running_unless_its_job_ended() -> None:

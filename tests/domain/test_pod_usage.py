@@ -120,5 +120,7 @@ def test_a_pod_that_used_hardly_any_cpu_is_not_said_to_use_none() -> None:
 @pytest.mark.parametrize("names_memory", [True, False])
 def test_a_pod_that_ran_out_of_memory_is_told_to_name_it(*, names_memory: bool) -> None:
     out = view(None, job=Job("7", JobState.OUT_OF_MEMORY), names_memory=names_memory)
-    told = "" if names_memory else "the pod was killed for memory that it does not name: set resources.limits.memory"
-    assert pod_usage(out).hint == told
+    reported = (
+        "" if names_memory else "the pod was killed for memory that it does not name: set resources.limits.memory"
+    )
+    assert pod_usage(out).hint == reported

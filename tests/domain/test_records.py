@@ -82,7 +82,7 @@ STOPPED = "the job was told to stop"
 
 
 @pytest.mark.parametrize(
-    ("told", "reason", "has_run"),
+    ("reported", "reason", "has_run"),
     [
         ("1 9 0 0 record=2 restarts=0 \t", Reason.COMPLETED, True),
         ("1 9 3 0 record=2 restarts=0 why\t", Reason.ERROR, True),
@@ -99,6 +99,6 @@ STOPPED = "the job was told to stop"
         ("1 9 137 9", "", True),
     ],
 )
-def test_records_of_earlier_versions_are_read_by_their_message(told: str, reason: str, *, has_run: bool) -> None:
-    (record,) = parse_records(f"v1 ns-1 c terminated {told}\n")
-    assert (record.reason, record.has_run, record.began) == (reason, has_run, 1 if told[0] == "1" else 9)
+def test_records_of_earlier_versions_are_read_by_their_message(reported: str, reason: str, *, has_run: bool) -> None:
+    (record,) = parse_records(f"v1 ns-1 c terminated {reported}\n")
+    assert (record.reason, record.has_run, record.began) == (reason, has_run, 1 if reported[0] == "1" else 9)

@@ -14,7 +14,7 @@ EXEC = {"exec": {"command": ["check", "$(NAME)", "$(OTHER)", "it's"]}}
 ENV = [{"name": "NAME", "value": "a  value"}]
 
 
-def told(fields: dict[str, Any], settings: dict[str, Any] | None = None, **spec: Any) -> list[tuple[Any, ...]]:
+def reported(fields: dict[str, Any], settings: dict[str, Any] | None = None, **spec: Any) -> list[tuple[Any, ...]]:
     """The calls before container `main`, without the one for its message."""
     planned = plan(pod(container("main", **fields), **spec), settings=settings or NONE)
     return [call for call in planned.containers[-1].calls if call[0] != "termination_message"]
@@ -48,7 +48,10 @@ NAMES = ("delay", "period", "timeout", "successes", "failures", "grace")
 @pytest.mark.parametrize("kind", ["startup", "readiness", "liveness"])
 def test_a_probe_is_one_call(kind: str, probe: dict[str, Any], call: tuple[str, ...]) -> None:
     fields = {f"{kind}Probe": probe, "env": ENV, "ports": [{"name": "web", "containerPort": 8080}]}
-    assert told(fields) == [EXEC_MODE, ("probe", kind, *map("=".join, zip(NAMES, call[:6], strict=True)), *call[6:])]
+    assert reported(fields) == [
+        EXEC_MODE,
+        ("probe", kind, *map("=".join, zip(NAMES, call[:6], strict=True)), *call[6:]),
+    ]
 
 
 HOOK_ONLY = {"sleep": {"seconds": 1}}
@@ -83,7 +86,7 @@ HOOK_ONLY = {"sleep": {"seconds": 1}}
 )  # fmt: skip
 def test_what_cannot_be_carried_out_is_refused(fields: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        told(fields)
+        reported(fields)
     assert sentence in str(refused.value)
 
 
@@ -101,7 +104,7 @@ def test_probes_that_are_turned_off_are_warned_of() -> None:
 
 def test_hooks_are_calls_and_their_words_are_not_expanded() -> None:
     hooks = {"postStart": EXEC, "preStop": {"sleep": {"seconds": 5}}, "stopSignal": "SIGUSR1"}
-    assert told({"lifecycle": hooks, "env": ENV}) == [
+    assert reported({"lifecycle": hooks, "env": ENV}) == [
         EXEC_MODE,
         ("stop_signal", "USR1"),
         ("post_start", "exec_in_container", "check", "$(NAME)", "$(OTHER)", "it's"),
@@ -151,13 +154,13 @@ def test_a_pod_with_a_deadline_is_stopped_by_that() -> None:
     ],
 )
 def test_how_a_command_gets_in(runtime: str, words: tuple[str, ...]) -> None:
-    calls = told({"image": "r.org/a:1", "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
+    calls = reported({"image": "r.org/a:1", "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": runtime})
     assert ("exec_mode", *words) in calls
 
 
 def test_singularity_joins_or_starts_another_container_by_the_same_words() -> None:
     image = {"image": "/images/own.sif", "command": None, "args": ["x"]}
-    calls = told({**image, "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": "apptainer"})
+    calls = reported({**image, "lifecycle": {"preStop": EXEC}}, {"ContainerRuntime": "apptainer"})
     _, way, *words = next(call for call in calls if call[0] == "exec_mode")
     assert way == "nsenter"
     assert words[:3] == ["apptainer", "--silent", "exec"], "not `run`, though the container has no command"
@@ -170,7 +173,7 @@ def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]
     """Also where the image may have to help."""
     several = {"annotations": {"slurm-job.vk.io/mpi-flags": "true"}}
     with pytest.raises(InvalidRequest, match="does not support with mpi-flags"):
-        told({"readinessProbe": inside}, ON | {"ContainerRuntime": "podman"}, **several)
+        reported({"readinessProbe": inside}, ON | {"ContainerRuntime": "podman"}, **several)
 
 
 @pytest.mark.parametrize("fields", [
@@ -179,10 +182,10 @@ def test_where_mpi_makes_it_many_containers_it_is_refused(inside: dict[str, Any]
     {"startupProbe": {"tcpSocket": {"port": 1}}},
 ])  # fmt: skip
 def test_probes_and_hooks_get_the_mode_that_detects_the_start(fields: dict[str, Any]) -> None:
-    assert [call[1] for call in told(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "exec_mode"] == [
+    assert [call[1] for call in reported(fields, ON | {"ContainerRuntime": "apptainer"}) if call[0] == "exec_mode"] == [
         "nsenter"
     ]
-    assert not [call for call in told({"lifecycle": {"preStop": HOOK_ONLY}}) if call[0] == "exec_mode"]
+    assert not [call for call in reported({"lifecycle": {"preStop": HOOK_ONLY}}) if call[0] == "exec_mode"]
 
 
 # --- restarts, sidecars and messages ---------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ def test_probes_and_hooks_get_the_mode_that_detects_the_start(fields: dict[str, 
     ],
 )  # fmt: skip
 def test_the_restart_policy(of_pod: str, of_container: dict[str, Any], calls: list[tuple[str, ...]]) -> None:
-    assert told(of_container, restartPolicy=of_pod) == calls
+    assert reported(of_container, restartPolicy=of_pod) == calls
 
 
 def test_a_native_sidecar_is_started_as_one() -> None:

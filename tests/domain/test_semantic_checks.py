@@ -44,8 +44,8 @@ def said(**keys: Any) -> list[str]:
     ],
 )
 def test_what_no_pod_could_ever_have(keys: dict[str, Any], sentence: str) -> None:
-    (told,) = said(**keys)
-    assert told.startswith(sentence)
+    (reported,) = said(**keys)
+    assert reported.startswith(sentence)
 
 
 def test_everything_is_said_at_once() -> None:

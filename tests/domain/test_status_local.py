@@ -52,10 +52,10 @@ def status(*records: Record, state: JobState = JobState.RUNNING, **fields: Any) 
     return pod_status(POD, view)
 
 
-def states(told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def states(reported: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of `local`, and of the init container `prepare`."""
-    (init,) = told["initContainers"]
-    return next(each["state"] for each in told["containers"] if each["name"] == "local"), init["state"]
+    (init,) = reported["initContainers"]
+    return next(each["state"] for each in reported["containers"] if each["name"] == "local"), init["state"]
 
 
 def test_no_container_waits_for_local_ones() -> None:
@@ -108,5 +108,5 @@ def test_they_end_when_the_pod_has_failed_before_any_container_began() -> None:
 def test_they_never_go_back_while_the_pod_goes_on() -> None:
     a, b = running("a"), running("b")
     course = [(), (a,), (a, b), (ended("a", 3), b), (ended("a", 3), ended("b"))]
-    told = [status(*records) for records in course]
-    assert [setbacks(before, after) for before, after in itertools.pairwise(told)] == [[]] * 4
+    reported = [status(*records) for records in course]
+    assert [setbacks(before, after) for before, after in itertools.pairwise(reported)] == [[]] * 4

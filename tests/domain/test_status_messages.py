@@ -88,9 +88,9 @@ def test_a_job_that_was_cancelled_on_its_node_may_have_a_failed_prolog(node: str
     """squeue and sacct give no reason, only the log of slurmd: "not able to requeue it, cancelling job"."""
     view = PodView(Job("7", JobState.CANCELLED, "None", node=node), {}, final=True)
     status = pod_status(parse_pod(pod(container("c")), "status"), view)
-    told = status["containers"][0]["state"]["terminated"]["message"]
-    assert told.startswith("the job was cancelled (job 7) before any container started")
-    assert ("if the prolog of node n1 fails" in told) is hinted
+    reported = status["containers"][0]["state"]["terminated"]["message"]
+    assert reported.startswith("the job was cancelled (job 7) before any container started")
+    assert ("if the prolog of node n1 fails" in reported) is hinted
 
 
 def test_the_flags_annotation_names_memory_as_well() -> None:
@@ -101,8 +101,8 @@ def test_the_flags_annotation_names_memory_as_well() -> None:
 
 def test_what_the_runner_says_behind_a_long_message_stays() -> None:
     said = ended("x" * 4096 + "; volume v holds too much", reason="Evicted")
-    assert all(told.endswith("; volume v holds too much") for told in messages(said, main=12))
-    assert {len(told) for told in messages(said, main=12)} == {1024}
+    assert all(reported.endswith("; volume v holds too much") for reported in messages(said, main=12))
+    assert {len(reported) for reported in messages(said, main=12)} == {1024}
 
 
 def test_what_only_looks_like_a_reason_is_cut() -> None:

@@ -79,10 +79,10 @@ def test_each_state_in_which_slurm_ends_a_job_has_a_sentence() -> None:
 )
 @pytest.mark.parametrize("record", [stopped("a", signal=15), ended("a", 137, signal=9)])
 def test_then_its_message_says_why(state: JobState, words: str, record: Record) -> None:
-    told = states(view(state, record, final=True))["a"]["terminated"]
+    reported = states(view(state, record, final=True))["a"]["terminated"]
     before = f"{STOPPED}: " if record.message else ""
-    assert told["message"].startswith(f"{before}{words} (job 7)")
-    assert told["exitCode"] == record.exit_code
+    assert reported["message"].startswith(f"{before}{words} (job 7)")
+    assert reported["exitCode"] == record.exit_code
     without_record = states(view(state, final=True))["a"]["terminated"]
     assert without_record["exitCode"] == 137
     assert words in without_record["message"]
@@ -107,10 +107,10 @@ def test_only_a_completed_job_implies_success_without_a_record(state: JobState) 
     ],
 )
 def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: JobState, record: Record) -> None:
-    told = [states(view(state, record, final=final))["a"]["terminated"] for final in (False, True)]
-    assert told[0] == told[1]
-    assert told[0]["exitCode"] == record.exit_code
-    assert told[0].get("message", "") == record.message
+    reported = [states(view(state, record, final=final))["a"]["terminated"] for final in (False, True)]
+    assert reported[0] == reported[1]
+    assert reported[0]["exitCode"] == record.exit_code
+    assert reported[0].get("message", "") == record.message
 
 
 @pytest.mark.parametrize(
@@ -126,18 +126,18 @@ def test_a_container_that_ended_by_itself_says_so_at_once_and_for_good(state: Jo
     ],
 )  # fmt: skip
 def test_an_unrecorded_end_is_taken_from_accounting(job: Job, code: int, message: str) -> None:
-    told = states(PodView(job, {"a": ended("a", 2)}, final=True))
-    assert told["a"]["terminated"]["exitCode"] == 2
-    assert told["b"]["terminated"]["exitCode"] == code
-    assert message in told["b"]["terminated"]["message"]
+    reported = states(PodView(job, {"a": ended("a", 2)}, final=True))
+    assert reported["a"]["terminated"]["exitCode"] == 2
+    assert reported["b"]["terminated"]["exitCode"] == code
+    assert message in reported["b"]["terminated"]["message"]
 
 
 @pytest.mark.parametrize("final", [False, True])
 def test_a_failed_submission_ends_all_containers_that_still_run(*, final: bool) -> None:
     """Nothing more is waited for, and who ran then was killed."""
     records = (stopped("init", signal=15), running("a"))
-    told = states(PodView(None, {each.container: each for each in records}, final, failure="refused"))
-    ends = {name: (state["terminated"]["exitCode"], state["terminated"]["message"]) for name, state in told.items()}
+    reported = states(PodView(None, {each.container: each for each in records}, final, failure="refused"))
+    ends = {name: (state["terminated"]["exitCode"], state["terminated"]["message"]) for name, state in reported.items()}
     assert ends == {"init": (143, STOPPED), "a": (137, "refused"), "b": (1, "refused")}
 
 
@@ -163,8 +163,8 @@ def test_an_end_has_its_times_and_its_signal_if_there_are_any() -> None:
     began, over = "1970-01-01T00:01:40Z", "1970-01-01T00:03:20Z"
     killed = ended("a", 139, signal=11)
     never = Record(KEY, "b", ContainerPhase.TERMINATED, 0, 0, 1, 0)
-    told = states(view(JobState.FAILED, ended("init"), killed, never, final=True))
-    assert {name: state["terminated"] for name, state in told.items()} == {
+    reported = states(view(JobState.FAILED, ended("init"), killed, never, final=True))
+    assert {name: state["terminated"] for name, state in reported.items()} == {
         "init": {"exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": over},
         "a": {"exitCode": 139, "reason": "Error", "startedAt": began, "finishedAt": over, "signal": 11},
         "b": {"exitCode": 1, "reason": "Error"},

@@ -19,12 +19,12 @@ LAST = LastRun(100, 110, 3, 0, "of the last run")
 
 
 def record(phase: ContainerPhase, **fields: Any) -> Record:
-    told = {"started": 120, "finished": 0, "exit_code": 0, "signal": 0, "number": 5, "restarts": 2, "last": LAST}
-    return Record(KEY, "c", phase, **(told | fields))
+    reported = {"started": 120, "finished": 0, "exit_code": 0, "signal": 0, "number": 5, "restarts": 2, "last": LAST}
+    return Record(KEY, "c", phase, **(reported | fields))
 
 
-def status(told: Record, state: JobState = JobState.RUNNING, **view: Any) -> dict[str, Any]:
-    found: dict[str, Any] = pod_status(POD, PodView(Job("7", state), {"c": told}, **view))["containers"][0]
+def status(reported: Record, state: JobState = JobState.RUNNING, **view: Any) -> dict[str, Any]:
+    found: dict[str, Any] = pod_status(POD, PodView(Job("7", state), {"c": reported}, **view))["containers"][0]
     return found
 
 
@@ -58,8 +58,11 @@ def test_a_record_of_a_container_that_runs_more_than_once(line: str, expected: R
 def test_a_container_that_waits_for_a_native_sidecar_names_it() -> None:
     side = parse_pod(pod(container("c"), initContainers=[container("s", restartPolicy="Always")]), "status")
     backs_off = Record(KEY, "s", ContainerPhase.WAITING, 1, 0, 0, 0, "back-off 20s", reason="CrashLoopBackOff")
-    for told, behind in ((backs_off, "; sidecar s comes first: back-off 20s"), (record(ContainerPhase.RUNNING), "")):
-        answer = pod_status(side, PodView(Job("7", JobState.RUNNING), {"s": told}))
+    for reported, behind in (
+        (backs_off, "; sidecar s comes first: back-off 20s"),
+        (record(ContainerPhase.RUNNING), ""),
+    ):
+        answer = pod_status(side, PodView(Job("7", JobState.RUNNING), {"s": reported}))
         assert answer["containers"][0]["state"]["waiting"] == {
             "reason": "PodInitializing", "message": f"job 7 runs; this container has not started yet{behind}"
         }  # fmt: skip
@@ -81,16 +84,16 @@ def test_no_container_waits_for_a_sidecar_once_the_next_has_started(begun: dict[
     phases = {"waits": ContainerPhase.WAITING, "runs": ContainerPhase.RUNNING, "ended": ContainerPhase.TERMINATED}
     records = {name: Record(KEY, name, phases[how], 1, 0, 0, 0, "back-off 20s") for name, how in begun.items()}
     body = parse_pod(pod(container("c"), initContainers=init), "status")
-    (told,) = pod_status(body, PodView(Job("7", JobState.RUNNING), records))["containers"]
-    assert told["state"]["waiting"]["message"] == "job 7 runs; this container has not started yet"
+    (reported,) = pod_status(body, PodView(Job("7", JobState.RUNNING), records))["containers"]
+    assert reported["state"]["waiting"]["message"] == "job 7 runs; this container has not started yet"
 
 
 def test_a_container_in_back_off_does_not_wait_for_a_sidecar() -> None:
     body = parse_pod(pod(container("c"), initContainers=[container("s", restartPolicy="Always")]), "status")
     backs_off = Record(KEY, "s", ContainerPhase.WAITING, 1, 0, 0, 0, "back-off 20s", reason="CrashLoopBackOff")
     own = record(ContainerPhase.WAITING, reason="CrashLoopBackOff", message="back-off 10s")
-    (told,) = pod_status(body, PodView(Job("7", JobState.RUNNING), {"s": backs_off, "c": own}))["containers"]
-    assert told["state"]["waiting"]["message"] == "back-off 10s"
+    (reported,) = pod_status(body, PodView(Job("7", JobState.RUNNING), {"s": backs_off, "c": own}))["containers"]
+    assert reported["state"]["waiting"]["message"] == "back-off 10s"
 
 
 def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> None:
@@ -98,7 +101,7 @@ def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> No
     for order in ((waits, record(ContainerPhase.RUNNING)), (record(ContainerPhase.RUNNING), waits)):
         entry = TrackedPod(KEY)
         for each in order:
-            entry.take(each)
+            entry.add_record(each)
         assert entry.records["c"].phase is ContainerPhase.RUNNING
 
 
@@ -106,10 +109,10 @@ def test_of_two_records_the_later_one_counts_in_whatever_order_they_come() -> No
 
 
 def test_a_container_that_waits_says_why_and_how_its_last_run_ended() -> None:
-    told = status(record(ContainerPhase.WAITING, reason="CrashLoopBackOff", message="back-off 10s"))
-    assert told["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
-    assert (told["ready"], told["started"], told["restartCount"]) == (False, False, 2)
-    assert told["lastState"] == {
+    reported = status(record(ContainerPhase.WAITING, reason="CrashLoopBackOff", message="back-off 10s"))
+    assert reported["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    assert (reported["ready"], reported["started"], reported["restartCount"]) == (False, False, 2)
+    assert reported["lastState"] == {
         "terminated": {
             "exitCode": 3,
             "reason": "Error",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import FaultProxy
+from tests.fault_proxy import FaultProxy
 from tests.pods import Json, pod, request, sh
 from tests.runtimes import Shared, settings
 from tests.serving import Serve, Serving

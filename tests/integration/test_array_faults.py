@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.integration.conftest import Through
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serve, wait_until

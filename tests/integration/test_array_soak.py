@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.effort import SOAK
-from tests.faults import FaultProxy
+from tests.fault_proxy import FaultProxy
+from tests.hypothesis_settings import SOAK
 from tests.integration.conftest import Through
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serving, wait_until

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.hostile import HOSTILE
+from tests.hostile_values import HOSTILE
 from tests.pods import literal, pod, request, sh
 from tests.serving import Serving, wait_until
 from tests.shared_folder import TOLD, go_on, with_folder
-from tests.sleepers import any_seconds, sleeping
+from tests.sleeping_containers import any_seconds, sleeping
 
 
 def test_the_exit_code_comes_back(served: Serving) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.hostile import ODD
+from tests.hostile_values import ODD
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serving
 
@@ -64,9 +64,9 @@ def test_a_container_knows_which_gpus_are_its_jobs(served24: Serving) -> None:
     """Slurm's words for them, one for each vendor, are all of the job's environment that gets through."""
     limits = {"limits": {"nvidia.com/gpu": "2", "memory": "50Mi"}}
     shown = served24.vk.create(request(pod(sh("c", "env", resources=limits)))).until_over()
-    told = sorted(line for line in shown.log("c").splitlines() if "DEVICES" in line or "SLURM" in line)
-    assert [name for name, _, which in (each.partition("=") for each in told) if re.fullmatch(r"\d,\d", which)] == [
+    reported = sorted(line for line in shown.log("c").splitlines() if "DEVICES" in line or "SLURM" in line)
+    assert [name for name, _, which in (each.partition("=") for each in reported) if re.fullmatch(r"\d,\d", which)] == [
         "CUDA_VISIBLE_DEVICES",
         "ROCR_VISIBLE_DEVICES",
     ]
-    assert len(told) == 2
+    assert len(reported) == 2

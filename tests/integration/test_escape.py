@@ -30,8 +30,8 @@ def attacked(image: str, account: str) -> Json:
     others.append(sh("nested", "echo new >/v/sub/new; cat /v/sub/key", image=image, volumeMounts=over_link))
     below_link = [WORK, {"name": "empty", "mountPath": "/v/sub/made"}]
     others.append(sh("below", "ls /v/sub/made", image=image, volumeMounts=below_link))
-    told = sh("told", "true", image=image, volumeMounts=[WORK])
-    others.append({**told, "terminationMessagePath": "/v/sub/message"})
+    other = sh("told", "true", image=image, volumeMounts=[WORK])
+    others.append({**other, "terminationMessagePath": "/v/sub/message"})
     made = sh("made", "mkdir -p /v/sub /v/up/x; echo old >/v/file", image=image, volumeMounts=[WORK])
     spec: Json = {"initContainers": [made], "volumes": [{"name": name, "emptyDir": {}} for name in ("work", "empty")]}
     return pod(first, *others, **spec)

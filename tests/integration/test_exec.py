@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import preloaded
+from tests import forked_program
 from tests.integration.conftest import Through
 from tests.pods import Json, pod, request, sh
 from tests.runtimes import Shared
@@ -55,7 +55,7 @@ class Running:
     ) -> subprocess.CompletedProcess[bytes]:
         if data is not None:
             options = ("-i", *options)
-        return preloaded.run_bytes(self.words(*command, options=options)[1:], data or b"", ENVIRONMENT, PATIENCE)
+        return forked_program.run_bytes(self.words(*command, options=options)[1:], data or b"", ENVIRONMENT, PATIENCE)
 
     def sh(self, script: str, *, code: int = 0, options: tuple[str, ...] = ()) -> str:
         """What a script prints that ends so."""
@@ -64,7 +64,7 @@ class Running:
         return run.stdout.decode()
 
     def cp(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return preloaded.run(["cp", "--url", self.served.sidecar.url, *words], "", ENVIRONMENT, PATIENCE)
+        return forked_program.run(["cp", "--url", self.served.sidecar.url, *words], "", ENVIRONMENT, PATIENCE)
 
     @property
     def endless_command(self) -> tuple[str, str]:

@@ -300,9 +300,9 @@ def test_an_image_gets_env_folder_and_volumes_of_its_config(served: Serving, reg
     uri = registry.push(f"{served.runtime}/configured:1", mark="configured", **config)
     env = [{"name": "UID", "value": "7"}, {"name": "a.b", "value": "of the pod"}]
     own = {"name": "own", "image": uri}
-    told = {"name": "told", "image": uri, "command": config["Cmd"], "env": env}
+    printing = {"name": "told", "image": uri, "command": config["Cmd"], "env": env}
     looks = sh("looks", "pwd; touch here /data/new/file && ls", image=uri)
-    ran = served.vk.create(request(pod(own, told, looks))).until_over()
+    ran = served.vk.create(request(pod(own, printing, looks))).until_over()
     assert ran.log("looks") == "/no/such dir\nhere\n"
     for name, wanted in (("own", ODD_ENV), ("told", ODD_ENV | {"UID": "7", "a.b": "of the pod"})):
         found = dict(each.partition("=")[::2] for each in ran.log(name).rstrip("\0").split("\0"))

@@ -178,8 +178,8 @@ def test_a_pending_pod_says_why_and_when_it_is_expected_to_start(
     word = sentence.partition(":")[0]
 
     def is_reportable() -> bool:
-        told = waits.state("c").get("waiting", {})
-        return bool(told.get("reason") == word and (not starts or "expected to start at 20" in told["message"]))
+        reported = waits.state("c").get("waiting", {})
+        return bool(reported.get("reason") == word and (not starts or "expected to start at 20" in reported["message"]))
 
     waits.until_true(is_reportable, f"it says {word}")
     assert waits.phases == ["Pending"]

@@ -20,7 +20,7 @@ def api() -> Iterator[KubeApi]:
 
 
 @pytest.fixture
-def told(site: Site, serve: Serve, api: KubeApi, tmp_path: Path) -> Serving:
+def reported(site: Site, serve: Serve, api: KubeApi, tmp_path: Path) -> Serving:
     return serve(site, CUSTOMKUBECONF=str(api.kubeconfig(tmp_path)))
 
 
@@ -34,16 +34,16 @@ def reasons(api: KubeApi, a_pod: Json) -> list[str]:
     return [reason for reason, _ in api.of(a_pod)]
 
 
-def test_events_report_each_step_of_a_pod(told: Serving, api: KubeApi) -> None:
-    ends = told.vk.create(request(known(api, held("exit 3"))))
-    waits = told.vk.create(request(known(api, pod(sh("c", "true"), flags="--begin=now+1hour"))))
+def test_events_report_each_step_of_a_pod(reported: Serving, api: KubeApi) -> None:
+    ends = reported.vk.create(request(known(api, held("exit 3"))))
+    waits = reported.vk.create(request(known(api, pod(sh("c", "true"), flags="--begin=now+1hour"))))
     wait_until(lambda: "Started" in reasons(api, ends.pod), "the start is reported")
-    go_on(told, ends.pod)
+    go_on(reported, ends.pod)
     ends.until_over()
     wait_until(lambda: reasons(api, ends.pod)[-2:] == ["Failed", "Usage"], "the end and the usage are reported")
     why = "BeginTime: its earliest start time has not come; expected to start at"
     wait_until(lambda: why in " ".join(message for _, message in api.of(waits.pod)[-1:]), "why it waits is reported")
-    node = told.site.exec("hostname").strip()
+    node = reported.site.exec("hostname").strip()
     assert api.of(ends.pod)[0] == ("Submitted", f"submitted to Slurm as job {ends.job}")
     used = r"used (under )?[0-9.]+% of [0-9]+ CPUs?; waited .*, ran .*"
     assert re.fullmatch(used, dict(api.of(ends.pod))["Usage"])
@@ -51,8 +51,8 @@ def test_events_report_each_step_of_a_pod(told: Serving, api: KubeApi) -> None:
     assert reasons(api, waits.pod)[-1] == "Pending"
     assert {each["type"] for each in api.events if each["reason"] == "Failed"} == {"Warning"}
     before = len(api.events)
-    told.sidecar.kill()
-    again = Serving(told.site, told.config, type(told.sidecar)(told.config))
+    reported.sidecar.kill()
+    again = Serving(reported.site, reported.config, type(reported.sidecar)(reported.config))
     waits.client = again.client
     path = "POST /api/v1/namespaces/default/events"
     wait_until(lambda: waits.poll() == "Pending" and api.asked.count(path) > before, "it tells again")
@@ -60,13 +60,13 @@ def test_events_report_each_step_of_a_pod(told: Serving, api: KubeApi) -> None:
     assert len(api.events) == before  # and each thing is there once
 
 
-def test_config_maps_and_secrets_that_a_request_lacks_are_fetched(told: Serving, api: KubeApi) -> None:
+def test_config_maps_and_secrets_that_a_request_lacks_are_fetched(reported: Serving, api: KubeApi) -> None:
     api.add("configmaps", {"metadata": {"name": "cm"}, "data": {"a": "from Kubernetes"}})
     api.add("secrets", {"metadata": {"name": "s"}, "data": {"b": "c2VjcmV0"}})
     volumes = [{"name": "v", "configMap": {"name": "cm"}}, {"name": "w", "secret": {"secretName": "s"}}]
     mounts = [{"name": "v", "mountPath": "/v"}, {"name": "w", "mountPath": "/w"}]
     a_pod = known(api, pod(sh("c", "cat /v/a; echo; cat /w/b", volumeMounts=mounts), volumes=volumes))
-    shown = told.vk.create(request(a_pod)).until_over()
+    shown = reported.vk.create(request(a_pod)).until_over()
     assert shown.log("c") == "from Kubernetes\nsecret"
 
 
@@ -97,26 +97,26 @@ def test_a_claim_lies_at_the_path_of_its_storage_class(site: Site, serve: Serve,
     )
 
 
-def test_a_pod_that_is_gone_is_not_submitted(told: Serving, api: KubeApi) -> None:
+def test_a_pod_that_is_gone_is_not_submitted(reported: Serving, api: KubeApi) -> None:
     gone = pod(sh("c", "true"))
-    refused = told.vk.refused(request(gone))
+    refused = reported.vk.refused(request(gone))
     assert (refused.status, "no longer exists in Kubernetes" in refused.text) == (400, True)
     successor = known(api, pod(sh("c", "true"), name=gone["metadata"]["name"]))
-    assert told.vk.refused(request(gone)).status == 400  # another pod has its name now
-    assert told.vk.create(request(successor)).until_over().phase == "Succeeded"
+    assert reported.vk.refused(request(gone)).status == 400  # another pod has its name now
+    assert reported.vk.create(request(successor)).until_over().phase == "Succeeded"
 
 
-def test_what_the_api_does_not_allow_is_said_once_and_stops_nothing(told: Serving, api: KubeApi) -> None:
+def test_what_the_api_does_not_allow_is_said_once_and_stops_nothing(reported: Serving, api: KubeApi) -> None:
     api.forbidden = {"pods", "events", "configmaps"}
     for _ in range(2):
-        assert told.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
+        assert reported.vk.create(request(pod(sh("c", "true")))).until_over().phase == "Succeeded"
     assert (
-        told.sidecar.log.count(
+        reported.sidecar.log.count(
             'WARNING a call of the Kubernetes API failed, continuing without it call="looking up pods"'
         )
         == 1
     )
-    assert "403 Forbidden" in told.sidecar.log
+    assert "403 Forbidden" in reported.sidecar.log
 
 
 def test_credentials_that_cannot_be_used_end_the_start_with_a_sentence(

@@ -11,11 +11,11 @@ from remote_slurm.config.load import load_config
 from remote_slurm.domain.pod.model import CreateRequest, parse_pod
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
-from remote_slurm.service.submitter import Patience
+from remote_slurm.service.submitter import SubmissionTimeouts
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.sessions import Sessions
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.pods import Json, key, pod, request, sh
 from tests.sites import Site
 
@@ -51,8 +51,8 @@ async def impatient(site: Site, folder: Path) -> AsyncIterator[tuple[Pods, str]]
     config = load_config(site.config(folder, **keys), {})
     connection = Connection(config.ssh)
     sessions = Sessions(connection)
-    patience = Patience(search=3)
-    pods = Pods(RemoteSite(sessions, config, owner=True), config, Journal(config.state_folder), patience)
+    timeouts = SubmissionTimeouts(search=3)
+    pods = Pods(RemoteSite(sessions, config, owner=True), config, Journal(config.state_folder), timeouts)
     pods.start()
     try:
         yield pods, config.data_root_folder

@@ -9,14 +9,14 @@ def test_the_message_is_what_the_container_wrote_to_its_path(served: Serving) ->
     a_pod = with_folder(sh("c", "printf 'two\\nlines\\n' >$DIR/message; exit 3"), sh("log", "echo log; exit 4"))
     a_pod["spec"]["containers"][0]["terminationMessagePath"] = f"{folder_of(a_pod)}/message"
     a_pod["spec"]["containers"][1]["terminationMessagePolicy"] = "FallbackToLogsOnError"
-    told = served.vk.create(request(a_pod)).until_over()
-    assert told.terminated("c")["message"] == "two\nlines"
-    assert told.terminated("log")["message"] == "log"
+    reported = served.vk.create(request(a_pod)).until_over()
+    assert reported.terminated("c")["message"] == "two\nlines"
+    assert reported.terminated("log")["message"] == "log"
 
 
 def test_the_path_need_not_be_in_the_image(served24: Serving) -> None:
     """Not even in /dev, where it is unless a pod says otherwise, and where a contained container has its own files."""
-    told = served24.vk.create(
+    reported = served24.vk.create(
         request(
             pod(
                 sh("default", "echo by default >/dev/termination-log; exit 3"),
@@ -26,7 +26,7 @@ def test_the_path_need_not_be_in_the_image(served24: Serving) -> None:
             )
         )
     ).until_over()
-    assert told.terminated("default")["message"] == "by default"
-    assert told.terminated("elsewhere")["message"] == "elsewhere"
-    assert told.terminated("sif")["message"] == "in a file"
-    assert "message" not in told.terminated("none")
+    assert reported.terminated("default")["message"] == "by default"
+    assert reported.terminated("elsewhere")["message"] == "elsewhere"
+    assert reported.terminated("sif")["message"] == "in a file"
+    assert "message" not in reported.terminated("none")

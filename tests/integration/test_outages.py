@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.effort import SOAK
+from tests.counting_pods import counting, ran_once
+from tests.hypothesis_settings import SOAK
 from tests.pods import Json, pod, request, sh
-from tests.runs import counting, ran_once
 from tests.serving import Serving, wait_until
 from tests.shared_folder import TOLD, go_on, held, with_folder
 from tests.sites import Site

@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.faults import FaultProxy
+from tests.fault_proxy import FaultProxy
 from tests.pods import pod, request, sh
 from tests.serving import Serve, Serving, wait_until
 from tests.sites import Site
@@ -62,8 +62,8 @@ def test_a_folder_that_other_accounts_can_write_to(site: Site, serve: Serve) -> 
     root = f"/srv/{uuid.uuid4()}"
     site.exec(f"install -d -o hpcuser -g hpcuser -m 2777 {root}")
     served = serve(site, DataRootFolder=root)
-    told = f"run `chmod go-w {root}` at the site"
-    wait_until(lambda: told in served.sidecar.log, "the sidecar names the folder and the command")
+    reported = f"run `chmod go-w {root}` at the site"
+    wait_until(lambda: reported in served.sidecar.log, "the sidecar names the folder and the command")
     assert served.client.create(request(pod(sh("c", "true")))).status == 503
     site.exec(f"chmod go-w {root}")
     works(served)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults import FaultProxy
+from tests.counting_pods import counting, ran_once
+from tests.fault_proxy import FaultProxy
 from tests.pods import key, pod, request, sh
-from tests.runs import counting, ran_once
 from tests.serving import Serve, Serving, wait_until
 from tests.shared_folder import go_on, held
 from tests.sites import Site

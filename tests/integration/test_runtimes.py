@@ -13,12 +13,12 @@ import pytest
 
 from remote_slurm.cli.documents import read_documents
 from remote_slurm.cli.request import create_request
-from tests.hostile import HOSTILE, ODD
+from tests.hostile_values import HOSTILE, ODD
 from tests.pods import Json, key, pod, request, sh
 from tests.runtimes import ENROOT, ENROOT_FOLDER, EXAMPLES, Shared
 from tests.serving import Serving, wait_until
 from tests.sites import Site
-from tests.sleepers import any_seconds, sleeping
+from tests.sleeping_containers import any_seconds, sleeping
 
 RUNTIMES = ("podman", "enroot")
 with_stand_in = pytest.mark.skipif(bool(ENROOT), reason="that is the stand-in's own registry, or GPUs that are none")

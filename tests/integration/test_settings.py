@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests import preloaded
+from tests import forked_program
 from tests.pods import Json, pod, request, sh
 from tests.serving import Serve, wait_until
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Client
@@ -143,7 +143,7 @@ def test_defaults_for_pods_that_ask_for_nothing(site: Site, serve: Serve) -> Non
 
 
 def run_serve(config: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return preloaded.run(["serve", "--config", str(config)], "", ENVIRONMENT | environment, PATIENCE)
+    return forked_program.run(["serve", "--config", str(config)], "", ENVIRONMENT | environment, PATIENCE)
 
 
 @pytest.mark.parametrize(

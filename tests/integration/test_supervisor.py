@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.pods import key, pod, request, sh
 from tests.serving import Serve, Serving, wait_until
 from tests.sites import Site

@@ -9,7 +9,7 @@ import yaml
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import Browser, browser
-from tests.faults import FaultProxy
+from tests.fault_proxy import FaultProxy
 from tests.pods import Json, key, pod, request, sh
 from tests.serving import Serving
 from tests.sidecar import Client, Sidecar
@@ -138,8 +138,8 @@ def test_an_ended_pod_shows_what_its_job_has_used(shown: Shown) -> None:
     shown.until_state(shown.failed, "FAILED")
     page.run("document.querySelector(arguments[0]).open = true", f"{row} details")
     page.until(lambda: "waited " in page.text(f"{row} .usage"), "the usage is shown")
-    (told,) = [each for each in shown.state["pods"] if each["pod"] == key(shown.failed.pod)]
-    used = told["usage"]
+    (reported,) = [each for each in shown.state["pods"] if each["pod"] == key(shown.failed.pod)]
+    used = reported["usage"]
     assert used["source"] in {"times", "sacct"}  # a site that stays up may have accounting
     assert used["cpusReserved"] == 1
     assert 0 <= used["cpuSeconds"] <= used["wallSeconds"] + 1

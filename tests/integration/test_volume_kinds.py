@@ -161,9 +161,9 @@ def test_an_unsupported_volume_costs_a_container_none_of_its_other_mounts(site: 
     volumes = [{"name": "far", "nfs": {"server": "s", "path": "/"}}, {"name": "near", "emptyDir": {}}]
     a_pod = mounting("test ! -e /far && echo x > /near/f && cat /near/f; exit 3", *volumes)
     a_pod["spec"]["containers"].append(sh("other", "true"))
-    told = served.vk.create(request(a_pod)).until_over()
+    reported = served.vk.create(request(a_pod)).until_over()
     sentence = "volume 'far' has the unsupported kind 'nfs': it is left out"
-    assert told.log("c") == f"(remote-slurm: {sentence} (UnsupportedVolumes))\nx\n"
-    assert told.terminated("c")["message"].startswith(sentence)
-    assert (told.log("other"), told.exit_code("other")) == ("", 0)
+    assert reported.log("c") == f"(remote-slurm: {sentence} (UnsupportedVolumes))\nx\n"
+    assert reported.terminated("c")["message"].startswith(sentence)
+    assert (reported.log("other"), reported.exit_code("other")) == ("", 0)
     assert sentence in served.sidecar.log

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.collector import collecting
+from tests.otel_collector import collecting
 from tests.pods import pod, request, sh
 from tests.serving import Serving, wait_until
 from tests.sidecar import Client, Sidecar
@@ -51,9 +51,9 @@ def test_a_kubelet_finds_it_well(served24: Serving) -> None:
 
 def test_prometheus_has_a_port_of_its_own(site: Site, sidecar: Callable[..., Sidecar], tmp_path: Path) -> None:
     started = sidecar(site.config(tmp_path, Watch={"Port": 0}))
-    told = "serving /ui and /metrics url="
-    wait_until(lambda: told in started.log, "the port is logged")
-    watch = Client(started.log.partition(told)[2].split()[0])
+    reported = "serving /ui and /metrics url="
+    wait_until(lambda: reported in started.log, "the port is logged")
+    watch = Client(started.log.partition(reported)[2].split()[0])
     assert "remote_slurm_info" in watch.ask("GET", "/metrics", None).text
     assert watch.ask("GET", "/status", []).status == 404
     assert started.stop() == 0

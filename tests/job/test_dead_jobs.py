@@ -132,12 +132,12 @@ def test_what_ends_the_containers_of_a_killed_job_keeps_its_folder(node: Node, l
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another account")
 def test_what_another_account_has_in_memory_stays(node: Node, left: Callable[..., Left]) -> None:
-    foreign, told = left(), left()
+    foreign, known = left(), left()
     os.chown(foreign.folder, 4711, -1)
-    os.chown(told.owner, 4711, -1)
+    os.chown(known.owner, 4711, -1)
     assert node.run("true").code == 0
     assert foreign.is_there
-    assert told.is_there
+    assert known.is_there
 
 
 def test_a_node_whose_proc_is_of_another_namespace_removes_nothing(node: Node, left: Callable[..., Left]) -> None:

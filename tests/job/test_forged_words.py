@@ -37,10 +37,10 @@ def says(number: int, words: str, channel: str) -> str:
 
 def status(record: Record, state: JobState, **fields: Any) -> dict[str, Any]:
     records = {} if "previous_records" in fields else {record.container: record}
-    told = pod_status(
+    reported = pod_status(
         parse_pod(pod(container(record.container)), "status"), PodView(Job("7", state), records, **fields)
     )
-    return told["containers"][0]
+    return reported["containers"][0]
 
 
 def job(run: int) -> str:

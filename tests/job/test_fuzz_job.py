@@ -12,7 +12,7 @@ from remote_slurm.domain.plan.payload import library_name
 from remote_slurm.domain.plan.script import job_files, payload
 from remote_slurm.job import SCRIPTS
 from tests.domain.podspec import container, plan, pod
-from tests.effort import effort
+from tests.hypothesis_settings import effort
 
 CANARY = "pwned"
 COMMANDS = [f"$(touch {CANARY})", f"`touch {CANARY}`", f"'; touch {CANARY}; '", f'"; touch {CANARY}; "']

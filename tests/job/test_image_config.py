@@ -26,7 +26,7 @@ esac
 PARTS = ("runner.sh", "working_dirs.sh", "hooks.sh", "image_config.sh", "apptainer.sh")
 
 
-def applied(folder: Path, config: object, told: str = "") -> list[str]:
+def applied(folder: Path, config: object, reported: str = "") -> list[str]:
     """The variables that a shell finds in the script, the working directory and the signal."""
     (folder / "program").write_text(PROGRAM)
     (folder / "i.sif").write_text("")
@@ -34,7 +34,7 @@ def applied(folder: Path, config: object, told: str = "") -> list[str]:
     for name in PARTS:
         (folder / name).write_bytes(SCRIPTS[name])
     script = (
-        f"for part in {' '.join(PARTS)}; do . ./$part; done; mkdir -p .runner; name=c; use_apptainer; {told}\n"
+        f"for part in {' '.join(PARTS)}; do . ./$part; done; mkdir -p .runner; name=c; use_apptainer; {reported}\n"
         f"image_config i.sif image {quote(BASH)} ./program\napply_image_config\n"
         '[[ ! -e .runner/c.image-env.sh ]] || env -i "$BASH" --norc -c ". ./.runner/c.image-env.sh; env -0"\n'
         'printf "%s\\0" "dir=${APPTAINER_PWD-}" "signal=$stop_signal" "bind=${APPTAINER_BIND-}"'
@@ -77,7 +77,7 @@ def test_what_says_nothing_changes_nothing(tmp_path: Path, config: object) -> No
 
 
 def test_the_pods_own_signal_wins(tmp_path: Path) -> None:
-    assert "signal=INT" in applied(tmp_path, {"StopSignal": "SIGUSR1"}, told="stop_signal INT")
+    assert "signal=INT" in applied(tmp_path, {"StopSignal": "SIGUSR1"}, reported="stop_signal INT")
 
 
 NO_COMMAND = (

@@ -17,8 +17,8 @@ def filled(node: Node, text: bytes, *calls: str, prefix: str = "", run: int = 0)
         path.parent.mkdir()
         path.write_bytes(text)
         path.chmod(0o440)
-    told = node.start("\n".join([*calls, f"fill_in {FILE}", f"cp -p {FILE} seen"]), prefix=prefix, run=run)
-    assert told.end().code == 0
+    reported = node.start("\n".join([*calls, f"fill_in {FILE}", f"cp -p {FILE} seen"]), prefix=prefix, run=run)
+    assert reported.end().code == 0
     assert (node.pod / "seen").stat().st_mode & 0o777 == 0o440
     (node.pod / "seen").chmod(0o600)
     return (node.pod / "seen").read_bytes()

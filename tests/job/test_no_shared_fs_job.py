@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from remote_slurm.domain.job_usage import Source
-from remote_slurm.domain.plan.no_shared_fs import CommentReport, parse_comment
 from remote_slurm.domain.plan.node_local_files import NodeLocalFiles
 from remote_slurm.domain.plan.payload import archive
 from remote_slurm.domain.plan.script import job_files
 from remote_slurm.domain.shell import quote
+from remote_slurm.domain.status.job_comment import CommentReport, parse_comment
 from remote_slurm.job import SCRIPTS
 from tests.domain.podspec import container, plan, pod
 from tests.job.node import BASH, POD, Job, Node, sh, until

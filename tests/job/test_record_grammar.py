@@ -7,9 +7,9 @@ from itertools import cycle
 
 import pytest
 
-from remote_slurm.domain.plan.no_shared_fs import parse_comment
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record, parse_records
 from remote_slurm.domain.shell import quote, words
+from remote_slurm.domain.status.job_comment import parse_comment
 from tests.job.node import BASH, POD, Node
 from tests.job.test_forged_words import WORDS
 
@@ -61,9 +61,9 @@ def calls(record: Record, run: str) -> str:
         "last_message": last and last.message,
     }
     numbers = (record.started, record.finished, record.exit_code, record.signal)
-    told = (record.container, record.phase.value, *map(str, numbers), record.reason, record.message)
+    read_back = (record.container, record.phase.value, *map(str, numbers), record.reason, record.message)
     lines = [f"{name}={quote('' if value is None else str(value))}" for name, value in values.items()]
-    return "\n".join([f"SLURM_RESTART_COUNT={record.run or ''}", *lines, f"{run} {words(told)}"])
+    return "\n".join([f"SLURM_RESTART_COUNT={record.run or ''}", *lines, f"{run} {words(read_back)}"])
 
 
 def bash(node: Node, script: str) -> str:
@@ -86,8 +86,8 @@ WRITE = f"printf 'v1 %s %s\\n' {POD} \"$line\" >records/c"
 def test_the_runner_reads_its_own_records_byte_for_byte(node: Node) -> None:
     again = 'read_record records c; printf "%s\\0" "${state[@]:0:7}" "$number" "$restarts" "$last" "$last_message"'
     script = "\n".join(f"{calls(each, 'build_record')}\n{WRITE}\n{again}" for each in RECORDS)
-    told = bash(node, script).split("\0")[:-1]
-    states = [told[at : at + 11] for at in range(0, len(told), 11)]
+    read_back = bash(node, script).split("\0")[:-1]
+    states = [read_back[at : at + 11] for at in range(0, len(read_back), 11)]
     assert [state[6] for state in states] == [each.message for each in RECORDS]
     assert [state[10] for state in states] == [each.last.message if each.last else "" for each in RECORDS]
     assert [(state[0], state[5]) for state in states] == [(each.phase.value, each.reason) for each in RECORDS]
@@ -102,13 +102,13 @@ def test_a_comment_has_what_the_record_has_however_much_of_it_is_cut(node: Node,
     for record, comment in zip(RECORDS, comments, strict=True):
         report = parse_comment(POD, f"at=/x;{comment}over;|mine")
         assert report is not None
-        (told,) = report.records
+        (read_back,) = report.records
         if most == 4000:  # room for all of it
-            assert told == record
+            assert read_back == record
         elif most < 0:
-            assert told == replace(record, message="", last=None)
+            assert read_back == replace(record, message="", last=None)
         bare = {"message": "", "last": None}
-        assert replace(told, **bare) == replace(record, **bare)
+        assert replace(read_back, **bare) == replace(record, **bare)
         assert report.over
 
 

@@ -307,7 +307,7 @@ IGNORES = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 EXITS = "trap 'exit {}' TERM; echo ready; while :; do sleep 0.05; done"
 
 
-def stop(node: Node, *containers: str, grace: int = GRACE, told: str = "") -> Ended:
+def stop(node: Node, *containers: str, grace: int = GRACE, written: str = "") -> Ended:
     """Stop a job once each of its containers says that it is ready; `told` is the delete's own grace."""
     names = [f"c{number}" for number in range(len(containers))]
     calls = "\n".join(f"container {name} {sh(script)}" for name, script in zip(names, containers, strict=True))
@@ -315,9 +315,9 @@ def stop(node: Node, *containers: str, grace: int = GRACE, told: str = "") -> En
     for name in names:
         until(lambda name=name: (node.pod / "logs" / f"{name}.log").exists() and node.log(name) == "ready\n")
         until(lambda name=name: node.is_running(name))
-    if told:
+    if written:
         (node.control / f"claims/{POD}.stop").mkdir()
-        (node.control / f"claims/{POD}.stop/grace").write_text(told)
+        (node.control / f"claims/{POD}.stop/grace").write_text(written)
     job.term()
     return job.end()
 
@@ -378,17 +378,19 @@ def test_the_grace_period_is_kept(node: Node) -> None:
 
 
 def test_a_delete_may_shorten_it(node: Node) -> None:
-    assert stop(node, IGNORES, told="1\n").code == 137
+    assert stop(node, IGNORES, written="1\n").code == 137
 
 
 def test_a_delete_may_make_it_longer(node: Node) -> None:
     script = "trap 'sleep 4; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    assert stop(node, script, grace=2, told="60\n").code == 5
+    assert stop(node, script, grace=2, written="60\n").code == 5
 
 
-@pytest.mark.parametrize("told", ["soon\n", "-1\n", "\n", "1.5\n", "a[$(touch hacked)]\n"])
-def test_what_is_no_number_of_seconds_changes_nothing(node: Node, told: str) -> None:
-    assert stop(node, "trap 'sleep 3; exit 5' TERM; echo ready; while :; do sleep 0.05; done", told=told).code == 5
+@pytest.mark.parametrize("written", ["soon\n", "-1\n", "\n", "1.5\n", "a[$(touch hacked)]\n"])
+def test_what_is_no_number_of_seconds_changes_nothing(node: Node, written: str) -> None:
+    assert (
+        stop(node, "trap 'sleep 3; exit 5' TERM; echo ready; while :; do sleep 0.05; done", written=written).code == 5
+    )
     assert not (node.pod / "hacked").exists()
 
 

@@ -95,8 +95,8 @@ def test_its_name_is_free_again_in_a_storage_of_the_jobs_own(node: Node, storage
     )
     assert node.run(f"{prepare}\ncontainer main {script}").code == 0
     path = node.root / "calls"
-    told = path.read_text().splitlines() if path.exists() else []
-    assert [call for call in told if call.endswith("main")] == calls
+    reported = path.read_text().splitlines() if path.exists() else []
+    assert [call for call in reported if call.endswith("main")] == calls
 
 
 def test_its_own_folders_are_empty_again(node: Node) -> None:
@@ -292,7 +292,9 @@ def test_a_sidecar_that_ends_by_itself_after_a_stop_is_not_started_again(node: N
     """Before it is stopped, which happens once the containers have ended."""
     waits = "until [ -e {} ]; do sleep 0.02; done; "
     main = "trap 'touch told; " + waits.format("over") + "exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    calls = f"restart_policy Always\nsidecar_container side {sh(COUNT + waits.format('told') + 'touch ends; exit 3')}\n"
+    calls = (
+        f"restart_policy Always\nsidecar_container side {sh(COUNT + waits.format('reported') + 'touch ends; exit 3')}\n"
+    )
     job = node.start(f"{calls}container main {sh(main)}")
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()

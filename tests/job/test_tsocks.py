@@ -16,6 +16,6 @@ def test_each_container_loads_it(node: Node, text: str) -> None:
     (node.pod / "secret/env-main").write_text(text)
     show = """sh -c 'set -a; . ./secret/env-main; env' sh env"""
     assert node.run(f"preload /.tsocks\ncontainer main {show}").code == 0
-    told = node.log("main").splitlines()
-    assert {"LD_PRELOAD=/.tsocks/libtsocks.so", "TSOCKS_CONF_FILE=/.tsocks/tsocks.conf"} <= set(told)
-    assert not text or "A=1" in told
+    reported = node.log("main").splitlines()
+    assert {"LD_PRELOAD=/.tsocks/libtsocks.so", "TSOCKS_CONF_FILE=/.tsocks/tsocks.conf"} <= set(reported)
+    assert not text or "A=1" in reported

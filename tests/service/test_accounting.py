@@ -10,9 +10,9 @@ FAILED = "7|FAILED|3:0|1795470000|1795470001|1795470009|main|n1|cpu=1|sbatch /r/
 
 def accounted(line: str) -> TrackedPod:
     tracked = TrackedPod("ns-a", container_names=("a", "b"))
-    tracked.has_job("7")
+    tracked.set_job_id("7")
     (job,) = parse_accounting(line)
-    tracked.is_accounted(job)
+    tracked.update_from_sacct(job)
     return tracked
 
 

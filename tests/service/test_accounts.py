@@ -51,8 +51,8 @@ class Moved:
 
     def state(self) -> str:
         """Of its container; nothing where nothing is told."""
-        told = self.accounts.status([parse_pod(self.pod, "status")])
-        return next(iter(told[0]["containers"][0]["state"])) if told else ""
+        reported = self.accounts.status([parse_pod(self.pod, "status")])
+        return next(iter(reported[0]["containers"][0]["state"])) if reported else ""
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ POD = "ns-1"
 @pytest.mark.parametrize("listed", [("main",), ()])  # none, where the pod has a shell of its own before its containers
 def test_the_records_in_a_jobs_comment_are_shown(listed: tuple[str, ...]) -> None:
     tracked = TrackedPod(POD)
-    tracked.see(job := Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;main terminated 5 9 3 0 sorry;|"))
+    tracked.update_from_squeue(
+        job := Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;main terminated 5 9 3 0 sorry;|")
+    )
     pod = Listed(POD, "ns/one", 30, (), listed, "7", 10, ())
     (container,) = listed_pod(pod, tracked, [job])["containers"]
     assert container == {

@@ -119,15 +119,15 @@ class StubbornSite(FakeSite):
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self.loop = loop
-        self.told: float | None = None
+        self.asked_at: float | None = None
         self.waited: list[float] = []
 
     async def delete(self, pods: Mapping[str, bool], grace: Mapping[str, int] = OWN_GRACE) -> DeleteResult:
         assert not grace
-        self.told = self.told or self.loop.time()
+        self.asked_at = self.asked_at or self.loop.time()
         if pods[POD]:
-            self.waited.append(self.loop.time() - self.told)
-            self.told = None
+            self.waited.append(self.loop.time() - self.asked_at)
+            self.asked_at = None
         return DeleteResult(frozenset(pod for pod, force in pods.items() if force), {})
 
 

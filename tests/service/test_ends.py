@@ -10,7 +10,7 @@ from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteFailed, SiteError
 from remote_slurm.service.job_ends import LOST_POLLS, LOST_SECONDS, RECORD_GRACE_SECONDS
 from tests.service.logged import Logged
-from tests.service.watched import LONG_AGO, Watched
+from tests.service.polled_pod import LONG_AGO, Watched
 
 AWAY = RemoteFailed("sacct failed: sacct: error: slurm_persist_conn_open: Unable to connect to slurmdbd")
 
@@ -209,8 +209,8 @@ async def test_a_second_job_of_the_pod_which_the_fence_has_ended_is_not_its_end(
 async def test_a_pod_that_ended_while_no_sidecar_ran_keeps_its_end(watched: Watched, code: int) -> None:
     """Slurm forgets jobs after MinJobAge (300 s), and there is no accounting: the record at the site counts."""
     watched.tracked.job = None
-    watched.tracked.has_job("7")
-    watched.tracked.take(watched.record(ContainerPhase.TERMINATED, code))
+    watched.tracked.set_job_id("7")
+    watched.tracked.add_record(watched.record(ContainerPhase.TERMINATED, code))
     watched.is_forgotten()
     for _ in range(LOST_POLLS):
         assert await watched.exit_code(LOST_SECONDS) == code
@@ -220,8 +220,8 @@ async def test_a_pod_that_ended_while_no_sidecar_ran_keeps_its_end(watched: Watc
 async def test_a_record_of_one_container_survives_its_unlisted_job(watched: Watched) -> None:
     watched.tracked.container_names += ("other",)
     watched.tracked.job = None
-    watched.tracked.has_job("7")
-    watched.tracked.take(watched.record(ContainerPhase.TERMINATED, 3))
+    watched.tracked.set_job_id("7")
+    watched.tracked.add_record(watched.record(ContainerPhase.TERMINATED, 3))
     watched.is_forgotten()
     assert await watched.exit_code() == 3
     assert watched.tracked.run == 0
@@ -275,7 +275,7 @@ async def test_a_job_id_of_a_client_reveals_nothing_of_another_job() -> None:
 @pytest.fixture
 def task(watched: Watched) -> Watched:
     """Its pod is task 7_1, which waits."""
-    watched.tracked.has_job("7_1")
+    watched.tracked.set_job_id("7_1")
     watched.job = replace(watched.job, id="7_1")
     watched.is_shown(JobState.PENDING)
     return watched

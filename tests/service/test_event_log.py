@@ -13,7 +13,7 @@ from remote_slurm.service.pod_store import TrackedPod
 
 def tracked() -> TrackedPod:
     pod = TrackedPod("ns-1", "ns/one")
-    pod.see(Job("7", JobState.PENDING, reason="Priority", pod="ns-1"))
+    pod.update_from_squeue(Job("7", JobState.PENDING, reason="Priority", pod="ns-1"))
     return pod
 
 
@@ -25,7 +25,7 @@ def test_an_event_keeps_the_time_when_it_was_noticed() -> None:
     times = count(100)
     log, pod = EventLog(lambda: next(times)), tracked()
     assert [event.reason for event in log.notice(pod)] == ["Submitted", "Pending"]
-    pod.see(Job("7", JobState.RUNNING, pod="ns-1", node="n1"))
+    pod.update_from_squeue(Job("7", JobState.RUNNING, pod="ns-1", node="n1"))
     assert [(moment, event.reason) for moment, event in _events(log, pod)] == [
         (100, "Submitted"),
         (101, "Pending"),
@@ -38,18 +38,18 @@ def test_an_event_keeps_the_time_when_it_was_noticed() -> None:
 def test_an_event_that_slurm_has_a_time_of_keeps_that_time() -> None:
     """A sidecar that starts later, or the command line itself, notices all of them at once."""
     log, pod = EventLog(lambda: 1000), TrackedPod("ns-1", "ns/one")
-    pod.see(Job("7", JobState.RUNNING, pod="ns-1", node="n1", submitted=700, start=800))
+    pod.update_from_squeue(Job("7", JobState.RUNNING, pod="ns-1", node="n1", submitted=700, start=800))
     assert [(moment, event.reason) for moment, event in _events(log, pod)] == [(700, "Submitted"), (800, "Started")]
-    pod.see(Job("7", JobState.FAILED, pod="ns-1", submitted=700, start=800, end=2000))
+    pod.update_from_squeue(Job("7", JobState.FAILED, pod="ns-1", submitted=700, start=800, end=2000))
     log.notice(pod)
     assert _events(log, pod)[-1][0] == 1000
 
 
 def test_an_event_of_a_forgotten_job_has_its_folders_time() -> None:
     log, pod = EventLog(lambda: 1000), TrackedPod("ns-1", "ns/one", container_names=("c",), submitted=700.5)
-    pod.has_job("7")
-    pod.is_missing(900)
-    pod.take(Record("ns-1", "c", ContainerPhase.TERMINATED, 800, 850, 0, 0, reason="Completed"))
+    pod.set_job_id("7")
+    pod.mark_missing(900)
+    pod.add_record(Record("ns-1", "c", ContainerPhase.TERMINATED, 800, 850, 0, 0, reason="Completed"))
     assert [(moment, event.reason) for moment, event in _events(log, pod)] == [(700.5, "Submitted"), (850, "Completed")]
 
 
@@ -57,7 +57,7 @@ def test_a_reason_that_changes_all_the_time_keeps_the_newest() -> None:
     log, pod = EventLog(), tracked()
     for number in range(2 * MOST_EVENTS):
         assert pod.job
-        pod.see(replace(pod.job, reason=f"Reason{number}"))
+        pod.update_from_squeue(replace(pod.job, reason=f"Reason{number}"))
         log.notice(pod)
     assert len(_events(log, pod)) == MOST_EVENTS
     assert f"Reason{2 * MOST_EVENTS - 1}" in _events(log, pod)[-1][1].message

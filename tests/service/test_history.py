@@ -44,7 +44,7 @@ class Known:
 
     def pods(self, *states: JobState) -> None:
         for number, state in enumerate(states):
-            self.store.add(f"ns-{number}").see(Job(str(number), state))
+            self.store.add(f"ns-{number}").update_from_squeue(Job(str(number), state))
 
     async def minute(self) -> None:
         self.now += EVERY_SECONDS
@@ -76,14 +76,14 @@ async def test_a_sample_has_the_pods_and_what_happened_since_the_last_one(known:
 async def test_memory_is_bounded_by_the_number_of_samples(known: Known) -> None:
     for _ in range(KEPT_SAMPLES + 20):
         await known.minute()
-    told = history_json([known.history])
-    assert len(told["times"]) == len(told["submitSeconds"]) == KEPT_SAMPLES
-    assert told["times"][0] == START + 21 * EVERY_SECONDS
+    reported = history_json([known.history])
+    assert len(reported["times"]) == len(reported["submitSeconds"]) == KEPT_SAMPLES
+    assert reported["times"][0] == START + 21 * EVERY_SECONDS
 
 
 async def test_a_process_that_has_just_started_has_no_sample(known: Known) -> None:
-    told = history_json([known.history])
-    assert (told["times"], told["waitSeconds"], told["since"]) == ([], {}, START)
+    reported = history_json([known.history])
+    assert (reported["times"], reported["waitSeconds"], reported["since"]) == ([], {}, START)
 
 
 def test_accounts_add_up_minute_by_minute() -> None:
@@ -94,15 +94,15 @@ def test_accounts_add_up_minute_by_minute() -> None:
         Sample(2, Counter({PodPhase.RUNNING: 3})),
     ]
     other.history.samples.append(Sample(1, Counter({PodPhase.RUNNING: 5}), Mean(3, 9.0), {"main": Mean(1, 30.0)}))
-    told = history_json([one.history, other.history])
-    assert (told["times"], told["pods"]["running"]) == ([60, 120], [7, 3])
-    assert (told["submitSeconds"], told["waitSeconds"]) == ([2.5, None], {"main": [20.0, None]})
+    reported = history_json([one.history, other.history])
+    assert (reported["times"], reported["pods"]["running"]) == ([60, 120], [7, 3])
+    assert (reported["submitSeconds"], reported["waitSeconds"]) == ([2.5, None], {"main": [20.0, None]})
 
 
 def test_of_many_partitions_the_busiest_have_a_line_and_the_others_one() -> None:
     known = Known()
     waits = {f"p{number:02}": Mean(100 - number, (100.0 - number) * 60) for number in range(SHOWN_PARTITIONS + 2)}
     known.history.samples.append(Sample(1, waits={**waits, "other": Mean(1, 240.0)}))
-    told = history_json([known.history])["waitSeconds"]
-    assert list(told) == [*(f"p{number:02}" for number in range(SHOWN_PARTITIONS)), "other"]
-    assert told["other"] == [pytest.approx((92 * 60 + 91 * 60 + 240) / 184, abs=0.01)]
+    reported = history_json([known.history])["waitSeconds"]
+    assert list(reported) == [*(f"p{number:02}" for number in range(SHOWN_PARTITIONS)), "other"]
+    assert reported["other"] == [pytest.approx((92 * 60 + 91 * 60 + 240) / 184, abs=0.01)]

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import NotSent
 from remote_slurm.service.logs import Logs

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice, Noted
 from remote_slurm.domain.status.no_log import FINAL, NoLogReason
 from remote_slurm.errors import InvalidRequest, RemoteFailed, SiteError, Unreachable
-from remote_slurm.service.log_tail import KEPT_BYTES, LogPatience
+from remote_slurm.service.log_tail import KEPT_BYTES, LogTimeouts
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.site.operations.log import NoLog, OpenLog
@@ -141,11 +141,11 @@ class Reader:
             await self._task
 
 
-def logs_of(site: GrowingLog, patience: LogPatience | None = None) -> Logs:
-    return Logs(site, PodStore(), patience=patience or LogPatience(pause=0.01))
+def logs_of(site: GrowingLog, timeouts: LogTimeouts | None = None) -> Logs:
+    return Logs(site, PodStore(), timeouts=timeouts or LogTimeouts(pause=0.01))
 
 
-IMPATIENT = LogPatience(away=0, short=0, pause=0.01)
+IMPATIENT = LogTimeouts(away=0, short=0, pause=0.01)
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -162,9 +162,9 @@ async def test_no_more_bytes_come_than_were_asked_for(limit: int, text: bytes, *
 
 async def test_the_times_count_among_the_bytes() -> None:
     site = GrowingLog(b"one\ntwo\n")
-    told = b"1970-01-01T00:00:00Z one\n1970-01-01T00:00:00Z two\n"
-    assert await Reader(logs_of(site), timestamps=True).end() == told
-    assert await Reader(logs_of(site), timestamps=True, limit_bytes=8).end() == told[:8]
+    reported = b"1970-01-01T00:00:00Z one\n1970-01-01T00:00:00Z two\n"
+    assert await Reader(logs_of(site), timestamps=True).end() == reported
+    assert await Reader(logs_of(site), timestamps=True, limit_bytes=8).end() == reported[:8]
 
 
 async def test_all_who_follow_a_log_have_one_reader_and_each_its_own_beginning() -> None:
@@ -283,7 +283,7 @@ async def test_a_slow_transfer_goes_on_after_the_pod_is_over() -> None:
     pod_store.add(POD).finalize()
     text = b"".join(b"%d\n" % number for number in range(100))
     site.text, site.slow = text, True
-    logs = Logs(site, pod_store, patience=LogPatience(last_lines=0.01))
+    logs = Logs(site, pod_store, timeouts=LogTimeouts(last_lines=0.01))
     assert await Reader(logs, follow=True).end() == text
 
 
@@ -337,7 +337,7 @@ async def test_followers_end_with_the_pod_also_where_no_end_was_recorded() -> No
     reader = Reader(Logs(site, pod_store), follow=True)
     tracked = pod_store.add(POD)
     await reader.has(b"one\n")
-    tracked.has_job("7")
+    tracked.set_job_id("7")
     tracked.finalize()
     assert await reader.end() == b"one\n"
 

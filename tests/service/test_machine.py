@@ -15,8 +15,8 @@ from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteSlurmError, SubmissionRefused
 from remote_slurm.service.journal import Delete, Journal
 from remote_slurm.service.pods import Pods
-from tests.effort import effort
 from tests.fake_site import FOR_GOOD, FOR_NOW, LATE, TIMED_OUT, FakeAccount, FakeSite
+from tests.hypothesis_settings import effort
 from tests.pods import Json, key, pod, request, sh
 from tests.service.virtual_time import VirtualLoop
 
@@ -55,7 +55,7 @@ def _pod(number: int) -> Json:
 
 
 @dataclass
-class Told:
+class ReportedPod:
     """The replies that Kubernetes got for a pod, and its requests."""
 
     body: Json
@@ -73,7 +73,9 @@ class Told:
 
 def _how(state: Json) -> Json:
     """The state of a container, without the message: those of a submission that was given up go with the sidecar."""
-    return {kind: {key: value for key, value in told.items() if key != "message"} for kind, told in state.items()}
+    return {
+        kind: {key: value for key, value in reported.items() if key != "message"} for kind, reported in state.items()
+    }
 
 
 @dataclass
@@ -91,7 +93,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         self.account = FakeAccount(self.loop.time)
         self.disk = Disk()
-        self.told = [Told(_pod(number)) for number in range(3)]
+        self.reported = [ReportedPod(_pod(number)) for number in range(3)]
         self.sidecars: list[Sidecar] = []  # the oldest first
         self.down = False
 
@@ -112,7 +114,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         sidecar = self._ready(older=older)
         self.account.moods.append(mood)
         sidecar.line.fates.append(fate)
-        sidecar.creates.append(self.loop.create_task(self._create(sidecar.pods, self.told[number])))
+        sidecar.creates.append(self.loop.create_task(self._create(sidecar.pods, self.reported[number])))
         self._pass(seconds)
 
     @precondition(lambda self: self.account.arrays)
@@ -121,13 +123,13 @@ class OnePodOneJob(RuleBasedStateMachine):
         sidecar = self._ready(older=older)
         self.account.moods.append(mood)
         sidecar.line.fates.append(fate)
-        sidecar.creates += [self.loop.create_task(self._create(sidecar.pods, self.told[each])) for each in numbers]
+        sidecar.creates += [self.loop.create_task(self._create(sidecar.pods, self.reported[each])) for each in numbers]
         self._pass(seconds)
 
     @rule(number=PODS, older=st.booleans(), seconds=SOON)
     def delete(self, number: int, older: bool, seconds: float) -> None:  # noqa: FBT001 - drawn by name
-        self.told[number].deleted = True
-        self._ready(older=older).pods.delete(parse_pod(self.told[number].body, "delete"))
+        self.reported[number].deleted = True
+        self._ready(older=older).pods.delete(parse_pod(self.reported[number].body, "delete"))
         self._pass(seconds)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 30.0, 120.0, 400.0]))
@@ -180,9 +182,11 @@ class OnePodOneJob(RuleBasedStateMachine):
     @invariant()
     def containers_run_once(self) -> None:
         assert all(runs <= 1 for runs in self.account.runs.values()), self.account.runs
-        for told in self.told:
-            if told.end is not None:
-                assert told.runs_at_end == self.account.runs.get(told.key, 0), "it runs, and was told to be over"
+        for reported in self.reported:
+            if reported.end is not None:
+                assert reported.runs_at_end == self.account.runs.get(reported.key, 0), (
+                    "it runs, and was told to be over"
+                )
 
     @invariant()
     def a_pod_has_one_job(self) -> None:
@@ -191,28 +195,33 @@ class OnePodOneJob(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_invented(self) -> None:
-        for told in self.told:
+        for reported in self.reported:
             for sidecar in self.sidecars:
                 # of what is over the Virtual Kubelet asks no more, and the older one need not hear of it
-                if told.end is None or sidecar is self._ready(older=False):
-                    for status in sidecar.pods.status([parse_pod(told.body, "status")]):
-                        self._believe(told, status)
-            assert len(told.jobs) <= 1, told.jobs
+                if reported.end is None or sidecar is self._ready(older=False):
+                    for status in sidecar.pods.status([parse_pod(reported.body, "status")]):
+                        self._believe(reported, status)
+            assert len(reported.jobs) <= 1, reported.jobs
 
-    def _believe(self, told: Told, status: Json) -> None:
+    def _believe(self, reported: ReportedPod, status: Json) -> None:
         """A terminal state is final, and true."""
         state = status["containers"][0]["state"]
-        assert told.end is None or told.deleted or told.failed or _how(state) == _how(told.end), (told.end, state)
+        assert reported.end is None or reported.deleted or reported.failed or _how(state) == _how(reported.end), (
+            reported.end,
+            state,
+        )
         if "terminated" not in state:
             return
-        if told.key in self.account.codes:
-            assert state["terminated"]["exitCode"] == self.account.codes[told.key]
+        if reported.key in self.account.codes:
+            assert state["terminated"]["exitCode"] == self.account.codes[reported.key]
         else:
             assert state["terminated"]["exitCode"] != 0
-            assert told.deleted or not self.account.runs.get(told.key), "a container runs, and is told to be over"
-        if told.end is None:
-            told.runs_at_end = self.account.runs.get(told.key, 0)
-        told.end = state
+            assert reported.deleted or not self.account.runs.get(reported.key), (
+                "a container runs, and is told to be over"
+            )
+        if reported.end is None:
+            reported.runs_at_end = self.account.runs.get(reported.key, 0)
+        reported.end = state
 
     # --- what it comes to ---
 
@@ -242,17 +251,17 @@ class OnePodOneJob(RuleBasedStateMachine):
         owner = self._owner.pods
         assert len(owner.deletes) == len(self.disk.deletes) == 0
         assert not owner.poller.error
-        for told in self.told:
-            self._nothing_is_lost(told)
+        for reported in self.reported:
+            self._nothing_is_lost(reported)
 
-    def _nothing_is_lost(self, told: Told) -> None:
-        assert not self.account.active(told.key)
-        assert not (told.deleted and told.key in self.account.folders), "its delete was not carried out"
+    def _nothing_is_lost(self, reported: ReportedPod) -> None:
+        assert not self.account.active(reported.key)
+        assert not (reported.deleted and reported.key in self.account.folders), "its delete was not carried out"
         # a create that fails takes back what an earlier one of the same pod had begun
-        if told.accepted and not (told.deleted or told.failed):
-            assert told.end is not None, "its end was never told"
-            ran = self.account.runs.get(told.key, 0)
-            assert ran == 1 or told.end["terminated"]["exitCode"] != 0
+        if reported.accepted and not (reported.deleted or reported.failed):
+            assert reported.end is not None, "its end was never told"
+            ran = self.account.runs.get(reported.key, 0)
+            assert ran == 1 or reported.end["terminated"]["exitCode"] != 0
 
     # --- doing it ---
 
@@ -274,18 +283,18 @@ class OnePodOneJob(RuleBasedStateMachine):
         pods.start()
         return Sidecar(line, pods)
 
-    async def _create(self, sidecar: Pods, told: Told) -> None:
-        if told.failed:  # Kubernetes asks again, and what it was told of the one before is over
-            told.failed, told.end = False, None
+    async def _create(self, sidecar: Pods, reported: ReportedPod) -> None:
+        if reported.failed:  # Kubernetes asks again, and what it was told of the one before is over
+            reported.failed, reported.end = False, None
         try:
-            created = await sidecar.create(CreateRequest.parse(request(told.body)))
+            created = await sidecar.create(CreateRequest.parse(request(reported.body)))
         except SubmissionRefused:
-            told.failed = True
+            reported.failed = True
         except RemoteSlurmError:
-            told.failed = True
+            reported.failed = True
         else:
-            told.accepted = True
-            told.jobs |= {created.job_id} - {""}
+            reported.accepted = True
+            reported.jobs |= {created.job_id} - {""}
 
     def _kill_all(self) -> None:
         for each in tuple(self.sidecars):

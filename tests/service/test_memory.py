@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.service.scale import AFTER_SECONDS, BURST, MemoryTrim, trim
+from remote_slurm.service.process_tuning import AFTER_SECONDS, BURST, MemoryTrim, trim
 from tests.service.virtual_time import VirtualLoop
 
 only_with_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps free memory")
@@ -16,7 +16,7 @@ only_with_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="
 # Pages that the kernel has to bring for 20 times 20 chunks of a mebibyte, in a process of its own
 FAULTS = """
 import resource, sys
-from remote_slurm.service.scale import keep_log_chunks
+from remote_slurm.service.process_tuning import keep_log_chunks
 if sys.argv[1] == "kept":
     assert keep_log_chunks()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 # How often the garbage collector runs while 40,000 objects come into being that stay, in a process of its own
 COLLECTIONS = """
 import gc, sys
-from remote_slurm.service.scale import collect_rarely
+from remote_slurm.service.process_tuning import collect_rarely
 if sys.argv[1] == "rarely":
     collect_rarely()
 before = sum(each["collections"] for each in gc.get_stats())

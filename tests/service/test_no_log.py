@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
 from remote_slurm.errors import InvalidRequest, RemoteFailed
@@ -63,7 +63,7 @@ async def test_a_log_stays_on_a_node_only_if_its_container_ran(failure: str, sen
 @pytest.mark.parametrize("reason", [NoLogReason.WAITING, NoLogReason.NO_PREVIOUS_RUN])
 async def test_a_log_on_an_unreachable_node_is_an_error_of_the_site(reason: NoLogReason) -> None:
     pod_store = PodStore()
-    pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
+    pod_store.add(POD).update_from_squeue(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
     with pytest.raises(RemoteFailed, match="Unable to create step"):
         await anext(Logs(NoLogs(reason), pod_store).read(LogSlice(POD, "main")))
 
@@ -78,7 +78,7 @@ class GoneFromNode(FakeSite):
 async def test_a_log_is_read_at_the_site_once_the_folder_on_the_node_is_gone() -> None:
     pod_store, site = PodStore(), GoneFromNode()
     site.account.folders[POD] = {}
-    pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
+    pod_store.add(POD).update_from_squeue(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
     log = Logs(site, pod_store).read(LogSlice(POD, "main"))
     with pytest.raises(RemoteFailed, match="folder on its node has been removed"):
         await anext(log)
@@ -100,7 +100,7 @@ async def test_a_log_on_a_node_is_found_by_the_first_poll_of_a_new_sidecar() -> 
     site.account.folders[POD], site.account.logs[POD] = {}, b"hello\n"
 
     async def first_poll() -> bool:
-        pod_store.add(POD).see(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
+        pod_store.add(POD).update_from_squeue(Job("7", JobState.RUNNING, pod=POD, comment="at=/tmp/a;|"))
         return True
 
     log = Logs(site, pod_store, first_poll=first_poll).read(LogSlice(POD, "main"))
@@ -123,7 +123,7 @@ async def test_a_missing_log_says_why(
     tracked = pod_store.add(POD)
     tracked.waiting, tracked.failure, tracked.deleted = waiting, failure, deleted
     if job:
-        tracked.see(job)
+        tracked.update_from_squeue(job)
     assert re.search(words, await refusal(pod_store, NoLogReason.WAITING))
 
 

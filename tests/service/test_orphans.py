@@ -22,7 +22,7 @@ class Asked:
         self.now = 1000.0
         self.pod_store = PodStore()
         for number in (1, 2):
-            self.pod_store.add(f"ns-{number}").has_job(str(number))
+            self.pod_store.add(f"ns-{number}").set_job_id(str(number))
         self.deletes = Deletes(FakeSite(), self.pod_store, Journal(folder))
         self.orphans = Orphans(self.pod_store, self.deletes, grace_period, lambda: self.now, self._is_there)
         self.is_there = is_there
@@ -63,7 +63,7 @@ def test_a_kubernetes_that_asks_for_nothing_makes_no_orphans(pods: Asked) -> Non
 
 def test_what_was_found_at_the_start_has_the_whole_time(pods: Asked) -> None:
     pods.pass_time(600, "ns-1", "ns-2")
-    pods.pod_store.add("ns-3").has_job("3")
+    pods.pod_store.add("ns-3").set_job_id("3")
     pods.pass_time(115, "ns-1", "ns-2")
     assert pods.orphans.found() == {}
 
@@ -72,7 +72,7 @@ def test_what_is_over_or_deleted_or_has_no_job_is_none(pods: Asked) -> None:
     over, deleted, waiting = (pods.pod_store.add(f"ns-{number}") for number in (3, 4, 5))
     over.job = Job("3", JobState.COMPLETED, pod="ns-3")
     over.finalize()
-    deleted.has_job("4")
+    deleted.set_job_id("4")
     deleted.deleted = True
     assert not waiting.job_id
     pods.pass_time(600, "ns-1", "ns-2")
@@ -126,7 +126,7 @@ def test_a_client_of_another_namespace_makes_no_orphans(pods: Asked) -> None:
     """The Virtual Kubelet of one namespace may be down while that of another one asks."""
     uid = "6b1c2a0e-53f4-4f5c-9d52-0b8c8f2a7d10"
     for number, namespace in enumerate(("team-a", "team-b", "team"), start=11):
-        pods.pod_store.add(f"{namespace}-{uid}").has_job(str(number))
+        pods.pod_store.add(f"{namespace}-{uid}").set_job_id(str(number))
     assert pods.orphans.found() == {}
     limited = Asker("b", lambda namespace: namespace == "team-b")
     for _ in range(40):

@@ -78,13 +78,13 @@ def test_both_create_while_both_live_and_the_newer_one_learns_of_it(play: Play) 
                 assert (await pods.create(CreateRequest.parse(request(body)))).job_id
             for _ in range(2):
                 for pods in (two.older, two.newer):
-                    told = pods.status([parse_pod(body, "status") for body in bodies])
+                    reported = pods.status([parse_pod(body, "status") for body in bodies])
                 await asyncio.sleep(30)
             assert two.older.superseded
             assert not two.newer.superseded
             for pods in (two.older, two.newer):
-                told = pods.status([parse_pod(body, "status") for body in bodies])
-                assert len({each["JID"] for each in told}) == 2
+                reported = pods.status([parse_pod(body, "status") for body in bodies])
+                assert len({each["JID"] for each in reported}) == 2
 
     play(scene)
 
@@ -110,8 +110,8 @@ def test_a_pod_that_slurm_refuses_for_good_fails_with_its_words(play: Play) -> N
         with pytest.raises(SubmissionRefused, match="invalid partition"):
             await two.older.create(CreateRequest.parse(request(body)))
         await asyncio.sleep(30)
-        (told,) = two.newer.status([parse_pod(body, "status")])
-        assert "invalid partition" in told["containers"][0]["state"]["terminated"]["message"]
+        (reported,) = two.newer.status([parse_pod(body, "status")])
+        assert "invalid partition" in reported["containers"][0]["state"]["terminated"]["message"]
         two.newer.delete(parse_pod(body, "delete"))
         await asyncio.sleep(30)
         assert (two.account.folders, two.account.attempts, two.account.jobs) == ({}, {}, {})

@@ -10,7 +10,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.pod_times import BUCKETS, MOST_PARTITIONS, Distribution, Outcome, PodTimes
-from tests.service.watched import Watched
+from tests.service.polled_pod import Watched
 
 # Later than the start of the process that counts, however long the tests before this one take
 NOW = int(time.time()) + 86400
@@ -45,7 +45,7 @@ def end(tracked: TrackedPod, state: JobState = JobState.COMPLETED, *, after: int
 
 async def test_a_start_and_an_end_count_once(watched: Watched, times: PodTimes) -> None:
     tracked = watched.tracked
-    tracked.see(RUNNING)
+    tracked.update_from_squeue(RUNNING)
     for _ in range(2):
         await times.notice()
     assert (times.waited["main"].total, sum(times.waited["main"].counts), times.ran) == (240, 1, {})
@@ -59,14 +59,14 @@ async def test_a_start_and_an_end_count_once(watched: Watched, times: PodTimes) 
 
 
 async def test_a_job_that_waits_is_not_counted(watched: Watched, times: PodTimes) -> None:
-    watched.tracked.see(replace(RUNNING, state=JobState.PENDING))
+    watched.tracked.update_from_squeue(replace(RUNNING, state=JobState.PENDING))
     await times.notice()
     assert (times.waited, times.ended) == ({}, {})
 
 
 @pytest.mark.parametrize(("state", "outcome"), LISTED)
 async def test_the_outcome_of_an_end(watched: Watched, times: PodTimes, state: JobState, outcome: Outcome) -> None:
-    watched.tracked.see(RUNNING)
+    watched.tracked.update_from_squeue(RUNNING)
     end(watched.tracked, state)
     await times.notice()
     assert times.ended == {outcome: 1}
@@ -80,23 +80,23 @@ async def test_a_pod_without_a_job_was_not_submitted(watched: Watched, times: Po
 
 async def test_what_an_earlier_process_has_counted_is_left_out(watched: Watched, times: PodTimes) -> None:
     tracked = watched.tracked
-    tracked.see(replace(RUNNING, submitted=1000, start=2000))
+    tracked.update_from_squeue(replace(RUNNING, submitted=1000, start=2000))
     end(tracked)
-    tracked.take(Record(tracked.key, "c", ContainerPhase.TERMINATED, 2000, 2060, 0, 0))
+    tracked.add_record(Record(tracked.key, "c", ContainerPhase.TERMINATED, 2000, 2060, 0, 0))
     await times.notice()
     assert (times.waited, times.ran, times.ended, tracked.ended_here) == ({}, {}, {}, False)
 
 
 async def test_the_clock_of_the_site_may_be_behind(watched: Watched, times: PodTimes) -> None:
     watched.poller.clock_offset = -3600.0
-    watched.tracked.see(replace(RUNNING, submitted=NOW - 3700, start=NOW - 3600))
+    watched.tracked.update_from_squeue(replace(RUNNING, submitted=NOW - 3700, start=NOW - 3600))
     await times.notice()
     assert times.waited["main"].total == 100
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.CANCELLED])
 async def test_a_deleted_pod_counts_when_it_is_forgotten(watched: Watched, times: PodTimes, state: JobState) -> None:
-    watched.tracked.see(RUNNING)
+    watched.tracked.update_from_squeue(RUNNING)
     watched.tracked.deleted = True
     if state is JobState.CANCELLED:
         end(watched.tracked, state)
@@ -107,7 +107,7 @@ async def test_a_deleted_pod_counts_when_it_is_forgotten(watched: Watched, times
 
 async def test_a_superseded_sidecar_leaves_the_counting_to_the_newer_one(watched: Watched) -> None:
     times = PodTimes(watched.pod_store, watched.poller, lambda: "a newer sidecar owns DataRootFolder")
-    watched.tracked.see(RUNNING)
+    watched.tracked.update_from_squeue(RUNNING)
     end(watched.tracked)
     await times.notice()
     watched.pod_store.forget(watched.tracked.key)
@@ -115,7 +115,7 @@ async def test_a_superseded_sidecar_leaves_the_counting_to_the_newer_one(watched
 
 
 async def test_a_pod_that_is_deleted_after_its_end_has_succeeded(watched: Watched, times: PodTimes) -> None:
-    watched.tracked.see(RUNNING)
+    watched.tracked.update_from_squeue(RUNNING)
     end(watched.tracked)
     watched.tracked.deleted = True
     watched.pod_store.forget(watched.tracked.key)
@@ -123,24 +123,26 @@ async def test_a_pod_that_is_deleted_after_its_end_has_succeeded(watched: Watche
 
 
 async def test_a_job_that_was_cancelled_while_it_waited_has_not_started(watched: Watched, times: PodTimes) -> None:
-    watched.tracked.see(RUNNING)
+    watched.tracked.update_from_squeue(RUNNING)
     end(watched.tracked, JobState.CANCELLED, after=0)
     await times.notice()
     assert (times.waited, times.ran, times.ended) == ({}, {}, {Outcome.CANCELLED: 1})
 
 
 async def test_each_run_of_a_requeued_job_has_waited(watched: Watched, times: PodTimes) -> None:
-    watched.tracked.see(RUNNING)
+    watched.tracked.update_from_squeue(RUNNING)
     await times.notice()
     watched.tracked.begin_run(1)
-    watched.tracked.see(replace(RUNNING, submitted=NOW + 10, start=NOW + 40))
+    watched.tracked.update_from_squeue(replace(RUNNING, submitted=NOW + 10, start=NOW + 40))
     await times.notice()
     assert (times.waited["main"].total, sum(times.waited["main"].counts)) == (270, 2)
 
 
 async def test_the_number_of_partitions_is_bounded(watched: Watched, times: PodTimes) -> None:
     for number in range(MOST_PARTITIONS + 5):
-        watched.pod_store.add(f"ns-{number}").see(replace(RUNNING, id=str(number), partition=f"p{number}"))
+        watched.pod_store.add(f"ns-{number}").update_from_squeue(
+            replace(RUNNING, id=str(number), partition=f"p{number}")
+        )
     await times.notice()
     assert len(times.waited) == MOST_PARTITIONS + 1
     assert sum(times.waited["other"].counts) == 5

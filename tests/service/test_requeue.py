@@ -9,7 +9,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.pod_store import PodStore, TrackedPod
 from remote_slurm.service.poller import STALE_SECONDS, Poller
-from tests.service.watched import ScriptedSite
+from tests.service.polled_pod import ScriptedSite
 
 POD = "ns-1"
 NOW = int(time.time()) + 3600  # never stale, however long ago this module was read
@@ -32,7 +32,7 @@ class Requeued:
         self.pod_store = PodStore()
         self.tracked = self.pod_store.add(POD)
         self.tracked.container_names = ("c",)
-        self.tracked.has_job("7")
+        self.tracked.set_job_id("7")
         self.poller = Poller(self.site, self.pod_store, 10)
 
     async def poll(self, state: JobState, *records: Record) -> TrackedPod:
@@ -125,10 +125,10 @@ async def test_a_squeue_from_a_cache_does_not_undo_a_first_run(pod: Requeued) ->
 async def test_an_unseen_earlier_run_is_recognised_by_time_with_a_wide_margin(pod: Requeued, offset: float) -> None:
     now = int(time.time())  # the poller's clock is the real one, and this module was read long ago
     pod.site.clock_offset = offset
-    pod.tracked.take(stopped(at=now - 30))
+    pod.tracked.add_record(stopped(at=now - 30))
     assert (await pod.poll(JobState.PENDING)).run == 0
     pod.tracked.records.clear()
-    pod.tracked.take(stopped(at=now - STALE_SECONDS - 210))
+    pod.tracked.add_record(stopped(at=now - STALE_SECONDS - 210))
     assert (await pod.poll(JobState.PENDING)).run == 1
 
 
@@ -169,7 +169,7 @@ def test_a_message_that_comes_again_with_its_end_cut_off_stays_whole() -> None:
     whole, cut = (Record(POD, "c", ContainerPhase.TERMINATED, 1, 2, 3, 0, text, number=2) for text in ("sorry", "so"))
     tracked = TrackedPod(POD)
     for record in (cut, whole, cut):
-        tracked.take(record)
+        tracked.add_record(record)
     assert tracked.records["c"] == whole
 
 

@@ -19,8 +19,8 @@ class Kept:
         self.now = float(ENDED)
         self.pod_store = PodStore()
         for name in ("ended", "lost", "running"):
-            self.pod_store.add(name).has_job("7")
-        self.pod_store.take([Record("ended", "main", ContainerPhase.TERMINATED, ENDED - 50, ENDED - 40, 0, 0)])
+            self.pod_store.add(name).set_job_id("7")
+        self.pod_store.add_records([Record("ended", "main", ContainerPhase.TERMINATED, ENDED - 50, ENDED - 40, 0, 0)])
         for tracked in self.pod_store:
             if tracked.key != "running":
                 tracked.finalize()

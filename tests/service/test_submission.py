@@ -115,7 +115,7 @@ def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submit
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         Stored(),
         Pulling(image="busybox"),
@@ -126,11 +126,11 @@ def test_an_outage_when_a_refusal_is_taken_back_is_waited_for(submission: Submit
     ids=["stored", "pulling", "failing", "attempted", "refused for now"],
 )
 def test_an_outage_however_long_ends_no_pod_whose_files_are_at_the_site(
-    submission: Submitted, told: SubmitOutcome
+    submission: Submitted, reported: SubmitOutcome
 ) -> None:
     """Kubernetes has the reply that it is accepted, or the job may exist."""
     submission.account.folders[POD] = {}
-    submission.line.last_words.append(told)
+    submission.line.last_words.append(reported)
     submission.run(3600)
     assert submission.line.down
     assert (submission.tracked.failure, submission.tracked.job_id) == ("", "")
@@ -141,7 +141,7 @@ def test_an_outage_however_long_ends_no_pod_whose_files_are_at_the_site(
 
 def test_an_outage_before_the_files_are_stored_fails_the_create(submission: Submitted) -> None:
     submission.line.down = True
-    submission.run(submission.submitter.patience.create + 15)
+    submission.run(submission.submitter.timeouts.create + 15)
     assert submission.tracked.failure == "no route to the site"
     submission.line.down = False
     submission.run(600)

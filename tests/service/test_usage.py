@@ -15,7 +15,7 @@ from remote_slurm.domain.status.pod_usage import pod_usage
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.service.accounting import USAGE_JOBS, USAGE_SECONDS, USAGE_TRIES, UsageQueries
 from remote_slurm.service.pod_times import PodTimes
-from tests.service.watched import Watched
+from tests.service.polled_pod import Watched
 
 NOW = int(time.time()) + 100
 ENDED = Job("7", JobState.COMPLETED, submitted=NOW - 240, start=NOW, end=NOW + 3600, partition="main")
@@ -26,8 +26,8 @@ MEASURED = JobUsage(Source.CGROUP, 6000.0, 3599, 16, 0, 2 << 30, 64 << 30)
 class Asked(Watched):
     def __init__(self) -> None:
         super().__init__()
-        self.tracked.see(ENDED)
-        self.tracked.take(
+        self.tracked.update_from_squeue(ENDED)
+        self.tracked.add_record(
             Record(self.tracked.key, "c", ContainerPhase.TERMINATED, NOW, NOW + 3600, 0, 0, number=1, usage=MEASURED)
         )
         self.tracked.finalize()
@@ -91,12 +91,12 @@ async def test_a_sacct_that_fails_is_asked_ever_less_often(asked: Asked) -> None
     asked.site.sacct = RemoteFailed("sacct failed: slurmdbd is away")
     assert [await asked.ask() for _ in range(4)] == [1, 1, 2, 2]
     assert asked.usage_events[0].startswith("used 10%"), "what the job measured is final"
-    asked.pod_store.add("ns-2").see(replace(ENDED, id="8"))
+    asked.pod_store.add("ns-2").update_from_squeue(replace(ENDED, id="8"))
     asked.pod_store.add("ns-2").finalize()
     assert await asked.ask() == 2
     assert asked.pod_store.add("ns-2").usage_is_settled
     for number in range(3, 60):
-        asked.pod_store.add(f"ns-{number}").see(replace(ENDED, id=str(number)))
+        asked.pod_store.add(f"ns-{number}").update_from_squeue(replace(ENDED, id=str(number)))
         asked.pod_store.add(f"ns-{number}").finalize()
         await asked.ask()
     assert asked.site.asked["accounting"] < 7
@@ -113,7 +113,7 @@ async def test_however_many_pods_end_sacct_runs_once_a_minute(asked: Asked) -> N
     asked.site.sacct = []
     for number in range(2 * USAGE_JOBS):
         tracked = asked.pod_store.add(f"ns-{number}")
-        tracked.see(replace(ENDED, id=str(100 + number)))
+        tracked.update_from_squeue(replace(ENDED, id=str(100 + number)))
         tracked.finalize()
     assert [await asked.ask(10) for _ in range(12)] == [1] * 6 + [2] * 6
 

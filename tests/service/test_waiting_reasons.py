@@ -18,7 +18,7 @@ class Queue:
         self.reasons = WaitingReasons(self.store, lambda: self.now)
 
     def waits(self, number: int, reason: str) -> None:
-        self.store.add(f"ns-{number}", f"ns/p{number}").see(Job(str(number), JobState.PENDING, reason))
+        self.store.add(f"ns-{number}", f"ns/p{number}").update_from_squeue(Job(str(number), JobState.PENDING, reason))
 
 
 @pytest.fixture

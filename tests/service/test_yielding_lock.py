@@ -2,7 +2,7 @@
 
 import asyncio
 
-from remote_slurm.service.scale import YieldingLock
+from remote_slurm.service.process_tuning import YieldingLock
 
 
 async def test_a_task_that_a_holder_starts_runs_before_the_next_holder() -> None:

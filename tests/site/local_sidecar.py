@@ -11,11 +11,11 @@ from remote_slurm.domain.pod.model import CreateRequest, Pod, parse_pod
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.pods import Pods
-from remote_slurm.service.submitter import Patience
+from remote_slurm.service.submitter import SubmissionTimeouts
 from tests import pods as kubernetes
 from tests.site.account import Account
 
-PATIENCE = Patience(create=110, search=2, refused_for_now=0.5, not_sent=0.5)
+PATIENCE = SubmissionTimeouts(create=110, search=2, refused_for_now=0.5, not_sent=0.5)
 
 
 @dataclass
@@ -46,9 +46,9 @@ class Counted:
 
 
 @asynccontextmanager
-async def sidecar(account: Account, state: Path, patience: Patience = PATIENCE) -> AsyncIterator[Pods]:
+async def sidecar(account: Account, state: Path, timeouts: SubmissionTimeouts = PATIENCE) -> AsyncIterator[Pods]:
     """One that serves the account, for as long as the context lasts."""
-    pods = Pods(account.owner(), account.config, Journal(state), patience)
+    pods = Pods(account.owner(), account.config, Journal(state), timeouts)
     pods.start()
     try:
         yield pods

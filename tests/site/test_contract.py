@@ -25,7 +25,7 @@ from remote_slurm.site.operations.release import ReleaseDecision
 from remote_slurm.site.operations.sinfo import SinfoOutput
 from remote_slurm.site.site import Site
 from tests.site.account import SHELLS
-from tests.site.labs import CONTAINER, FakeLab, Lab, RealLab, ended, running
+from tests.site.contract_sites import CONTAINER, FakeLab, Lab, RealLab, ended, running
 
 POD, OTHER, UNKNOWN = "ns-1", "ns-2", "ns-unknown"
 FOR_GOOD = "sbatch: error: invalid partition specified: gold"

@@ -62,8 +62,8 @@ async def test_running_pods_are_signalled_once_with_their_grace_periods(account:
     for _ in range(2):
         assert (await account.site.delete(dict.fromkeys(jobs, False), {first: 7})).gone == set()
     assert account.calls("scancel") == [f"scancel --ctld --batch --signal=TERM {' '.join(jobs.values())}"]
-    told = {pod: (account.claims / f"{pod}.stop/grace").exists() for pod in jobs}
-    assert told == {pod: pod == first for pod in jobs}
+    reported = {pod: (account.claims / f"{pod}.stop/grace").exists() for pod in jobs}
+    assert reported == {pod: pod == first for pod in jobs}
 
 
 async def test_each_job_of_a_burst_is_treated_by_its_state(each_account: Account) -> None:

@@ -15,7 +15,7 @@ from remote_slurm.domain.plan.script import payload
 from remote_slurm.domain.slurm.submit_outcome import Deleted, Submitted
 from remote_slurm.errors import Code, RemoteFailed
 from remote_slurm.job import SCRIPTS
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.site.account import Account
 from tests.site.local_sidecar import Counted, ended, nodes, sidecar
 from tests.site.payloads import POD, packed

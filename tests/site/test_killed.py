@@ -16,7 +16,7 @@ from remote_slurm.errors import OutcomeUnknown, RemoteSlurmError, SubmissionRefu
 from remote_slurm.job import SCRIPTS
 from remote_slurm.site.operations import submit
 from remote_slurm.site.remote_site import RemoteSite
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.site.account import Account
 from tests.site.local_sidecar import PATIENCE, Counted, created, ended, nodes, sidecar
 from tests.site.payloads import POD, packed

@@ -18,7 +18,7 @@ from remote_slurm.site.operation import script_text
 from remote_slurm.site.operations.queue import LONG_QUEUE
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.sessions import Result
-from tests.effort import SOAK
+from tests.hypothesis_settings import SOAK
 from tests.site.account import SHELLS, Account, LocalShells
 
 JOBS = LONG_QUEUE + 100

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.payload import archive
 from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.errors import RemoteFailed, RemoteSlurmError
 from remote_slurm.site.operations.release import ReleaseDecision
 from tests.site.account import SHELLS, Account

@@ -198,9 +198,9 @@ def test_a_failed_pull_reports_the_runtimes_message_and_leaves_nothing(site: Sit
     site.broken.write_text("FATAL:   no such image\n")
     pod = site.pod("one", "app")
     assert site.pull(pod) == 1
-    told = (pod / "image.failed.app.sif").read_text()
-    assert told.startswith("ErrImagePull image docker://app could not be pulled on ")
-    assert told.endswith(": FATAL:   no such image \n")
+    reported = (pod / "image.failed.app.sif").read_text()
+    assert reported.startswith("ErrImagePull image docker://app could not be pulled on ")
+    assert reported.endswith(": FATAL:   no such image \n")
     assert site.left() == []
     site.broken.unlink()
     assert site.pull(pod) == 0

@@ -30,13 +30,13 @@ def convoy(*pods: str) -> tuple[str, bytes]:
     return " ".join(pods), b"".join(map(packed, pods))
 
 
-def told(answer: Reply) -> list[str]:
+def reported(answer: Reply) -> list[str]:
     return [f"{word} {rest}" for word, rest in answer.lines if word != "root"]
 
 
 def test_pods_that_travel_together_each_get_a_job_and_files_of_their_own(account: Account) -> None:
     answer = account.submit(*convoy("ns-a", "ns-b", "ns-c"))
-    assert told(answer) == ["submitted ns-a 101", "submitted ns-b 102", "submitted ns-c 103"]
+    assert reported(answer) == ["submitted ns-a 101", "submitted ns-b 102", "submitted ns-c 103"]
     for pod, job in (("ns-a", "101"), ("ns-b", "102"), ("ns-c", "103")):
         assert (account.root / pod / "job.sh").read_text() == f"# {pod}\n"
         assert (account.root / pod / "volumes/data/key").read_text() == "value"
@@ -52,7 +52,7 @@ def test_what_is_known_is_answered_and_the_others_are_submitted(account: Account
     (account.claims / "ns-tried.attempt").touch()
     (account.claims / "ns-claimed.job").symlink_to("77")
     answer = account.submit(*convoy("ns-has-job", "ns-gone", "ns-tried", "ns-claimed", "ns-new"))
-    assert told(answer) == [
+    assert reported(answer) == [
         "submitted ns-has-job 101",
         "deleted ns-gone",
         "submitted ns-claimed 77",
@@ -69,7 +69,7 @@ def test_a_payload_that_is_cut_anywhere_starts_nothing(account: Account) -> None
         account.submit(pods, payload, cut=cut)
         assert account.calls("sbatch") == []
         assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
-    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+    assert reported(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
 def test_a_pod_that_came_whole_before_the_cut_is_whole(account: Account) -> None:
@@ -78,7 +78,7 @@ def test_a_pod_that_came_whole_before_the_cut_is_whole(account: Account) -> None
     until((account.root / "ns-a/job.id").exists)
     assert account.jobs() == ["101"]
     assert not (account.root / "ns-b").exists()
-    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+    assert reported(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
 def test_it_continues_after_a_disconnect_and_can_be_sent_again(account: Account) -> None:
@@ -86,7 +86,7 @@ def test_it_continues_after_a_disconnect_and_can_be_sent_again(account: Account)
     account.tell("sbatch.slow", "0.2")
     account.submit(pods, payload, cut=len(payload))
     until((account.root / "ns-b/job.id").exists)
-    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+    assert reported(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
     assert account.jobs() == ["101", "102"]
 
 
@@ -99,7 +99,7 @@ def test_it_goes_on_when_the_connection_dies_under_it(account: Account) -> None:
     account.hang_up(script, payload, (account.home / "asked").exists)
     gate.touch()
     until((account.root / "ns-b/job.id").exists)
-    assert told(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+    assert reported(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
 def test_messages_of_sbatch_are_reported_for_their_own_pod(account: Account) -> None:
@@ -108,7 +108,7 @@ def test_messages_of_sbatch_are_reported_for_their_own_pod(account: Account) -> 
         'case $PWD in */ns-bad) echo ">submitted ns-bad 1" >&2; echo "sbatch: error: no" >&2; exit 3 ;; esac; echo 200',
     )
     answer = account.submit(*convoy("ns-a", "ns-bad", "ns-c"))
-    assert told(answer) == [
+    assert reported(answer) == [
         "submitted ns-a 200",
         "message ns-bad >submitted ns-bad 1",
         "message ns-bad sbatch: error: no",
@@ -119,7 +119,7 @@ def test_messages_of_sbatch_are_reported_for_their_own_pod(account: Account) -> 
 
 def test_output_of_a_failed_sbatch_on_stdout_is_reported_too(account: Account) -> None:
     account.command("sbatch", 'echo "the wrapper says no"; echo "sbatch: error: no" >&2; exit 3')
-    assert told(account.submit(*convoy("ns-a"))) == [
+    assert reported(account.submit(*convoy("ns-a"))) == [
         "message ns-a sbatch: error: no",
         "message ns-a the wrapper says no",
         "failed ns-a 3",
@@ -130,9 +130,9 @@ def test_where_its_words_could_not_be_kept_sbatch_is_not_called(account: Account
     """As in a full home: the shell would say no in its place."""
     account.ask("recover", sidecar="s", owns="")
     (account.root / ".remote-slurm/incoming/ns-a.x.err").mkdir()
-    assert told(account.submit(*convoy("ns-a"))) == ["short ns-a"]
+    assert reported(account.submit(*convoy("ns-a"))) == ["short ns-a"]
     assert list(account.claims.iterdir()) == []
-    assert told(account.submit(*convoy("ns-a"))) == ["submitted ns-a 101"]
+    assert reported(account.submit(*convoy("ns-a"))) == ["submitted ns-a 101"]
 
 
 @pytest.mark.parametrize(
@@ -153,14 +153,14 @@ def test_where_its_words_could_not_be_kept_sbatch_is_not_called(account: Account
 def test_the_id_is_found_among_what_plugins_print(account: Account, says: str, job: str | None) -> None:
     account.tell("sbatch.says", f"{says}\n")
     answer = account.submit(*convoy("ns-a"))
-    assert told(answer)[-1] == (f"submitted ns-a {job}" if job else "attempted ns-a")
+    assert reported(answer)[-1] == (f"submitted ns-a {job}" if job else "attempted ns-a")
     assert job or "".join(answer.all("message")) == "".join(f"ns-a {line}" for line in says.split("\n"))
 
 
 def test_an_sbatch_that_is_killed_is_an_attempt_and_the_next_pod_goes_on(account: Account) -> None:
     account.tell("sbatch.dies")
     answer = account.submit(*convoy("ns-a", "ns-b"))
-    assert [line for line in told(answer) if not line.startswith("message")] == ["attempted ns-a", "attempted ns-b"]
+    assert [line for line in reported(answer) if not line.startswith("message")] == ["attempted ns-a", "attempted ns-b"]
     (account.slurm / "sbatch.dies").unlink()
     account.submit(*convoy("ns-a", "ns-b"))
     assert account.jobs() == ["101", "102"]
@@ -178,16 +178,16 @@ def test_what_sbatch_does_not_like_about_an_option_is_a_no_for_certain(
     account: Account, code: int, words: str, outcome: str
 ) -> None:
     account.refuse(words, code)
-    assert told(account.submit(*convoy("ns-a"))) == [f"message ns-a {words}", outcome]
+    assert reported(account.submit(*convoy("ns-a"))) == [f"message ns-a {words}", outcome]
 
 
 def test_pods_that_are_not_submitted_in_time_are_stored(
     account: Account,
 ) -> None:
-    assert told(account.submit(*convoy("ns-a", "ns-b"), seconds="0")) == ["stored ns-a", "stored ns-b"]
+    assert reported(account.submit(*convoy("ns-a", "ns-b"), seconds="0")) == ["stored ns-a", "stored ns-b"]
     assert account.calls("sbatch") == []
     assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a", "./ns-b"]  # by the next sidecar
-    assert told(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
+    assert reported(account.submit("ns-a ns-b", b"")) == ["submitted ns-a 101", "submitted ns-b 102"]
 
 
 @pytest.mark.parametrize(
@@ -203,11 +203,11 @@ def test_a_pod_waits_for_its_images_without_being_sent_again(account: Account, s
     script = b'[ "$1 ${2##*/}" = "ask ns-a" ] && cat "$2/said"\n'  # see pull.sh
     files = {"job.sh": b"# ns-a\n", "images.first": b"", "pull.sh": script, "said": f"{said}\n".encode()}
     payload = archive("ns-a", [File(name, text, 0o600) for name, text in files.items()])
-    assert told(account.submit("ns-a", payload)) == [answer]
+    assert reported(account.submit("ns-a", payload)) == [answer]
     assert account.calls("sbatch") == []
     assert account.ask("recover", sidecar="s", owns="").all("again") == ["./ns-a"]
     (account.root / "ns-a/said").write_text("ready\n")
-    assert told(account.submit("ns-a", b"")) == ["submitted ns-a 101"]
+    assert reported(account.submit("ns-a", b"")) == ["submitted ns-a 101"]
     assert account.ask("recover", sidecar="s", owns="").all("again") == []
 
 
@@ -229,7 +229,7 @@ def test_words_of_a_pod_do_not_name_the_script_that_pulls_its_images(account: Ac
         files["pull.sh"] = (found / "pull.sh").read_bytes()
         shutil.rmtree(found)
     payload = archive("ns-a", [File(name, text, 0o600) for name, text in files.items()])
-    assert told(account.submit("ns-a", payload)) == ["pulling ns-a docker://app"]
+    assert reported(account.submit("ns-a", payload)) == ["pulling ns-a docker://app"]
     assert not (account.home / "ran").exists()
 
 
@@ -254,7 +254,7 @@ def test_pods_attempted_by_another_script_wait_for_their_ids_together(account: A
     answers = submitted_twice_at_once(account)
     jobs = {job: (account.slurm / "jobs" / job / "command").read_text().split("/")[-2] for job in account.jobs()}
     assert sorted(jobs.values()) == ["ns-a", "ns-b"]
-    assert [sorted(told(answer)) for answer in answers] == [
+    assert [sorted(reported(answer)) for answer in answers] == [
         sorted(f"submitted {pod} {job}" for job, pod in jobs.items())
     ] * 2
 
@@ -263,23 +263,23 @@ def test_a_pod_attempted_by_another_script_waits_for_the_refusal(account: Accoun
     account.command("sbatch", 'echo sbatch >>"$SLURM/calls"; sleep 0.3; echo "sbatch: error: no" >&2; exit 3')
     answers = submitted_twice_at_once(account)
     no = sorted(line for pod in ("ns-a", "ns-b") for line in (f"message {pod} sbatch: error: no", f"failed {pod} 3"))
-    assert [sorted(told(answer)) for answer in answers] == [no] * 2
+    assert [sorted(reported(answer)) for answer in answers] == [no] * 2
     assert account.calls("sbatch") == ["sbatch"] * 2
 
 
 def test_half_an_id_is_none(account: Account) -> None:
     account.submit(*convoy("ns-a"))
     (account.root / "ns-a/job.id").write_text("10")
-    assert told(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
+    assert reported(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
     (account.root / "ns-a/job.id").write_text("")
-    assert told(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
+    assert reported(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
 
 
 def test_a_delete_right_before_the_attempt_leaves_nothing(account: Account) -> None:
     deleted = f'touch "{account.claims}/ns-a.deleted"; echo ready\n'.encode()
     files = {"job.sh": b"# ns-a\n", "images.first": b"", "pull.sh": deleted}
     payload = archive("ns-a", [File(name, text, 0o600) for name, text in files.items()])
-    assert told(account.submit("ns-a", payload)) == ["deleted ns-a"]
+    assert reported(account.submit("ns-a", payload)) == ["deleted ns-a"]
     assert account.calls("sbatch") == []
     assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
     assert [path.name for path in account.claims.iterdir()] == ["ns-a.deleted"]
@@ -287,18 +287,18 @@ def test_a_delete_right_before_the_attempt_leaves_nothing(account: Account) -> N
 
 def test_a_delete_that_comes_while_sbatch_runs_cancels_the_job(account: Account) -> None:
     account.command("sbatch", f'touch "{account.claims}/ns-a.deleted"; echo 300')
-    assert told(account.submit(*convoy("ns-a", "ns-b"))) == ["submitted ns-a 300", "submitted ns-b 300"]
+    assert reported(account.submit(*convoy("ns-a", "ns-b"))) == ["submitted ns-a 300", "submitted ns-b 300"]
     assert account.calls("scancel") == ["scancel 300"]
 
 
 def test_pods_without_files_are_short_and_do_not_hold_up_others(account: Account) -> None:
     answer = account.submit("ns-a ns-b", packed("ns-b"))
-    assert told(answer) == ["short ns-a", "submitted ns-b 101"]
+    assert reported(answer) == ["short ns-a", "submitted ns-b 101"]
 
 
 def test_an_archive_that_cannot_be_unpacked_is_short_for_all(account: Account) -> None:
     answer = account.submit("ns-a ns-b", gzip.compress(b"no archive" * 100))
-    assert told(answer) == ["short ns-a", "short ns-b"]
+    assert reported(answer) == ["short ns-a", "short ns-b"]
     assert "tar" in answer.messages
     assert account.calls("sbatch") == []
 

@@ -18,7 +18,7 @@ from remote_slurm.errors import AuthenticationRefused, HostKeyRefused, NotSent, 
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.key_renewal import renew
-from tests.faults import FaultProxy
+from tests.fault_proxy import FaultProxy
 from tests.sites import free_port
 from tests.ssh.ssh_server import Sshd, StartSshd, eventually, make_key, ssh_threads
 

@@ -18,8 +18,8 @@ from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, Unreachab
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
 from remote_slurm.ssh.sessions import PoolSize, Result, Sessions
-from tests.effort import SOAK
-from tests.faults import Direction, FaultProxy
+from tests.fault_proxy import Direction, FaultProxy
+from tests.hypothesis_settings import SOAK
 from tests.ssh.ssh_server import Sshd, StartSshd, eventually, ssh_threads
 
 EAGER = Pace(waits=wait_fixed(0), per_minute=10_000)

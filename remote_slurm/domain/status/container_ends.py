@@ -81,7 +81,7 @@ def was_killed(record: Record) -> bool:
     return record.signal == SIGKILL and not record.reason
 
 
-def lost_code(view: PodView) -> int:
+def unrecorded_exit_code(view: PodView) -> int:
     """Return the exit code of the job, the highest of its containers', for a container without a recorded end."""
     if view.job is not None and view.job.state is JobState.COMPLETED:
         return 0
@@ -93,7 +93,7 @@ def _own_code(job: Job) -> int:
     return (job.exit_code or 0) if job.state is JobState.FAILED else 0
 
 
-def lost_message(view: PodView) -> str:
+def unrecorded_end_message(view: PodView) -> str:
     if view.job is not None and (code := _own_code(view.job)):
         ended = f"job {view.job.id} ended with exit code {code}"
         if not view.records:

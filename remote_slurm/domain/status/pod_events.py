@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import reason_word
-from remote_slurm.domain.status.container_ends import end_sentence, lost_message
+from remote_slurm.domain.status.container_ends import end_sentence, unrecorded_end_message
 from remote_slurm.domain.status.pod_summary import PodPhase, PodSummary, pending_message
 from remote_slurm.domain.status.pod_usage import pod_usage
 
@@ -66,7 +66,7 @@ def _end(job: Job, summary: PodSummary) -> PodEvent | None:
     """An end that is not final yet is an Event only if something else than the pod ended the job."""
     key, failed = f"ended {summary.view.runs}", summary.phase is PodPhase.FAILED
     if job.state is JobState.UNKNOWN and failed:
-        return PodEvent(key, "Lost", summary.reason or lost_message(summary.view), is_warning=True)
+        return PodEvent(key, "Lost", summary.reason or unrecorded_end_message(summary.view), is_warning=True)
     if job.state.phase is not JobPhase.ENDED or job.state is JobState.COMPLETED:
         if summary.phase is PodPhase.ENDING and not summary.view.being_deleted:
             return None

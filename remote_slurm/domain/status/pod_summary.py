@@ -14,7 +14,12 @@ from remote_slurm.domain.records import KILLED, ContainerPhase, LastRun, Reason,
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import pending_sentence, reason_label, reason_word
-from remote_slurm.domain.status.container_ends import end_message, lost_code, lost_message, reason_follows
+from remote_slurm.domain.status.container_ends import (
+    end_message,
+    reason_follows,
+    unrecorded_end_message,
+    unrecorded_exit_code,
+)
 from remote_slurm.domain.status.times import rfc3339
 from remote_slurm.domain.status.view import PodView
 
@@ -150,7 +155,7 @@ class PodSummary:
             return record.exit_code
         if view.failure:
             return 1 if record is None else KILLED
-        return lost_code(view) if view.final else None
+        return unrecorded_exit_code(view) if view.final else None
 
     @property
     def node(self) -> str:
@@ -188,7 +193,7 @@ class PodSummary:
         if self.is_over and not self.exit_code:
             return ""
         if self.is_over and not ends:
-            return lost_message(self.view)
+            return unrecorded_end_message(self.view)
         word = reason_word(job) if job else ""
         return "; ".join([*([word] if word and not (ends and word == _NON_ZERO) else []), *ends])
 
@@ -230,7 +235,7 @@ class PodSummary:
         view, size = self.view, self.message_bytes
         if record is not None and _is_final(record, view):
             return end_message(record, view, size)
-        return cut_message(view.failure or lost_message(view), size)
+        return cut_message(view.failure or unrecorded_end_message(view), size)
 
     @property
     def waiting_label(self) -> str:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from remote_slurm.config import Config
 from remote_slurm.domain.exec_request import ExecRequest, TerminalSize
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.shell import assignments, quote, words
 from remote_slurm.domain.slurm.srun import COMMAND, STEP_ID, TTY, exec_command
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed
 from remote_slurm.job import EXEC_STEP
 from remote_slurm.site.operation import script_text, yes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 
 from remote_slurm.config import Config
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.slurm.srun import step_command
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.site.operation import Operation
 from remote_slurm.site.reply import Reply
 

@@ -8,10 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from remote_slurm.config import Config
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.shell import quote
 from remote_slurm.domain.slurm.srun import step_command
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice, Noted, parse_notes
 from remote_slurm.domain.status.no_log import NoLogReason
 from remote_slurm.errors import RemoteFailed

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.counting_pods import counting, ran_once
 from tests.pods import Json, key, pod, request, sh
-from tests.runs import counting, ran_once
 from tests.serving import Serve, Serving, wait_until
 from tests.sidecar import Answer
 from tests.sites import Site

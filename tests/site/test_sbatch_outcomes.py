@@ -346,15 +346,15 @@ async def test_the_grace_period_of_a_delete_is_written_before_the_signal(account
     """And does not change once it was, as its runner keeps it by then; nothing of it is left behind."""
     await account.site.submit(POD, packed())
     account.job("101", "RUNNING", account.root / POD / "job.sh")
-    told = account.root / f".remote-slurm/claims/{POD}.stop/grace"
-    account.command("scancel", f'cp {told} {account.root}/seen; echo "scancel $*" >>"$SLURM/calls"')
+    reported = account.root / f".remote-slurm/claims/{POD}.stop/grace"
+    account.command("scancel", f'cp {reported} {account.root}/seen; echo "scancel $*" >>"$SLURM/calls"')
     for seconds in (5, 7):
         assert (await account.site.delete({POD: False}, {POD: seconds})).gone == set()
-    assert (account.root / "seen").read_text() == told.read_text() == "5\n"
+    assert (account.root / "seen").read_text() == reported.read_text() == "5\n"
     assert account.calls("scancel") == ["scancel --ctld --batch --signal=TERM 101"]
     account.job("101", "COMPLETED", account.root / POD / "job.sh")
     assert (await account.site.delete({POD: False}, {POD: 5})).gone == {POD}
-    assert not told.parent.exists()
+    assert not reported.parent.exists()
 
 
 async def test_where_a_delete_has_none_of_its_own_nothing_is_said_of_it(account: Account) -> None:

@@ -91,7 +91,7 @@ class Watched:
         self.pod_store = PodStore()
         self.tracked = self.pod_store.add(key(self.body))
         self.tracked.container_names = reported_names(parse_pod(self.body, "a test"))
-        self.tracked.has_job("7")
+        self.tracked.set_job_id("7")
         self.poller = Poller(self.site, self.pod_store, 10, lambda: self.now)
 
     def record(self, phase: ContainerPhase, code: int = 0, number: int = 0) -> Record:

@@ -5,9 +5,9 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from remote_slurm.domain.plan.no_shared_fs import NodeFolder
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
 from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.site.site import Site
 from tests.fake_site import FakeAccount, FakeSite, SlurmJob

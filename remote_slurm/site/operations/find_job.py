@@ -12,7 +12,7 @@ from remote_slurm.site.reply import Reply
 def operation(config: Config, job_id: str, *, root_is_known: bool) -> Operation[Reply]:
     """The reply is for `found`. If the path of DataRootFolder is known, its file system is not accessed."""
     values = {"squeue": job_command(config.squeue_path, job_id), "known": yes(root_is_known)}
-    return Operation("job", _checked, values, seconds=25)
+    return Operation("find_job", _checked, values, seconds=25)
 
 
 def _checked(reply: Reply) -> Reply:

@@ -20,7 +20,7 @@ def test_it_stays_so_after_a_restart_also_where_its_job_comes_late(tmp_path: Pat
     loop = VirtualLoop()
     account, body = FakeAccount(loop.time), pod(sh("c", "true"))
     account.moods.append("killed before sbatch")
-    told: list[Json] = []
+    reported: list[Json] = []
 
     async def serve(*bodies: Json) -> None:
         pods = Pods(FakeSite(account), CONFIG, Journal(tmp_path), clock=loop.time)
@@ -29,7 +29,7 @@ def test_it_stays_so_after_a_restart_also_where_its_job_comes_late(tmp_path: Pat
             *(pods.create(CreateRequest.parse(request(each))) for each in bodies), return_exceptions=True
         )
         await asyncio.sleep(600)
-        told.extend(pods.status([parse_pod(body, "status")])[0]["containers"])
+        reported.extend(pods.status([parse_pod(body, "status")])[0]["containers"])
         await pods.stop()
 
     loop.run_until_complete(serve(body))
@@ -37,7 +37,7 @@ def test_it_stays_so_after_a_restart_also_where_its_job_comes_late(tmp_path: Pat
     account.ids[key(body)] = "101"  # sbatch printed it, long after
     loop.run_until_complete(serve())
     loop.close()
-    ends = [each["state"]["terminated"] for each in told]
+    ends = [each["state"]["terminated"] for each in reported]
     assert [end["exitCode"] for end in ends] == [1, 1, 1]
     assert all("Slurm never showed a job" in end["message"] for end in ends)
     assert account.runs == {}

@@ -17,8 +17,8 @@ from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.release import ReleaseDecision
 from tests.fake_site import FakeSite
 from tests.service.logged import Logged
+from tests.service.polled_pod import Watched
 from tests.service.virtual_time import VirtualLoop
-from tests.service.watched import Watched
 
 FULL = RemoteFailed("the records cannot be moved: No space left on device")
 
@@ -88,7 +88,7 @@ async def test_a_held_job_of_an_unknown_pod_is_cancelled_after_ten_minutes() -> 
     for seconds in (10, UNKNOWN_SECONDS - 1, 1, 10):
         await watched.poll(seconds)
     assert watched.site.released == [("8", ReleaseDecision.NO), ("8", ReleaseDecision.NEVER)]
-    watched.pod_store.add(pod).has_job("8")
+    watched.pod_store.add(pod).set_job_id("8")
     for _ in range(2):
         await watched.poll()
     assert watched.site.released[2:] == [("8", ReleaseDecision.YES)]
@@ -155,7 +155,7 @@ def test_a_submitted_job_ends_the_longer_interval() -> None:
     async def scenario() -> None:
         running = asyncio.create_task(poller.run())
         await asyncio.sleep(15)
-        pod_store.add("ns-1").has_job("9")
+        pod_store.add("ns-1").set_job_id("9")
         poller.poll_soon()
         await asyncio.sleep(6)
         running.cancel()
