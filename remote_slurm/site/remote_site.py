@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +18,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_ids import task_number
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
-from remote_slurm.domain.slurm.squeue import ARRAYS, array_of_path
+from remote_slurm.domain.slurm.squeue import ARRAYS, PodOfTask, array_of_path
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
@@ -69,7 +69,7 @@ from remote_slurm.site.port_relays import PortRelays
 from remote_slurm.site.reply import Reply
 from remote_slurm.site.site import OWN_GRACE, ExecSession, PortStream, Site, StepListener
 from remote_slurm.ssh.observer import Observer
-from remote_slurm.ssh.sessions import ConnectionStatus, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, OnOutput, Request, Result
 
 _T = TypeVar("_T")
 _EXPIRE_SECONDS = 600  # what expires does so after an hour, or a day
@@ -81,15 +81,7 @@ class Shells(Protocol):
     @property
     def connection_status(self) -> ConnectionStatus: ...
 
-    async def run(
-        self,
-        script: str,
-        payload: bytes = b"",
-        *,
-        deadline: float,
-        texts: tuple[str, ...] = (),
-        on_output: Callable[[bytes], None] | None = None,
-    ) -> Result: ...
+    async def run(self, request: Request, *, deadline: float, on_output: OnOutput | None = None) -> Result: ...
 
     def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]: ...
 
@@ -215,24 +207,28 @@ class RemoteSite(Site):
         if reply is None:
             raise RemoteFailed("the reply of squeue does not have as many lines as squeue printed")
         arrays = self._queue.arrays(self._roots)
-        await self._learn(arrays)
+        pod_of_task = await self._pods_of(arrays)
         self._tables.keep(arrays)
-        return await self._queue.read(reply, self._roots, self._tables.pod)
+        return await self._queue.read(reply, self._roots, pod_of_task)
 
     async def _read_queue(self) -> Reply | None:
         """None if only changes were sent that do not fit the last reply."""
         reply = await self.ask(self._queue.operation(self._config, root_is_known=bool(self._roots)))
         return reply if self._queue.take(reply) else None
 
-    async def _learn(self, arrays: Iterable[str]) -> None:
-        """Ask for the tables of arrays that another sidecar has submitted, or this one before it was restarted."""
+    async def _pods_of(self, arrays: Iterable[str]) -> PodOfTask:
+        """Return the function that names the pods of these arrays.
+
+        The site is asked for tables of arrays that another sidecar has submitted, or this one before it was restarted.
+        """
         if unknown := self._tables.unknown(arrays):
             self._tables.learn(await self.ask(array_tables.operation(unknown)))
+        return self._tables.pod
 
     async def job(self, job_id: str) -> Job | None:
         reply = await self.ask(find_job.operation(self._config, job_id, root_is_known=bool(self._roots)))
-        await self._learn(queue.arrays(reply.others, self._roots))
-        return find_job.found(reply, job_id, self._roots, self._tables.pod)
+        pod_of_task = await self._pods_of(queue.arrays(reply.others, self._roots))
+        return find_job.found(reply, job_id, self._roots, pod_of_task)
 
     async def open_port(self, node: str, port: int) -> PortStream:
         if self._ports is None:
@@ -297,8 +293,8 @@ class RemoteSite(Site):
     async def _with_pods(self, paths: dict[str, str]) -> dict[str, str]:
         """Texts by the ids of their jobs, in which the folder of a task's pod replaces the folder of the array."""
         names = {job_id: array_of_path(path) for job_id, path in paths.items()}
-        await self._learn(filter(None, names.values()))
-        pods = {job_id: self._tables.pod(name, task_number(job_id)) for job_id, name in names.items() if name}
+        pod_of_task = await self._pods_of(filter(None, names.values()))
+        pods = {job_id: pod_of_task(name, task_number(job_id)) for job_id, name in names.items() if name}
         return {
             job_id: path.replace(f"{ARRAYS}{names[job_id]}", f"/{pod}") if (pod := pods.get(job_id)) else path
             for job_id, path in paths.items()
@@ -366,14 +362,9 @@ class RemoteSite(Site):
             self.observer.slurm_failed(error.command)
             raise
 
-    async def _run(self, operation: Operation[Any], on_output: Callable[[bytes], None] | None = None) -> Reply:
-        result = await self._shells.run(
-            operation.assignments,
-            operation.payload,
-            deadline=operation.seconds,
-            texts=operation.texts(self._account),
-            on_output=on_output,
-        )
+    async def _run(self, operation: Operation[Any], on_output: OnOutput | None = None) -> Reply:
+        request = Request(operation.assignments, operation.payload, operation.texts(self._account))
+        result = await self._shells.run(request, deadline=operation.seconds, on_output=on_output)
         reply = Reply.parse(operation.name, result.output.decode(errors="replace"))
         self._roots = tuple(reply.all("root")) or self._roots
         return reply

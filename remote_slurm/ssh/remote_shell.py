@@ -20,6 +20,8 @@ _READ = 1024 * 1024
 _OUTPUT_LIMIT = 64 * 1024 * 1024
 _REMEMBERED_NOISE = 4096
 _SHOWN_NOISE = 200
+# Takes each piece of what a script prints, as it comes
+OnOutput = Callable[[bytes], None]
 _FAILURES = (paramiko.SSHException, EOFError, OSError)
 
 
@@ -99,7 +101,7 @@ class Shell:
         except _FAILURES as error:
             raise NotSent(f"no shell could be started at {self.link.host}: {_words(error)}") from error
 
-    def run(self, request: Request, on_output: Callable[[bytes], None] | None = None) -> Result:
+    def run(self, request: Request, on_output: OnOutput | None = None) -> Result:
         """Send the request and collect the answer, telling each piece of it; NotSent, OutcomeUnknown."""
         asked = self._kept.frame(request)
         answer = FramedOutput(asked)

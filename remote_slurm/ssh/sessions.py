@@ -6,7 +6,7 @@ What a caller may conclude from an error is in its class: NotSent, and nothing h
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,11 +17,11 @@ from remote_slurm.ssh.connection import Connection, ConnectionState
 from remote_slurm.ssh.framing import Frame, FramedOutput, Request, frame
 from remote_slurm.ssh.observer import Observer
 from remote_slurm.ssh.output_stream import OutputStream
-from remote_slurm.ssh.remote_shell import DeadSession, Result, Shell
+from remote_slurm.ssh.remote_shell import DeadSession, OnOutput, Result, Shell
 from remote_slurm.ssh.session_pool import PoolSize, SessionPool
 from remote_slurm.ssh.threads import in_thread
 
-__all__ = ["ConnectionStatus", "PoolSize", "Result", "Sessions"]
+__all__ = ["ConnectionStatus", "OnOutput", "PoolSize", "Request", "Result", "Sessions"]
 
 _T = TypeVar("_T")
 # The most streams at once: of those that go on until their reader leaves, and of those that end by themselves
@@ -71,18 +71,9 @@ class Sessions:
         """The present state of the connection and its sessions. Returns at once."""
         return ConnectionStatus(self._connection.state, self._round_trip, self._pool.in_use, self._pool.limit)
 
-    async def run(
-        self,
-        script: str,
-        payload: bytes = b"",
-        *,
-        deadline: float,
-        texts: tuple[str, ...] = (),
-        on_output: Callable[[bytes], None] | None = None,
-    ) -> Result:
-        """Run `script` and then `texts` in a POSIX shell at the site, and wait at most `deadline` seconds for the end.
+    async def run(self, request: Request, *, deadline: float, on_output: OnOutput | None = None) -> Result:
+        """Run the script in a POSIX shell at the site, and wait at most `deadline` seconds for the end.
 
-        A text is the same in many scripts: each session keeps it, so that it is sent once.
         The script reads the payload, of `payload_size` bytes, from its standard input. A cut connection ends
         that early: the script must check the size before it acts on the payload. It runs in a subshell
         with umask 077, with nothing of a former script, and not at all unless it has arrived whole itself. A
@@ -92,7 +83,6 @@ class Sessions:
         Raises NotSent (or a subclass) when certainly nothing has run. Raises OutcomeUnknown when it may have:
         the answer was lost, or the deadline has passed, in which case the script may still be running.
         """
-        request = Request(script, payload, texts)
         return await self._ask(request, time.monotonic() + deadline, on_output and _in_loop(on_output))
 
     async def stream(
@@ -131,7 +121,7 @@ class Sessions:
         await self._pool.close()
 
     @_on_a_live_session
-    async def _ask(self, request: Request, until: float, on_output: Callable[[bytes], None] | None) -> Result:
+    async def _ask(self, request: Request, until: float, on_output: OnOutput | None) -> Result:
         shell = await self._pool.take(until)
         try:
             result = await self._before(until, shell, in_thread("ssh-run", shell.run, request, on_output))
@@ -193,7 +183,7 @@ class Sessions:
             self._pool.discard(shell)
 
 
-def _in_loop(on_output: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def _in_loop(on_output: OnOutput) -> OnOutput:
     """The same for threads to call: before the result that they bring, and in their order."""
     loop = asyncio.get_running_loop()
 

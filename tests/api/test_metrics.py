@@ -26,7 +26,7 @@ from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS
 from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.ssh.observer import Observers
-from remote_slurm.ssh.sessions import ConnectionStatus, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, OnOutput, Request, Result
 from tests.api.api_client import Api, bearer, until
 from tests.api.certificates import Authority
 from tests.fake_site import SlurmJob, instant_site
@@ -170,18 +170,10 @@ class ScriptedShells(Shells):
     def __init__(self, *answers: str | Exception) -> None:
         self._answers = list(answers)
 
-    async def run(
-        self,
-        script: str,
-        payload: bytes = b"",
-        *,
-        deadline: float,
-        texts: tuple[str, ...] = (),
-        on_output: Callable[[bytes], None] | None = None,
-    ) -> Result:
-        assert script == "" or script.endswith("\n")
-        assert texts
-        assert len(payload) <= 1
+    async def run(self, request: Request, *, deadline: float, on_output: OnOutput | None = None) -> Result:
+        assert request.script == "" or request.script.endswith("\n")
+        assert request.texts
+        assert len(request.payload) <= 1
         assert deadline
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):

@@ -8,7 +8,7 @@ import pytest
 from remote_slurm.config import SSH
 from remote_slurm.errors import SiteError
 from remote_slurm.ssh.connection import Connection
-from remote_slurm.ssh.sessions import Sessions
+from remote_slurm.ssh.sessions import Request, Sessions
 from tests.sites import Site, free_port
 
 _SECOND_FACTOR = (
@@ -62,7 +62,7 @@ async def outcome(settings: SSH) -> str:
     connection = Connection(settings)
     sessions = Sessions(connection)
     try:
-        return (await sessions.run("id -un", deadline=60)).output.decode()
+        return (await sessions.run(Request("id -un"), deadline=60)).output.decode()
     except SiteError as error:
         return str(error)
     finally:

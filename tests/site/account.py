@@ -20,7 +20,7 @@ from remote_slurm.site.remote_site import RemoteSite, Shells
 from remote_slurm.site.reply import Reply
 from remote_slurm.ssh.framing import FramedOutput as Framed
 from remote_slurm.ssh.framing import KeptTexts, Request, bootstrap, frame, nonce, ready_mark
-from remote_slurm.ssh.sessions import ConnectionStatus, Result
+from remote_slurm.ssh.sessions import ConnectionStatus, OnOutput, Result
 
 
 def _shells() -> list[list[str]]:
@@ -445,17 +445,9 @@ class LocalShells(Shells):
     def connection_status(self) -> ConnectionStatus:
         raise NotImplementedError
 
-    async def run(
-        self,
-        script: str,
-        payload: bytes = b"",
-        *,
-        deadline: float,
-        texts: tuple[str, ...] = (),
-        on_output: Callable[[bytes], None] | None = None,
-    ) -> Result:
+    async def run(self, request: Request, *, deadline: float, on_output: OnOutput | None = None) -> Result:
         async with asyncio.timeout(deadline):
-            result = await asyncio.to_thread(self.arrived, script, payload, texts)
+            result = await asyncio.to_thread(self.arrived, request)
         if self.loses_next_reply:
             self.loses_next_reply = False
             raise OutcomeUnknown("the reply was lost")
@@ -465,10 +457,10 @@ class LocalShells(Shells):
             raise OutcomeUnknown("the session was killed")
         return result
 
-    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
-        """What becomes of them at the site."""
-        return self._account.run(script, payload, texts)
+    def arrived(self, request: Request) -> Result:
+        """What becomes of it at the site."""
+        return self._account.run(request.script, request.payload, request.texts)
 
     async def stream(self, script: str, *, followed: bool = True) -> AsyncGenerator[bytes, None]:
         del followed
-        yield (await asyncio.to_thread(self.arrived, script, b"")).output
+        yield (await asyncio.to_thread(self.arrived, Request(script))).output

@@ -10,7 +10,7 @@ from remote_slurm.errors import RemoteFailed
 from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.release import ReleaseDecision
 from remote_slurm.site.remote_site import RemoteSite
-from remote_slurm.ssh.sessions import Result
+from remote_slurm.ssh.sessions import Request, Result
 from tests.site.account import Account, LocalShells
 from tests.site.payloads import packed
 
@@ -25,9 +25,9 @@ class CutShells(LocalShells):
     cut = 0
     whole = 1
 
-    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
-        self.whole = len(payload)
-        return self._account.run(script, payload, texts, cut=self.cut)
+    def arrived(self, request: Request) -> Result:
+        self.whole = len(request.payload)
+        return self._account.run(request.script, request.payload, request.texts, cut=self.cut)
 
 
 def found(account: Account) -> tuple[list[Path], list[str]]:

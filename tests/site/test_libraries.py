@@ -17,7 +17,7 @@ from remote_slurm.domain.slurm.submit_outcome import Submitted
 from remote_slurm.errors import RemoteFailed, Superseded
 from remote_slurm.job import SCRIPTS
 from remote_slurm.site.remote_site import RemoteSite
-from remote_slurm.ssh.sessions import Result
+from remote_slurm.ssh.sessions import Request, Result
 from tests.site.account import Account, LocalShells
 from tests.site.local_sidecar import Counted
 
@@ -36,9 +36,9 @@ class CountedShells(LocalShells):
         super().__init__(account)
         self.sent: list[int] = []
 
-    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
-        self.sent.append(len(payload))
-        return super().arrived(script, payload, texts)
+    def arrived(self, request: Request) -> Result:
+        self.sent.append(len(request.payload))
+        return super().arrived(request)
 
 
 class Sidecar:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from remote_slurm.errors import OutcomeUnknown, SlurmFailed
 from remote_slurm.site.operation import script_text
 from remote_slurm.site.operations.queue import LONG_QUEUE
 from remote_slurm.site.remote_site import RemoteSite
-from remote_slurm.ssh.sessions import Result
+from remote_slurm.ssh.sessions import Request, Result
 from tests.hypothesis_settings import SOAK
 from tests.site.account import SHELLS, Account, LocalShells
 
@@ -30,10 +29,10 @@ class WatchedShells(LocalShells):
     size = 0
     memory = Path("/none")
 
-    def arrived(self, *asked: Any, **how: Any) -> Result:
-        if found := re.search(r"sidecar=\W*(\w+)", repr(asked)):
+    def arrived(self, request: Request) -> Result:
+        if found := re.search(r"sidecar=\W*(\w+)", repr(request)):
             self.memory = Path(f"/tmp/remote-slurm-queue-{found[1]}")
-        result = super().arrived(*asked, **how)
+        result = super().arrived(request)
         self.size = len(result.output)
         return result
 

@@ -8,7 +8,7 @@ from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, Submitted
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.site.remote_site import RemoteSite
-from remote_slurm.ssh.sessions import Result
+from remote_slurm.ssh.sessions import Request, Result
 from tests.site.account import Account, LocalShells
 from tests.site.payloads import packed
 
@@ -22,9 +22,10 @@ class CountedShells(LocalShells):
         super().__init__(account)
         self.scripts: list[str] = []
 
-    def arrived(self, script: str, payload: bytes, texts: tuple[str, ...] = ()) -> Result:
-        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in f"\n{texts[-1]}"))
-        return super().arrived(script, payload, texts)
+    def arrived(self, request: Request) -> Result:
+        text = f"\n{request.texts[-1]}"
+        self.scripts.append(next(name for name in ("withdraw", "submit") if f"\n{name}() {{" in text))
+        return super().arrived(request)
 
 
 async def test_refusals_that_arrive_together_take_two_round_trips(each_account: Account) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from remote_slurm.errors import AuthenticationRefused, NotSent, RemoteFailed
 from remote_slurm.ssh.reachability import login_shell
 from remote_slurm.ssh.remote_shell import send_unless_closed
-from remote_slurm.ssh.sessions import PoolSize, Sessions
+from remote_slurm.ssh.sessions import PoolSize, Request, Sessions
 from tests.ssh.ssh_server import Sshd, StartSshd, connection_to, make_key
 
 
@@ -167,7 +167,7 @@ async def test_an_unguarded_exec_zsh_ends_in_a_posix_shell(start_sshd: StartSshd
     async with connection_to(server.settings()) as connection:
         sessions = Sessions(connection)
         words = 'words="a b"; for word in $words; do echo "$word"; done; echo "${ZSH_VERSION-none}"'
-        assert (await sessions.run(words, deadline=60)).output == b"a\nb\nnone\n"
+        assert (await sessions.run(Request(words), deadline=60)).output == b"a\nb\nnone\n"
         await sessions.close()
 
 
@@ -176,7 +176,7 @@ async def test_an_unguarded_exec_fish_is_named(start_sshd: StartSshd, tmp_path: 
     async with connection_to(server.settings()) as connection:
         sessions = Sessions(connection, PoolSize(open_timeout=2))
         with pytest.raises(NotSent, match=r"and printed .welcome.*: a startup file .* may start another shell"):
-            await sessions.run("true", deadline=60)
+            await sessions.run(Request("true"), deadline=60)
         await sessions.close()
 
 
@@ -185,7 +185,7 @@ async def test_the_end_of_what_a_startup_file_prints_is_quoted(start_sshd: Start
     async with connection_to(server.settings()) as connection:
         sessions = Sessions(connection)
         with pytest.raises(NotSent, match=r"the login shell ended, and printed .*No such file or directory'$"):
-            await sessions.run("true", deadline=60)
+            await sessions.run(Request("true"), deadline=60)
         with pytest.raises(RemoteFailed, match=r"the login shell ended without running .*No such file or directory'$"):
             login_shell(await connection.link(), 60)  # as `check` does
         await sessions.close()

@@ -12,7 +12,7 @@ from tenacity import wait_fixed
 from remote_slurm.errors import Unreachable
 from remote_slurm.ssh.circuit_breaker import Pace
 from remote_slurm.ssh.connection import Connection
-from remote_slurm.ssh.sessions import Sessions
+from remote_slurm.ssh.sessions import Request, Sessions
 from tests.sites import free_port
 from tests.ssh.ssh_server import Sshd, eventually
 
@@ -36,7 +36,7 @@ async def test_connects_round_trip_and_sessions(sshd: Sshd, tmp_path: Path) -> N
         before = sessions.connection_status
         assert (before.state.connected, before.state.connects, before.round_trip) == (False, 0, None)
         began = time.monotonic()
-        await sessions.run("sleep 0.5", deadline=SECONDS)
+        await sessions.run(Request("sleep 0.5"), deadline=SECONDS)
         elapsed, status = time.monotonic() - began, sessions.connection_status
         assert (status.state.connected, status.state.connects, status.state.failures) == (True, 1, 0)
         assert status.round_trip is not None
@@ -44,7 +44,7 @@ async def test_connects_round_trip_and_sessions(sshd: Sshd, tmp_path: Path) -> N
         assert status.sessions_limit == 8
         await eventually(lambda: sessions.connection_status.sessions_in_use == 0)
         script = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
-        run = asyncio.create_task(sessions.run(script, deadline=SECONDS))
+        run = asyncio.create_task(sessions.run(Request(script), deadline=SECONDS))
         await eventually(lambda: sessions.connection_status.sessions_in_use == 1)
         (tmp_path / "go").touch()
         await run
@@ -54,7 +54,7 @@ async def test_connections_that_fail(sshd: Sshd) -> None:
     async with sessions_at(sshd, port=free_port()) as sessions:
         for _ in range(2):
             with pytest.raises(Unreachable):
-                await sessions.run("true", deadline=SECONDS)
+                await sessions.run(Request("true"), deadline=SECONDS)
         connection = sessions.connection_status.state
         assert (connection.connected, connection.connects) == (False, 0)
         assert connection.failures >= 2
