@@ -8,7 +8,7 @@ kind       sent by             meaning
 =========  ==================  ==============================================================
 listen     both                a listening socket, by its name; the supervisor passes it on to the next server
 activated  supervisor          a listening socket that systemd passed, by its name
-accept     server              accept a connection from the socket `KIND NAME`, where KIND is listen or activated
+accept     server              accept connections from the socket `KIND NAME`, where KIND is listen or activated
 none       supervisor          there is no connection at `KIND NAME`, or none can be accepted: `KIND NAME WHY`
 open       both                a connection and the record of its request: `NUMBER`, and after accept `NUMBER KIND NAME`
 close      server              the connection with this number has ended
@@ -22,6 +22,7 @@ This module uses the standard library only: the supervisor stays small.
 from __future__ import annotations
 
 import os
+import select
 import socket
 from dataclasses import dataclass
 
@@ -67,6 +68,11 @@ class Channel:
         """Raises OSError if the other end is closed."""
         socket.send_fds(self._end, [f"{kind} {value}".encode()], fds)
 
+    @property
+    def has_message(self) -> bool:
+        """Whether `receive` would return at once."""
+        return is_readable(self._end)
+
     def receive(self) -> Message | None:
         """The next message; None once the other end is closed."""
         try:
@@ -80,6 +86,13 @@ class Channel:
 
     def close(self) -> None:
         self._end.close()
+
+
+def is_readable(end: socket.socket) -> bool:
+    """Whether a socket has data, or a connection to accept."""
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class RequestRecord:

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from remote_slurm.api.connections import Connection, Handshake
-from remote_slurm.api.handover import VARIABLE, Channel, RequestRecord
+from remote_slurm.api.handover import VARIABLE, Channel, Message, RequestRecord
 from remote_slurm.errors import RemoteSlurmError
 from remote_slurm.log import warning
 
@@ -139,12 +139,17 @@ class KeptSockets:
         return acceptor
 
     def _receive(self) -> None:
-        """Give the acceptor what the supervisor answers."""
+        """Give acceptors what the supervisor answers."""
         assert self._channel is not None  # noqa: S101 - of accept
-        message = self._channel.receive()
+        while self._take(self._channel.receive()) and self._channel.has_message:
+            pass
+
+    def _take(self, message: Message | None) -> bool:
+        """Give the acceptor an answer. False if there will be no other one."""
+        assert self._channel is not None  # noqa: S101 - of accept
         if message is None:  # the supervisor has gone, and this process ends with it
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
-            return
+            return False
         head, _, rest = message.value.partition(" ")
         if message.kind == "open":
             unanswered = _Unanswered(head, socket.socket(fileno=message.fds[0]), RequestRecord(message.fds[1]))
@@ -152,6 +157,7 @@ class KeptSockets:
         else:
             name, _, why = rest.partition(" ")
             self._acceptors[f"{head} {name}"].none(why)
+        return True
 
 
 class Closable(Protocol):
@@ -173,7 +179,7 @@ class _Acceptor:
         self._origin = origin
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
-        self._closed = False
+        self._asked = self._closed = False
 
     def start(self) -> None:
         self._listener.setblocking(False)  # noqa: FBT003 - positional only
@@ -186,6 +192,7 @@ class _Acceptor:
         self._listener.close()
 
     def _accept(self) -> None:
+        self._asked = True
         self._loop.remove_reader(self._listener)  # until the supervisor answers
         self._channel.send("accept", self._origin)
 
@@ -194,7 +201,7 @@ class _Acceptor:
         self.resume(connection)
 
     def none(self, why: str) -> None:
-        """The supervisor has accepted no connection; `why` is empty if there was none."""
+        """The supervisor has accepted no further connection; `why` is empty if there was none."""
         if not why:
             self._go_on()
             return
@@ -202,7 +209,8 @@ class _Acceptor:
         self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
-        if not self._closed:
+        if self._asked and not self._closed:
+            self._asked = False
             self._loop.add_reader(self._listener, self._accept)
 
     def resume(self, unanswered: _Unanswered) -> None:

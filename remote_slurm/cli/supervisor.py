@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from remote_slurm.api.handover import VARIABLE, Channel, Message, RequestRecord
+from remote_slurm.api.handover import VARIABLE, Channel, Message, RequestRecord, is_readable
 from remote_slurm.log import configure, info, warning
 
 # A request that the server dies of must not end every server after it. Servers that were killed for other reasons, one
@@ -34,6 +34,8 @@ MAX_FAILURES = 8
 _RIGHT_AFTER_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 2.0
+# As many messages fit into the channel, so that this process never waits for a server that writes to it
+MOST_ACCEPTED = 16
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _STOP = (signal.SIGTERM, signal.SIGINT)
@@ -171,28 +173,37 @@ class Supervisor:
             self._is_ready(message.value)
 
     def _accept(self, channel: Channel, origin: str) -> None:
-        """Accept for the server: if it accepted itself, it could die before the connection is known here."""
+        """Accept for the server: if it accepted itself, it could die before the connection is known here.
+
+        Connections of a burst are accepted together, since each message of the server wakes both processes.
+        """
         kind, _, name = origin.partition(" ")
         fd = (self._listeners if kind == "listen" else self._activated)[name]
         os.set_blocking(fd, False)
         with contextlib.ExitStack() as stack:
             listener = socket.socket(fileno=fd)
             stack.callback(listener.detach)
+            for _ in range(MOST_ACCEPTED):
+                if not self._accept_one(channel, origin, listener) or not is_readable(listener):
+                    return
+
+    def _accept_one(self, channel: Channel, origin: str, listener: socket.socket) -> bool:
+        with contextlib.ExitStack() as stack:
             try:
                 record = RequestRecord.new()
                 stack.callback(record.close)
                 connection, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 channel.send("none", origin)
-                return
+                return False
             except OSError as error:  # no descriptor is free
                 channel.send("none", f"{origin} {error.strerror}")
-                return
+                return False
             stack.pop_all()
-            listener.detach()
         number = f"s{next(self._numbers)}"
         kept = self._connections[number] = _Connection(connection.detach(), record)
         channel.send("open", f"{number} {origin}", kept.fd, record.fd)
+        return True
 
     def _is_ready(self, log_form: str) -> None:
         self._ready_at = time.monotonic()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from remote_slurm.cli.supervisor import MAX_FAILURES, MAX_REPEATS
+from remote_slurm.cli.supervisor import MAX_FAILURES, MAX_REPEATS, MOST_ACCEPTED
 from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM, Sidecar
 
 Configured = Callable[..., Path]
@@ -244,6 +244,21 @@ connection.shutdown(socket.SHUT_RDWR)
 channel.receive()  # until the supervisor is gone
 """
 
+# Asks for connections, and prints the kinds of the answers: so many for each time
+_ASKS_FOR_CONNECTIONS = """
+import os, socket, sys
+from remote_slurm.api.handover import VARIABLE, Channel
+channel = Channel.inherited(int(os.environ[VARIABLE]))
+channel.receive()
+listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+channel.send("listen", "sidecar", listener.fileno())
+print(listener.getsockname()[1], flush=True)
+sys.stdin.readline()
+for answers in map(int, sys.argv[1:]):
+    channel.send("accept", "listen sidecar")
+    print(*(channel.receive().kind for _ in range(answers)), flush=True)
+"""
+
 # Listens once, and never again
 _CANNOT_START_AGAIN = """
 import os, socket, sys
@@ -258,13 +273,17 @@ sys.exit(7)
 """
 
 
-def supervised(script: str, longest_pause: float = 2) -> "subprocess.Popen[str]":
-    """A supervisor whose server is this script."""
+def supervised(script: str, *arguments: str, longest_pause: float = 2) -> "subprocess.Popen[str]":
+    """A supervisor whose server is this script, with these arguments."""
     code = "import os, sys; from remote_slurm.cli import supervisor; "
     code += f"supervisor.MAX_PAUSE_SECONDS = {longest_pause}; "
-    code += "sys.exit(supervisor.Supervisor([sys.executable, '-c', sys.argv[1]], os.environ).run())"
+    code += "sys.exit(supervisor.Supervisor([sys.executable, '-c', *sys.argv[1:]], os.environ).run())"
     return subprocess.Popen(
-        [sys.executable, "-c", code, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -296,6 +315,23 @@ def test_a_connection_is_known_before_a_server_has_it() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_connections_of_a_burst_are_accepted_together() -> None:
+    process = supervised(_ASKS_FOR_CONNECTIONS, str(MOST_ACCEPTED), "1", "1")
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.communicate)
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        assert process.stdin is not None
+        port = int(process.stdout.readline())
+        for _ in range(MOST_ACCEPTED + 1):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+        process.stdin.write("all are connected\n")
+        process.stdin.flush()
+        assert process.stdout.readline().split() == ["open"] * MOST_ACCEPTED
+        assert process.stdout.readline().split() == ["open"]
+        assert process.stdout.readline().split() == ["none"]
 
 
 def test_the_supervisor_gives_up_when_no_server_can_be_started() -> None:
