@@ -304,16 +304,26 @@ def test_a_burst_at_a_site_that_limits_requests_waits(served_limited: Serving) -
 
 # --- jobs that slurmctld has forgotten -------------------------------------------------------------------------------
 
+# A poll waits as long as this file exists
+HELD_SQUEUE = """\
+#!/bin/sh
+while [ -e "$HOME/.held/on" ]; do sleep 0.2; done
+exec squeue "$@"
+"""
+
 
 def test_jobs_that_are_purged_before_the_next_poll(accounted_site: Site, serve: Serve) -> None:
     """Pods that ran are known by their records; pods that never began by sacct, once slurmdbd is back."""
+    held = "/home/hpcuser/.held"
+    accounted_site.write(f"{held}/squeue", HELD_SQUEUE, "755")
     with without(accounted_site, "site-daemon stop slurmdbd", "site-daemon start slurmdbd") as start:
-        served = serve(accounted_site, PollInterval=30)
+        served = serve(accounted_site, SqueuePath=f"{held}/squeue")
         wait_until(lambda: "poll succeeded, the site is reachable" in served.sidecar.log, "the first poll is over")
-        ran = served.vk.create(request(pod(sh("c", "exit 3"))))
         cancelled = served.vk.create(request(pod(sh("c", "true"), flags="--begin=now+1hour")))
-        served.site.exec(f"scancel {cancelled.job}")
-        wait_until(lambda: not served.site.jobs(served.root), "squeue has forgotten both")
+        with without(served.site, f"touch {held}/on", f"rm {held}/on"):
+            ran = served.vk.create(request(pod(sh("c", "exit 3"))))
+            served.site.exec(f"scancel {cancelled.job}")
+            wait_until(lambda: not served.site.jobs(served.root), "squeue has forgotten both")
         wait_until(lambda: "sacct is unavailable" in served.sidecar.log, "sacct has failed")
         assert ran.until_over().exit_code("c") == 3
         assert cancelled.poll() == "Pending"
