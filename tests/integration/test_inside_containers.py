@@ -210,6 +210,7 @@ def test_the_size_limit_of_an_empty_dir_at_dev_shm_holds(shared: Shared, runtime
     look = "until [ -e /dev/shm/much ]; do sleep 0.1; done; echo seen; exec sleep 600"
     volumes = [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
     two = pod(sh("c", fill, volumeMounts=mounts), sh("d", look, volumeMounts=mounts), volumes=volumes)
+    two["spec"]["terminationGracePeriodSeconds"] = 0  # Podman's are process 1, which SIGTERM does not end
     evicted = shared(runtime).vk.create(request(two)).until_over()
     assert evicted.log("d") == "seen\n"
     assert "more than its sizeLimit of 1048576: the pod was evicted" in evicted.terminated("c")["message"]

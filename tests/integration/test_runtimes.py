@@ -221,6 +221,7 @@ def test_a_probe_that_takes_too_long_is_killed_in_its_container(runtime: Serving
     script = f"until {four}; do sleep 0.1; done; echo four; exec sleep 600"
     work = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
     a_pod = pod(sh("c", script, readinessProbe=slow, **work), volumes=[{"name": "work", "emptyDir": {}}])
+    a_pod["spec"]["terminationGracePeriodSeconds"] = 0  # Podman's is process 1, which SIGTERM does not end
     probed = runtime.vk.create(request(a_pod))
     probed.until_true(lambda: "took longer than 2 s" in str(probed.state("c")), "it says why it is not ready")
     wait_until(lambda: probed.log("c") == "four\n", "four probes have begun", 90)
