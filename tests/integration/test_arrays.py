@@ -40,6 +40,14 @@ def tasks(watched: list[Watched]) -> list[Watched]:
     return [each for each in watched if "_" in each.job]
 
 
+def all_deleted(served: Serving, watched: list[Watched]) -> None:
+    """Deletes that are accepted together are carried out together."""
+    for each in watched:
+        each.delete()
+    for each in watched:
+        served.until_gone(each.pod)
+
+
 def one_job_each(served: Serving, watched: list[Watched]) -> None:
     jobs = [job for job, state in served.site.jobs(served.root).items() if state != "CANCELLED"]
     assert sorted(jobs) == sorted(each.job for each in watched)
@@ -54,10 +62,7 @@ def test_like_pods_are_one_array_and_each_is_reported_alone(arrays: Serving) -> 
         assert each.exit_code("c") == number % 3
         assert each.log("c") == f"{number}\n"
     one_job_each(arrays, watched)
-    for each in watched:
-        each.delete()
-    for each in watched:
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, watched)
 
 
 def test_deletes_stop_only_their_own_task(arrays: Serving) -> None:
@@ -65,27 +70,17 @@ def test_deletes_stop_only_their_own_task(arrays: Serving) -> None:
     for each in watched:
         each.until_running("c")
     gone, kept = watched[::2], watched[1::2]
-    for each in gone:
-        each.delete()
-    for each in gone:
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, gone)
     assert [each.poll() for each in kept] == ["Running"] * len(kept)
-    for each in kept:
-        each.delete()
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, kept)
 
 
 def test_deletes_of_tasks_that_wait(arrays: Serving) -> None:
     watched = burst(arrays, flags="--begin=now+1hour")
     gone, kept = watched[::2], watched[1::2]
-    for each in gone:
-        each.delete()
-    for each in gone:
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, gone)
     one_job_each(arrays, kept)
-    for each in kept:
-        each.delete()
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, kept)
 
 
 def test_tasks_that_are_cancelled_while_they_wait_are_reported_at_once(each_site: Site, through: Through) -> None:
@@ -102,9 +97,7 @@ def test_tasks_that_are_cancelled_while_they_wait_are_reported_at_once(each_site
     served.site.exec(f"scancel {' '.join(each.job for each in others)}")
     for each in others:
         each.until_true(lambda each=each: each.poll() == "Failed", "the task was cancelled")
-    for each in watched:
-        each.delete()
-        served.until_gone(each.pod)
+    all_deleted(served, watched)
 
 
 def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
@@ -118,9 +111,7 @@ def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
     one_job_each(arrays, watched)
     task.until_running("c")
     assert other.poll() == "Running"
-    for each in watched:
-        each.delete()
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, watched)
 
 
 def test_a_task_that_is_held_waits_and_goes_on(arrays: Serving) -> None:
@@ -134,9 +125,7 @@ def test_a_task_that_is_held_waits_and_goes_on(arrays: Serving) -> None:
     first.until_true(lambda: "JobHeldAdmin" in str(first.status), "it is held")
     arrays.site.exec(f"scontrol release {first.job}")
     assert first.until_over().phase == "Succeeded"
-    for each in watched:
-        each.delete()
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, watched)
 
 
 def test_a_throttle_limits_how_many_pods_of_an_array_run_at_once(arrays: Serving) -> None:
@@ -152,9 +141,7 @@ def test_a_throttle_limits_how_many_pods_of_an_array_run_at_once(arrays: Serving
         ),
         "one task of each array runs",
     )
-    for each in watched:
-        each.delete()
-        arrays.until_gone(each.pod)
+    all_deleted(arrays, watched)
 
 
 def test_a_sidecar_that_starts_anew_knows_the_tasks(arrays: Serving, sidecar: Callable[..., Sidecar]) -> None:
@@ -184,9 +171,7 @@ def test_a_command_runs_in_a_task(each_site: Site, through: Through) -> None:
         running = Running(served, each.until_running("c"))
         assert running.sh("echo $SLURM_ARRAY_JOB_ID; pwd").splitlines()[-1].startswith("/")
         assert running.sh("exit 3", code=3) == ""
-    for each in watched:
-        each.delete()
-        served.until_gone(each.pod)
+    all_deleted(served, watched)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

@@ -172,16 +172,21 @@ def test_exit_code_0_after_a_cancel_is_no_success(served: Serving) -> None:
     assert "cancelled" in cancelled.terminated("c")["message"]
 
 
-def test_a_job_that_is_cancelled_before_it_runs_fails_its_pod_and_says_so(served: Serving) -> None:
-    cancelled = served.vk.create(
-        request(pod(sh("c", "true"), flags="--begin=now+1hour", initContainers=[sh("i", "true")]))
-    )
-    served.site.exec(f"scancel {cancelled.job}")
-    cancelled.until_over()
-    assert cancelled.phase == "Failed"
-    for name in ("i", "c"):
-        assert cancelled.exit_code(name) != 0
-        assert "cancelled" in cancelled.terminated(name)["message"]
+def test_a_job_that_is_cancelled_before_it_runs_fails_its_pod_and_says_so(served24: Serving, served22: Serving) -> None:
+    """At both sites at once: each waits for a record that may come late."""
+
+    def cancelled(served: Serving) -> Watched:
+        a_pod = pod(sh("c", "true"), flags="--begin=now+1hour", initContainers=[sh("i", "true")])
+        created = served.vk.create(request(a_pod))
+        served.site.exec(f"scancel {created.job}")
+        return created
+
+    for each in [cancelled(served24), cancelled(served22)]:
+        each.until_over()
+        assert each.phase == "Failed"
+        for name in ("i", "c"):
+            assert each.exit_code(name) != 0
+            assert "cancelled" in each.terminated(name)["message"]
 
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
