@@ -305,7 +305,7 @@ class Account:
             if not self.shared_fs:
                 node = self.home / "node"
                 node.mkdir(exist_ok=True)
-                environment = self.environment | {"SLURM_JOB_ID": job.name, "TMPDIR": str(node)}
+                environment = {"SLURM": str(self.slurm), "SLURM_JOB_ID": job.name, "TMPDIR": str(node)}
             state.write_text("RUNNING")
             script = job / "script"
             ended = subprocess.run(
@@ -334,6 +334,9 @@ class Account:
                 "PollInterval": self.poll_seconds,
                 "JobArrays": "auto",
                 "SHARED_FS": self.shared_fs,
+                # jobs have a PATH of their own
+                "ScontrolPath": str((self.counted if self.counted.exists() else self.bin) / "scontrol"),
+                "JobVariables": ["SLURM"],
                 "FetchSeconds": 1,
                 "ResourceScriptPath": "bin/resources",
                 "Policy": {"AllowedAnnotations": ["*"]},

@@ -41,7 +41,6 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
     account = Account(folder / "home", ["sh"], shared_fs=shared_fs)
     account.count_steps()
     account.dies_at = step
-    account.poll_seconds = 1 if shared_fs else 5  # a job apart that leaves no record ends after a minute
     pod = Counted.at(account)
     # a job that is there is looked for until it is found, however busy the machine is
     before_sbatch = BEFORE_SBATCH[shared_fs]
@@ -66,7 +65,6 @@ async def killed_at(step: int, folder: Path, *, early: bool, shared_fs: bool) ->
 @pytest.mark.parametrize("shared_fs", [True, False], ids=["nodes-share-files", "nodes-apart"])
 async def test_a_submission_that_is_killed_anywhere_is_one_job(tmp_path: Path, *, shared_fs: bool) -> None:
     before_sbatch = BEFORE_SBATCH[shared_fs]
-    # side by side: jobs without a record on nodes apart take a minute
     cases = [
         (early, step) for early in (True, False) for step in steps_of(before_sbatch, early=early, shared_fs=shared_fs)
     ]
@@ -114,10 +112,17 @@ async def test_an_array_that_is_killed_anywhere_is_one_job_for_each_pod(tmp_path
     at = next(step for step in range(1, whole.steps + 1) if whole.step(step) == "sbatch")
     assert whole.jobs() == ["101_0", "101_1", "101_2"]
     some = [at - 3, at - 2, at - 1, at, 2 - at, 1 - at, -at, at + 1, at + 2]
-    for step in [*range(1, at + 4), *range(-at - 3, 0)] if SOAK else some:
+
+    async def killed(step: int) -> None:
         array = SubmittedArray.killed_at(step, tmp_path / f"home{step}")
         await array.run_once_each(tmp_path / f"state{step}", 2 if step in (at, 1 - at) else 100)
         assert len(array.account.jobs()) == 3, step
+
+    if SOAK:
+        for step in [*range(1, at + 4), *range(-at - 3, 0)]:
+            await killed(step)
+    else:
+        await asyncio.gather(*map(killed, some))
 
 
 async def given_up(step: int, folder: Path, array: str) -> SubmittedArray:
