@@ -5,11 +5,13 @@ with whatever options they have: TEST_SITE_TRIXIE may name a site of `scripts/si
 """
 
 import base64
+import contextlib
 import itertools
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -182,9 +184,13 @@ def free_port() -> int:
     """The sites of all tests have one network, whose own choices begin at 32768.
 
     A port that the network chooses may be the client's end of another test's connection when its server starts, and a
-    client that waits for the server may connect to itself.
+    client that waits for the server may connect to itself. Daemons of sites have some dozen ports of these, too.
     """
-    return 10000 + uuid.uuid4().int % 20000
+    while True:
+        port = 10000 + uuid.uuid4().int % 20000
+        with contextlib.suppress(OSError), socket.socket() as attempt:
+            attempt.bind(("", port))
+            return port
 
 
 class Sites:
