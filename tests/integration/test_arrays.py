@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from tests.faults import FaultProxy
 from tests.integration.conftest import Through
 from tests.integration.test_exec import Running
-from tests.pods import pod, request, sh
+from tests.pods import Json, pod, request, sh
 from tests.serving import Serving, wait_until
 from tests.sidecar import Sidecar
 from tests.sites import Site, free_port
@@ -17,21 +20,40 @@ PODS = 8
 ARRAYS = {"ContainerRuntime": "none", "JobArrays": "auto"}
 
 
+@dataclass(kw_only=True)
+class Far(Serving):
+    """A sidecar that uses arrays, whose line to the site can be held up."""
+
+    proxy: FaultProxy
+
+    @classmethod
+    def at(cls, site: Site, through: Through, **keys: Any) -> "Far":
+        proxy, served = through(site, **ARRAYS | keys)
+        wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
+        return cls(served.site, served.config, served.sidecar, proxy=proxy)
+
+    def create_together(self, pods: list[Json]) -> list[Watched]:
+        """Hold the first submissions up until all pods are known, so that the others gather to an array."""
+        self.proxy.freeze()
+        with ThreadPoolExecutor(len(pods)) as threads:
+            created = [threads.submit(self.vk.create, request(each)) for each in pods]
+            try:
+                wait_until(lambda: len(self.client.status(*pods).json) == len(pods), "all pods are known")
+            finally:
+                self.proxy.thaw()
+            return [each.result() for each in created]
+
+
 @pytest.fixture
-def arrays(site: Site, through: Through) -> Serving:
-    """A sidecar that uses arrays, so far from its site that pods gather while the first ones are submitted."""
-    proxy, served = through(site, **ARRAYS)
-    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
-    proxy.delay(0.3)
-    return served
+def arrays(site: Site, through: Through) -> Far:
+    return Far.at(site, through)
 
 
-def burst(served: Serving, script: str = "true", flags: str = "", **annotations: str) -> list[Watched]:
+def burst(served: Far, script: str = "true", flags: str = "", **annotations: str) -> list[Watched]:
     pods = [pod(sh("c", script), flags=flags) for _ in range(PODS)]
     for each in pods:
         each["metadata"]["annotations"] |= {f"slurm-job.vk.io/{name}": value for name, value in annotations.items()}
-    with ThreadPoolExecutor(PODS) as threads:
-        watched = list(threads.map(served.vk.create, map(request, pods)))
+    watched = served.create_together(pods)
     assert len(tasks(watched)) > 1, [each.job for each in watched]
     return watched
 
@@ -53,10 +75,9 @@ def one_job_each(served: Serving, watched: list[Watched]) -> None:
     assert sorted(jobs) == sorted(each.job for each in watched)
 
 
-def test_like_pods_are_one_array_and_each_is_reported_alone(arrays: Serving) -> None:
+def test_like_pods_are_one_array_and_each_is_reported_alone(arrays: Far) -> None:
     pods = [pod(sh("c", f"echo {number}; exit {number % 3}")) for number in range(PODS)]
-    with ThreadPoolExecutor(PODS) as threads:
-        watched = list(threads.map(arrays.vk.create, map(request, pods)))
+    watched = arrays.create_together(pods)
     for number, each in enumerate(watched):
         each.until_over()
         assert each.exit_code("c") == number % 3
@@ -65,7 +86,7 @@ def test_like_pods_are_one_array_and_each_is_reported_alone(arrays: Serving) -> 
     all_deleted(arrays, watched)
 
 
-def test_deletes_stop_only_their_own_task(arrays: Serving) -> None:
+def test_deletes_stop_only_their_own_task(arrays: Far) -> None:
     watched = burst(arrays, "trap 'exit 3' TERM; while :; do sleep 0.1; done", flags="--mem=10M")
     for each in watched:
         each.until_running("c")
@@ -75,7 +96,7 @@ def test_deletes_stop_only_their_own_task(arrays: Serving) -> None:
     all_deleted(arrays, kept)
 
 
-def test_deletes_of_tasks_that_wait(arrays: Serving) -> None:
+def test_deletes_of_tasks_that_wait(arrays: Far) -> None:
     watched = burst(arrays, flags="--begin=now+1hour")
     gone, kept = watched[::2], watched[1::2]
     all_deleted(arrays, gone)
@@ -85,11 +106,8 @@ def test_deletes_of_tasks_that_wait(arrays: Serving) -> None:
 
 def test_tasks_that_are_cancelled_while_they_wait_are_reported_at_once(each_site: Site, through: Through) -> None:
     """scancel of a task that waits leaves no trace; of the last ones, the array without a task."""
-    proxy, served = through(each_site, **ARRAYS, PollInterval=1)
-    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
-    proxy.delay(0.3)
+    served = Far.at(each_site, through)
     watched = burst(served, flags="--begin=now+1hour")
-    proxy.delay(0)
     first, *others = tasks(watched)
     served.site.exec(f"scancel {first.job}")
     first.until_true(lambda: first.poll() == "Failed", "the task was cancelled")
@@ -100,7 +118,7 @@ def test_tasks_that_are_cancelled_while_they_wait_are_reported_at_once(each_site
     all_deleted(served, watched)
 
 
-def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
+def test_a_task_that_is_requeued_runs_again_alone(arrays: Far) -> None:
     watched = burst(arrays, "echo run; sleep 600", flags="--requeue --mem=10M")
     task, other = tasks(watched)[:2]
     for each in (task, other):
@@ -114,7 +132,7 @@ def test_a_task_that_is_requeued_runs_again_alone(arrays: Serving) -> None:
     all_deleted(arrays, watched)
 
 
-def test_a_task_that_is_held_waits_and_goes_on(arrays: Serving) -> None:
+def test_a_task_that_is_held_waits_and_goes_on(arrays: Far) -> None:
     watched = burst(arrays, flags="--begin=now+1hour")
     first, *others = tasks(watched)
     arrays.site.exec(f"scontrol hold {first.job}")
@@ -128,7 +146,7 @@ def test_a_task_that_is_held_waits_and_goes_on(arrays: Serving) -> None:
     all_deleted(arrays, watched)
 
 
-def test_a_throttle_limits_how_many_pods_of_an_array_run_at_once(arrays: Serving) -> None:
+def test_a_throttle_limits_how_many_pods_of_an_array_run_at_once(arrays: Far) -> None:
     watched = burst(arrays, "sleep 600", flags="--mem=10M", **{"array-throttle": "1"})
     arrays_of_jobs = {each.job.partition("_")[0] for each in tasks(watched)}
     wait_until(
@@ -144,7 +162,7 @@ def test_a_throttle_limits_how_many_pods_of_an_array_run_at_once(arrays: Serving
     all_deleted(arrays, watched)
 
 
-def test_a_sidecar_that_starts_anew_knows_the_tasks(arrays: Serving, sidecar: Callable[..., Sidecar]) -> None:
+def test_a_sidecar_that_starts_anew_knows_the_tasks(arrays: Far, sidecar: Callable[..., Sidecar]) -> None:
     watched = burst(arrays, "sleep 600", flags="--mem=10M")
     for each in watched:
         each.until_running("c")
@@ -162,11 +180,8 @@ def test_a_sidecar_that_starts_anew_knows_the_tasks(arrays: Serving, sidecar: Ca
 
 def test_a_command_runs_in_a_task(each_site: Site, through: Through) -> None:
     """srun of Slurm 22.05 takes no id of a task."""
-    proxy, served = through(each_site, **ARRAYS, EnableExec=True, SidecarPort=free_port())
-    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
-    proxy.delay(0.3)
+    served = Far.at(each_site, through, EnableExec=True, SidecarPort=free_port())
     watched = burst(served, "sleep 600", flags="--mem=10M")
-    proxy.delay(0)
     for each in tasks(watched)[:2]:
         running = Running(served, each.until_running("c"))
         assert running.sh("echo $SLURM_ARRAY_JOB_ID; pwd").splitlines()[-1].startswith("/")
