@@ -23,10 +23,10 @@ from remote_slurm.domain.slurm.job_ids import is_job_id, is_task
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
-from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
+from remote_slurm.domain.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.errors import (
     AuthenticationRefused,
     Code,

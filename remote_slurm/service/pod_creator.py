@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 
 from remote_slurm.config import Config
+from remote_slurm.domain.plan.annotations import flags_note
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.script import payload
-from remote_slurm.domain.pod.annotations import flags_note
 from remote_slurm.domain.pod.model import CreateRequest, Pod
 from remote_slurm.errors import InvalidRequest, NotSent, OutcomeUnknown, SiteError, SubmissionRefused
 from remote_slurm.job import SCRIPTS

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_nev
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.slurm.refusals import Refusal
 from remote_slurm.domain.slurm.sbatch_messages import sbatch_message, shortened
-from remote_slurm.domain.slurm.submit_outcome import (
+from remote_slurm.domain.submit_outcome import (
     Attempted,
     Deleted,
     Pulling,

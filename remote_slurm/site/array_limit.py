@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed
+from remote_slurm.domain.submit_outcome import SbatchFailed
 from remote_slurm.log import info
 from remote_slurm.site.batcher import MOST_REQUESTS
 

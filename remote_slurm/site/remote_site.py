@@ -19,9 +19,9 @@ from remote_slurm.domain.slurm.job_ids import task_number
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
 from remote_slurm.domain.slurm.squeue import ARRAYS, PodOfTask, array_of_path
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.domain.submit_outcome import SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.errors import NotSent, PortUnreachable, RemoteFailed, SlurmFailed
 from remote_slurm.site.array_limit import ArrayLimit
 from remote_slurm.site.array_tables import ArrayTables

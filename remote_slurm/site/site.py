@@ -13,9 +13,9 @@ from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.partitions import Partition
 from remote_slurm.domain.slurm.sinfo import Capacity
-from remote_slurm.domain.slurm.submit_outcome import SubmitOutcome
 from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.domain.status.log_slice import LogSlice
+from remote_slurm.domain.submit_outcome import SubmitOutcome
 from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.delete import DeleteResult
 from remote_slurm.site.operations.describe import PodFolder

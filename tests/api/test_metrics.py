@@ -21,7 +21,7 @@ from remote_slurm.api.metrics import Metrics
 from remote_slurm.config import Config
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed
+from remote_slurm.domain.submit_outcome import SbatchFailed
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS
 from remote_slurm.site.remote_site import RemoteSite, Shells

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from remote_slurm.domain.plan.annotation_mounts import AnnotationMount
-from remote_slurm.domain.pod.annotations import Annotations, flags_note, read_annotations
+from remote_slurm.domain.plan.annotations import Annotations, flags_note, read_annotations
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import InvalidRequest
 from tests.domain.podspec import pod, request

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from remote_slurm.domain.plan.job_values import fill_calls
 from remote_slurm.domain.pod.environment import carried_entries, environment, own_entries, shell_lines
+from remote_slurm.domain.pod.job_values import fill_calls
 from remote_slurm.domain.shell import quote_escaped
 from remote_slurm.errors import InvalidRequest
 from tests.domain.podspec import container, pod, request

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes.client import V1Container, V1PodSpec
 
-from remote_slurm.domain.pod.annotations import WRITTEN_BY_VIRTUAL_KUBELET
+from remote_slurm.domain.plan.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.pod.field_support import CONTAINER, POD_SPEC, Field, How, ignored_fields, refused
 from remote_slurm.domain.pod.model import Volume
 from remote_slurm.domain.runtimes.registry import RUNTIMES

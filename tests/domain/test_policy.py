@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from remote_slurm.config.policy import DATA_ANNOTATIONS
+from remote_slurm.domain.plan.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.plan.job_plan import plan_job
-from remote_slurm.domain.pod.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.errors import InvalidRequest
 from tests.domain.podspec import config, container, flag_lines, plan, pod, request

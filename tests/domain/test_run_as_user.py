@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from remote_slurm.domain.pod.run_as_user import WantedUser
+from remote_slurm.domain.plan.run_as_user import WantedUser
 from remote_slurm.errors import InvalidRequest
 from tests.domain.podspec import container, plan, pod
 

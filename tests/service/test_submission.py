@@ -9,7 +9,7 @@ import pytest
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.runtimes.images import PullFailure
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.domain.slurm.submit_outcome import Attempted, Pulling, SbatchFailed, Stored, SubmitOutcome
+from remote_slurm.domain.submit_outcome import Attempted, Pulling, SbatchFailed, Stored, SubmitOutcome
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed
 from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal

@@ -11,7 +11,7 @@ from remote_slurm.domain.plan.job_array import ArrayOptions, ArrayTask
 from remote_slurm.domain.plan.payload import Payload, archive
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.slurm.refusals import Refusal
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed
+from remote_slurm.domain.submit_outcome import SbatchFailed
 from remote_slurm.site.array_limit import FORGET_SECONDS, ArrayLimit
 from remote_slurm.site.batcher import MOST_REQUESTS, RUNS
 from remote_slurm.site.remote_site import RemoteSite

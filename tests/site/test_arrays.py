@@ -16,7 +16,7 @@ from remote_slurm.domain.shell import quote
 from remote_slurm.domain.slurm.job_ids import job_ids
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.refusals import Refusal
-from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
+from remote_slurm.domain.submit_outcome import Attempted, Deleted, SbatchFailed, SubmitOutcome, Submitted
 from remote_slurm.errors import SlurmFailed
 from remote_slurm.site.operation import script_text
 from remote_slurm.site.operations import submit

@@ -14,9 +14,9 @@ from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.slurm.refusals import Refusal
-from remote_slurm.domain.slurm.submit_outcome import Attempted, Deleted, SbatchFailed, Submitted
 from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.domain.status.no_log import NoLogReason
+from remote_slurm.domain.submit_outcome import Attempted, Deleted, SbatchFailed, Submitted
 from remote_slurm.errors import Code, OutcomeUnknown, RemoteFailed, SlurmFailed, Superseded
 from remote_slurm.site.operations.abandon import Abandoned
 from remote_slurm.site.operations.log import NoLog, OpenLog

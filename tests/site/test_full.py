@@ -12,7 +12,7 @@ import pytest
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.script import payload
-from remote_slurm.domain.slurm.submit_outcome import Deleted, Submitted
+from remote_slurm.domain.submit_outcome import Deleted, Submitted
 from remote_slurm.errors import Code, RemoteFailed
 from remote_slurm.job import SCRIPTS
 from tests.hypothesis_settings import SOAK

@@ -11,7 +11,7 @@ import pytest
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import together
 from remote_slurm.domain.plan.script import payload
-from remote_slurm.domain.slurm.submit_outcome import Deleted, SbatchFailed, Submitted
+from remote_slurm.domain.submit_outcome import Deleted, SbatchFailed, Submitted
 from remote_slurm.errors import OutcomeUnknown, RemoteSlurmError, SubmissionRefused
 from remote_slurm.job import SCRIPTS
 from remote_slurm.site.operations import submit

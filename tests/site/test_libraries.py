@@ -13,7 +13,7 @@ import pytest
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import Payload, library_sums, together
 from remote_slurm.domain.plan.script import payload
-from remote_slurm.domain.slurm.submit_outcome import Submitted
+from remote_slurm.domain.submit_outcome import Submitted
 from remote_slurm.errors import RemoteFailed, Superseded
 from remote_slurm.job import SCRIPTS
 from remote_slurm.site.remote_site import RemoteSite

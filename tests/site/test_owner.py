@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from remote_slurm.domain.slurm.submit_outcome import Submitted
+from remote_slurm.domain.submit_outcome import Submitted
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed, Superseded
 from remote_slurm.site.remote_site import RemoteSite
 from tests.site.account import Account, LocalShells

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_slurm.domain.slurm.submit_outcome import Deleted, Submitted
+from remote_slurm.domain.submit_outcome import Deleted, Submitted
 from remote_slurm.errors import RemoteFailed, SubmissionRefused
 from tests.site.account import Account
 from tests.site.local_sidecar import PATIENCE, Counted, created, ended, nodes, sidecar

@@ -8,7 +8,7 @@ import pytest
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.script import payload
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, Submitted
+from remote_slurm.domain.submit_outcome import SbatchFailed, Submitted
 from remote_slurm.errors import RemoteSlurmError, SiteError
 from remote_slurm.job import SCRIPTS
 from tests.site.account import Account

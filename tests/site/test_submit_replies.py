@@ -4,7 +4,7 @@ import pytest
 
 from remote_slurm.domain.runtimes.images import PullFailure
 from remote_slurm.domain.slurm.refusals import Refusal
-from remote_slurm.domain.slurm.submit_outcome import (
+from remote_slurm.domain.submit_outcome import (
     Attempted,
     Deleted,
     Pulling,

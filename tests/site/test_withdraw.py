@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from remote_slurm.domain.plan.payload import Payload
-from remote_slurm.domain.slurm.submit_outcome import SbatchFailed, Submitted
+from remote_slurm.domain.submit_outcome import SbatchFailed, Submitted
 from remote_slurm.errors import RemoteFailed
 from remote_slurm.site.remote_site import RemoteSite
 from remote_slurm.ssh.sessions import Request, Result

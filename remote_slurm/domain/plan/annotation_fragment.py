@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from remote_slurm.domain.plan.annotations import Annotations
 from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.plan.volumes import Volumes
-from remote_slurm.domain.pod.annotations import Annotations
 from remote_slurm.domain.runtimes.runtime import Runtime
 from remote_slurm.domain.shell import Call
 

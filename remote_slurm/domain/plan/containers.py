@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from remote_slurm.config import UserConfig
+from remote_slurm.domain.plan.annotations import Annotations
 from remote_slurm.domain.plan.container_setup import ContainerSetup, prepare
 from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.mounts import Mount
 from remote_slurm.domain.plan.own_mounts import own_mounts
 from remote_slurm.domain.plan.policy import Rules
 from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.plan.run_as_user import container_user
 from remote_slurm.domain.plan.runner_calls import Enabled, is_sidecar, supervision_calls
 from remote_slurm.domain.plan.volumes import Volumes
 from remote_slurm.domain.plan.working_dirs import working_dir_calls
-from remote_slurm.domain.pod.annotations import Annotations
 from remote_slurm.domain.pod.limits import check_pod_arguments
 from remote_slurm.domain.pod.model import CreateRequest, Pod
-from remote_slurm.domain.pod.run_as_user import container_user
 from remote_slurm.domain.runtimes.container_start import Command, ContainerStart
 from remote_slurm.domain.runtimes.image_pulls import Images, image_calls
 from remote_slurm.domain.runtimes.images import Image

@@ -8,10 +8,10 @@ from remote_slurm.config import ResourceDefaults, UserConfig
 from remote_slurm.domain.plan.file_transfer import FileTransfer
 from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.policy import Rules
+from remote_slurm.domain.plan.run_as_user import WantedUser, user_warnings, wanted_user
 from remote_slurm.domain.plan.time_limit import notice_calls, notice_flags, notice_seconds, notice_warnings
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.pod.resources import pod_resources
-from remote_slurm.domain.pod.run_as_user import WantedUser, user_warnings, wanted_user
 from remote_slurm.domain.shell import Call
 from remote_slurm.domain.slurm.flags import Flag
 from remote_slurm.domain.slurm.flavors import choose_flavor

@@ -17,6 +17,7 @@ from remote_slurm.config import (
 )
 from remote_slurm.domain.plan.annotation_fragment import annotation_fragment
 from remote_slurm.domain.plan.annotation_mounts import with_mounts
+from remote_slurm.domain.plan.annotations import Annotations, read_annotations, refuse_workdir
 from remote_slurm.domain.plan.containers import ContainerContext, ContainerPlan, plan_containers
 from remote_slurm.domain.plan.description import description_lines
 from remote_slurm.domain.plan.file_transfer import FileTransfer
@@ -24,19 +25,18 @@ from remote_slurm.domain.plan.fragment import PlanFragment, merged
 from remote_slurm.domain.plan.hidden_words import HiddenWords
 from remote_slurm.domain.plan.job_options import RequestedOptions, plan_options
 from remote_slurm.domain.plan.job_start import kept_variables
-from remote_slurm.domain.plan.job_values import fill_calls
 from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.own_mounts import memory_calls, node_calls, own_calls, shares_memory
 from remote_slurm.domain.plan.policy import rules_for
 from remote_slurm.domain.plan.projections import File
+from remote_slurm.domain.plan.run_as_user import RUN_AS_USER_HINT, WantedUser
 from remote_slurm.domain.plan.runner_calls import Enabled, container_warnings
 from remote_slurm.domain.plan.termination_message import checked_path
 from remote_slurm.domain.plan.tsocks import tsocks_calls, tsocks_mounts
 from remote_slurm.domain.plan.volumes import plan_volumes
-from remote_slurm.domain.pod.annotations import Annotations, read_annotations, refuse_workdir
+from remote_slurm.domain.pod.job_values import fill_calls
 from remote_slurm.domain.pod.limits import check_path
 from remote_slurm.domain.pod.model import CreateRequest
-from remote_slurm.domain.pod.run_as_user import RUN_AS_USER_HINT, WantedUser
 from remote_slurm.domain.runtimes.image_pulls import plan_images
 from remote_slurm.domain.runtimes.registry import RUNTIMES, Runtimes
 from remote_slurm.domain.shell import Call

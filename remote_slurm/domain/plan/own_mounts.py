@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from remote_slurm.domain.plan.annotations import Annotations
 from remote_slurm.domain.plan.mounts import CheckedSource, Mount
-from remote_slurm.domain.pod.annotations import Annotations
 from remote_slurm.domain.pod.hosts import hosts_call
 from remote_slurm.domain.pod.model import Pod
 from remote_slurm.domain.pod.resources import gpu_vendor

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from remote_slurm.config import PodPolicy, Policy, PolicyConfig
+from remote_slurm.domain.plan.annotations import AnnotationNames, given_names
 from remote_slurm.domain.pod.account import identity_of
-from remote_slurm.domain.pod.annotations import AnnotationNames, given_names
 from remote_slurm.domain.pod.model import CreateRequest, Pod
 from remote_slurm.domain.runtimes.image_names import is_allowed_image
 from remote_slurm.domain.runtimes.images import Image, local_path

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from remote_slurm.config import Config, Policy
-from remote_slurm.domain.pod.annotations import WRITTEN_BY_VIRTUAL_KUBELET
+from remote_slurm.domain.plan.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.runtimes.image_names import wrong_image_pattern
 from remote_slurm.domain.runtimes.registry import RUNTIMES, Runtimes
 from remote_slurm.domain.slurm.flags import flag_of_name, parse_flags

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from remote_slurm.domain.plan.job_values import JobValue, mark
+from remote_slurm.domain.pod.job_values import JobValue, mark
 from remote_slurm.domain.pod.model import Container, DownwardItem, Pod, ResourceFieldRef
 from remote_slurm.domain.pod.quantity import quantity, whole
 from remote_slurm.errors import InvalidRequest

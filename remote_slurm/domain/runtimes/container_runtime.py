@@ -6,10 +6,10 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from remote_slurm.domain.plan.annotations import Annotations
 from remote_slurm.domain.plan.hidden_words import hide_values
 from remote_slurm.domain.plan.inner_mounts import StagedMounts, stage_mounts
 from remote_slurm.domain.plan.mounts import Mount, target_of
-from remote_slurm.domain.pod.annotations import Annotations
 from remote_slurm.domain.pod.resources import gpu_vendor
 from remote_slurm.domain.runtimes.container_start import Command, ContainerStart, Line
 from remote_slurm.domain.runtimes.runtime import Runtime

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from remote_slurm.domain.plan.annotations import Annotations
 from remote_slurm.domain.plan.container_setup import ContainerSetup
-from remote_slurm.domain.pod.annotations import Annotations
+from remote_slurm.domain.plan.run_as_user import ContainerUser
 from remote_slurm.domain.pod.model import Container
-from remote_slurm.domain.pod.run_as_user import ContainerUser
 from remote_slurm.domain.runtimes.images import Image
 from remote_slurm.domain.shell import Word
 

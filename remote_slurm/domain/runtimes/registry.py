@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remote_slurm.config import Config
-from remote_slurm.domain.pod.annotations import AnnotationNames
+from remote_slurm.domain.plan.annotations import AnnotationNames
 from remote_slurm.domain.runtimes.apptainer import Apptainer
 from remote_slurm.domain.runtimes.enroot import Enroot
 from remote_slurm.domain.runtimes.on_node import OnNode

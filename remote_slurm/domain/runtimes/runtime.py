@@ -18,10 +18,10 @@ from typing import ClassVar, Self
 
 from remote_slurm.config import Config, RuntimeConfig
 from remote_slurm.domain.plan.annotation_mounts import AnnotationMount, RuntimeAnnotations
+from remote_slurm.domain.plan.annotations import Annotations
 from remote_slurm.domain.plan.container_setup import EncodedVariables, Variables
 from remote_slurm.domain.plan.mounts import Mount
 from remote_slurm.domain.plan.projections import File
-from remote_slurm.domain.pod.annotations import Annotations
 from remote_slurm.domain.pod.model import Container
 from remote_slurm.domain.runtimes.container_start import Command, ContainerStart, Line
 from remote_slurm.domain.runtimes.images import Image

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from remote_slurm.domain.plan.termination_message import cut_message
 from remote_slurm.domain.records import KILLED, SIGKILL, Reason, Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
+from remote_slurm.domain.status.message_size import cut_message
 from remote_slurm.domain.status.view import PodView
 
 _END = {

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from remote_slurm.domain.plan.termination_message import cut_message, message_bytes
 from remote_slurm.domain.pod.local_containers import local_init_state, local_names, local_state
 from remote_slurm.domain.pod.model import Container, Pod
 from remote_slurm.domain.pod.resources import names_memory
 from remote_slurm.domain.records import ContainerPhase, LastRun, Record
+from remote_slurm.domain.status.message_size import cut_message, message_bytes
 from remote_slurm.domain.status.pod_summary import ContainerSummary, PodSummary
 from remote_slurm.domain.status.times import rfc3339
 from remote_slurm.domain.status.view import PodView

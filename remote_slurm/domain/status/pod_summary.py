@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from remote_slurm.domain.plan.termination_message import cut_message
 from remote_slurm.domain.records import KILLED, ContainerPhase, LastRun, Reason, Record, run_before_requeue
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase, JobState
@@ -20,6 +19,7 @@ from remote_slurm.domain.status.container_ends import (
     unrecorded_end_message,
     unrecorded_exit_code,
 )
+from remote_slurm.domain.status.message_size import cut_message
 from remote_slurm.domain.status.times import rfc3339
 from remote_slurm.domain.status.view import PodView
 

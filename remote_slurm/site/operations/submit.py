@@ -11,7 +11,7 @@ from remote_slurm.domain.plan.node_local_files import file_transfer
 from remote_slurm.domain.plan.payload import Payload, library_sums, together
 from remote_slurm.domain.runtimes.images import PullFailure
 from remote_slurm.domain.slurm.squeue import active_command
-from remote_slurm.domain.slurm.submit_outcome import (
+from remote_slurm.domain.submit_outcome import (
     Attempted,
     Deleted,
     Pulling,
