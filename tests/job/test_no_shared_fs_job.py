@@ -182,7 +182,7 @@ def test_a_stop_while_it_waits_keeps_the_exit_code(apart: Apart) -> None:
 
 def test_a_stopped_job_waits_less_long_for_its_logs_to_be_fetched(apart: Apart) -> None:
     """Slurm kills what does not end soon."""
-    job = apart.start(f"stopped_patience=0\ncontainer main {sh('exec sleep 300')}", patience=10_000)
+    job = apart.start(f"stopped_timeout=0\ncontainer main {sh('exec sleep 300')}", patience=10_000)
     until(lambda: apart.node.is_running("main"))
     job.term()
     assert job.end().code == 143
