@@ -263,7 +263,7 @@ def test_a_comment_that_slurm_did_not_accept_is_sent_again(apart: Apart) -> None
 
 
 def test_an_end_during_an_outage_of_slurm_is_reported_later(apart: Apart) -> None:
-    job = apart.start(f"last_word_patience=0\ncontainer main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}")
+    job = apart.start(f"comment_timeout=0\ncontainer main {sh('until [ -e go ]; do sleep 0.02; done; exit 5')}")
     until(lambda: apart.standing.records)
     (apart.folder / "broken").touch()
     (apart.node.pod / "go").touch()
