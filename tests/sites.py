@@ -154,11 +154,11 @@ class Site:
 
     def jobs(self, root: str) -> dict[str, str]:
         """The state of each job, by its id, that Slurm remembers of pods below this DataRootFolder."""
-        return {job: state for job, (state, script) in self._jobs().items() if root in script}
+        return {job: state for job, (state, script) in self._jobs().items() if _is_below(root, script)}
 
     def pods_of_jobs(self, root: str) -> dict[str, str]:
         """The name of the pod's folder of each of these jobs."""
-        return {job: Path(script).parent.name for job, (_, script) in self._jobs().items() if root in script}
+        return {job: Path(script).parent.name for job, (_, script) in self._jobs().items() if _is_below(root, script)}
 
     def _jobs(self) -> dict[str, tuple[str, str]]:
         """The state of each job that Slurm remembers, and the path of its pod's script."""
@@ -178,6 +178,11 @@ class Site:
         above, array, rest = command.partition("/.remote-slurm/arrays/")
         pod = tasks.get((rest.partition("/")[0], job.partition("_")[2]), "")
         return f"{above}/{pod}/job.sh" if array else command
+
+
+def _is_below(root: str, script: str) -> bool:
+    """Not below another folder whose name begins with the same number."""
+    return f"{root.rstrip('/')}/" in script
 
 
 def free_port() -> int:
