@@ -29,6 +29,8 @@ PODS = 100 * SOAK or 40
 BURST = 100 if SOAK else 20
 KEYS = {"ContainerRuntime": "none", "PollInterval": 2, "VerboseLogging": False}
 HOURS = 3600.0
+# The exit code of a job that does not find its files any more
+REQUEUED_LATE = 125
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Soak:
     requeued: dict[str, float] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     over: set[str] = field(default_factory=set)
+    last_lines: dict[str, list[str]] = field(default_factory=dict)  # of a pod's runs, when it was reported as over
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -106,14 +109,23 @@ class Soak:
         self.over |= set(ended)
 
     def _check_ends(self, ended: list[str]) -> None:
-        """A pod that is reported as over has really ended, with the code that is reported."""
+        """A pod that is reported as over has ended, with the code that is reported, or was stopped by Slurm.
+
+        A slurmctld that is killed forgets jobs that it has started, and gives their ids to others: slurmd ends both.
+        """
         runs = self.read_runs() if ended else {}
         for name in ended:
-            lines = runs.get(name, [])
-            assert any(line.startswith("end ") for line in lines), (name, lines, self.pods[name].status)
+            lines = self.last_lines[name] = runs.get(name, [])
+            code = self.pods[name].exit_code("c")
+            has_ended = any(line.startswith("end ") for line in lines)
+            stopped = not has_ended and code != 0
+            self.done["stopped by Slurm"] += stopped
             # it may have ended just before it was requeued
-            codes = {self.codes[name], 125} if self.pods[name].job in self.requeued else {self.codes[name]}
-            assert self.pods[name].exit_code("c") in codes, (name, lines, self.pods[name].status)
+            was_requeued = self.pods[name].job in self.requeued and code == REQUEUED_LATE
+            right = stopped or was_requeued or (has_ended and code == self.codes[name])
+            assert right, (name, lines, self.pods[name].status)
+            if stopped:
+                print(f"stopped: {name} {lines} {self.pods[name].state('c')}")
 
     def read_runs(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -250,6 +262,8 @@ def test_pods_of_arrays_run_once_whatever_breaks(soak: Soak) -> None:
         starts = [line for line in lines if line.startswith("start ")]
         assert len(set(starts)) == len(starts), lines
         assert len({line.split()[1] for line in lines}) == 1, lines
+    for name, lines in soak.last_lines.items():
+        assert runs.get(name, []) == lines, "nothing ran after the end that was reported"
     for name in soak.pods.keys() - soak.deleted:
         soak.delete(name)
     serving = soak.serving
