@@ -197,6 +197,9 @@ class Soak:
         with self.lock:
             for each in self.pods.values():
                 each.client = self.client
+                if each.job in self.requeued:
+                    # while the job waits, a new sidecar does not know that it was requeued: it counts a restart less
+                    each.status = None
 
     def _some(self, most: int, condition: Callable[[Watched], bool]) -> list[str]:
         with self.lock:
