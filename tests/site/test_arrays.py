@@ -150,6 +150,15 @@ def test_an_unknown_outcome_is_one_of_all_members(account: Account) -> None:
     assert account.jobs() == ["101_0", "101_1", "101_2"]
 
 
+def test_the_attempt_of_a_task_is_of_unknown_outcome_to_version_0_2_0(account: Account) -> None:
+    """It reads any attempt that is not empty as a failure, and the lines behind the first one as messages of sbatch."""
+    submitted(account, *PODS)
+    for number, pod in enumerate(PODS):
+        first, *messages = (account.claims / f"{pod}.attempt").read_text().splitlines()
+        assert first == f"array {arrays(account)[0].name} {number}"
+        assert SbatchFailed.from_stderr("\n".join(messages)).refusal is Refusal.UNKNOWN
+
+
 # --- the call of sbatch ---
 
 

@@ -3,7 +3,7 @@
 # Attempts to submit pods, for submit.sh and abandon.sh. The attempt of a pod, claims/POD.attempt, is an exclusive create right
 # before sbatch. Its content is
 #   nothing               sbatch is called for a job of its own
-#   array NAME NUMBER     sbatch is called for an array, in which the pod has this number
+#   array NAME NUMBER     sbatch is called for an array, in which the pod has this number; a second line is for version 0.2.0
 #   CODE and messages     sbatch has failed
 # The outcome of an array is the same for all of its pods. Exclusive creates in its folder, arrays/NAME, decide it:
 #   call     a link to `sbatch`, right before sbatch is called; to `void` if that must not happen any more

@@ -255,6 +255,11 @@ take_id() {
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
+# Version 0.2.0 reads an attempt that is not empty as a failure of sbatch, whose code is the first line. By these words it looks for
+# the job, as after a lost reply. Otherwise it would report pods as failed that run, beside a newer sidecar or after a rollback.
+for_older='
+Unknown error: the pod is a task of a job array, which this version does not know'
+
 # Submits pods as one array. Its script comes first, with all of them, so that the attempts and sbatch are close together; the
 # tasks are the pods whose attempt was made.
 submit_array() {  # NUMBER
@@ -272,7 +277,7 @@ submit_array() {  # NUMBER
     fi
     tasks='' taken='' task=0
     for pod in $ready; do
-        ! take_attempt "array ${folder##*/} $task" || tasks="$tasks,$task" taken="$taken $task:$pod"
+        ! take_attempt "array ${folder##*/} $task$for_older" || tasks="$tasks,$task" taken="$taken $task:$pod"
         task=$((task + 1))
     done
     if [ -z "$taken" ]; then
