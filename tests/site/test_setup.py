@@ -132,6 +132,12 @@ async def test_an_ordinary_site_needs_few_keys(odd: OddSite) -> None:
     assert "the login node forwards connections" in text
 
 
+@pytest.mark.parametrize("size", ["0", "1"])
+async def test_a_site_without_job_arrays_gets_none(odd: OddSite, size: str) -> None:
+    odd.partitions(MAIN, config=[*CONFIG[:2], f"MaxArraySize = {size}"])
+    assert (await odd.keys())["JobArrays"] == "off"
+
+
 async def test_nothing_is_submitted(odd: OddSite) -> None:
     await odd.choice()
     assert odd.account.jobs() == []

@@ -21,7 +21,7 @@ class SlurmKeys(KeyGroup):
     scontrol_path: Command = setting("scontrol", "scontrol at the site, for SHARED_FS: false.")
     srun_path: Command = setting("srun", "srun at the site, for SHARED_FS: false and PortForward.Via.")
     job_arrays: Arrays = setting(
-        JobArrays.OFF,
+        JobArrays.AUTO,
         "auto: pods that arrive together with the same sbatch options are submitted as one job array. off: each pod is "
         "a job of its own.",
     )

@@ -84,6 +84,11 @@ class SlurmSettings:
         """The maximum number of tasks of a job array; 0 if arrays are disabled or the settings are unknown."""
         return max(0, _number(self.values.get("MaxArraySize", "")) - 1)
 
+    @property
+    def has_no_arrays(self) -> bool:
+        """Whether the settings are known, and arrays are disabled."""
+        return "MaxArraySize" in self.values and not self.array_size
+
 
 def parse_settings(partitions: Iterable[str], config: Iterable[str]) -> SlurmSettings:
     """Read the lines of `scontrol --oneliner show partition` and of `scontrol show config`."""

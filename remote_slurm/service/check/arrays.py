@@ -34,9 +34,8 @@ async def _allowed(config: Config, site: AnswersOperations, flags: str) -> tuple
         settings = await site.ask(slurm_settings.operation(config))
     except SlurmFailed:
         settings = SlurmSettings()
-    size = settings.values.get("MaxArraySize", "")
-    if size and not settings.array_size:
-        return f"the site has no arrays (MaxArraySize is {size})", True
+    if settings.has_no_arrays:
+        return f"the site has no arrays (MaxArraySize is {settings.values['MaxArraySize']})", True
     options = (*job_flags(config, flags), Flag("array", "0-1"))
     tried = await site.ask(try_submit.operation(config, [options]))
     if tried and not tried[0].is_accepted:

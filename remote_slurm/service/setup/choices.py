@@ -214,6 +214,8 @@ def config_keys(ssh: dict[str, Any], facts: SiteFacts, choices: Choices) -> dict
         keys["DefaultMemory"] = choices.default_memory
     if not choices.memory_option:
         keys["ResourceFlags"] = {"memory": "none"}
+    if facts.settings.has_no_arrays:
+        keys["JobArrays"] = "off"
     flavors = {FLAVOR: choices.flags, GPU_FLAVOR: choices.gpu_flags}
     if chosen := {name: {"SlurmFlags": list(flags)} for name, flags in flavors.items() if flags}:
         keys["Flavors"] = chosen

@@ -157,10 +157,10 @@ def _further(facts: SiteFacts) -> Iterator[str]:
         "answers" if facts.has_accounting else "does not answer, so that ends of jobs come from squeue and records"
     )
     yield f"Accounting: sacct {answers}."
-    if size := facts.settings.array_size:
-        yield f"Job arrays: up to {size} tasks. With JobArrays: auto, like pods that arrive together are one array."
-    elif "MaxArraySize" in facts.settings.values:
-        yield "Job arrays: disabled. Leave JobArrays: off, so that each pod is a job."
+    if facts.settings.has_no_arrays:
+        yield "Job arrays: disabled. With JobArrays: off, none is tried."
+    elif size := facts.settings.array_size:
+        yield f"Job arrays: up to {size} tasks. Like pods that arrive together are one array, unless JobArrays is off."
     if facts.forwards is True:
         yield "Ports: the login node forwards connections (PortForward.Via: ssh or auto)."
     elif facts.forwards is False:
