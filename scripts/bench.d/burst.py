@@ -23,10 +23,7 @@ CONNECTIONS = 500  # the server takes 512 at once (api/limits.py)
 
 
 def create_all(url: str, bodies: list[Json]) -> tuple[float, list[str]]:
-    """Seconds until the last of them has its job, and the jobs.
-
-    The client has the sidecar's processors, so it does no more than it must.
-    """
+    """Seconds until the last of them has its job, and the jobs. The client does no more than it must."""
     where = urlsplit(url)
     requests = [_post(where.netloc, json.dumps(body).encode()) for body in bodies]
 

@@ -1,4 +1,7 @@
-"""A site for measuring, and a sidecar that serves it: each has one half of the processors, as two machines would."""
+"""A site for measuring, and a sidecar that serves it: each has one half of the processors, as two machines would.
+
+The client, and the network between sidecar and site, belong to neither machine: they run on whichever half is idle.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,9 @@ class Place:
         """`remote-slurm serve`, connected and with its sessions open."""
         keys = {"VerboseLogging": False, "ContainerRuntime": "none"} | overrides
         config = self.site.config(self.folder, **keys)
+        os.sched_setaffinity(0, OUR_PROCESSORS)
         running = Sidecar(config)
+        os.sched_setaffinity(0, _PROCESSORS)
         try:
             serving = Serving(running, running.client, Path(config))
             serving.until_ready()
@@ -107,11 +112,11 @@ class Serving:
             pass
 
 
-def _take_the_line(port: int) -> None:
-    """The proxy that delays is no part of the site, whose processors it would take from sbatch: it has our half."""
+def _free_the_line(port: int) -> None:
+    """The proxy that delays was started with the processors of the site, of which it is no part."""
     proxies = subprocess.run(["pgrep", "-f", f"delay-proxy.py {port} "], check=False, stdout=subprocess.PIPE, text=True)
     for pid in proxies.stdout.split():
-        os.sched_setaffinity(int(pid), OUR_PROCESSORS)
+        os.sched_setaffinity(int(pid), _PROCESSORS)
 
 
 @contextlib.contextmanager
@@ -128,7 +133,7 @@ def place(*options: str) -> Iterator[Place]:
                 identity_file=Path(facts["identity_file"]),
                 known_hosts_file=Path(facts["known_hosts_file"]),
             )
-            _take_the_line(site.port)
+            _free_the_line(site.port)
             yield Place(site, facts["sshd_port"], Path(folder))
         finally:
             subprocess.run([sites.SCRIPT, "down", "--name", name], check=True, capture_output=True)

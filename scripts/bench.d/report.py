@@ -19,8 +19,8 @@ _HEAD = """\
 `scripts/bench` measured these values at real sites (`scripts/site`: sshd, Slurm {slurm}) on one machine:
 {machine}.
 Run `scripts/bench` to measure your own machine. The values of a section are from one run, and ratios compare
-alternating measurements. The site uses one half of the processors; the sidecar, all clients and the network between
-them use the other half. The test suite asserts none of these times.
+alternating measurements. The site uses one half of the processors, the sidecar the other half. Clients and the network
+use whichever half is idle (before 2026-12-01, that of the sidecar). The test suite asserts none of these times.
 
 """
 
