@@ -35,6 +35,16 @@ async def test_containers_are_listed_after_shell_of_the_pods_own(account: Accoun
     assert (listed.job_id, listed.labels) == ("101", LABELS)
 
 
+async def test_labels_and_spec_are_found_behind_many_options(each_account: Account) -> None:
+    options = "--time=5 --partition=p --account=a --qos=q --nice=1 --constraint=c --begin=now --comment=c --exclusive"
+    folder = submitted(each_account, {"slurm-job.vk.io/flags": options})
+    (listed,) = await each_account.site.list_pods()
+    described = await each_account.site.describe(folder.name)
+    assert listed.labels == LABELS
+    assert described
+    assert described.spec["annotations"] == {"slurm-job.vk.io/flags": options}
+
+
 LOOKS_LIKE_CALLS = """\
 echo "it's
 pod default-p grace=1
