@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 # The descriptor of the channel; set for the server process only
@@ -48,6 +49,7 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._readable = readable(end)
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
@@ -71,7 +73,7 @@ class Channel:
     @property
     def has_message(self) -> bool:
         """Whether `receive` would return at once."""
-        return is_readable(self._end)
+        return self._readable()
 
     def receive(self) -> Message | None:
         """The next message; None once the other end is closed."""
@@ -88,11 +90,11 @@ class Channel:
         self._end.close()
 
 
-def is_readable(end: socket.socket) -> bool:
-    """Whether a socket has data, or a connection to accept."""
+def readable(end: socket.socket) -> Callable[[], bool]:
+    """Return a function that returns whether the socket has data, or a connection to accept."""
     poll = select.poll()
     poll.register(end, select.POLLIN)
-    return bool(poll.poll(0))
+    return lambda: bool(poll.poll(0))
 
 
 class RequestRecord:

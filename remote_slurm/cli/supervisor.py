@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from remote_slurm.api.handover import VARIABLE, Channel, Message, RequestRecord, is_readable
+from remote_slurm.api.handover import VARIABLE, Channel, Message, RequestRecord, readable
 from remote_slurm.log import configure, info, warning
 
 # A request that the server dies of must not end every server after it. Servers that were killed for other reasons, one
@@ -183,8 +183,9 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             listener = socket.socket(fileno=fd)
             stack.callback(listener.detach)
+            has_more = readable(listener)
             for _ in range(MOST_ACCEPTED):
-                if not self._accept_one(channel, origin, listener) or not is_readable(listener):
+                if not self._accept_one(channel, origin, listener) or not has_more():
                     return
 
     def _accept_one(self, channel: Channel, origin: str, listener: socket.socket) -> bool:
