@@ -292,9 +292,7 @@ def test_a_sidecar_that_ends_by_itself_after_a_stop_is_not_started_again(node: N
     """Before it is stopped, which happens once the containers have ended."""
     waits = "until [ -e {} ]; do sleep 0.02; done; "
     main = "trap 'touch told; " + waits.format("over") + "exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    calls = (
-        f"restart_policy Always\nsidecar_container side {sh(COUNT + waits.format('told') + 'touch ends; exit 3')}\n"
-    )
+    calls = f"restart_policy Always\nsidecar_container side {sh(COUNT + waits.format('told') + 'touch ends; exit 3')}\n"
     job = node.start(f"{calls}container main {sh(main)}")
     until(lambda: node.is_running("main") and node.log("main") == "ready\n")
     job.term()
