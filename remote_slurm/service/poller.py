@@ -175,11 +175,11 @@ class Poller:
         self.pace.took(0.0 if queue.seconds is None else queue.seconds, self.interval)
         return queue
 
-    async def _records(self) -> None:
+    async def _records(self, *, early: bool = False) -> None:
         over = {tracked.key async for tracked in unhurried(self._pod_store) if tracked.is_over}
         self._cleared &= over
         ended = sorted(over - self._cleared)[:CLEARED_PODS]
-        self._pod_store.add_records(await self._site.records(ended))
+        self._pod_store.add_records(await self._site.records(ended, early=early))
         self._cleared.update(ended)
 
     async def _pause(self) -> float:
@@ -203,12 +203,12 @@ class Poller:
                 continue
             self._poll_soon.clear()
             await asyncio.sleep(min(EARLY_RECORDS_SECONDS, left))
-            await self._read_records()
+            await self._read_records(early=True)
 
-    async def _read_records(self) -> None:
+    async def _read_records(self, *, early: bool = False) -> None:
         """Read records between two polls."""
         try:
-            await self._records()
+            await self._records(early=early)
         except SiteError as error:
             self._set_error(error)
 

@@ -275,10 +275,10 @@ class RemoteSite(Site):
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         return await self._with_pods(await self.ask(outputs.operation(self._config, job_ids)))
 
-    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
+    async def records(self, ended: Iterable[str] = (), *, early: bool = False) -> list[Record]:
         before = self.other_sidecars
         self.other_sidecars = replace(before, newer_mark=None if before.newer_mark is None else "")
-        reply = await self.ask(self._spool.operation(self._config, ended, owner=self._owner))
+        reply = await self.ask(self._spool.operation(self._config, ended, owner=self._owner, early=early))
         self.other_sidecars = replace(reply.others, older_acted=before.older_acted or reply.others.older_acted)
         return reply.records
 
@@ -312,7 +312,10 @@ class RemoteSite(Site):
         return recovered.known
 
     async def _recover(self, *, take_over: bool) -> Recovered:
-        return await self.ask(recover.operation(owner=self._owner, take_over=take_over))
+        now = time.monotonic()
+        recovered = await self.ask(recover.operation(owner=self._owner, take_over=take_over))
+        self._expired = now
+        return recovered
 
     async def tend_libraries(self) -> None:
         await self.ask(tend_libraries.operation(self._libraries))

@@ -172,10 +172,11 @@ class Site(Protocol):
     async def outputs(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The output files of queued jobs by job id."""
 
-    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
+    async def records(self, ended: Iterable[str] = (), *, early: bool = False) -> list[Record]:
         """The records that runners wrote since the last call that succeeded.
 
-        The owner of DataRootFolder removes the secrets of the `ended` pods.
+        The owner of DataRootFolder removes the secrets of the `ended` pods. Unless the call is `early`, in addition to
+        one per interval, it also shows older sidecars that it is alive.
         """
 
     async def inspect_pods(self, pods: Iterable[str]) -> Inspection:

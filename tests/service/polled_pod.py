@@ -46,7 +46,7 @@ class ScriptedSite(FakeSite):
         self._may_fail("queue")
         return Queue(self.jobs, self.clock_offset, self.others)
 
-    async def records(self, ended: Iterable[str] = ()) -> list[Record]:
+    async def records(self, ended: Iterable[str] = (), *, early: bool = False) -> list[Record]:  # noqa: ARG002 - the same here
         self._may_fail("records")
         self.ended.append(list(ended))
         taken, self.spool = self.spool, []

@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
+from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.errors import RemoteFailed, SiteError, SlurmFailed, Unreachable
@@ -115,11 +117,16 @@ class TimedSite(FakeSite):
         self.round_trip = 0
         self.jobs: tuple[Job, ...] = ()
         self.polled: list[int] = []
+        self.early: list[bool] = []
         self._loop = loop
 
     async def queue(self) -> Queue:
         self.polled.append(round(self._loop.passed))
         return Queue(self.jobs, 0.0, {})
+
+    async def records(self, ended: Iterable[str] = (), *, early: bool = False) -> list[Record]:
+        self.early.append(early)
+        return await super().records(ended, early=early)
 
 
 @pytest.mark.parametrize(("interval", "idle"), [(1, 3), (10, 30), (20, 30), (100, 100)])
@@ -163,3 +170,4 @@ def test_a_submitted_job_ends_the_longer_interval() -> None:
     loop.run_until_complete(scenario())
     loop.close()
     assert site.polled == [0, 17]
+    assert site.early == [False, True, False]

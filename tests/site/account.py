@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -383,11 +384,11 @@ class Account:
 
     def submission(self, pods: str, **values: str) -> dict[str, str]:
         """The input of submit.sh for one pod, or for several with a space between."""
-        incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.x"
+        incoming = f".remote-slurm/incoming/{pods.split(maxsplit=1)[0]}.{secrets.token_hex(6)}"
         usual = {"seconds": "10", "wait_seconds": "0", "incoming": incoming, "sbatch": "sbatch", "scancel": "scancel"}
         usual["squeue"] = active_command("squeue")
         usual |= {"libraries": "", "sums": "", "sent": ""}
-        return usual | {"pods": pods, "alone": pods, "arrays": ""} | values
+        return usual | {"pods": pods, "packed": pods, "pulling": pods, "alone": pods, "arrays": ""} | values
 
     def submit(self, pods: str, payload: bytes, *, cut: int | None = None, **values: str) -> Reply:
         return self.ask("submit", payload, cut=cut, **self.submission(pods, **values))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from remote_slurm.domain.plan.file_transfer import IMAGES_FIRST
 from remote_slurm.domain.plan.job_array import ArrayOptions, ArrayTask
 from remote_slurm.domain.plan.payload import Payload, archive
 from remote_slurm.domain.plan.projections import File
@@ -38,7 +39,8 @@ def account(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 def packed(pod: str, script: str = "", **files: bytes) -> Payload:
     own = [File("job.sh", f"#!/bin/bash -p\n{script}\n".encode(), 0o700)]
-    return Payload(pod, archive(pod, [*own, *(File(name, text, 0o600) for name, text in files.items())]), task=TASK)
+    whole = archive(pod, [*own, *(File(name, text, 0o600) for name, text in files.items())])
+    return Payload(pod, whole, task=TASK, pulls=IMAGES_FIRST in files)
 
 
 def submitted(account: Account, *pods: str, **given: Payload) -> dict[str, SubmitOutcome | Exception]:

@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import secrets
 import shutil
 import tarfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,10 +131,57 @@ def test_output_of_a_failed_sbatch_on_stdout_is_reported_too(account: Account) -
 def test_where_its_words_could_not_be_kept_sbatch_is_not_called(account: Account) -> None:
     """As in a full home: the shell would say no in its place."""
     account.ask("recover", sidecar="s", owns="")
-    (account.root / ".remote-slurm/incoming/ns-a.x.err").mkdir()
-    assert reported(account.submit(*convoy("ns-a"))) == ["short ns-a"]
+    number = secrets.token_hex(6)
+    of_another = Path(f"/tmp/remote-slurm-submit-{number}")
+    of_another.write_text("as every account of the login node can make it")
+    incoming = f".remote-slurm/incoming/ns-a.{number}"
+    kept = account.root / f"{incoming}.err"
+    kept.mkdir()
+    assert reported(account.submit(*convoy("ns-a"), incoming=incoming)) == ["short ns-a"]
     assert list(account.claims.iterdir()) == []
-    assert reported(account.submit(*convoy("ns-a"))) == ["submitted ns-a 101"]
+    kept.rmdir()
+    account.refuse("sbatch: error: no", 3)
+    assert reported(account.submit(*convoy("ns-a"), incoming=incoming))[-1] == "failed ns-a 3"
+    assert list((account.root / ".remote-slurm/incoming").iterdir()) == []
+    assert of_another.read_text() == "as every account of the login node can make it"
+    of_another.unlink()
+
+
+def test_words_of_sbatch_leave_nothing_on_the_login_node(account: Account) -> None:
+    number = secrets.token_hex(6)
+    account.refuse("sbatch: error: no", 3)
+    account.submit(*convoy("ns-a"), incoming=f".remote-slurm/incoming/ns-a.{number}")
+    assert list(Path("/tmp").glob(f"remote-slurm-submit-{number}*")) == []
+
+
+@pytest.mark.parametrize("folder", ["claims", "incoming", "spool"])
+def test_a_folder_that_a_purge_has_removed_is_made_again(account: Account, folder: str) -> None:
+    account.ask("recover", sidecar="s", owns="")
+    (account.root / ".remote-slurm" / folder).rmdir()
+    answers = [reported(account.submit(*convoy("ns-a"))) for _ in range(2)]
+    assert answers[-1] == ["submitted ns-a 101"]
+    nothing: dict[str, Any] = dict.fromkeys(("token", "seen", "beats", "ended", "carried"), "")
+    account.ask("records", **nothing, owns="yes")
+    assert (account.root / ".remote-slurm" / folder).is_dir()
+
+
+def test_files_that_arrive_while_the_pod_is_deleted_are_removed(account: Account) -> None:
+    """The tombstone comes after the first look, and the delete is over before the folder appears."""
+    account.command("tar", f'/bin/tar "$@" && touch "{account.claims}/ns-a.deleted"')
+    assert reported(account.submit(*convoy("ns-a"))) == ["deleted ns-a"]
+    assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
+    assert [path.name for path in account.claims.iterdir()] == ["ns-a.deleted"]
+    assert account.calls("sbatch") == []
+
+
+def test_of_two_payloads_with_the_same_pod_one_is_submitted(account: Account) -> None:
+    """The other one arrives meanwhile, as a whole, and its script makes the attempt."""
+    account.command(
+        "tar", f'/bin/tar "$@" && cp -R "$3/ns-a" "{account.root}" && touch "{account.claims}/ns-a.attempt"'
+    )
+    assert reported(account.submit(*convoy("ns-a"))) == ["attempted ns-a"]
+    assert account.calls("sbatch") == []
+    assert not (account.root / "ns-a/ns-a").exists()
 
 
 @pytest.mark.parametrize(
@@ -313,7 +362,11 @@ def test_a_percent_sign_in_the_folder_is_not_a_pattern_for_sbatch(tmp_path: Path
 def test_archives_one_after_another_are_one() -> None:
     with tarfile.open(fileobj=io.BytesIO(convoy("ns-a", "ns-b")[1]), mode="r:gz", ignore_zeros=True) as tar:
         names = tar.getnames()
-    assert names == [f"{pod}{rest}" for pod in ("ns-a", "ns-b") for rest in ("/job.sh", "/volumes/data/key")]
+    assert names == [
+        f"{pod}{rest}"
+        for pod in ("ns-a", "ns-b")
+        for rest in ("", "/job.sh", "/volumes", "/volumes/data", "/volumes/data/key")
+    ]
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -22,6 +22,8 @@ from remote_slurm.domain.shell import Call, quote
 from remote_slurm.domain.slurm.flags import Flag
 
 SCRIPTS_OF_POD = ("job.sh", "containers.sh")
+# Marks the folder of a pod whose images are pulled before its job is submitted
+IMAGES_FIRST = "images.first"
 # render_job has this line in place of _SHARED_SCRIPTS
 SHARED_SCRIPTS = "# (scripts that pods share)\n"
 _SHARED_START = f"""\
@@ -160,7 +162,8 @@ class SharedFiles(FileTransfer):
         return list(files)
 
     def payload(self, pod: str, files: Sequence[File], shared: Mapping[str, bytes]) -> Payload:
-        return Payload(pod, archive(pod, files), shared, digests(files))
+        pulls = any(file.path == IMAGES_FIRST for file in files)
+        return Payload(pod, archive(pod, files), shared, digests(files), pulls=pulls)
 
 
 def digests(files: Iterable[File]) -> dict[str, str]:

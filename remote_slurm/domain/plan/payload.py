@@ -28,7 +28,7 @@ class Payload:
     An empty payload only asks for the outcome of a submission.
 
     `digests` are the SHA-256 sums of the pod's own scripts, by name, for the audit log. `task` is set if the pod may
-    be a task of a job array.
+    be a task of a job array. `pulls`: images are pulled before the job is submitted.
     """
 
     pod: str = ""
@@ -36,6 +36,7 @@ class Payload:
     scripts: Mapping[str, bytes] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     task: ArrayTask | None = None
+    pulls: bool = False
 
     def __len__(self) -> int:
         return len(self.archive)
@@ -114,7 +115,7 @@ def _compressed(pieces: Iterable[bytes]) -> bytes:
 
 
 def _with_folders(files: Iterable[File]) -> Iterator[File]:
-    """Yield the files, and the folders that none of them is in: tar makes the others.
+    """Yield the files, each folder before the first file in it: without it, tar first tries to make the file.
 
     Raises InvalidRequest if a path is both a file and a folder.
     """
@@ -124,8 +125,7 @@ def _with_folders(files: Iterable[File]) -> Iterator[File]:
         below_it = [f"{file.path}/"] if file.content is None else []
         for folder in folders_above([file.path, *below_it], folders):
             _refuse_both(folder, names)
-            if folder == file.path:
-                yield File(folder, None, 0o700)
+            yield File(folder, None, 0o700)
         if file.content is not None:
             _refuse_both(file.path, folders)
             names.add(file.path)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from remote_slurm.config import ImageConfig, ImagePull
-from remote_slurm.domain.plan.file_transfer import FileTransfer
+from remote_slurm.domain.plan.file_transfer import IMAGES_FIRST, FileTransfer
 from remote_slurm.domain.plan.fragment import PlanFragment
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.pod.model import CreateRequest
@@ -70,7 +70,7 @@ def plan_images(
         ]
         calls.append(("images", f"retries={config.pull_retries}", *of))
     if wanted and config.pull is not ImagePull.NODE:
-        files.append(File("images.first", b"", 0o600))
+        files.append(File(IMAGES_FIRST, b"", 0o600))
     return Images(of, PlanFragment(tuple(files), (*calls, *storage), tuple(warnings)), pulls=bool(wanted))
 
 

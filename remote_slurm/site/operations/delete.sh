@@ -13,7 +13,7 @@
 # only if that has failed for it.
 
 claims=.remote-slurm/claims
-folders_used=claims
+folders_used=''
 newline='
 '
 
@@ -25,7 +25,7 @@ newline='
 write_tombstones() {  # POD...
     unmarked=' '
     for pod; do
-        true 2>/dev/null >"$claims/$pod.deleted" || unmarked="$unmarked$pod "
+        mark_deleted || { [ ! -d "$claims" ] && make_root && mark_deleted; } || unmarked="$unmarked$pod "
     done
     read_fences "$@"
     for pod; do
@@ -50,6 +50,10 @@ write_tombstones() {  # POD...
         esac
     done
 }
+
+mark_deleted() {
+    true >"$claims/$pod.deleted"
+} 2>/dev/null
 
 has_tombstone() {  # POD
     case $unmarked in
@@ -77,6 +81,11 @@ read_ids() {
 # one file on some systems.
 read_fences() {  # POD...
     fenced=' ' claimed=' '
+    if [ $# -eq 1 ]; then
+        id=$(readlink "$claims/$1.job") && fenced=" $1 "
+        ! is_id "$id" || claimed=" $1|$id "
+        return 0
+    fi
     for pod; do
         shift
         set -- "$@" "$claims/$pod.job"
@@ -312,7 +321,7 @@ remove_together() {  # POD...
         shift
         [ -L "$pod/workdir" ] || { set -- "$@" "./$pod" && removable="$removable$pod "; }
     done
-    [ $# -lt 2 ] || ! limited rm -rf -- "$@" >/dev/null 2>&1 || removed=$removable
+    [ $# -eq 0 ] || ! limited rm -rf -- "$@" >/dev/null 2>&1 || removed=$removable
 }
 
 # Removes the pod's folder, and its folder below job-workdir: the runner left a link to it, which may lead to another file
@@ -355,7 +364,8 @@ finish_deletes() {  # POD...
         shift
         if has_tombstone "$pod"; then
             gone="$gone $pod"
-            set -- "$@" "$claims/$pod.attempt" "$claims/$pod.stop"
+            set -- "$@" "$claims/$pod.attempt"
+            [ ! -d "$claims/$pod.stop" ] || set -- "$@" "$claims/$pod.stop"
             # what a sidecar received or read that has ended
             for file in ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
                 case $file in
@@ -367,7 +377,8 @@ finish_deletes() {  # POD...
             reply "busy $pod"
         fi
     done
-    [ $# -eq 0 ] || rm -rf -- "$@"
+    # rm looks at a file before it removes it
+    [ $# -eq 0 ] || { [ $# -eq 1 ] && unlink "$1" 2>/dev/null; } || rm -rf -- "$@"
     for pod in $gone; do
         reply "gone $pod"
     done

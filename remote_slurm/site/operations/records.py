@@ -42,14 +42,20 @@ class SpoolReader:
         self._received: list[str] = []  # calls whose records have arrived
         self._sent: list[str] = []  # calls since then: a later reply includes the records of a lost one
 
-    def operation(self, config: Config, ended: Iterable[str], *, owner: bool) -> Operation[SpoolReply]:
-        """The owner of DataRootFolder also empties the spool, and removes the secrets of the `ended` pods."""
+    def operation(
+        self, config: Config, ended: Iterable[str], *, owner: bool, early: bool = False
+    ) -> Operation[SpoolReply]:
+        """The owner of DataRootFolder also empties the spool, and removes the secrets of the `ended` pods.
+
+        If the call is not `early`, the owner shows older sidecars that it is alive.
+        """
         ended = tuple(ended) if owner else ()
         self._sent.append(f"{time.time_ns():x}-{secrets.token_hex(3)}")
         values = {
             "token": self._sent[-1],
             "seen": " ".join(self._received),
             "owns": yes(owner),
+            "beats": yes(owner and not early),
             "ended": yes(bool(ended)),
             "carried": yes(file_transfer(config).reports_in_comment),
         }
@@ -57,7 +63,8 @@ class SpoolReader:
 
     def _read(self, reply: Reply) -> SpoolReply:
         reply.require("records")
-        self._received, self._sent = self._sent, []
+        # a call prints what the ones before have moved: if it prints nothing, none of them has moved anything
+        self._received, self._sent = self._sent if reply.messages else [], []
         return SpoolReply(parse_records(reply.messages), OtherSidecars(_newer_mark(reply), reply.has("older")))
 
 

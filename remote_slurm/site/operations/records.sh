@@ -1,15 +1,16 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; token, seen, owns, ended and carried are set in front of this text, and first_lines is root.sh's
+# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; token, seen, owns, beats, ended and carried are set in front of this text, and first_lines is root.sh's
 # Prints the records that runners wrote to the spool since the last call. Files are moved before they are read, so that a
 # record that replaces another one meanwhile is not lost. Records are printed again until `seen` has the token of the call
-# that printed them. A sidecar that does not own the folder removes nothing.
+# that printed them. A sidecar that does not own the folder removes nothing. If it owns it and `beats` is set, it writes a mark: see
+# heartbeat in root.sh.
 # If `ended` is not empty, the payload has the names of pods whose jobs have ended, one per line: a killed job could not
 # remove its secrets, which are in job.sh as well if the script has `carried` them to a node.
 #   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it writes none, as sidecars before 0.2
 #   >older acted      an older sidecar has submitted or deleted pods: see notify_owner in root.sh
 #   >records          all were read
 
-folders_used=spool
+folders_used=''
 
 remove_secrets() {
     take_lines || return
@@ -40,10 +41,10 @@ reply_newer() {
 } 2>/dev/null
 
 # Most polls find nothing new. They start no process here, since processes are the cost of a poll on a login node.
-holds_files() {
+holds_files() {  # FOLDER...
     for folder; do
         for file in "$folder"/*; do
-            [ -e "$file" ] && return
+            [ "$file" = "$folder/*" ] || return 0
         done
     done
     return 1
@@ -53,16 +54,33 @@ take_spool() {
     for each in $seen; do
         case $each in
             *[!0-9a-z-]*) ;;
-            *) [ ! -e "read/$each" ] || rm -rf "read/$each" ;;
+            *) rm -rf "read/$each" ;;
         esac
     done
     if holds_files spool; then
-        mkdir -p "read/$token"
-        # not `mv -t`, which BSD lacks
-        # shellcheck disable=SC2016 # the inner shell's own variables
-        find spool -maxdepth 1 -type f -user "$(id -u)" ! -name '.*' -exec sh -c 'mv -- "$@" "$0"' "read/$token" {} +
+        move_records
+    elif [ ! -d spool ]; then
+        make_root
     fi
-    holds_files read/* && find read -type f -exec sh -c "$first_lines" sh {} +
+    read_records read/*
+}
+
+# BSD's mv has no -t. That of coreutils tries without it to replace the folder by a file.
+move_records() {
+    mkdir "read/$token" 2>/dev/null || mkdir -p "read/$token"
+    # shellcheck disable=SC2016 # the inner shell's own variables
+    find spool -maxdepth 1 -type f -user "$(id -u)" ! -name '.*' \
+        -exec sh -c 'mv -t "$0" -- "$@" 2>/dev/null || mv -- "$@" "$0"' "read/$token" {} +
+}
+
+# Of what move_records has moved.
+read_records() {  # FOLDER...
+    holds_files "$@" || return 0
+    for folder; do
+        for file in "$folder"/*; do
+            IFS= read -r line <"$file" && printf '%s\n' "$line"
+        done
+    done 2>/dev/null
 }
 
 records() {
@@ -71,8 +89,9 @@ records() {
         reply_newer
         owns=
     fi
-    [ -z "$owns" ] || heartbeat "$token"
-    cd .remote-slurm || return
+    [ -z "$owns" ] || [ -z "$beats" ] || heartbeat "$token"
+    cd .remote-slurm 2>/dev/null || { make_root && cd .remote-slurm; } || return
+    unset PWD  # other shells would compare it with the folder
     if [ -n "$owns" ]; then
         take_spool
         [ -z "$ended" ] || remove_secrets

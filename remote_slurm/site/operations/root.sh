@@ -57,7 +57,7 @@ enter_root() {
         /*) ;;
         *) root=$HOME/$root ;;
     esac
-    if ! { root_exists || make_root; } || ! cd "$root"; then
+    if ! { root_exists && cd "$root" 2>/dev/null; } && ! { make_root && cd "$root"; }; then
         reply "unusable $root"
         return 1
     fi
@@ -200,6 +200,7 @@ expire() {
             "${stone%.deleted}.attempt"
     done
     find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
+    find /tmp -maxdepth 1 -type f -name 'remote-slurm-submit-*' -user "$(id -u)" -mmin +60 -exec rm -f {} + 2>/dev/null
     expire_arrays
 }
 
@@ -232,9 +233,9 @@ is_fenced_by_another() {
 }
 
 # Empty folders may be removed when the site purges old files. A script that uses some of them only says so, since a site's file
-# system takes a while for each question.
+# system takes a while for each question. One that makes what it misses says that it uses none.
 root_exists() {
-    for folder in ${folders_used:-claims incoming spool}; do
+    for folder in ${folders_used-claims incoming spool}; do
         [ -d "$root/.remote-slurm/$folder" ] || return
     done
 }

@@ -44,6 +44,8 @@ def operation(
     members = {pod for array in arrays for pod in array.pods}
     values = {
         "pods": " ".join(payloads),
+        "packed": " ".join(pod for pod, payload in payloads.items() if payload),
+        "pulling": " ".join(pod for pod, payload in payloads.items() if payload.pulls),
         "alone": " ".join(pod for pod in payloads if pod not in members),
         "arrays": " ".join(str(number) for number in range(len(arrays))),
         **{name: text for number, array in enumerate(arrays) for name, text in _array_values(number, array)},

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034,SC2154 # pods, libraries, sums, sent, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session; attempts.sh sets and uses others
+# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; pods, packed, pulling, libraries, sums, sent, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session; attempts.sh sets and uses others
 # Submits the jobs of some pods, one after another. It can be sent again at any time, by any sidecar, with other pods: it
 # reports the outcome of the first call. Each reply is printed as soon as it is known.
 #   >submitted POD ID     the pod has a job
@@ -18,12 +18,14 @@
 # A pod's folder appears by a rename, whole or not at all. The attempt marker is an exclusive create right before sbatch: if
 # there is a marker without a job id, the sidecar searches for the job, and never calls sbatch again. A failure of sbatch
 # is written into the marker, so that both exist together: see attempts.sh. Processes are the main cost of this script, so that the shell
-# does itself what it can.
+# does itself what it can. Each question of the file system is the other cost: of a pod whose folder has just appeared, much is
+# known, and its first attempt asks only for what decides (`fresh`).
 # Pods of `members_N`, for each N of `arrays`, become the tasks of one job array. The pods of `alone` get a job each.
 
 trap '' HUP PIPE  # a payload that has arrived whole is processed even if the connection is lost
 
 claims=.remote-slurm/claims
+folders_used=''  # what needs one makes it if it is missing
 unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID  # jobs keep the environment, and these would make a job a task
 
 # The fence comes first: if the pod has two jobs, the containers of the one in the fence run.
@@ -44,27 +46,46 @@ reply_if_known() {
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-# Sets missing to the pods that have neither files nor a job, attempt or tombstone. Whether there are any, or libraries that
-# are `sent`, and a payload.
+# Sets missing to the `packed` pods, whose files the payload has, that have no job, attempt or tombstone. Whether there are any, or
+# libraries that are `sent`, and a payload.
 lacks_files() {
     missing=
-    for pod in $pods; do
-        [ -e "$claims/$pod.deleted" ] || [ -e "$pod/job.sh" ] || [ -e "$claims/$pod.attempt" ] || find_id ||
-            missing="$missing $pod"
+    [ "$payload_size" -gt 0 ] || return
+    for pod in $packed; do
+        [ -e "$claims/$pod.deleted" ] || [ -e "$claims/$pod.attempt" ] || [ -L "$claims/$pod.job" ] || missing="$missing $pod"
     done
-    [ -n "$missing$sent" ] && [ "$payload_size" -gt 0 ]
+    [ -n "$missing$sent" ]
 }
 
 # Unpacks the payload, which is one gzip archive after another: gzip checks length and checksum, so that an incomplete
 # payload fails. Its folder lib has libraries. -m: a purge would remove files with the time in the archive, which is 1970.
+# Sets fresh to the pods whose folders did not exist before.
 unpack() {
-    mkdir "$incoming" && tar -xpmz -C "$incoming" -f - || return
+    make_incoming && tar -xpmz -C "$incoming" -f - || return
+    [ -n "$missing" ] || return 0
     set --
     for pod in $missing; do
-        [ -e "$incoming/$pod/job.sh" ] && set -- "$@" "$incoming/$pod"
+        set -- "$@" "$incoming/$pod"
     done
-    # fails if the folder exists and is not empty: another payload came first, whole
-    [ $# -eq 0 ] || mv -- "$@" . 2>/dev/null || :
+    # fails if a folder exists and is not empty: another payload came first, whole
+    move_here "$@" 2>/dev/null && fresh=$missing
+}
+
+make_incoming() {
+    unpacked=yes
+    mkdir "$incoming" 2>/dev/null || { make_root && mkdir "$incoming"; }
+}
+
+# `mv FOLDER .` of coreutils tries to rename it to `.` first. BSD has no -t.
+move_here() {  # PATH...
+    mv -t . -- "$@" || mv -- "$@" .
+}
+
+is_fresh() {
+    case "$fresh " in
+        *" $pod "*) ;;
+        *) return 1 ;;
+    esac
 }
 
 # Replies which libraries are missing or changed. After the folders of the pods have appeared, since tend_libraries.sh looks
@@ -176,7 +197,7 @@ keep_failure() {
 
 # Stores what sbatch printed: it is the outcome from then on.
 store_failure() {  # FILE CODE
-    { printf '%s\n' "$2" && cat "$err"; } >"$incoming.failed" && mv -f "$incoming.failed" "$1"
+    { { printf '%s\n' "$2" && cat "$err"; } >"$incoming.failed" && mv -f "$incoming.failed" "$1"; } || rm -f "$incoming.failed"
 }
 
 # Prints the job id in the output of sbatch. Plugins and wrappers print further lines before and after it. `Submitted batch
@@ -242,7 +263,7 @@ reply_failure() {  # FILE
 
 take_id() {
     printf '%s\n' "$id" >"$pod/job.id"  # without its newline, an id is incomplete: the disk was full
-    [ ! -e "$pod/again" ] || rm -f "$pod/again"
+    forget_again
     # the job in the fence is released, now or by the next poll
     if [ -n "$scontrol" ] && ! release_job >/dev/null 2>&1 && is_fenced_by_another; then
         "$scancel" "$id" </dev/null
@@ -251,6 +272,10 @@ take_id() {
     # a delete that came meanwhile found no job in the queue
     [ -e "$claims/$pod.deleted" ] && "$scancel" "$id" </dev/null
     reply "submitted $pod $id"
+}
+
+forget_again() {
+    is_fresh || [ ! -e "$pod/again" ] || rm -f "$pod/again"
 }
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
@@ -316,6 +341,12 @@ call_sbatch_for_one_task() {
 # Makes the folder of an array with its script. Returns 1 for fewer than two pods, and if it cannot be written.
 make_array() {  # NUMBER POD...
     [ $# -gt 2 ] || return
+    write_array "$@" && return
+    rm -f "$incoming.array"
+    return 1
+}
+
+write_array() {  # NUMBER POD...
     folder=.remote-slurm/arrays/${incoming##*.}-$1
     eval "head=\$head_$1 foot=\$foot_$1"
     shift
@@ -375,7 +406,7 @@ take_ids() {
         pod=${each#*:}
         task=${id}_${each%%:*}
         printf '%s\n' "$task" >"$pod/job.id"  # see take_id
-        [ ! -e "$pod/again" ] || rm -f "$pod/again"
+        forget_again
         [ ! -e "$claims/$pod.deleted" ] || deleted="$deleted $task"
         reply "submitted $pod $task"
     done
@@ -387,6 +418,10 @@ take_ids() {
 
 # If ImagePull is not node, a job is submitted after its images are pulled. See job/pull.sh.
 lacks_images() {
+    case " $pulling " in
+        *" $pod "*) ;;
+        *) ! is_fresh || return ;;
+    esac
     [ -e "$pod/images.first" ] || return
     # the first line of that kind: others are words of the pod
     lib=$(sed -n '/^lib=/{s|^lib=\(\.\./\.remote-slurm/lib/[0-9a-f]*\)$|\1|p;q;}' "$pod/job.sh")
@@ -404,7 +439,11 @@ lacks_images() {
 
 # Exclusive like mkdir (O_EXCL), without a process. With `true`, since a special built-in that fails would end the shell.
 attempt() {
-    find_attempt
+    if is_fresh; then
+        marker=$claims/$pod.attempt
+    else
+        find_attempt
+    fi
     set -C
     true >"$marker"
     code=$?
@@ -417,6 +456,7 @@ lost_attempt() {
     if [ -e "$marker" ]; then
         attempted="$attempted $pod"
     else
+        [ -d "$claims" ] || make_root
         reply "short $pod"
     fi
 }
@@ -427,15 +467,9 @@ submit_pod() {
 
 # Whether sbatch can be called for the pod now. Otherwise there is a reply, or will be one.
 is_ready() {
-    reply_if_known && return 1
     now
-    find_attempt
-    if [ -e "$marker" ]; then
-        reply_outcome || attempted="$attempted $pod"
-    elif [ -e "$pod/again" ] && superseded; then
-        : # only the owner submits a pod again, since it may be about to withdraw the attempt before
-    elif [ ! -e "$pod/job.sh" ]; then
-        reply "short $pod"
+    if ! is_fresh && was_tried; then
+        :
     elif [ "$uptime" -ge "$until" ]; then
         true 2>/dev/null >"$pod/again"  # a sidecar that starts later continues with it
         reply "stored $pod"
@@ -448,6 +482,21 @@ is_ready() {
         return 0
     fi
     return 1
+}
+
+# Whether the pod has a job, an attempt or a tombstone, or no files.
+was_tried() {
+    reply_if_known && return
+    find_attempt
+    if [ -e "$marker" ]; then
+        reply_outcome || attempted="$attempted $pod"
+    elif [ -e "$pod/again" ] && superseded; then
+        : # only the owner submits a pod again, since it may be about to withdraw the attempt before
+    elif [ ! -e "$pod/job.sh" ]; then
+        reply "short $pod"
+    else
+        return 1
+    fi
 }
 
 # Makes the attempt. Returns 1 if sbatch must not be called, after a reply.
@@ -500,9 +549,10 @@ submit() {
     enter_root || return
     now
     until=$((uptime + seconds))
-    err=$root/$incoming.err
     attempted=
     acted=
+    fresh=
+    make_err
     if lacks_files; then
         acted=yes
         notify_owner
@@ -521,6 +571,22 @@ submit() {
     wait_for_other_scripts
 }
 
+# Sets err to the file for the messages of sbatch: outside of the site's file system if it can be. Every user of the login node
+# can make a file in /tmp, which needs the sticky bit therefore; the file is new.
+make_err() {
+    err=/tmp/remote-slurm-submit-${incoming##*.}
+    set -C
+    # shellcheck disable=SC3065 # a shell without -k makes the other file
+    { [ -k /tmp ] && printf '\n' >"$err"; } 2>/dev/null || err=$root/$incoming.err
+    set +C
+}
+
+remove_incoming() {
+    rm -f "$err"
+    [ -z "$unpacked" ] || rmdir "$incoming" 2>/dev/null || rm -rf "$incoming"
+}
+
+unpacked=
 submit
 [ -z "$acted" ] || notify_owner
-rm -rf "$incoming" "$incoming".*
+remove_incoming
