@@ -91,10 +91,22 @@ reserve_disk() {
     head -c 65536 /dev/urandom >.reserve
 }
 
-# with_reserve FUNCTION WORD...: if it fails, again with what was put aside, and then without the times of log lines, whose files
+# with_reserve FUNCTION WORD...: if it fails, again with what was put aside, and then without the times of log lines, which
 # take room as well.
 with_reserve() {
-    "$@" || { rm -f .reserve; "$@"; } || { rm -f logs/.*.sizes; "$@"; }
+    "$@" && return
+    out_of_room=yes
+    rm -f .reserve
+    "$@" && return
+    rm -f logs/.*.sizes
+    without_times "$@"
+}
+
+without_times() {  # FUNCTION WORD...
+    drop_times=yes
+    "$@" && drop_times='' && return
+    drop_times=''
+    return 1
 }
 
 trap_signals() {
@@ -125,7 +137,7 @@ end_if_deleted() {
 # reader may see them in any order. LAST is how the run before ended: STARTED,FINISHED,EXIT_CODE,SIGNAL. USAGE, of usage.sh, is in
 # the record of an end, and empty in others. NODE is Slurm's name of the node: squeue forgets it minutes after the end. Both are
 # last, where the version before does not look. The record in the pod's folder is kept, and read_record reads it; the next poll
-# removes the one in the spool.
+# removes the one in the spool. Behind the record in the pod's folder are the times of log lines: see note_size.
 record() {
     recording=yes  # a trap in between would write a later record first, and make this one fail
     number=$((number + 1))
@@ -136,13 +148,19 @@ record() {
 
 write_record() {
     local message=${8-}
-    if [[ ! -e .reserve && "$2 $3" != 'terminated 0' ]]; then
+    if [[ -n $out_of_room && "$2 $3" != 'terminated 0' ]]; then
         message="the file system of the pod's folder is full (no space, or no quota)${message:+; $message}"
     fi
     build_record "${@:1:7}" "$message"
     add_usage_and_node "$2"
-    put "v1 $pod $line" records "$1" && put "v1 $pod $line" "$control/spool" "$pod.$1"
+    put "v1 $pod $line" records "$1" && put_in_spool "v1 $pod $line" "$1"
 }
+
+# The site may have purged the empty spool. The next poll makes one as well.
+put_in_spool() {  # LINE NAME
+    put "$1" "$control/spool" "$pod.$2" && return
+    [[ ! -d $control/spool ]] && mkdir -p "$control/spool" && put "$1" "$control/spool" "$pod.$2"
+} 2>/dev/null
 
 add_usage_and_node() {  # PHASE
     local usage=''
@@ -219,11 +237,21 @@ has_run() {
 
 # A reader never sees half a record: it is written under a hidden name first. In a trap, `return` alone would return the exit
 # code of the command before the trap.
-put() {
-    { printf '%s\n' "$1" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return 0
+put() {  # LINE FOLDER NAME
+    { write_lines "$@" >"$2/.$3.$BASHPID" && mv -f "$2/.$3.$BASHPID" "$2/$3"; } 2>/dev/null && return 0
     rm -f "$2/.$3.$BASHPID"
     # without another block and another file: over the record before, of which lines behind the first one may stay
-    [[ ! -e .reserve && -s $2/$3 ]] && printf '%s\n' "$1" 2>/dev/null 1<>"$2/$3"
+    [[ -n $out_of_room && -s $2/$3 ]] && printf '%s\n' "$1" 2>/dev/null 1<>"$2/$3"
+}
+
+write_lines() {  # LINE FOLDER NAME
+    printf '%s\n' "$1" || return
+    [[ $2 != records || -n $drop_times ]] || ! has_times "$2/$3" || tail -n +2 "$2/$3"
+}
+
+# Whether there are lines behind the record.
+has_times() {  # FILE
+    { read -r _ && read -r _; } 2>/dev/null <"$1"
 }
 
 # record_waiting REASON MESSAGE NAME...: these containers have not started, and why. The record has the number 0, so that each
@@ -309,10 +337,20 @@ start() {
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 
+# With the times of its lines, which may be those of the run before Slurm requeued the job.
 keep_previous_log() {
+    local record=records/$1
     [[ -e logs/$1.log ]] || return
     mv -f "logs/$1.log" "logs/$1.previous.log"
-    mv -f "logs/.$1.sizes" "logs/.$1.previous.sizes" 2>/dev/null
+    [[ $number != 0 ]] || record=.earlier/$1
+    ! has_times "$record" || tail -n +2 "$record" 2>/dev/null >"logs/.$1.previous.sizes"
+    forget_times "$1"
+}
+
+forget_times() {  # NAME
+    local line
+    has_times "records/$1" && IFS= read -r line <"records/$1" || return 0
+    without_times put "$line" records "$1"
 }
 
 # The output of a container is a pipe, as under a kubelet, and a log writer appends what it reads from the pipe to the log
@@ -375,7 +413,9 @@ end_log_writers() {
     done <.runner/log_writers
 } 2>/dev/null
 
-# The log contains only what the container prints. The size of the log at each second gives the time of a line.
+# The log contains only what the container prints. The size of the log at each second gives the time of a line: it is behind the
+# record of the container, since the site's file system may count files. Versions before wrote it to logs/.NAME.sizes, as this one
+# does for the run before the present one.
 watch_log() {
     trap '' TERM
     [[ ! -e /dev/fd/0 ]] || open_silence
@@ -402,19 +442,24 @@ note_size() {
     size=$(stat -c %s "$log") && [[ $size != "${noted:-0}" ]] || return
     noted=$size
     printf -v time '%(%s)T' -1
-    printf '%s %s\n' "$time" "$size" >>"logs/.$1.sizes"
+    add_time "$1" "$time $size"
     ((size > log_limit)) && cut_log "$1" "$size"
 } 2>/dev/null
 
-# What the watcher of the log, another process, has noted.
-read_noted_size() {
-    noted=$(tail -n 1 "logs/.$1.sizes" 2>/dev/null)
-    noted=${noted#* }
+# A line that is added while another process replaces the record is lost. The last one is not: then no other process does.
+add_time() {  # NAME LINE
+    [[ ! -e records/$1 ]] || printf '%s\n' "$2" >>"records/$1"
 }
 
-# The container appends to its log, so that it goes on at the beginning of what is empty.
+# What the watcher of the log, another process, has noted.
+read_noted_size() {
+    noted=''
+    has_times "records/$1" && noted=$(tail -n 1 "records/$1") && noted=${noted#* }
+}
+
+# The container appends to its log, so that it goes on at the beginning of what is empty. The times before do not count any more.
 cut_log() {
-    : >"logs/.$1.sizes"
+    add_time "$1" '0 0'
     : >"logs/$1.log"
     printf '(remote-slurm: %s bytes stood here; the log passed MaxLogSize, %s bytes, and begins anew)\n' \
         "$2" "$log_limit" >>"logs/$1.log"

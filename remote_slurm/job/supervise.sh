@@ -98,7 +98,8 @@ begin() {
 
 # Of a run that only showed what the runtime cannot do.
 forget_attempt() {
-    rm -f "logs/$name.log" "logs/.$name.sizes" "$run_prefix".*
+    rm -f "logs/$name.log" "$run_prefix".*
+    forget_times "$name"
 }
 
 # Sets run_began, run_ended, code, signal and message, and `reason` if the runner has ended it.

@@ -25,7 +25,7 @@ def test_the_log_is_complete_before_the_end_is_recorded(node: Node) -> None:
     script = sh("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last; exit 3")
     assert node.run(f"{calls}container main {script}").code == 3
     assert len(node.log("main")) == 3000006
-    assert (node.pod / "logs" / ".main.sizes").read_text().split()[-1] == "3000006"
+    assert (node.pod / "records" / "main").read_text().split()[-1] == "3000006"
     assert node.ended("main").message.endswith("last")
 
 

@@ -31,7 +31,8 @@ def test_a_record_lies_in_folder_and_spool_with_nothing_beside(node: Node) -> No
     node.run(f"container main {sh('exit 3')}")
     assert [path.name for path in (node.pod / "records").iterdir()] == ["main"]
     assert [path.name for path in (node.control / "spool").iterdir()] == [f"{POD}.main"]
-    assert (node.control / "spool" / f"{POD}.main").read_text() == (node.pod / "records" / "main").read_text()
+    record = (node.pod / "records" / "main").read_text().splitlines(keepends=True)[0]
+    assert (node.control / "spool" / f"{POD}.main").read_text() == record
 
 
 def test_a_running_container_has_a_record_and_the_claim_names_the_job(node: Node) -> None:
@@ -113,11 +114,24 @@ def test_a_job_has_few_files_as_file_systems_of_sites_count_them(node: Node) -> 
     job = node.start(
         f"record_usage\nprotect_from_purge 60\ncontainer main {sh('echo one; until [ -e go ]; do sleep 0.02; done')}"
     )
-    until((node.pod / "logs" / ".main.sizes").exists)
+    until(lambda: noted(node))
     assert files(node) == {"job.sh", ".reserve", "secret", "secret/token", *RESULTS}
     (node.pod / "go").touch()
     assert job.end().code == 0
     assert files(node) == {"job.sh", "go", *RESULTS}
+
+
+def test_a_spool_that_a_purge_has_removed_is_made_again(node: Node) -> None:
+    (node.control / "spool").rmdir()
+    assert node.run(f"container main {sh('exit 3')}").code == 3
+    assert (node.ended("main").exit_code, node.ended("main").message) == (3, "")
+    record = (node.pod / "records" / "main").read_text().splitlines()[0]
+    assert (node.control / "spool" / f"{POD}.main").read_text() == f"{record}\n"
+
+
+def test_a_reserve_that_a_purge_has_removed_is_not_a_full_file_system(node: Node) -> None:
+    assert node.run(f"container main {sh('rm .reserve; exit 3')}").code == 3
+    assert node.ended("main").message == ""
 
 
 def test_a_job_removes_the_file_with_its_id_since_the_fence_has_it(node: Node) -> None:
@@ -134,7 +148,7 @@ def test_an_empty_output_file_is_removed_when_a_job_succeeds(node: Node, printed
     assert (node.pod / "job-7.out").exists() is bool(printed or code)
 
 
-RESULTS = ("logs", "logs/main.log", "logs/.main.sizes", "records", "records/main")
+RESULTS = ("logs", "logs/main.log", "records", "records/main")
 
 
 def files(node: Node) -> set[str]:
@@ -575,7 +589,8 @@ def test_a_log_that_is_too_long_begins_anew(node: Node) -> None:
         "(remote-slurm: 5000 bytes stood here; the log passed MaxLogSize, 1000 bytes, and begins anew)\nend\n"
     )
     assert noted(node)[-1] == len(node.log("main"))
-    assert max(noted(node)) <= len(node.log("main")), "what stood there is not among what was noted"
+    sizes = noted(node)
+    assert max(sizes[sizes.index(0) :]) <= len(node.log("main")), "what stood there does not count any more"
 
 
 def test_the_length_of_a_log_is_noted_when_it_has_changed(node: Node) -> None:
@@ -585,7 +600,8 @@ def test_the_length_of_a_log_is_noted_when_it_has_changed(node: Node) -> None:
 
 
 def noted(node: Node) -> list[int]:
-    return [int(line.split()[1]) for line in (node.pod / "logs" / ".main.sizes").read_text().splitlines()]
+    record = node.pod / "records" / "main"
+    return [int(line.split()[1]) for line in record.read_text().splitlines()[1:]] if record.exists() else []
 
 
 # --- hostPath ---------------------------------------------------------------------------------------------------------

@@ -205,6 +205,14 @@ def test_a_requeue_continues_the_restart_count_and_keeps_the_last_run(node: Node
     third.end()
 
 
+def test_a_requeue_keeps_the_times_of_the_log_before(node: Node) -> None:
+    node.run(f"container main {sh('echo one')}")
+    node.run(f"container main {sh('echo second')}", run=1)
+    assert (node.pod / "logs" / "main.previous.log").read_text() == "one\n"
+    assert (node.pod / "logs" / ".main.previous.sizes").read_text().split()[-1] == "4"
+    assert [line.split()[1] for line in (node.pod / "records" / "main").read_text().splitlines()[1:]] == ["7"]
+
+
 def test_a_requeue_gives_a_last_run_only_to_containers_that_ran(node: Node) -> None:
     waits = f"backoff_first=30\nrestart_policy OnFailure\ncontainer waits {sh(COUNT + 'exit 3')}\n"
     none = f"await_image() {{ no_image='there is none'; }}\ncontainer none {sh('exit 5')}\n"
@@ -494,7 +502,7 @@ def test_a_container_without_its_volume_says_why_in_its_log(node: Node) -> None:
 
 def test_the_final_length_of_a_log_is_noted_after_short_runs(node: Node) -> None:
     assert node.run(f"container main {sh('echo hello')}").code == 0
-    assert (node.pod / "logs" / ".main.sizes").read_text().split()[1] == "6"
+    assert (node.pod / "records" / "main").read_text().split()[-1] == "6"
 
 
 def test_a_requeueable_job_removes_its_secrets_at_its_own_end(node: Node) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from remote_slurm.domain.status.log_slice import parse_notes
 from remote_slurm.site.reply import Reply
 from remote_slurm.ssh.remote_shell import Result
 from tests.site.account import Account
 
 POD = "ns-1"
 LINES = "".join(f"line {number}\n" for number in range(1, 8))
+TIMES = "".join(f"{1000 + number} {7 * number}\n" for number in range(1, 8))
 TEN_MIB = 10 * 1024 * 1024
 ASKED = ("lines", "tail_bytes", "bytes", "since", "offset", "run", "notes", "previous", "over", "follow")
 
@@ -30,10 +32,9 @@ def pod(each_account: Account) -> Account:
     logs.mkdir(parents=True)
     records.mkdir()
     (logs / "c.log").write_text(LINES)
-    (logs / ".c.sizes").write_text("".join(f"{1000 + number} {7 * number}\n" for number in range(1, 8)))
     (logs / "c.previous.log").write_text("before\n")
     (logs / "i.log").write_text("of an init container\n")
-    (records / "c").write_text(f"v1 {POD} c terminated 1000 1008 0 0\n")
+    (records / "c").write_text(f"v1 {POD} c terminated 1000 1008 0 0\n{TIMES}")
     return each_account
 
 
@@ -102,6 +103,28 @@ def test_an_init_containers_log_by_its_name(pod: Account) -> None:
 
 def test_times_are_those_that_the_runner_noted(pod: Account) -> None:
     assert ask(pod, notes="yes", lines="2").all("noted") == ["1006 42", "1007 49"]
+
+
+def test_times_of_jobs_of_version_0_2_0_have_a_file_of_their_own(pod: Account) -> None:
+    (pod.root / POD / "records" / "c").write_text(f"v1 {POD} c terminated 1000 1008 0 0\n")
+    (pod.root / POD / "logs" / ".c.sizes").write_text(TIMES)
+    assert ask(pod, notes="yes", lines="2").all("noted") == ["1006 42", "1007 49"]
+    assert ask(pod, since="1005").messages.strip("\n") == "line 5\nline 6\nline 7"
+
+
+def test_what_is_left_of_a_longer_record_is_no_time(pod: Account) -> None:
+    """On a full file system, a record is written over the one before."""
+    (pod.root / POD / "records" / "c").write_text(f"v1 {POD} c terminated 1000 1008 0 0\n9 record=1 7\n 99\n{TIMES}")
+    assert ask(pod, notes="yes", lines="2").all("noted") == ["1006 42", "1007 49"]
+    assert ask(pod, follow="yes").get("ended") == "49"
+
+
+def test_times_from_before_a_log_began_anew_do_not_count(pod: Account) -> None:
+    old = "".join(f"{900 + number} {100 * number}\n" for number in range(1, 8))
+    (pod.root / POD / "records" / "c").write_text(f"v1 {POD} c terminated 1000 1008 0 0\n{old}0 0\n{TIMES}")
+    assert parse_notes(ask(pod, notes="yes").all("noted")) == parse_notes(TIMES.splitlines())
+    assert ask(pod, since="1005").messages.strip("\n") == "line 5\nline 6\nline 7"
+    assert ask(pod, follow="yes").get("ended") == "49"
 
 
 def test_a_run_before_has_times_of_its_own(pod: Account) -> None:

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # file_times is root.sh's
+# shellcheck disable=SC2154 # file_times and first_lines are root.sh's
 # Lists the pods that have a folder. Names are in each job.sh as script.py writes it, and in containers.sh if the pod's own
 # shell comes before the containers.
 #   >name POD NAME          NAMESPACE/NAME
@@ -60,7 +60,7 @@ list() {
     enter_root || return
     list_containers
     list_jobs
-    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec cat {} +
+    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec sh -c "$first_lines" sh {} +
     reply "listed $(date +%s)"
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, container, lines, tail_bytes, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
+# shellcheck disable=SC2016,SC2154 # awk's own variables; pod, container, lines, tail_bytes, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
 # Prints the log of one container. Only the requested bytes are sent, however long the log is.
 #   >noted TIME SIZE  the length of the log at that time, as the runner noted it; if `notes` is set
 #   >run R.N          the run that wrote the log. With `run`, the log of that run is sent, also if it is the previous log by now
@@ -17,7 +17,6 @@
 # ended. The fields of a record have a fixed order, which job/runner.sh defines: what comes after them is a message.
 read_record() {
     run_key='' run_over=''
-    # shellcheck disable=SC2016 # awk's own variables
     read -r run_key run_over <<EOF
 $(awk 'NR == 1 {
     i = 9
@@ -26,6 +25,7 @@ $(awk 'NR == 1 {
     if ($i ~ /^restarts=[0-9]+$/) { restarts = substr($i, 10); i++ }
     over = $4 == "terminated" || $i == "reason=CrashLoopBackOff"
     print (run + 0) "." (restarts + 0), (over ? "over" : "")
+    exit
 }' "$pod/records/$container" 2>/dev/null)
 EOF
 }
@@ -43,6 +43,10 @@ is_next_run() {
     [ "$run_key" = "${run%.*}.$((${run#*.} + 1))" ] || [ "$run_key" = "$((${run%.*} + 1)).${run#*.}" ]
 }
 
+# For awk: only lines TIME SIZE, at which time the log had this size. They are behind the record of the container, or in a file of
+# their own: of the run before, and of jobs that version 0.2.0 has submitted. After `0 0`, the log has begun anew.
+only_times='!/^[0-9]+ [0-9]+$/ { next }'
+
 # Sets log and sizes. If the container never started, the log is what Slurm and the runner printed.
 choose_log() {
     read_record
@@ -56,6 +60,7 @@ choose_log() {
     fi
     log=$pod/logs/$container.log
     sizes=$pod/logs/.$container.sizes
+    [ -e "$sizes" ] || sizes=$pod/records/$container
     if [ -n "$previous" ]; then
         log=$pod/logs/$container.previous.log
         sizes=$pod/logs/.$container.previous.sizes
@@ -91,7 +96,7 @@ find_output_of_task() {
 
 # The length of a log that has ended: what the runner noted, since a shared file system may show less for a while.
 final_length() {
-    noted=$(awk '{ size = $2 } END { print size + 0 }' "$sizes" 2>/dev/null)
+    noted=$(awk "$only_times"'{ size = $2 } END { print size + 0 }' "$sizes" 2>/dev/null)
     length=$(size)
     echo "$((${noted:-0} > length ? noted : length))"
 }
@@ -124,7 +129,7 @@ last_lines() {
 # Prints the length of the log before `since`, moved back to the beginning of its line
 start_of_time() {
     [ -e "$sizes" ] || { echo 0; return; }
-    start=$(awk -v since="$since" '$1 < since { size = $2 } END { print size + 0 }' "$sizes")
+    start=$(awk -v since="$since" "$only_times"'$1 < since { size = $2 } END { print size + 0 }' "$sizes")
     from=$((start > 65536 ? start - 65536 : 0))
     if [ "$(slice | tail -c 1 | wc -l)" -eq 0 ] && [ "$start" -gt 0 ]; then
         start=$((start - $(slice | tail -n 1 | wc -c)))
@@ -152,7 +157,7 @@ was_truncated() {
 
 send_notes() {
     [ -n "$notes" ] && [ -e "$sizes" ] || return
-    awk -v start="$1" '$2 > start { print ">noted " $1 " " $2 }' "$sizes"
+    awk -v start="$1" "$only_times"'$2 > start { print ">noted " $1 " " $2 }' "$sizes"
 }
 
 limit() {
