@@ -133,7 +133,7 @@ def _is_session(pid: str, namespace: str) -> bool:
 
 
 def _counted(trace: Path, body: Json) -> Counter[str]:
-    names = re.compile(rf'"[^"]*(?:{_uid(body)}|\.remote-slurm|^spool|^read/)[^"]*"')
+    names = re.compile(rf'"(?:[^"]*(?:{_uid(body)}|\.remote-slurm)[^"]*|(?:spool|read)(?:/[^"]*)?)"')
     counted: Counter[str] = Counter()
     for line in trace.read_text(errors="replace").splitlines():
         if names.search(line):
