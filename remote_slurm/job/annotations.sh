@@ -79,7 +79,7 @@ job_workdir() {
 is_apart_from_pods() {
     local root folder
     root=$(cd .. && pwd -P) && folder=$(readlink -m -- "$1") || return
-    [[ ! -L $1 && $folder/ != "${root%/}"/* && ${root%/}/ != "${folder%/}"/* ]]
+    [[ ! -L $1 && $folder/ != "${root%/}/"* && ${root%/}/ != "${folder%/}/"* ]]
 }
 
 # --- shell of the pod ------------------------------------------------------------------------------------------------
@@ -160,6 +160,7 @@ pass_on() {
 }
 
 resume() {
+    set +e  # see `pod`
     pod=$1
     grace=${2#grace=}
     local job_tmpdir pod_tmpdir

@@ -11,12 +11,12 @@ refuse() {
     exit 125
 }
 
-# lies_in PATH FOLDER...: all of them without links
+# lies_in PATH FOLDER...: all of them without links. The slash is in the quotes: to bash 4.2, "" before it is no empty text.
 lies_in() {
     local path=${1%/}/ folder
     shift
     for folder; do
-        [[ $path == "${folder%/}"/* ]] && return
+        [[ $path == "${folder%/}/"* ]] && return
     done
     return 1
 }

@@ -40,6 +40,7 @@ now() {
 # Slurm may have accepted a submission that it reported as failed, and two sidecars may overlap. The first job to make
 # the link has the pod: making a link is exclusive on every file system, unlike seeing whether it is there.
 pod() {
+    set +e  # bash 4.2 sets it again at the end of this file, as it was before
     pod=$1
     grace=${2#grace=}
     job_id=$SLURM_JOB_ID

@@ -68,7 +68,7 @@ make_host_path() {
     [[ $type != FileOrCreate ]] || { folder=${path%/*}/ name=${path##*/}; }
     umask 022
     for root in "${allowed[@]}"; do
-        [[ $folder/ == "${root%/}"/* ]] || continue
+        [[ $folder/ == "${root%/}/"* ]] || continue
         sub=${folder#"${root%/}"}
         folder=$root
         break
