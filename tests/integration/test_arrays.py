@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import FaultProxy
+from tests.fault_proxy import FaultProxy
 from tests.integration.conftest import Through
 from tests.integration.test_exec import Running
 from tests.pods import Json, pod, request, sh
