@@ -46,11 +46,13 @@ class KeyGroup(Block):
     title: ClassVar[str]
 
 
-def setting(default: Any, description: str, *, key: str | None = None, environment: str = "", later: str = "") -> Any:
+def setting(
+    default: Any, description: str, *, key: str | None = None, environment: str = "", no_effect: str = ""
+) -> Any:
     """Declare a key that may be absent.
 
-    `environment` is the variable that wins over it; `later` is a warning about a key without effect yet.
+    `environment` is the variable that wins over it; `no_effect` is a warning: the key is accepted, and has no effect.
     """
-    notes = {"environment": environment, "later": later}
+    notes = {"environment": environment, "no_effect": no_effect}
     extra: JsonDict = {name: note for name, note in notes.items() if note}
     return Field(default, alias=key, description=description, json_schema_extra=extra, validate_default=True)

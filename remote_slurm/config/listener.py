@@ -6,7 +6,7 @@ from pydantic import ValidationInfo, field_validator
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import Address, ListenPort, LocalPath, is_loopback
-from remote_slurm.config.scalar_types import Flag
+from remote_slurm.config.scalar_types import Boolean
 from remote_slurm.config.tls import TLS
 
 
@@ -30,7 +30,7 @@ class Watch(Block):
     token_file: LocalPath | None = setting(
         None, "Local path of the bearer tokens for the second port, in the format of TokenFile."
     )
-    allow_unauthenticated: Flag = setting(
+    allow_unauthenticated: Boolean = setting(
         default=False,
         description="Allow unauthenticated access to the second port on a non-loopback address. Anyone who "
         "can connect can read the logs of all pods.",

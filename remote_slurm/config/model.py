@@ -67,15 +67,15 @@ class Config(
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Name, in a sentence each, the keys that were set to something that they do not do (yet)."""
-        later = (
-            (field.alias, field.json_schema_extra["later"])
+        """A sentence for each key that was set and has no effect."""
+        without_effect = (
+            (field.alias, field.json_schema_extra["no_effect"])
             for name, field in type(self).model_fields.items()
             if isinstance(field.json_schema_extra, dict)
-            and "later" in field.json_schema_extra
+            and "no_effect" in field.json_schema_extra
             and getattr(self, name) != field.default
         )
-        return (*self._namespace_warning, *(f"{key}: {sentence}" for key, sentence in later))
+        return (*self._namespace_warning, *(f"{key}: {sentence}" for key, sentence in without_effect))
 
     @property
     def _namespace_warning(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import Address, ListenPort, LocalPath
-from remote_slurm.config.scalar_types import Flag, OneLine, line_of_text, number, one_of, seconds, shown
+from remote_slurm.config.scalar_types import Boolean, OneLine, line_of_text, number, one_of, seconds, shown
 from remote_slurm.config.tls import TLS
 
 _port = number(1, 65535)
@@ -48,7 +48,7 @@ class TokenReview(Block):
         "reaches pods of the namespace of its service account only. Requires CUSTOMKUBECONF, whose account must be "
         "allowed to create tokenreviews. Empty: no service account is admitted.",
     )
-    shadow_namespaces: Flag = setting(
+    shadow_namespaces: Boolean = setting(
         default=False,
         description="Whether a service account of the namespace NAME-wstunnel also reaches pods of the namespace NAME: "
         "interLink creates their shadow pods there. Anyone who can create pods in NAME-wstunnel reaches the same.",

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_serializer, f
 from remote_slurm.config.algorithms import Kind, algorithms
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import Host, LocalPath, Login, Port, host, login
-from remote_slurm.config.scalar_types import Flag, Words, line_of_text, number, one_or_more, seconds, shown
+from remote_slurm.config.scalar_types import Boolean, Words, line_of_text, number, one_or_more, seconds, shown
 
 _SSH_PORT = 22
 _HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^@:\[\]]+)(?::(?P<port>[0-9]+))?")
@@ -70,7 +70,7 @@ class SSH(Block):
     )
     port: Port = setting(_SSH_PORT, "Port of sshd on the login nodes.")
     user: Login = Field(description="Account at the site that runs all jobs.")
-    identities_only: Flag = setting(
+    identities_only: Boolean = setting(
         default=True,
         description="Use IdentityFile only. If false, also try the SSH agent and the keys in the home directory.",
     )

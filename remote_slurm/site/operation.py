@@ -21,7 +21,7 @@ class Operation(Generic[_T]):
 
     `values` become shell variables, and so do `settings`, which are the same in most calls. `payload` is the script's
     standard input. The script has `seconds` to reply.
-    `library` is shell that the script calls, besides root.sh. `metric` is the operation's name in metrics and traces if
+    `prelude` is shell that the script calls, besides root.sh. `metric` is the operation's name in metrics and traces if
     it differs: dashboards use the names of older versions.
     """
 
@@ -30,7 +30,7 @@ class Operation(Generic[_T]):
     values: Mapping[str, str] = field(default_factory=dict)
     payload: bytes = b""
     seconds: float = 30
-    library: str = ""
+    prelude: str = ""
     metric: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Operation(Generic[_T]):
 
         `account` has the values that all scripts get: root, sidecar and epoch.
         """
-        return assignments({**account, **self.settings}), script_text("root"), self.library + script_text(self.name)
+        return assignments({**account, **self.settings}), script_text("root"), self.prelude + script_text(self.name)
 
     def script(self, account: Mapping[str, str]) -> str:
         """Both in one, for a session that runs a single script."""

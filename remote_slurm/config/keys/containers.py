@@ -9,9 +9,9 @@ from pydantic.alias_generators import to_pascal
 from remote_slurm.config.block import KeyGroup, setting
 from remote_slurm.config.path_types import Command, ImageFolder, LocalPath
 from remote_slurm.config.scalar_types import (
+    Boolean,
     Bytes,
     Count,
-    Flag,
     ImagePull,
     Label,
     OneLine,
@@ -119,7 +119,7 @@ class ContainerKeys(KeyGroup):
 
     title: ClassVar[str] = "Running containers"
 
-    enable_probes: Flag = setting(
+    enable_probes: Boolean = setting(
         default=False,
         description="Run startup, readiness and liveness probes. If false, pods with probes get a warning, "
         "and a container is ready when it runs.",
@@ -134,7 +134,7 @@ class ContainerKeys(KeyGroup):
         "Host with network access that compute nodes reach by SSH, as user@host or host. Jobs use the account's "
         "own key at the site.",
     )
-    tsocks: Flag = setting(
+    tsocks: Boolean = setting(
         default=False,
         description="Give containers network access through a SOCKS tunnel from the node to TsocksLoginNode.",
         environment="TSOCKS",

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ValidationInfo, field_validator
 from remote_slurm.config.block import KeyGroup, setting
 from remote_slurm.config.host_defaults import Machine, default_state_folder
 from remote_slurm.config.path_types import LocalPath, SiteFolder
-from remote_slurm.config.scalar_types import Bytes, Flag, seconds
+from remote_slurm.config.scalar_types import Boolean, Bytes, seconds
 
 KeepFinished = Annotated[float, BeforeValidator(seconds(0, most=366 * 86_400))]
 
@@ -34,14 +34,14 @@ class FolderKeys(KeyGroup):
         "Seconds to keep the folder and the logs of a finished pod at the site. 0: keep them until the pod is "
         "deleted in Kubernetes.",
     )
-    shared_fs: Flag = setting(
+    shared_fs: Boolean = setting(
         default=True,
         description="Whether compute nodes see DataRootFolder. If false, each batch script carries all files "
         "to its node, states come back in the comment of the job, and logs through srun.",
         key="SHARED_FS",
         environment="SHARED_FS",
     )
-    secrets_in_script: Flag = setting(
+    secrets_in_script: Boolean = setting(
         default=False,
         description="With SHARED_FS: false, allow Secrets in batch scripts. Slurm stores batch scripts in its "
         "own state.",
@@ -55,7 +55,7 @@ class FolderKeys(KeyGroup):
         "With SHARED_FS: false, maximum number of seconds that an ended job waits on its node until its logs are "
         "fetched.",
     )
-    export_pod_data: Flag = setting(
+    export_pod_data: Boolean = setting(
         default=True,
         description="Send ConfigMaps and Secrets to the site. If false, pods that need one are rejected.",
     )

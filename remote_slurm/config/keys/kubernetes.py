@@ -46,9 +46,9 @@ class IgnoredKeys(KeyGroup):
 
     title: ClassVar[str] = "Keys without effect"
 
-    interlink_url: OneLine = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
-    interlink_port: OneLine = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
+    interlink_url: OneLine = setting("", "Accepted, without effect.", no_effect=_INTERLINKS_OWN)
+    interlink_port: OneLine = setting("", "Accepted, without effect.", no_effect=_INTERLINKS_OWN)
     sidecar_url: OneLine = setting(
-        "", "Accepted, without effect.", later=f"{_INTERLINKS_OWN}: BindAddress is where the sidecar listens"
+        "", "Accepted, without effect.", no_effect=f"{_INTERLINKS_OWN}: BindAddress is where the sidecar listens"
     )
-    vk_config_path: OneLine = setting("", "Accepted, without effect.", later=_INTERLINKS_OWN)
+    vk_config_path: OneLine = setting("", "Accepted, without effect.", no_effect=_INTERLINKS_OWN)

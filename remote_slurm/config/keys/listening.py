@@ -8,7 +8,7 @@ from remote_slurm.config.block import KeyGroup, setting
 from remote_slurm.config.listener import Watch, requires_authentication
 from remote_slurm.config.path_types import Address, ListenPort, LocalPath, SocketMode, SocketPath, is_loopback
 from remote_slurm.config.port_forward import PortForward
-from remote_slurm.config.scalar_types import Bytes, Flag
+from remote_slurm.config.scalar_types import Boolean, Bytes
 from remote_slurm.config.tls import TLS
 
 
@@ -35,7 +35,7 @@ class ListeningKeys(KeyGroup):
         "also applies to Watch.Port, and is read again when it changes. Tokens in TokenFile still allow all "
         "operations.",
     )
-    allow_unauthenticated: Flag = setting(
+    allow_unauthenticated: Boolean = setting(
         default=False,
         description="Allow unauthenticated access on a non-loopback address. Anyone who can connect can run "
         "commands at the site.",
@@ -54,7 +54,7 @@ class ListeningKeys(KeyGroup):
     port_forward: PortForward = Field(
         default_factory=PortForward, description="TCP port for `remote-slurm port-forward`."
     )
-    enable_exec: Flag = setting(
+    enable_exec: Boolean = setting(
         default=False,
         description="Let clients run commands in containers, as `remote-slurm exec`, `remote-slurm cp` and clients "
         "of `/exec` do. It applies to pods that are created from then on.",

@@ -7,7 +7,7 @@ from pydantic import ValidationInfo, field_validator
 from remote_slurm.config.audit import AuditPlace
 from remote_slurm.config.block import KeyGroup, setting
 from remote_slurm.config.path_types import Collector, LocalPath
-from remote_slurm.config.scalar_types import Flag, Format, LogFormat, OneLine, Switch
+from remote_slurm.config.scalar_types import Boolean, EnvironmentBoolean, Format, LogFormat, OneLine
 
 
 class LogKeys(KeyGroup):
@@ -21,8 +21,8 @@ class LogKeys(KeyGroup):
         "Destination of the audit log: a local path, stdout or stderr. It has a JSON line for each create, "
         "delete, log request and rejection; see docs/audit.md.",
     )
-    verbose_logging: Flag = setting(default=False, description="Log at debug level.")
-    errors_only_logging: Flag = setting(default=False, description="Log errors only.")
+    verbose_logging: Boolean = setting(default=False, description="Log at debug level.")
+    errors_only_logging: Boolean = setting(default=False, description="Log errors only.")
 
     @field_validator("errors_only_logging")
     @classmethod
@@ -37,7 +37,7 @@ class TraceKeys(KeyGroup):
 
     title: ClassVar[str] = "Traces"
 
-    enable_tracing: Switch = setting(
+    enable_tracing: EnvironmentBoolean = setting(
         default=False,
         description="1: send a span for each request and for each operation at the site to an OpenTelemetry "
         "collector. Requires the extra `tracing`.",

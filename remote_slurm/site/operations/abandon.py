@@ -33,7 +33,7 @@ def operation(config: Config, pod: str) -> Operation[Abandoned]:
         "squeue": active_command(config.squeue_path),
         "sacct": submissions_command("sacct"),
     }
-    return Operation("abandon", _abandoned, values, seconds=60, library=script_text("attempts"))
+    return Operation("abandon", _abandoned, values, seconds=60, prelude=script_text("attempts"))
 
 
 def _abandoned(reply: Reply) -> Abandoned:

@@ -44,8 +44,8 @@ def operation(
     }
     payload = lines(f"{pod} {'yes' if force else 'no'} {grace.get(pod, '-')}" for pod, force in pods.items())
     read = partial(_result, pods=frozenset(pods))
-    library = script_text("arrays") + (REMOVAL[runtime.shell_part] if removal else "")
-    return Operation("delete", read, values, payload, seconds=130, library=library, metric="cancel")
+    prelude = script_text("arrays") + (REMOVAL[runtime.shell_part] if removal else "")
+    return Operation("delete", read, values, payload, seconds=130, prelude=prelude, metric="cancel")
 
 
 def _result(reply: Reply, *, pods: frozenset[str]) -> DeleteResult:

@@ -64,9 +64,9 @@ def operation(
         "wait_seconds": str(_ID_SECONDS),
     }
     payload = together(payloads.values(), sent)
-    library = script_text("attempts")
+    prelude = script_text("attempts")
     return Operation(
-        "submit", lambda reply: reply.all("lacks"), values, payload, _SECONDS, library=library, settings=settings
+        "submit", lambda reply: reply.all("lacks"), values, payload, _SECONDS, prelude=prelude, settings=settings
     )
 
 
