@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -180,6 +180,10 @@ class Soak:
         time.sleep(self.chance.uniform(0, 4))
         self.site.exec("site-daemon start slurmctld")
 
+    def resume_nodes(self) -> None:
+        """A job with the id of one that slurmctld has forgotten drains its node: Duplicate jobid."""
+        self.site.exec('[ -z "$(sinfo --noheader -R)" ] || scontrol update nodename=ALL state=resume || :')
+
     def kill_the_sidecar(self) -> None:
         self.serving.sidecar.kill()
         time.sleep(self.chance.uniform(0, 2))
@@ -220,6 +224,7 @@ class Soak:
         while not condition():
             assert time.monotonic() < until, what
             self.start_requeued()
+            self.resume_nodes()
             self.look()
             if not calm:
                 self.break_something()
@@ -229,13 +234,15 @@ class Soak:
 @pytest.fixture(params=["auto", "off"] if SOAK else ["auto"])
 def soak(
     accounted_site: Site, through: Through, sidecar: Callable[..., Sidecar], request: pytest.FixtureRequest
-) -> Soak:
+) -> Iterator[Soak]:
     chance = random.Random(SOAK)  # noqa: S311 - no secret
     proxy, serving = through(accounted_site, **KEYS, JobArrays=request.param)
     wait_until(lambda: serving.client.ping()["resources"]["pods"] != "0", "the site was asked")
     proxy.delay(0.1)
     runs = accounted_site.exec("runs=$(mktemp -d /tmp/soak-XXXXXX) && chmod 777 $runs && echo $runs").strip()
-    return Soak(accounted_site, proxy, serving, sidecar, chance, runs)
+    soak = Soak(accounted_site, proxy, serving, sidecar, chance, runs)
+    yield soak
+    soak.resume_nodes()
 
 
 def test_pods_of_arrays_run_once_whatever_breaks(soak: Soak) -> None:
