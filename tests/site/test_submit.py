@@ -174,6 +174,16 @@ def test_files_that_arrive_while_the_pod_is_deleted_are_removed(account: Account
     assert account.calls("sbatch") == []
 
 
+def test_a_script_that_was_killed_while_it_unpacked_is_no_obstacle(account: Account) -> None:
+    account.ask("recover", sidecar="s", owns="")
+    half = account.root / ".remote-slurm/incoming/ns-a"
+    half.mkdir()
+    (half / "job.sh").write_text("# ha")
+    assert reported(account.submit(*convoy("ns-a"))) == ["submitted ns-a 101"]
+    assert (account.root / "ns-a/job.sh").read_text() == "# ns-a\n"
+    assert half.is_dir(), "the script may still run"
+
+
 def test_of_two_payloads_with_the_same_pod_one_is_submitted(account: Account) -> None:
     """The other one arrives meanwhile, as a whole, and its script makes the attempt."""
     account.command(
@@ -365,7 +375,7 @@ def test_archives_one_after_another_are_one() -> None:
     assert names == [
         f"{pod}{rest}"
         for pod in ("ns-a", "ns-b")
-        for rest in ("", "/job.sh", "/volumes", "/volumes/data", "/volumes/data/key")
+        for rest in ("/job.sh", "/volumes", "/volumes/data", "/volumes/data/key")
     ]
 
 

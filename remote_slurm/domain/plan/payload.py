@@ -89,7 +89,7 @@ def archive(pod: str, files: Iterable[File]) -> bytes:
     Several such archives, one after another, are one for `tar -xz`: none has the blocks of zeros that end an archive,
     at which BusyBox's tar would stop, since it has no `-i`.
     """
-    return _archive(_with_folders(replace(file, path=f"{pod}/{file.path}") for file in files))
+    return _archive(_with_folders((replace(file, path=f"{pod}/{file.path}") for file in files), {pod}))
 
 
 @lru_cache(maxsize=64)
@@ -114,12 +114,14 @@ def _compressed(pieces: Iterable[bytes]) -> bytes:
     return b"".join((*map(packer.compress, pieces), packer.flush()))
 
 
-def _with_folders(files: Iterable[File]) -> Iterator[File]:
+def _with_folders(files: Iterable[File], known: Collection[str] = ()) -> Iterator[File]:
     """Yield the files, each folder before the first file in it: without it, tar first tries to make the file.
+
+    The `known` folders are left out: the submit script may have made them.
 
     Raises InvalidRequest if a path is both a file and a folder.
     """
-    folders: set[str] = set()
+    folders = set(known)
     names: set[str] = set()
     for file in files:
         below_it = [f"{file.path}/"] if file.content is None else []

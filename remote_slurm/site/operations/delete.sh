@@ -366,10 +366,11 @@ finish_deletes() {  # POD...
             gone="$gone $pod"
             set -- "$@" "$claims/$pod.attempt"
             [ ! -d "$claims/$pod.stop" ] || set -- "$@" "$claims/$pod.stop"
-            # what a sidecar received or read that has ended
-            for file in ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
+            # what a sidecar received or read that has ended; a pattern is only its own name if nothing matches
+            last=${pod#"${pod%?}"}
+            for file in ".remote-slurm/incoming/${pod%?}"[$last] ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
                 case $file in
-                    *'*') ;;
+                    *'*' | *']') ;;
                     *) set -- "$@" "$file" ;;
                 esac
             done
@@ -377,8 +378,12 @@ finish_deletes() {  # POD...
             reply "busy $pod"
         fi
     done
-    # rm looks at a file before it removes it
-    [ $# -eq 0 ] || { [ $# -eq 1 ] && unlink "$1" 2>/dev/null; } || rm -rf -- "$@"
+    # rm looks at a file before it removes it: of a pod alone, the attempt comes first
+    case $gone in
+        " "*" "*) ;;
+        " "*) ! unlink "$1" 2>/dev/null || shift ;;
+    esac
+    [ $# -eq 0 ] || rm -rf -- "$@"
     for pod in $gone; do
         reply "gone $pod"
     done

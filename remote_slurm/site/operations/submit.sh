@@ -61,6 +61,7 @@ lacks_files() {
 # payload fails. Its folder lib has libraries. -m: a purge would remove files with the time in the archive, which is 1970.
 # Sets fresh to the pods whose folders did not exist before.
 unpack() {
+    unpack_alone && return
     make_incoming && tar -xpmz -C "$incoming" -f - || return
     [ -n "$missing" ] || return 0
     set --
@@ -69,6 +70,18 @@ unpack() {
     done
     # fails if a folder exists and is not empty: another payload came first, whole
     move_here "$@" 2>/dev/null && fresh=$missing
+}
+
+# A pod alone has a folder of its own name to be unpacked in, if no other script uses it: then no folder around it is made and
+# removed. Whether that was done, however it ended.
+unpack_alone() {
+    case $packed in
+        *" "*) return 1 ;;
+    esac
+    [ -z "$sent" ] && [ "$missing" = " $packed" ] && mkdir ".remote-slurm/incoming/$packed" 2>/dev/null || return
+    own=.remote-slurm/incoming/$packed
+    tar -xpmz -C .remote-slurm/incoming -f - && move_here "$own" 2>/dev/null && own='' fresh=$missing
+    return 0
 }
 
 make_incoming() {
@@ -583,10 +596,11 @@ make_err() {
 
 remove_incoming() {
     rm -f "$err"
+    [ -z "$own" ] || rm -rf "$own"
     [ -z "$unpacked" ] || rmdir "$incoming" 2>/dev/null || rm -rf "$incoming"
 }
 
-unpacked=
+unpacked='' own=''
 submit
 [ -z "$acted" ] || notify_owner
 remove_incoming
