@@ -32,11 +32,11 @@ class Far(Serving):
         wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
         return cls(served.site, served.config, served.sidecar, proxy=proxy)
 
-    def create_together(self, pods: list[Json]) -> list[Watched]:
+    def create_together(self, pods: list[Json], create: Callable[[Json], Any] | None = None) -> list[Any]:
         """Hold the first submissions up until all pods are known, so that the others gather to an array."""
         self.proxy.freeze()
         with ThreadPoolExecutor(len(pods)) as threads:
-            created = [threads.submit(self.vk.create, request(each)) for each in pods]
+            created = [threads.submit(create or self.vk.create, request(each)) for each in pods]
             try:
                 wait_until(lambda: len(self.client.status(*pods).json) == len(pods), "all pods are known")
             finally:
@@ -193,29 +193,25 @@ def test_a_command_runs_in_a_task(each_site: Site, through: Through) -> None:
 
 
 @pytest.fixture
-def limited(accounted_site: Site, through: Through) -> Serving:
-    """A site with a QOS in which a user may have eight jobs."""
+def limited(accounted_site: Site, through: Through) -> Far:
+    """A site with a QOS in which a user may have seven jobs: four single ones, and no array of four beside them."""
     accounted_site.exec(
-        "sacctmgr -i add qos eight; sacctmgr -i modify qos eight set MaxSubmitJobsPerUser=8 && "
-        "sacctmgr -i modify user hpcuser set qos+=eight"
+        "sacctmgr -i add qos seven; sacctmgr -i modify qos seven set MaxSubmitJobsPerUser=7 && "
+        "sacctmgr -i modify user hpcuser set qos+=seven"
     )
-    proxy, served = through(accounted_site, **ARRAYS)
-    wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
-    proxy.delay(0.3)
-    return served
+    return Far.at(accounted_site, through)
 
 
-def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs(limited: Serving) -> None:
+def test_an_array_beyond_a_limit_of_jobs_becomes_single_jobs(limited: Far) -> None:
     """Slurm counts the tasks of an array, and refuses the array as a whole."""
-    bodies = [request(pod(sh("c", "true"), flags="--qos=eight --begin=now+1hour")) for _ in range(20)]
-    with ThreadPoolExecutor(20) as threads:
-        jobs = [answer.json["PodJID"] for answer in threads.map(limited.client.create, bodies)]
-    assert len([job for job in jobs if job]) == len(limited.site.jobs(limited.root)) == 8
+    pods = [pod(sh("c", "true"), flags="--qos=seven --begin=now+1hour") for _ in range(20)]
+    jobs = [answer.json["PodJID"] for answer in limited.create_together(pods, limited.client.create)]
+    assert len([job for job in jobs if job]) == len(limited.site.jobs(limited.root)) == 7
     assert "accepts smaller ones" in limited.sidecar.log
-    for body in bodies:
-        limited.client.delete(body["pod"])
-    for body in bodies:
-        limited.until_gone(body["pod"])
+    for each in pods:
+        limited.client.delete(each)
+    for each in pods:
+        limited.until_gone(each)
 
 
 # In slurmctld: refuses arrays of more than two tasks
