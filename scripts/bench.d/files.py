@@ -55,6 +55,8 @@ def _phases(measured: Measured, here: Place, serving: Serving) -> None:
     measured.row("While it waits", str(_files(here, waiting)), "at most 8", met=_files(here, waiting) <= 8)
     measured.row("While it runs", str(_files(here, running)), "at most 12", met=_files(here, running) <= 12)
     _until(serving, running, "terminated")
+    measured.row("Once its end is reported", str(_files(here, running)))
+    time.sleep(8)  # the next poll confirms that its last record has arrived
     measured.row("Once it has finished", str(_files(here, running)), "at most 8", met=_files(here, running) <= 8)
     here.cancel_all()
 
@@ -77,6 +79,7 @@ def _until(serving: Serving, body: Json, state: str) -> None:
 
 def _operations(measured: Measured, here: Place, serving: Serving) -> None:
     serving.client.create(held_pod())  # what is sent and made only once
+    time.sleep(4)  # its records are looked for 2 s after the submission
     body = request(pod(sh("one", "true")))
     with _traced(here) as trace:
         serving.client.create(body)
