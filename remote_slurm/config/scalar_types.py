@@ -32,7 +32,8 @@ class LogFormat(StrEnum):
 class JobArrays(StrEnum):
     """Whether like pods are submitted as one job array."""
 
-    AUTO = "auto"
+    AUTO = "auto"  # if programs of a pod cannot reach Slurm
+    ALWAYS = "always"
     OFF = "off"
 
 

@@ -128,7 +128,7 @@ class RemoteSite(Site):
         self._queue = QueueReader()
         self._spool = SpoolReader()
         self._tables = ArrayTables()
-        self._array_limit = ArrayLimit(enabled=config.job_arrays is JobArrays.AUTO)
+        self._array_limit = ArrayLimit(enabled=config.job_arrays is not JobArrays.OFF)
         self._name = secrets.token_hex(6)
         self._epoch = ""
         self._libraries: frozenset[str] = frozenset()  # those that the site has, by its last reply

@@ -115,7 +115,7 @@ def measure() -> Measured:
 
 
 def _burst(measured: Measured, here: Place, case: Case) -> None:
-    with here.sidecar(PollInterval=10, JobArrays="auto") as serving:
+    with here.sidecar(PollInterval=10, JobArrays="always") as serving:
         create_all(serving.process.url, [case.pod(0)])
         ours, loops = [], [loop_at_the_site(here, serving.config, PODS)]
         for _ in range(case.rounds):

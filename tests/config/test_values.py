@@ -384,7 +384,7 @@ WRONG = [
     ("Tsocks", "maybe", "must be true or false"),
     ("Tsocks", "true", "requires TsocksPath and TsocksLoginNode"),
     ("JobVariables", "['*']", "must be the name of an environment variable, or its beginning and *"),
-    ("JobArrays", "true", "must be one of auto, off, not 'true'"),
+    ("JobArrays", "true", "must be one of auto, always, off, not 'true'"),
     ("BashPath", "bash", "must be a full path, since it follows #!"),
     ("BashPath", "/usr/bin/env bash", A_COMMAND),
     ("ImagePull", "always", "node, login, never"),

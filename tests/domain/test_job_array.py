@@ -7,6 +7,7 @@ import pytest
 
 from remote_slurm.domain.plan.job_array import ArrayTask, array_task, job_arrays, parse_table
 from remote_slurm.domain.slurm.flags import Flag
+from tests.domain.podspec import container, plan, pod
 
 FLAGS = (Flag("no-requeue"), Flag("mem", "100M"), Flag("comment", 'it\'s "so"'))
 
@@ -78,20 +79,29 @@ def test_each_task_goes_on_with_the_script_of_its_pod(tmp_path: Path, root: str)
     table = "".join(f"    {number}) pod={pod} ;;\n" for number, pod in enumerate(pods))
     script = folder / "job.sh"
     script.write_text(f"{array.head}{table}{array.foot}")
-    for pod in pods:
-        (tmp_path / root / pod).mkdir()
-        (tmp_path / root / pod / "job.sh").write_text('echo "$0 $PWD $SLURM_SUBMIT_DIR $SLURM_ARRAY_TASK_ID $1"\n')
-    for number, pod in enumerate(pods):
+    for each in pods:
+        (tmp_path / root / each).mkdir()
+        (tmp_path / root / each / "job.sh").write_text('echo "$0 $PWD $SLURM_SUBMIT_DIR $SLURM_ARRAY_TASK_ID $1"\n')
+    for number, each in enumerate(pods):
         (folder / f"{number}.out").write_text("from Slurm\n")
         ids = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(number), "SLURM_SUBMIT_DIR": str(folder)}
         environment = {"PATH": "/usr/bin:/bin", "CDPATH": "/", "HOME": "/nowhere", **ids}
         ran = subprocess.run(
             ["bash", "-p", script], env=environment, cwd="/", capture_output=True, text=True, check=True
         )
-        place = tmp_path / root / pod
+        place = tmp_path / root / each
         assert ran.stdout == f"{place}/job.sh {place} {place} {number} \n"
         assert (place / f"job-7_{number}.out").read_text() == "from Slurm\n"
     assert not (tmp_path / "evil").exists()
     assert parse_table(script.read_text()) == dict(enumerate(pods))
     ids["SLURM_ARRAY_TASK_ID"] = "2"
     assert subprocess.run(["bash", "-p", script], env=environment | ids, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("runtime", "arrays", "may"),
+    [("singularity", "auto", True), ("none", "auto", False), ("none", "always", True)],
+)
+def test_a_pod_whose_programs_reach_slurm_is_a_task_only_if_wanted(runtime: str, arrays: str, *, may: bool) -> None:
+    """One task has the id of its array: `scancel $SLURM_JOB_ID` in it ends all of them."""
+    assert plan(pod(container()), settings={"ContainerRuntime": runtime, "JobArrays": arrays}).may_be_task is may

@@ -17,7 +17,7 @@ from tests.sites import Site
 from tests.vk import Watched
 
 PODS = 60 if SOAK else 16
-KEYS = {"ContainerRuntime": "none", "JobArrays": "auto", "PollInterval": 1}
+KEYS = {"ContainerRuntime": "none", "JobArrays": "always", "PollInterval": 1}
 
 
 def counted(number: int) -> Json:

@@ -231,7 +231,7 @@ class Soak:
             time.sleep(1)
 
 
-@pytest.fixture(params=["auto", "off"] if SOAK else ["auto"])
+@pytest.fixture(params=["always", "off"] if SOAK else ["always"])
 def soak(
     accounted_site: Site, through: Through, sidecar: Callable[..., Sidecar], request: pytest.FixtureRequest
 ) -> Iterator[Soak]:

@@ -17,7 +17,7 @@ from tests.sites import Site, free_port
 from tests.vk import Watched
 
 PODS = 8
-ARRAYS = {"ContainerRuntime": "none", "JobArrays": "auto"}
+ARRAYS = {"ContainerRuntime": "none", "JobArrays": "always"}
 
 
 @dataclass(kw_only=True)

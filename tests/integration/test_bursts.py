@@ -37,9 +37,9 @@ def bodies_of(number: int, flags: str = "") -> list[Json]:
     ("each_site", "arrays", "size"),
     [
         ("trixie", "off", 30_000),
-        ("trixie", "auto", 60_000),
+        ("trixie", "always", 60_000),
         ("bookworm", "off", 60_000),
-        ("bookworm", "auto", 30_000),
+        ("bookworm", "always", 30_000),
     ],
     indirect=["each_site"],
 )
@@ -50,7 +50,7 @@ def test_a_burst_of_pods_over_a_connection_that_breaks_is_one_job_each(
     wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
     proxy.delay(0.05)
     jobs = ran_once_each(served, bodies_of(PODS), meanwhile=lambda: proxy.cut_after(size, "up"))
-    assert any("_" in job for job in jobs) is (arrays == "auto")
+    assert any("_" in job for job in jobs) is (arrays == "always")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_burst_of_pods_over_a_connection_that_breaks_is_one_job_each(
 def test_an_array_over_a_connection_that_fails_is_one_job_for_each_pod(
     site: Site, through: Any, how: str, size: int, direction: str
 ) -> None:
-    proxy, served = through(site, ContainerRuntime="none", PollInterval=5, JobArrays="auto")
+    proxy, served = through(site, ContainerRuntime="none", PollInterval=5, JobArrays="always")
     wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
     proxy.delay(0.1)
 
@@ -85,7 +85,7 @@ def test_an_array_over_a_connection_that_fails_is_one_job_for_each_pod(
 def test_a_sidecar_that_is_killed_while_it_submits_an_array(
     site: Site, through: Any, sidecar: Callable[..., Sidecar]
 ) -> None:
-    proxy, served = through(site, ContainerRuntime="none", PollInterval=5, JobArrays="auto")
+    proxy, served = through(site, ContainerRuntime="none", PollInterval=5, JobArrays="always")
     wait_until(lambda: served.client.ping()["resources"]["pods"] != "0", "the site was asked")
     proxy.delay(0.1)
     bodies = bodies_of(PODS)

@@ -47,7 +47,7 @@ exec sbatch "$@"
 @asynccontextmanager
 async def impatient(site: Site, folder: Path) -> AsyncIterator[tuple[Pods, str]]:
     """A sidecar that searches for three seconds instead of four minutes, and its DataRootFolder."""
-    keys = {"ContainerRuntime": "none", "JobArrays": "auto", "SbatchPath": f"{FOLDER}/sbatch"}
+    keys = {"ContainerRuntime": "none", "JobArrays": "always", "SbatchPath": f"{FOLDER}/sbatch"}
     config = load_config(site.config(folder, **keys), {})
     connection = Connection(config.ssh)
     sessions = Sessions(connection)

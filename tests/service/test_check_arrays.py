@@ -31,6 +31,12 @@ async def test_arrays_that_are_off() -> None:
     assert passed == Passed("JobArrays is off: each pod is a job of its own; the site allows 1000 tasks (MaxArraySize)")
 
 
+async def test_pods_on_the_node_itself() -> None:
+    passed = await found(GOOD, JobArrays="auto", ContainerRuntime="none")
+    assert passed.message.startswith("ContainerRuntime is none, and JobArrays is auto: each pod is a job of its own")
+    assert (await found(GOOD, JobArrays="always", ContainerRuntime="none")).message.startswith("like pods that arrive")
+
+
 async def test_nodes_without_a_shared_file_system() -> None:
     assert (await found(GOOD, JobArrays="auto", SHARED_FS=False)).message.startswith("SHARED_FS is false: each pod is")
 

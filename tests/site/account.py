@@ -333,7 +333,7 @@ class Account:
                 "DataRootFolder": self.root_setting,
                 "ContainerRuntime": "none",
                 "PollInterval": self.poll_seconds,
-                "JobArrays": "auto",
+                "JobArrays": "always",
                 "SHARED_FS": self.shared_fs,
                 # jobs have a PATH of their own
                 "ScontrolPath": str((self.counted if self.counted.exists() else self.bin) / "scontrol"),

@@ -22,8 +22,9 @@ class SlurmKeys(KeyGroup):
     srun_path: Command = setting("srun", "srun at the site, for SHARED_FS: false and PortForward.Via.")
     job_arrays: Arrays = setting(
         JobArrays.AUTO,
-        "auto: pods that arrive together with the same sbatch options are submitted as one job array. off: each pod is "
-        "a job of its own.",
+        "auto: pods that arrive together with the same sbatch options are submitted as one job array, unless "
+        "ContainerRuntime is none. always: also then, though a program of such a pod can end its whole array. off: "
+        "each pod is a job of its own.",
     )
     bash_path: Shebang = setting("/bin/bash", "bash on the compute nodes: the first line of each batch script.")
     command_prefix: Text = setting(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from remote_slurm.config import (
     Config,
     ImageConfig,
+    JobArrays,
     PolicyConfig,
     ResourceDefaults,
     ScriptConfig,
@@ -52,7 +53,7 @@ class JobPlan:
 
     `programs` are the scripts of job/ that the runner starts, `files` all other files besides job.sh. The runner makes
     `report_calls` first, then `calls`. `images` are the names of images, each once.
-    `description` are comment lines for people.
+    `description` are comment lines for people. `may_be_task`: the pod may be a task of a job array.
     """
 
     pod: str
@@ -74,6 +75,7 @@ class JobPlan:
     images: tuple[str, ...]
     hides_words: bool
     description: tuple[str, ...]
+    may_be_task: bool
 
     @property
     def size(self) -> int:
@@ -160,6 +162,8 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
         images=images.names,
         hides_words=bool(hidden.calls),
         description=description,
+        # one task has the id of its array: a program that can call `scancel $SLURM_JOB_ID` would end all its pods
+        may_be_task=runtime.starts_containers or config.job_arrays is JobArrays.ALWAYS,
     )
 
 

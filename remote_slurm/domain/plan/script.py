@@ -141,7 +141,7 @@ def payload(plan: JobPlan, scripts: Mapping[str, bytes]) -> Payload:
 
 def _task(plan: JobPlan) -> ArrayTask | None:
     """Return the pod as a task of an array. A script that carries the files of one pod is no script for others."""
-    if plan.transfer.reports_in_comment:
+    if plan.transfer.reports_in_comment or not plan.may_be_task:
         return None
     return array_task(plan.flags, plan.full_name.partition("/")[2], plan.annotations.array_throttle)
 

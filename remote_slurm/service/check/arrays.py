@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remote_slurm.config import Config, JobArrays
 from remote_slurm.domain.plan.node_local_files import file_transfer
+from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.domain.slurm.flags import Flag
 from remote_slurm.domain.slurm.scontrol import SlurmSettings
 from remote_slurm.errors import SlurmFailed
@@ -21,6 +22,8 @@ async def check_arrays(config: Config, site: AnswersOperations, flags: str = "")
     allowed, refused = await _allowed(config, site, flags)
     if config.job_arrays is JobArrays.OFF:
         return Passed(f"JobArrays is off: {_ALONE}; {allowed}")
+    if config.job_arrays is JobArrays.AUTO and not RUNTIMES.configure(config).starts_containers:
+        return Passed(f"ContainerRuntime is none, and JobArrays is auto: {_ALONE}; {allowed}")
     if file_transfer(config).reports_in_comment:
         return Passed(f"SHARED_FS is false: {_ALONE}; {allowed}")
     if refused:
