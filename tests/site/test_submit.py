@@ -4,6 +4,7 @@ import gzip
 import io
 import secrets
 import shutil
+import subprocess
 import tarfile
 import threading
 import time
@@ -72,6 +73,28 @@ def test_a_payload_that_is_cut_anywhere_starts_nothing(account: Account) -> None
         assert account.calls("sbatch") == []
         assert {path.name for path in account.root.iterdir()} == {".remote-slurm"}
     assert reported(account.submit(pods, payload)) == ["submitted ns-a 101", "submitted ns-b 102"]
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_what_it_decides_does_not_depend_on_a_reader(account: Account, share: float) -> None:
+    """A connection that is cut takes replies as well: `/dev/full` refuses each of them."""
+    pods, payload = convoy("ns-a")
+    script = account.script("submit", **account.submission(pods), payload_size=str(len(payload)))
+    with Path("/dev/full").open("w") as nowhere:
+        part, environment = payload[: int(share * len(payload))], account.environment
+        words = [*account.shell, "-c", f"umask 077; {account.in_front}{script}"]
+        subprocess.run(
+            words,
+            input=part,
+            stdout=nowhere,
+            stderr=nowhere,
+            cwd=account.home,
+            env=environment,
+            check=False,
+            timeout=60,
+        )
+    assert len(account.calls("sbatch")) == int(share)
+    assert reported(account.submit(pods, payload)) == ["submitted ns-a 101"]
 
 
 def test_a_pod_that_came_whole_before_the_cut_is_whole(account: Account) -> None:

@@ -16,8 +16,9 @@ first_lines='for file; do IFS= read -r line <"$file" && printf "%s\n" "$line"; d
 # shellcheck disable=SC2016,SC2034 # the inner shell's own variables
 file_times='if stat -c %Y / >/dev/null 2>&1; then stat -c "%n %Y" "$@"; else stat -f "%N %m" "$@"; fi 2>/dev/null'
 
+# Succeeds also if the connection is gone: what a script decides must not depend on a reader.
 reply() {
-    printf '>%s\n' "$*"
+    printf '>%s\n' "$*" || :
 }
 
 # Reply after a command whose last line may lack its newline.
