@@ -199,55 +199,6 @@ async def test_a_job_starts_nothing_if_its_scripts_are_not_what_was_sent(
         f"remote-slurm: {account.root}/{sent.pod}/../.remote-slurm/lib/{sent.library} is missing or was changed, so no "
         "container starts: create the pod again\n"
     )
-    (record,) = await account.site.records()
-    assert (await account.site.inspect_pods([sent.pod])).records == (record,)
-    assert (record.container, record.exit_code, record.reason, record.has_run) == ("c", 1, "NotStarted", False)
-    assert record.message.endswith(f"{sent.library}) are missing or were changed")
-
-
-def fence_of_another_job(account: Account, pod: str) -> None:
-    (account.claims / f"{pod}.job").symlink_to("77")
-
-
-def tombstone(account: Account, pod: str) -> None:
-    (account.claims / f"{pod}.deleted").touch()
-
-
-@pytest.mark.parametrize("hand", [fence_of_another_job, tombstone])
-async def test_a_job_without_its_scripts_needs_the_fence_to_record_it(
-    account: Account, hand: Callable[[Account, str], None]
-) -> None:
-    sidecar = Sidecar(account)
-    sent = sidecar.packed(Counted.at(account))
-    await sidecar.site.submit(sent.pod, sent)
-    shutil.rmtree(library(account, sent))
-    wait_less(account, sent)
-    hand(account, sent.pod)
-    account.run_jobs()
-    assert (account.slurm / "jobs/101/state").read_text() == "FAILED"
-    assert await account.site.records() == []
-    assert not (account.root / sent.pod / "records").exists()
-
-
-async def test_a_task_without_its_scripts_records_its_run_and_its_own_id(account: Account) -> None:
-    sidecar = Sidecar(account)
-    sent = sidecar.packed(Counted.at(account))
-    await sidecar.site.submit(sent.pod, sent)
-    shutil.rmtree(library(account, sent))
-    wait_less(account, sent)
-    folder = account.root / sent.pod
-    of_slurm = {
-        "SLURM_JOB_ID": "90",
-        "SLURM_ARRAY_JOB_ID": "42",
-        "SLURM_ARRAY_TASK_ID": "7",
-        "SLURM_RESTART_COUNT": "2",
-    }
-    environment = {"SLURM_SUBMIT_DIR": str(folder), "PATH": os.environ["PATH"], "HOME": str(account.home)}
-    job = await asyncio.create_subprocess_exec("bash", "-p", folder / "job.sh", env=environment | of_slurm)
-    await job.wait()
-    assert (account.claims / f"{sent.pod}.job").readlink() == Path("42_7")
-    (record,) = await account.site.records()
-    assert (record.run, record.reason) == (2, "NotStarted")
 
 
 async def test_a_job_waits_for_scripts_that_come_back(account: Account) -> None:

@@ -18,7 +18,7 @@ from remote_slurm.domain.plan.job_start import environment_script
 from remote_slurm.domain.plan.payload import Payload, archive, library_name
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.pod.model import Pod
-from remote_slurm.domain.shell import Call, quote, words
+from remote_slurm.domain.shell import Call, quote
 from remote_slurm.domain.slurm.flags import Flag
 
 SCRIPTS_OF_POD = ("job.sh", "containers.sh")
@@ -42,32 +42,10 @@ lib=../.remote-slurm/lib/{library}
 while sum=$(cat "$lib"/*.sh 2>/dev/null | sha256sum) && [[ $lib != */${{sum%% *}} ]]; do
     ((SECONDS < 30)) || {{
         echo "remote-slurm: $PWD/$lib is missing or was changed, so no container starts: create the pod again"
-{records}        exit 1
+        exit 1
     }}
     sleep 3
 done
-"""
-# What runner.sh would do, which cannot be read. The message has no character that records escape.
-_NOT_STARTED = """\
-        # what runner.sh does otherwise: take the fence, and record why the containers do not start
-        pod={pod} containers=({containers}) control=../.remote-slurm run=''
-        while IFS= read -r -d '' -u 9 each; do
-            [[ $each != SLURM_@(JOB_ID|ARRAY_JOB_ID|ARRAY_TASK_ID|RESTART_COUNT)=* ]] || export "${{each?}}"
-        done
-        job=$SLURM_JOB_ID
-        [[ -z ${{SLURM_ARRAY_JOB_ID-}} || -z ${{SLURM_ARRAY_TASK_ID-}} ]] ||
-            job=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
-        [[ ! ${{SLURM_RESTART_COUNT-}} =~ ^[0-9]+$ ]] || run=" run=$SLURM_RESTART_COUNT"
-        [[ -e $control/claims/$pod.deleted ]] || ln -s "$job" "$control/claims/$pod.job" 2>/dev/null
-        [[ $(readlink "$control/claims/$pod.job") == "$job" && ! -e $control/claims/$pod.deleted ]] || exit 1
-        umask 077
-        mkdir -p records "$control/spool"
-        for each in "${{containers[@]}}"; do
-            new=$control/spool/.$pod.$each
-            printf 'v1 %s %s terminated 0 %(%s)T 1 0%s record=1 restarts=0 reason=NotStarted not started: %s\\t\\n' \\
-                "$pod" "$each" -1 "$run" "scripts that pods share ($lib) are missing or were changed" >"$new" &&
-                cp "$new" "records/$each" && mv -f "$new" "$control/spool/$pod.$each"
-        done
 """
 ENVIRONMENT = "environment.sh"
 _SHARED_BEGIN = """
@@ -138,13 +116,8 @@ class FileTransfer(ABC):
         """Return scripts that the batch script reads besides those of job/, by their names."""
         return {}
 
-    def with_scripts(
-        self, script: str, shared: Mapping[str, bytes], pod: str = "", containers: Sequence[str] = ()
-    ) -> str:
-        """Return the script of a pod with the paths of the scripts that other pods need as well.
-
-        If these are missing or were changed, the job records that the `containers` have not started.
-        """
+    def with_scripts(self, script: str, shared: Mapping[str, bytes]) -> str:
+        """Return the script of a pod with the paths of the scripts that other pods need as well."""
         return script
 
     @abstractmethod
@@ -182,11 +155,8 @@ class SharedFiles(FileTransfer):
     def further_scripts(self, kept: tuple[str, ...]) -> Mapping[str, bytes]:
         return {ENVIRONMENT: environment_script(kept).encode()}
 
-    def with_scripts(
-        self, script: str, shared: Mapping[str, bytes], pod: str = "", containers: Sequence[str] = ()
-    ) -> str:
-        records = _NOT_STARTED.format(pod=quote(pod), containers=words(containers)) if containers else ""
-        return script.replace(SHARED_SCRIPTS, _SHARED_SCRIPTS.format(library=library_name(shared), records=records))
+    def with_scripts(self, script: str, shared: Mapping[str, bytes]) -> str:
+        return script.replace(SHARED_SCRIPTS, _SHARED_SCRIPTS.format(library=library_name(shared)))
 
     def files_of_pod(self, files: Sequence[File], shared: Mapping[str, bytes]) -> list[File]:
         return list(files)

@@ -158,7 +158,5 @@ def _scripts(plan: JobPlan, scripts: Mapping[str, bytes]) -> tuple[list[File], d
     programs = {name: text for name, text in scripts.items() if name in plan.programs}
     further = plan.transfer.further_scripts(plan.job_variables)
     shared = {**further, RUNNER: runner_with_parts(calls, scripts), **programs}
-    # containers.sh follows job.sh, which has found them whole right before
-    names = {JOB: [each.name for each in plan.containers]}
-    own = (plan.transfer.with_scripts(text, shared, plan.pod, names.get(name, ())) for name, text in texts.items())
-    return [File(name, text.encode(), 0o700) for name, text in zip(texts, own, strict=True)], shared
+    own = (plan.transfer.with_scripts(text, shared).encode() for text in texts.values())
+    return [File(name, text, 0o700) for name, text in zip(texts, own, strict=True)], shared
