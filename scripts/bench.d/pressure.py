@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
-from burst import CONNECTIONS, WORKERS, create_all
+from burst import CONNECTIONS, WORKERS, create_all, like_pod
 from figures import Measured
 from place import Place, Serving, held_pod, place
 
@@ -30,6 +32,7 @@ POLL_SECONDS = 2
 ROUNDS = 3
 DELETE_SECONDS = 10
 DELETE_LIMIT = 1.3
+REQUESTS_LIMIT = 0.1
 BYTES = 10_000
 
 
@@ -46,6 +49,10 @@ def measure() -> Measured:
         here.cancel_all()
         with here.sidecar(PollInterval=POLL_SECONDS) as serving:
             _deletes(measured, here, serving)
+            _count_requests(measured, here, serving, "different pods", lambda _: held_pod())
+        here.cancel_all()
+        with here.sidecar(PollInterval=POLL_SECONDS, JobArrays="always") as serving:
+            _count_requests(measured, here, serving, "like pods", like_pod, REQUESTS_LIMIT)
         here.cancel_all()
     return measured
 
@@ -64,7 +71,12 @@ def _deletes(measured: Measured, here: Place, serving: Serving) -> None:
         f"at most {DELETE_SECONDS} s and {DELETE_LIMIT} times",
         met=taken <= DELETE_SECONDS and taken / loop <= DELETE_LIMIT,
     )
-    bodies = [held_pod() for _ in range(PODS)]
+
+
+def _count_requests(
+    measured: Measured, here: Place, serving: Serving, what: str, body: Callable[[int], Json], most: float = math.inf
+) -> None:
+    bodies = [body(number) for number in range(PODS)]
     before = _requests(here)
     create_all(serving.process.url, bodies)
     created = _requests(here) - before
@@ -74,9 +86,11 @@ def _deletes(measured: Measured, here: Place, serving: Serving) -> None:
     whole, deleted = _requests(here) - before, _requests(here) - polled
     looped = _loop(here)[1]
     measured.row(
-        f"Requests to slurmctld for {PODS:,} pods, from create to deleted",
+        f"Requests to slurmctld for {PODS:,} {what}, from create to deleted",
         f"{whole}, of which {created} until all were created and {deleted} for deletes; "
         f"the loops {looped}: {whole / looped:.2f} times",
+        f"at most {most} times" if most < math.inf else "",
+        met=whole / looped <= most if most < math.inf else None,
     )
 
 
