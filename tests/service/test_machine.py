@@ -185,7 +185,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         for reported in self.reported:
             if reported.end is not None:
                 assert reported.runs_at_end == self.account.runs.get(reported.key, 0), (
-                    "it runs, and was told to be over"
+                    "it runs, and was reported as over"
                 )
 
     @invariant()
@@ -218,7 +218,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         else:
             assert state["terminated"]["exitCode"] != 0
             assert reported.deleted or not self.account.runs.get(reported.key), (
-                "a container runs, and is told to be over"
+                "a container runs, and is reported as over"
             )
         if reported.end is None:
             reported.runs_at_end = self.account.runs.get(reported.key, 0)
@@ -260,7 +260,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         assert not (reported.deleted and reported.key in self.account.folders), "its delete was not carried out"
         # a create that fails takes back what an earlier one of the same pod had begun
         if reported.accepted and not (reported.deleted or reported.failed):
-            assert reported.end is not None, "its end was never told"
+            assert reported.end is not None, "its end was never reported"
             ran = self.account.runs.get(reported.key, 0)
             assert ran == 1 or reported.end["terminated"]["exitCode"] != 0
 
@@ -285,7 +285,7 @@ class OnePodOneJob(RuleBasedStateMachine):
         return Sidecar(line, pods)
 
     async def _create(self, sidecar: Pods, reported: ReportedPod) -> None:
-        if reported.failed:  # Kubernetes asks again, and what it was told of the one before is over
+        if reported.failed:  # Kubernetes asks again, and the report of the one before does not count
             reported.failed, reported.end = False, None
         try:
             created = await sidecar.create(CreateRequest.parse(request(reported.body)))

@@ -47,7 +47,7 @@ case $(PATH=/usr/bin:/bin:$PATH readlink "$fence") in
     void) echo "remote-slurm: this array was given up, and starts nothing" && exit 1 ;;
     "") echo "remote-slurm: the fence of the array cannot be written" && exit 1 ;;
 esac
-# whoever was about to give it up may have been killed
+# a script that was about to give the array up may have been killed
 [ -e "$array/job.sh" ] || PATH=/usr/bin:/bin:$PATH mv -f "$array/given-up.sh" "$array/job.sh" 2>/dev/null
 output=job-${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID.out
 PATH=/usr/bin:/bin:$PATH mv -f "$array/$SLURM_ARRAY_TASK_ID.out" "$output" 2>/dev/null

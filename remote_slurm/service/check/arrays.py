@@ -8,12 +8,11 @@ from remote_slurm.domain.runtimes.registry import RUNTIMES
 from remote_slurm.domain.slurm.flags import Flag
 from remote_slurm.domain.slurm.scontrol import SlurmSettings
 from remote_slurm.errors import SlurmFailed
-from remote_slurm.service.check.findings import Passed, one_line
-from remote_slurm.service.check.submission import AnswersOperations, job_flags
+from remote_slurm.service.check.findings import Passed
+from remote_slurm.service.check.submission import AnswersOperations, job_flags, words_of_sbatch
 from remote_slurm.site.batcher import MOST_REQUESTS
 from remote_slurm.site.operations import slurm_settings, try_submit
 
-_MOST_WORDS = 300
 _ALONE = "each pod is a job of its own"
 
 
@@ -42,6 +41,5 @@ async def _allowed(config: Config, site: AnswersOperations, flags: str) -> tuple
     options = (*job_flags(config, flags), Flag("array", "0-1"))
     tried = await site.ask(try_submit.operation(config, [options]))
     if tried and not tried[0].is_accepted:
-        words = one_line("\n".join(tried[0].messages))[:_MOST_WORDS]
-        return f"sbatch --test-only refuses an array: {words or f'exit code {tried[0].exit_code}'}", True
+        return f"sbatch --test-only refuses an array: {words_of_sbatch(tried[0])}", True
     return f"the site allows {settings.array_size or 'an unknown number of'} tasks (MaxArraySize)", False

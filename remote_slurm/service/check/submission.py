@@ -80,14 +80,16 @@ class SubmissionChecks:
         refused = {name: tried_job for name, tried_job in tried.items() if not tried_job.is_accepted}
         if wrong := {name: job for name, job in refused.items() if name and _is_final(job)}:
             raise CheckFailed(
-                "; ".join(f"Slurm refuses pods of the flavor {name}: {_words(job)}" for name, job in wrong.items()),
+                "; ".join(
+                    f"Slurm refuses pods of the flavor {name}: {words_of_sbatch(job)}" for name, job in wrong.items()
+                ),
                 "correct SlurmFlags, CPUDefault or MemoryDefault there",
             )
         if not refused:
             return Passed(f"sbatch --test-only accepts {_described(tried)}")
         accepted = [name for name in tried if name not in refused]
         messages = [f"sbatch --test-only accepts {_described(accepted)}"] if accepted else []
-        messages += [f"it refuses {_described([name])} now: {_words(job)}" for name, job in refused.items()]
+        messages += [f"it refuses {_described([name])} now: {words_of_sbatch(job)}" for name, job in refused.items()]
         remedy = (
             "pods need sbatch options here: set them for all pods as SlurmFlags of DefaultFlavor or in "
             "Policy.ForcedFlags, or give them to this command by --flags"
@@ -150,7 +152,8 @@ def _described(names: Sequence[str] | dict[str, TriedJob]) -> str:
     return " and ".join(parts)
 
 
-def _words(job: TriedJob) -> str:
+def words_of_sbatch(job: TriedJob) -> str:
+    """What sbatch printed when it refused the job, or its exit code."""
     return one_line("\n".join(job.messages))[:_MOST_WORDS] or f"exit code {job.exit_code}, without a message"
 
 
