@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.job.node import Node, sh, until
+from tests.job.node import POD, Node, sh, until
 
 
 def test_a_pod_that_fills_its_disk_keeps_its_exit_code(small: Path) -> None:
     node = Node(small)
-    fill = sh("dd if=/dev/zero of=fill bs=4k 2>/dev/null; exit 3")
+    # the record of the other container replaces an earlier one, which would leave room again
+    until_side_runs = f"until grep -q running {node.control}/spool/{POD}.side; do sleep 0.05; done"
+    fill = sh(f"{until_side_runs}; dd if=/dev/zero of=fill bs=4k 2>/dev/null; exit 3")
     assert node.run(f"container main {fill}\ncontainer side sleep 1").code == 3
     main = node.ended("main")
     assert main.exit_code == 3
