@@ -50,6 +50,17 @@ async def test_a_burst_of_deletes_reads_all_tombstones_once(account: Account) ->
     assert (account.claims / "ns-old.deleted").exists()
 
 
+async def test_tombstones_of_a_burst_of_deletes_go_together(account: Account) -> None:
+    """One process for each of 10,000 takes half a minute, and longer than a delete may on a slow file system."""
+    await account.site.recover()
+    account.command("rm", f'echo "$#" >>"{account.slurm}/removed"\nexec /bin/rm "$@"')
+    for number in range(250):
+        aged(account.claims / f"old-{number}.deleted", DAY + 10)
+    await account.site.delete({POD: False})
+    assert not list(account.claims.glob("old-*"))
+    assert len((account.slurm / "removed").read_text().split()) < 10
+
+
 @pytest.mark.parametrize("by", ["start", "delete"])
 @pytest.mark.parametrize("place", ["incoming", "read"])
 async def test_what_was_half_received_or_read_goes_after_an_hour(each_account: Account, place: str, by: str) -> None:

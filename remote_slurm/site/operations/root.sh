@@ -196,10 +196,16 @@ expire_arrays() {
 # Removes tombstones after a day, with the attempt of an sbatch that failed after the delete. Removes after an hour what
 # was received incompletely, or read by a sidecar that has ended.
 expire() {
-    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | while IFS= read -r stone; do
-        rm -rf -- "${stone%.deleted}.deleted" "${stone%.deleted}.job" "${stone%.deleted}.stop" \
-            "${stone%.deleted}.attempt"
-    done
+    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | {
+        set --
+        while IFS= read -r stone; do
+            stone=${stone%.deleted}
+            set -- "$@" "$stone.deleted" "$stone.job" "$stone.stop" "$stone.attempt"
+            # a burst of deletes has left thousands
+            [ $# -lt 400 ] || { rm -rf -- "$@"; set --; }
+        done
+        [ $# -eq 0 ] || rm -rf -- "$@"
+    }
     find .remote-slurm/incoming .remote-slurm/read -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +
     find /tmp -maxdepth 1 -type f -name 'remote-slurm-submit-*' -user "$(id -u)" -mmin +60 -exec rm -f {} + 2>/dev/null
     expire_arrays
