@@ -21,7 +21,8 @@ WORK: Json = {"name": "work", "mountPath": "/v"}
 def attacked(image: str, account: str) -> Json:
     """The first container puts links in the place of what the others mount, once all of it has been checked."""
     swap = f"cd /v && rmdir sub up/x up && ln -s {account} sub && ln -sf {account}/key file && ln -s ../../.. up"
-    first = sh("first", "sleep 8", image=image, volumeMounts=[WORK], lifecycle={"postStart": execute(swap)})
+    hook = {"lifecycle": {"postStart": execute(swap)}}
+    first = sh("first", "until [ -L /v/up ]; do sleep 0.1; done; sleep 2", image=image, volumeMounts=[WORK], **hook)
     others = [
         sh(name, "cat /it /it/key; ls /it", image=image, volumeMounts=[{**WORK, "mountPath": "/it", "subPath": path}])
         for name, path in (("folder", "sub"), ("file", "file"), ("up", "up/x"))
