@@ -403,7 +403,7 @@ def test_the_log_of_a_task_that_never_began_is_what_slurm_printed(account: Accou
     submitted(account, *PODS)
     (arrays(account)[0] / "1.out").write_text("slurmstepd: error: execve(): bad interpreter\n")
     values: dict[str, Any] = dict.fromkeys(
-        ("lines", "bytes", "since", "offset", "run", "notes", "previous", "apart", "follow"), ""
+        ("lines", "bytes", "since", "offset", "run", "notes", "previous", "node_local", "follow"), ""
     )
     answer = account.ask("log", pod="ns-b", container="c", over="yes", **values)
     assert "bad interpreter" in answer.messages

@@ -305,9 +305,9 @@ def test_a_log_that_began_anew_is_read_from_its_beginning(running: Account) -> N
 
 def test_what_stayed_on_its_node_is_no_log_until_it_was_fetched(pod: Account) -> None:
     (pod.root / POD / "job-7.out").write_text("remote-slurm: no image\n")
-    assert ask(pod, "x", over="yes", apart="yes").has("stayed")
+    assert ask(pod, "x", over="yes", node_local="yes").has("stayed")
     (pod.root / POD / "fetched").touch()
-    assert ask(pod, "x", over="yes", apart="yes").messages.strip() == "remote-slurm: no image"
+    assert ask(pod, "x", over="yes", node_local="yes").messages.strip() == "remote-slurm: no image"
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -39,7 +39,7 @@ def with_log(account: Account, record: str) -> Path:
 
 
 def log(account: Account, **asked: str) -> str:
-    names = ("lines", "bytes", "since", "offset", "run", "notes", "previous", "over", "apart", "follow")
+    names = ("lines", "bytes", "since", "offset", "run", "notes", "previous", "over", "node_local", "follow")
     nothing: dict[str, Any] = dict.fromkeys(names, "")
     return account.ask("log", pod=POD, container="c", **nothing | asked).messages.strip("\n")
 

@@ -1,7 +1,10 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034,SC2154 # pod, squeue and sacct, whole commands, are set in front of this text; array, number, call, holder and marker by attempts.sh
+# shellcheck disable=SC2034,SC2154 # values are set in front of this text; array, number, call, holder and marker by attempts.sh
 # Ends the search for the job of a submission of unknown outcome. A job of its own: takes the pod's fence, so that a job that
-# starts later runs no container. A task of an array: takes the fence of the array, unless Slurm shows the array.
+# starts later runs no container. A task of an array: takes the fence of the array, unless Slurm shows the array. Values:
+#   pod               whose submission it was
+#   squeue, sacct     whole commands, which print the jobs of the account, and what it has submitted
+# Replies:
 #   >void             the fence holds no job, and no job will take it
 #   >submitted ID     this job had taken the fence before, or is the task of an array that Slurm shows
 #   >again            no job of the array starts anything: each of its pods can be submitted again

@@ -1,6 +1,10 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # sacct, the program, and with_line, without_line and steps, whole commands, are set in front of this text
-# Prints the accounting records of some jobs, one per line, then
+# shellcheck disable=SC2154 # values are set in front of this text
+# Prints the accounting records of some jobs, one per line. Values:
+#   sacct                     the program
+#   with_line, without_line   whole commands, with and without the field SubmitLine, which Slurm before 21.08 lacks
+#   steps                     the whole command that prints what jobs and their steps have used
+# Then
 #   >step ROW         what a job and each of its steps have used, if sacct prints it
 #   >accounting CODE
 

@@ -1,6 +1,9 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # sbatch, scancel, squeue and sinfo are set in front of this text, scontrol and srun if they are needed
-# Looks for the Slurm commands, and checks that slurmctld answers.
+# shellcheck disable=SC2154 # values are set in front of this text
+# Looks for the Slurm commands, and checks that slurmctld answers. Values:
+#   sbatch, scancel, squeue, sinfo   the programs
+#   scontrol, srun                   these too, if they are needed
+# Replies:
 #   >found COMMAND       its full path
 #   >absent COMMAND      neither a file nor in PATH
 #   >version TEXT        each line that sbatch --version prints

@@ -1,8 +1,12 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; squeue, output_of, scancel, removal, program and expires are set in front of this text, with the function that `removal` names
+# shellcheck disable=SC2034,SC2154 # values are set in front of this text; folders_used is for root.sh
 # Deletes pods as far as possible now. The payload has a line for each pod: POD FORCE GRACE, where FORCE is yes or no, and
-# GRACE is the grace period in seconds that replaces that of the pod's runner, or `-`. If `expires` is set, what has expired is
-# removed as well: see expire in root.sh.
+# GRACE is the grace period in seconds that replaces that of the pod's runner, or `-`. Values:
+#   squeue, output_of   whole commands: the jobs of the account, and the output file of a job
+#   scancel             the program
+#   removal, program    a function in front of this text that removes files of other user ids in the container runtime, and its
+#                       program; empty if the runtime has none
+#   expires             not empty: what has expired is removed as well, see expire in root.sh
 # A pod's job is one that runs the pod's batch script. It is also the job whose id sbatch printed or which is in the fence,
 # if its output file is in the pod's folder: ids are reused, and accounts are shared.
 #   >gone POD         the pod has no job and no folder

@@ -1,8 +1,11 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # values are set in front of this text
 # Runs a step of a job (job/exec_step.sh), and ends with it. SIGTERM and SIGHUP end the step; sshd sends neither to a
-# session without a terminal, so that ssh/command_channels.py sends them. `step` is srun's command line; `job` the job's id,
-# `name` the name of the step; `squeue` and `scancel` the programs; `stdin` is set if standard input is passed on.
+# session without a terminal, so that ssh/command_channels.py sends them. Values:
+#   step              srun's command line
+#   job, name         the id of the job, and the name of the step
+#   squeue, scancel   the programs
+#   stdin             not empty: standard input is passed on
 
 unset SLURM_CLUSTERS SLURM_PARTITION SLURM_QOS SLURM_ACCOUNT SLURM_RESERVATION SLURM_CONSTRAINT SLURM_EXCLUSIVE
 unset SLURM_STEP_GRES SLURM_GRES SLURM_NTASKS SLURM_NNODES SLURM_CPUS_PER_TASK SLURM_LABELIO SLURM_DEBUG SLURM_EXPORT_ENV

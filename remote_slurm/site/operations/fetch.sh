@@ -1,7 +1,12 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # pod, incoming and step are set in front of this text, and quoted_at: the pod's folder on its node
+# shellcheck disable=SC2154 # values are set in front of this text
 # Copies the logs and records of a pod from its node, with which no file system is shared. A step of the job sends them;
-# the job waits for the copy.
+# the job waits for the copy. Values:
+#   pod            the pod's folder
+#   incoming       a new folder for what arrives
+#   step           srun's command line
+#   quoted_at      the pod's folder on its node, quoted for the shell there
+# Replies:
 #   >fetched       they are in the pod's folder on the login node
 #   >nofolder      the pod was deleted, or this login node does not see its folder yet
 

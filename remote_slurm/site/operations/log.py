@@ -61,7 +61,7 @@ def script(
     """
     values = _values(what) | {
         "over": yes(pod_is_over),
-        "apart": yes(file_transfer(config).logs_on_node and node is None),
+        "node_local": yes(file_transfer(config).logs_on_node and node is None),
     }
     log = Operation("log", lambda _: None, values)
     if node is None:

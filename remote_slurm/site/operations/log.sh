@@ -1,6 +1,20 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2016,SC2154 # awk's own variables; pod, container, lines, tail_bytes, bytes, since, offset, run, notes, previous, over, apart and follow are set in front
-# Prints the log of one container. Only the requested bytes are sent, however long the log is.
+# shellcheck disable=SC2016,SC2154 # awk's own variables; values are set in front of this text
+# Prints the log of one container. Only the requested bytes are sent, however long the log is. Values, of which an empty one sets
+# no limit, and means no:
+#   pod, container    the pod's folder, and the container in it
+#   lines             only so many last lines
+#   tail_bytes        these lines are within so many last bytes
+#   since             only lines since that time, in seconds since 1970
+#   bytes             only so many first bytes of what the other limits leave
+#   offset            only bytes from this one on
+#   run               only the log of this run of the container, R.N as in the reply `run`
+#   previous          the log of the run before the last restart
+#   notes             reply `noted` is wanted
+#   follow            go on as the log grows
+#   over              the pod has ended: nothing of it starts any more
+#   node_local        the log is on a node until it is fetched (SHARED_FS: false)
+# Replies:
 #   >noted TIME SIZE  the length of the log at that time, as the runner noted it; if `notes` is set
 #   >run R.N          the run that wrote the log. With `run`, the log of that run is sent, also if it is the previous log by now
 #   >ended LENGTH     if `follow` is set and the container has ended: the length of its log
@@ -71,7 +85,7 @@ choose_log() {
             reply waiting
             return 1
         fi
-        if [ -n "$apart" ] && [ ! -e "$pod/fetched" ]; then
+        if [ -n "$node_local" ] && [ ! -e "$pod/fetched" ]; then
             reply stayed
             return 1
         fi

@@ -1,11 +1,18 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # squeue, the whole command, known, token, base, rows and forget are set in front of this text
-# Prints the account's jobs, one per line, then
+# shellcheck disable=SC2154 # values are set in front of this text
+# Prints the account's jobs, one per line. Values:
+#   squeue   the whole command
+#   known    not empty: the sidecar knows the path of DataRootFolder, so that its file system is not accessed. While it hangs,
+#            the queue still answers
+#   token    not empty: the queue is long. The reply is kept under this name, and only what has changed since the reply
+#            `base` is printed
+#   base     the token of an earlier reply
+#   rows     the number of different lines in that reply
+#   forget   not empty: all replies that are kept are removed, since the queue is not long any more
+# Then
 #   >queue CODE SECONDS BEGAN ENDED   squeue's exit code, and the site's clock; BEGAN and ENDED are when squeue was called and
 #                                     had ended, in seconds since the node started, and left out if they are unknown
-# If the path of DataRootFolder is `known`, its file system is not accessed: while it hangs, the queue still answers.
-# If `token` is not empty, the queue is long. Then the reply is kept under this name, and only what has changed since the
-# reply `base`, which had a number of different lines, `rows`, is printed:
+# and for a long queue
 #   >+ LINE                  a line that the reply `base` did not have
 #   >- LINE                  a line of that reply that is not there any more
 #   >rows NUMBER TOKEN BASE  how many different lines squeue printed; BASE is left out if all of them are printed, because the

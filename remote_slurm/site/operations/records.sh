@@ -1,11 +1,15 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; token, seen, owns, beats, ended and carried are set in front of this text, and first_lines is root.sh's
+# shellcheck disable=SC2034,SC2154 # values are set in front of this text; folders_used is for root.sh, and first_lines is root.sh's
 # Prints the records that runners wrote to the spool since the last call. Files are moved before they are read, so that a
 # record that replaces another one meanwhile is not lost. Records are printed again until `seen` has the token of the call
-# that printed them. A sidecar that does not own the folder removes nothing. If it owns it and `beats` is set, it writes a mark: see
-# heartbeat in root.sh.
-# If `ended` is not empty, the payload has the names of pods whose jobs have ended, one per line: a killed job could not
-# remove its secrets, which are in job.sh as well if the script has `carried` them to a node.
+# that printed them. Values, of which an empty one means no:
+#   token     a new word for this call
+#   seen      the tokens of calls whose replies have arrived: their records are removed
+#   owns      the sidecar owns DataRootFolder; another one removes nothing
+#   beats     the owner writes a mark, so that older sidecars know that it is alive: see heartbeat in root.sh
+#   ended     the payload has the names of pods whose jobs have ended, one per line: a killed job could not remove its secrets
+#   carried   the secrets are in job.sh as well, which has carried them to a node (SHARED_FS: false)
+# Replies:
 #   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it writes none, as sidecars before 0.2
 #   >older acted      an older sidecar has submitted or deleted pods: see notify_owner in root.sh
 #   >records          all were read

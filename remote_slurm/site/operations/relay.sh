@@ -1,7 +1,12 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # step, on_node, hello, port, ... are set in front of this text
-# Runs a relay on the node of a job, as a step of the job: standard input and output are its own (site/relay.py). With a
-# `port`, the relay is for one connection to it, and prints
+# shellcheck disable=SC2154 # values are set in front of this text
+# Runs a relay on the node of a job, as a step of the job: standard input and output are its own (site/relay.py). Values:
+#   step            srun's command line, without the command of the step
+#   hello           the word by which the relay's first line is recognized
+#   quiet           the relay ends after so many seconds without any input
+#   port            only for one connection to this port; empty: for all connections
+#   perl, python    the program of the relay in both languages
+# A relay for one connection prints
 #   RS HELLO begin RS       once it is about to connect
 #   RS HELLO end CODE RS    when it has ended, and nothing else comes
 # What srun prints is kept apart, and follows when the step has ended:

@@ -1,7 +1,21 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034,SC2154 # folders_used is for root.sh; pods, packed, pulling, libraries, sums, sent, sbatch, squeue, scancel, scontrol, incoming, seconds and wait_seconds are set in front of this text, and alone, arrays, members_*, head_*, foot_* and throttle_*; payload_* by the session; attempts.sh sets and uses others
+# shellcheck disable=SC2034,SC2154 # values are set in front of this text, payload_size by the session; attempts.sh uses others
 # Submits the jobs of some pods, one after another. It can be sent again at any time, by any sidecar, with other pods: it
-# reports the outcome of the first call. Each reply is printed as soon as it is known.
+# reports the outcome of the first call. Values:
+#   pods                        all pods, in the order of their submission
+#   packed                      the pods whose files the payload has
+#   pulling                     the pods whose images are pulled before they are submitted
+#   alone                       the pods that get a job each
+#   arrays                      the numbers N of job arrays: the pods of members_N are the tasks, at most throttle_N run at
+#                               once, and the script has a line for each pod between head_N and foot_N
+#   libraries, sums             the scripts that the pods share, by their names in .remote-slurm/lib, and the sums of their files
+#   sent                        the libraries that the payload has
+#   incoming                    a new name for the folder of what arrives
+#   sbatch, scancel, scontrol   the programs; scontrol is empty unless jobs are submitted held (SHARED_FS: false)
+#   squeue                      the whole command
+#   seconds                     after this time, sbatch is called for no further pod
+#   wait_seconds                how long to wait for the id of a pod for which another script has called sbatch
+# Each reply is printed as soon as it is known:
 #   >submitted POD ID     the pod has a job
 #   >attempted POD        sbatch was called, by this script or another one, and its id is unknown; its messages come before
 #   >failed POD CODE      sbatch failed; its messages come before
@@ -20,7 +34,6 @@
 # is written into the marker, so that both exist together: see attempts.sh. Processes are the main cost of this script, so that the shell
 # does itself what it can. Each question of the file system is the other cost: of a pod whose folder has just appeared, much is
 # known, and its first attempt asks only for what decides (`fresh`).
-# Pods of `members_N`, for each N of `arrays`, become the tasks of one job array. The pods of `alone` get a job each.
 
 trap '' HUP PIPE  # a payload that has arrived whole is processed even if the connection is lost
 
