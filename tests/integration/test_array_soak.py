@@ -123,7 +123,7 @@ class Soak:
             # it may have ended just before it was requeued
             was_requeued = self.pods[name].job in self.requeued and code == REQUEUED_LATE
             right = stopped or was_requeued or (has_ended and code == self.codes[name])
-            assert right, (name, lines, self.pods[name].status)
+            assert right, f"{name} {lines} {self.pods[name].job}: {self.pods[name].state('c')}\n{self.files(name)}"
             if stopped:
                 print(f"stopped: {name} {lines} {self.pods[name].state('c')}")
 
@@ -133,6 +133,14 @@ class Soak:
             name, _, line = row.removeprefix("./").partition(":")
             found.setdefault(name, []).append(line)
         return found
+
+    def files(self, name: str) -> str:
+        """What the site has of a pod."""
+        job = self.pods[name].job
+        return self.site.exec(
+            f"cd {self.serving.root} && ls -l .remote-slurm/*/{name}* {name} 2>&1; "
+            f"tail -n 20 {name}/records/* {name}/*.out 2>&1; squeue --states=all | grep {job}; sacct -j {job} 2>&1 || :"
+        )
 
     # --- faults ---
 
@@ -157,7 +165,8 @@ class Soak:
         """Jobs that run: one that has ended would not find its files any more."""
         for name in self._some(3, lambda each: "running" in each.state("c") and bool(each.job)):
             job = self.pods[name].job
-            if not self.site.exec(f"grep end {self.runs}/{name} || scontrol requeue {job} 2>&1 || :").strip():
+            # scontrol may fail although slurmctld has done it: a slow one answers late
+            if not self.site.exec(f"grep '^end ' {self.runs}/{name} || scontrol requeue {job} >/dev/null 2>&1 || :"):
                 self.requeued[job] = time.monotonic()
 
     def start_requeued(self) -> None:
