@@ -8,7 +8,8 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.errors import Code, SiteError
 from remote_slurm.log import debug, warning
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.site import Site
 

@@ -8,10 +8,10 @@ from collections import deque
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.service.audit import AuditLog, notes, pod_fields
 from remote_slurm.service.background_tasks import BackgroundTasks
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.process_tuning import MemoryTrim
 from remote_slurm.service.submitter import Submission, Submitter
+from remote_slurm.service.tracked_pod import TrackedPod
 
 # A burst of creates is longer, and a mean does not need more
 _MOST_LATENCIES = 1000

@@ -25,9 +25,10 @@ from remote_slurm.domain.status.view import PodView
 from remote_slurm.errors import SiteError
 from remote_slurm.log import debug
 from remote_slurm.service.orphans import SUSPICIOUS_SECONDS, Orphans
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.storage import Storage
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operations.list import Listed
 from remote_slurm.site.site import Site

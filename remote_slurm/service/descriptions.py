@@ -14,8 +14,9 @@ from remote_slurm.domain.status.pod_summary import PodPhase, PodSummary
 from remote_slurm.errors import PodNotFound, SiteError
 from remote_slurm.service.dashboard import is_unreachable, unreachable_json
 from remote_slurm.service.event_log import EventLog
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.operations.describe import PodFolder
 from remote_slurm.site.site import Site
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from remote_slurm.domain.status.pod_events import PodEvent, pod_events
 from remote_slurm.domain.status.pod_summary import PodSummary
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 
 # A job whose pending reason changes all the time keeps the newest
 MOST_EVENTS = 50

@@ -10,7 +10,7 @@ from remote_slurm.domain.status.job_comment import NodeFolder
 from remote_slurm.errors import SiteError
 from remote_slurm.log import debug, warning
 from remote_slurm.service.background_tasks import BackgroundTasks
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.site import Site
 
 # Each copy takes a session at the login node, and a step of its job

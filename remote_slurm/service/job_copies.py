@@ -8,7 +8,8 @@ from dataclasses import replace
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.errors import SiteError
 from remote_slurm.log import debug
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.site import Site
 
 # Output of jobs that have no file: with SHARED_FS: false, or with a wrapper

@@ -11,7 +11,8 @@ from remote_slurm.domain.status.pod_summary import PodPhase
 from remote_slurm.errors import SiteError
 from remote_slurm.log import info, warning
 from remote_slurm.service.accounting import Accounting
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.site import Site
 

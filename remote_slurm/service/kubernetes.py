@@ -26,7 +26,7 @@ from remote_slurm.domain.status.pod_events import PodEvent
 from remote_slurm.errors import InvalidRequest
 from remote_slurm.service.event_log import EventLog
 from remote_slurm.service.kubernetes_api import Cluster
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 
 # In a burst, the newest Events replace the oldest

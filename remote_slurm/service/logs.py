@@ -14,8 +14,9 @@ from remote_slurm.domain.status.no_log import MAY_BE_ON_NODE, NoLogReason, no_lo
 from remote_slurm.errors import InvalidRequest, RemoteFailed, SiteError
 from remote_slurm.service.followers import Followers
 from remote_slurm.service.log_tail import LogTimeouts, Retries, Tail
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.operations.log import NoLog, OpenLog
 from remote_slurm.site.site import Site
 

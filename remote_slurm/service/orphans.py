@@ -18,7 +18,8 @@ from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.log import warning
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Delete
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 
 _ALIVE = (JobPhase.WAITING, JobPhase.RUNNING)

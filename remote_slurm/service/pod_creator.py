@@ -19,12 +19,13 @@ from remote_slurm.service.audit import masked, note
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.kubernetes import Kubernetes
 from remote_slurm.service.logs import Logs
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.pull_secrets import with_pull_secrets
 from remote_slurm.service.recovery import PodRecovery
 from remote_slurm.service.rendering import LargerThanItsRequestError, Rendering
 from remote_slurm.service.submitter import Submission
+from remote_slurm.service.tracked_pod import TrackedPod
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.domain.slurm.pending_reasons import pending_sentence
 from remote_slurm.errors import NotSent, PodNotFound, PodNotRunning
 from remote_slurm.service.accounts import Accounts
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.pods import Pods
+from remote_slurm.service.tracked_pod import TrackedPod
 
 # How often the site is asked for the names of pods, at most
 _NAMES_SECONDS = 5.0

@@ -16,8 +16,9 @@ from enum import StrEnum
 from remote_slurm.domain.records import ContainerPhase
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_summary import PodPhase, PodSummary
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 
 # From an idle partition to a pod that waits for three days

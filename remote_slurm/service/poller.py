@@ -15,9 +15,10 @@ from remote_slurm.service.fetching import Fetching
 from remote_slurm.service.held_jobs import HeldJobs
 from remote_slurm.service.job_copies import JobCopies
 from remote_slurm.service.job_ends import JobEnds
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poll_pace import PollPace
 from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.site import Site

@@ -13,9 +13,10 @@ from remote_slurm.service.active_submissions import ActiveSubmissions
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Delete
 from remote_slurm.service.orphans import GRACE_SECONDS
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
 from remote_slurm.service.submitter import fail_abandoned, is_retryable
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.operations.recover import Recovery
 from remote_slurm.site.site import Site
 

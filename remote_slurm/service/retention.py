@@ -9,7 +9,8 @@ from collections.abc import Callable
 from remote_slurm.log import info, warning
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Delete, JournalError
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 
 LOOK_SECONDS = 60.0
 

@@ -13,8 +13,9 @@ from remote_slurm.domain.status.pod_status import pod_status
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.orphans import EVERYBODY, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.recovery import PodRecovery
+from remote_slurm.service.tracked_pod import TrackedPod
 
 
 class Statuses:

@@ -35,9 +35,9 @@ from remote_slurm.errors import (
     Superseded,
 )
 from remote_slurm.log import debug, info, warning
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.storage import Storage
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.site import Site
 
 _T = TypeVar("_T")

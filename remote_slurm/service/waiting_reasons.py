@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from remote_slurm.domain.slurm.pending_reasons import NO_REASON
 from remote_slurm.log import info
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 
 EVERY_SECONDS = 60

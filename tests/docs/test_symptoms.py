@@ -15,9 +15,9 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.container_ends import end_sentence
 from remote_slurm.errors import HostKeyRefused, RemoteSlurmError
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.submitter import Submission, Submitter
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.reply import Reply
 from remote_slurm.ssh.host_keys import KnownHost
 from tests.fake_site import FOR_GOOD, FakeAccount, FakeSite

@@ -10,7 +10,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_status import pod_status
 from remote_slurm.domain.status.view import PodView
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 from tests.domain.podspec import UID, container, pod
 
 POD = parse_pod(pod(container("c")), "status")

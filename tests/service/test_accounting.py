@@ -3,7 +3,7 @@
 import pytest
 
 from remote_slurm.domain.slurm.sacct import parse_accounting
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 
 FAILED = "7|FAILED|3:0|1795470000|1795470001|1795470009|main|n1|cpu=1|sbatch /r/ns-a/job.sh|"
 

@@ -5,7 +5,7 @@ import pytest
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.dashboard import listed_pod
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.operations.list import Listed
 
 POD = "ns-1"

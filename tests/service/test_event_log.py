@@ -8,7 +8,7 @@ from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.status.pod_events import PodEvent
 from remote_slurm.service.event_log import MOST_EVENTS, EventLog
-from remote_slurm.service.pod_store import TrackedPod
+from remote_slurm.service.tracked_pod import TrackedPod
 
 
 def tracked() -> TrackedPod:

@@ -10,7 +10,8 @@ from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.service.deletes import Deletes
 from remote_slurm.service.journal import Journal
 from remote_slurm.service.orphans import Asker, Orphans
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
+from remote_slurm.service.tracked_pod import TrackedPod
 from tests.fake_site import FakeSite
 from tests.service.logged import Logged
 

@@ -8,8 +8,8 @@ import pytest
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.pod_times import BUCKETS, MOST_PARTITIONS, Distribution, Outcome, PodTimes
+from remote_slurm.service.tracked_pod import TrackedPod
 from tests.service.polled_pod import Watched
 
 # Later than the start of the process that counts, however long the tests before this one take

@@ -7,8 +7,9 @@ import pytest
 from remote_slurm.domain.records import ContainerPhase, Reason, Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.service.pod_store import PodStore, TrackedPod
+from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import STALE_SECONDS, Poller
+from remote_slurm.service.tracked_pod import TrackedPod
 from tests.service.polled_pod import ScriptedSite
 
 POD = "ns-1"

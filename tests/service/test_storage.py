@@ -7,10 +7,10 @@ import pytest
 
 from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.errors import RemoteFailed, Unreachable
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.storage import LONGEST_TRY_SECONDS, TRY_SECONDS, Storage
 from remote_slurm.service.submitter import Submission, Submitter
+from remote_slurm.service.tracked_pod import TrackedPod
 from tests.fake_site import FakeAccount, FakeSite
 from tests.service.logged import Logged
 from tests.service.virtual_time import VirtualLoop

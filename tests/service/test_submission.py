@@ -11,9 +11,9 @@ from remote_slurm.domain.runtimes.images import PullFailure
 from remote_slurm.domain.slurm.job_states import JobState
 from remote_slurm.domain.submit_outcome import Attempted, Pulling, SbatchFailed, Stored, SubmitOutcome
 from remote_slurm.errors import OutcomeUnknown, RemoteFailed
-from remote_slurm.service.pod_store import TrackedPod
 from remote_slurm.service.reconnect_signal import ReconnectSignal
 from remote_slurm.service.submitter import Submission, Submitter
+from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.operations.abandon import Abandoned
 from tests.fake_site import FOR_GOOD, FOR_NOW, FakeAccount, FakeSite
 from tests.service.logged import Logged
