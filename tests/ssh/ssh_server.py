@@ -139,6 +139,8 @@ def servers(make_folder: Callable[[str], Path]) -> Iterator[StartSshd]:
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
             "LogLevel VERBOSE",
+            # the developer's own ~/.bashrc takes no part, and costs no time
+            f"SetEnv HOME={server.folder}",
         ]
         (server.folder / "sshd_config").write_text("\n".join([*lines, *usual]) + "\n")
         if host_keys[0] == "ed25519":

@@ -357,7 +357,7 @@ async def test_a_freeze_behind_a_jump_host_leaves_nothing_behind(start_sshd: Sta
         connection = Connection(target.settings(ProxyJump=f"127.0.0.1:{proxy.port}"), pace=EAGER)
         sessions = Sessions(connection, PoolSize(patience=0.2))
         for _ in range(3):
-            assert (await sessions.run(Request("echo x"), deadline=SECONDS)).output == b"x\n"
+            assert await _echoed(sessions) == b"x\n"
             proxy.freeze()
             with pytest.raises((NotSent, OutcomeUnknown)):
                 await sessions.run(Request("cat", b"x" * 5_000_000), deadline=0.4)
@@ -365,6 +365,13 @@ async def test_a_freeze_behind_a_jump_host_leaves_nothing_behind(start_sshd: Sta
         await sessions.close()
         await connection.close()
         await eventually(lambda: not ssh_threads())
+
+
+async def _echoed(sessions: Sessions) -> bytes:
+    """The connection that was frozen may be given up after the next request was sent over it, which fails as well."""
+    with contextlib.suppress(OutcomeUnknown):
+        return (await sessions.run(Request("echo x"), deadline=SECONDS)).output
+    return (await sessions.run(Request("echo x"), deadline=SECONDS)).output
 
 
 def _descriptors() -> int:
