@@ -3,7 +3,7 @@
 The older sidecar submits and deletes pods as before, and leaves a note at the site. The owner then reads all pods
 again. Only the owner withdraws attempts, moves records and cancels orphans.
 
-The owner writes a new mark with each poll. Only changes of the mark count, by the clock of this process: the clocks of
+The owner writes a new heartbeat with each poll. Only its changes count, by the clock of this process: the clocks of
 the site, its file server and this machine may differ by minutes.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# A file server's cache may show an old mark for as long (NFS: acregmax, 60 s)
+# A file server's cache may show an old heartbeat for as long (NFS: acregmax, 60 s)
 SILENCE_SECONDS = 60.0
 # How often an older sidecar polls if Kubernetes does not ask it
 WATCH_SECONDS = 20.0
@@ -21,19 +21,19 @@ LATE_SECONDS = 120.0
 
 
 class OwnerWatch:
-    """Whether the owner is alive; `silence` is for how long its mark has not changed, in seconds."""
+    """Whether the owner is alive; `silence` is for how long its heartbeat has not changed, in seconds."""
 
     def __init__(self, poll_interval: float, clock: Callable[[], float]) -> None:
         self.silence = 0.0
         self._most = max(SILENCE_SECONDS, _SILENT_POLLS * max(poll_interval, WATCH_SECONDS))
         self._clock = clock
-        self._mark = ""
+        self._heartbeat = ""
         self._since = clock()
 
-    def saw(self, mark: str) -> None:
-        """Take the mark that was just read. An empty mark means that it could not be read."""
-        if not mark or mark != self._mark:
-            self._mark, self._since = mark, self._clock()
+    def saw(self, heartbeat: str) -> None:
+        """Take the heartbeat that was just read; empty if it could not be read."""
+        if not heartbeat or heartbeat != self._heartbeat:
+            self._heartbeat, self._since = heartbeat, self._clock()
         self.silence = self._clock() - self._since
 
     @property

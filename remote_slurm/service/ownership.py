@@ -17,7 +17,7 @@ SUPERSEDED = "a newer sidecar owns DataRootFolder"
 
 
 class Ownership:
-    """Called after each poll, which reads the owner's mark and the notes of older sidecars."""
+    """Called after each poll, which reads the owner's heartbeat and the notes of older sidecars."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Ownership:
         except SiteError as error:
             debug("the changes of another sidecar could not be read", reason=error)
 
-    async def _watch_newer(self, mark: str) -> None:
+    async def _watch_newer(self, heartbeat: str) -> None:
         """Take the folder over again once the newer sidecar has been silent for a minute."""
         if self._newer is None:
             self._newer = OwnerWatch(self._poll_interval, self._clock)
             warning("a newer sidecar owns DataRootFolder and finishes submissions; this one only answers requests")
-        self._newer.saw(mark)
+        self._newer.saw(heartbeat)
         is_asked = self._orphans.silence < WATCH_SECONDS
         self._poller.interval = self._poll_interval if is_asked else max(self._poll_interval, WATCH_SECONDS)
         if not self._newer.is_silent:

@@ -18,9 +18,9 @@ from remote_slurm.site.reply import Reply
 class OtherSidecars:
     """What other sidecars with the same DataRootFolder do.
 
-    `newer_mark` is None if no newer sidecar owns the folder; else a text that changes with each poll of the owner, and
-    an empty one if it is unknown. `older_acted`: an older sidecar has submitted or deleted pods since the last recovery
-    or survey.
+    `newer_mark` is None if no newer sidecar owns the folder; else the owner's heartbeat, which changes with each of its
+    polls, or an empty text if it is unknown. `older_acted`: an older sidecar has submitted or deleted pods since the
+    last recovery or survey.
     """
 
     newer_mark: str | None = None

@@ -94,8 +94,8 @@ notify_owner() {
     printf '>older acted\n' >"$note" && mv -f "$note" ".remote-slurm/spool/older.$sidecar"
 } 2>/dev/null
 
-# Writes a mark that changes with each call: while it changes, older sidecars know that the owner is alive. It is no time,
-# since clocks differ. On a full file system the file is empty, which readers do not take for a mark that stays.
+# Writes a text that changes with each call: while it changes, older sidecars know that the owner is alive. It is no time,
+# since clocks differ. On a full file system the file is empty, which readers do not take for a heartbeat that stays.
 heartbeat() {
     printf '%s\n' "$1" >".remote-slurm/owners/.$epoch"
 } 2>/dev/null
