@@ -23,28 +23,8 @@ _GO_PLUGIN_KEYS = ("InterlinkURL", "InterlinkPort", "SidecarURL", "VKConfigPath"
 # In that plugin's example files
 _GO_PLUGIN_NAMESPACE = "vk"
 
-# In the order of the documentation
-GROUPS: tuple[type[KeyGroup], ...] = (
-    ConnectionKeys,
-    PollingKeys,
-    ListeningKeys,
-    VirtualNodeKeys,
-    FolderKeys,
-    PolicyKeys,
-    VolumeKeys,
-    SlurmKeys,
-    ResourceKeys,
-    RuntimeKeys,
-    ImageKeys,
-    ContainerKeys,
-    LogKeys,
-    TraceKeys,
-    KubernetesKeys,
-    IgnoredKeys,
-)
 
-
-# pydantic collects the fields of the last base first: this is the reverse of GROUPS
+# The documentation has the groups in the reverse order: pydantic collects the fields of the last base first
 class Config(
     IgnoredKeys,
     KubernetesKeys,
@@ -116,3 +96,7 @@ class Config(
         if isinstance(values, dict) and any(values.get(key) for key in _GO_PLUGIN_KEYS):
             return {"DefaultMemory": "1M", **values}
         return values
+
+
+# In the order of the documentation
+GROUPS = tuple(base for base in reversed(Config.__bases__) if issubclass(base, KeyGroup))
