@@ -3,7 +3,7 @@
 ::
 
     RemoteSlurmError               one clear sentence: what, where, what would be right
-    ├── ConfigError                correct the configuration; carries every problem at once
+    ├── ConfigError                correct the configuration; carries the problems of all keys, not only the first
     ├── InvalidRequest             correct the request or the pod: asking again the same way fails the same way
     │   ├── Forbidden              this client may not ask this
     │   ├── PodNotFound            there is no such pod

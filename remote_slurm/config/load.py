@@ -16,6 +16,9 @@ PATH_VARIABLES = ("REMOTE_SLURM_CONFIG", "SLURMCONFIGPATH")
 DEFAULT_PATH = Path("/etc/interlink/SlurmConfig.yaml")
 _EXAMPLE = "`remote-slurm config example` prints all keys"
 
+# Checked in place of a block SSH that is wrong
+_REQUIRED = {"SSH": {"HostName": "host.invalid", "User": "user", "IdentityFile": "/key"}}
+
 Check = Callable[[Config], Iterable[Problem]]
 
 
@@ -25,8 +28,8 @@ def load_config(
     """Load the file at path, else at REMOTE_SLURM_CONFIG or SLURMCONFIGPATH, else /etc/interlink/SlurmConfig.yaml.
 
     The environment overrides the file, and overrides (`KEY=VALUE`, from `--set`) override both. Relative local paths
-    start at the file's folder, wherever they are given. `check` finds further problems in a configuration whose values
-    are valid. Raises ConfigError with every problem at once.
+    start at the file's folder, wherever they are given. `check` finds further problems in the values that are valid.
+    Raises ConfigError with every problem at once.
     """
     layers = load_layers(path, environ, overrides)
     return validated_config(config_path(path, environ), layers, environ, check)
@@ -44,7 +47,7 @@ def load_layers(path: Path | None, environ: Mapping[str, str], overrides: Sequen
 def validated_config(path: Path, layers: Layers, environ: Mapping[str, str], check: Check = no_problems) -> Config:
     """Validate the values of `load_layers`; `path` is their file. Raises ConfigError with every problem at once."""
     machine = Machine(path.absolute().parent, home_folder(environ), default_state_folder(environ))
-    return validated(path, layers, Config, machine, check)
+    return validated(path, layers, Config, machine, check, _REQUIRED)
 
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:

@@ -76,6 +76,34 @@ def test_a_further_check_names_keys_with_their_lines(tmp_path: Path) -> None:
     assert [(each.line, each.key) for each in caught.value.problems] == [(1, "ContainerRuntime"), (None, "")]
 
 
+def test_a_further_check_reads_the_valid_values_beside_wrong_ones(tmp_path: Path) -> None:
+    path = tmp_path / "SlurmConfig.yaml"
+    path.write_text(
+        "PollInterval: abc\n"
+        "ContainerRuntime: docker\n"
+        "Policies:\n"
+        "  team: {Namespaces: [team], AllowedFlags: [qos, 7 8]}\n"
+        "  other: [wrong]\n"
+        "SSH: {HostName: h}\n"
+    )
+
+    def check(config: Config) -> list[Problem]:
+        assert config.poll_interval == 10
+        assert config.policies["team"].allowed_flags == ("qos",)
+        return [Problem("ContainerRuntime", f"is {config.container_runtime}")]
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {}, check=check)
+    assert [(each.line, each.key) for each in caught.value.problems] == [
+        (1, "PollInterval"),
+        (2, "ContainerRuntime"),
+        (4, "Policies.team.AllowedFlags[1]"),
+        (5, "Policies.other"),
+        (6, "SSH.User"),
+        (6, "SSH.IdentityFile"),
+    ]
+
+
 def test_the_error_as_text_has_one_line_for_each_mistake(load: Load, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load("SidecarPort: x\nPollInterval: 0")
