@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from remote_slurm.config.annotation_names import DATA_ANNOTATIONS, JOB_SCRIPT, TRUSTED_ANNOTATIONS
 from remote_slurm.config.block import Block, setting
 from remote_slurm.config.path_types import AbsoluteSitePath
 from remote_slurm.config.scalar_types import Label, OneLine, SlurmFlag, line_of_text, shown
@@ -18,12 +19,6 @@ def flag_name(value: object) -> str:
     return name
 
 
-# Those that are data: parsed, checked, and bound to the other rules
-DATA_ANNOTATIONS = (
-    "array-throttle", "flags", "flavor", "image-root", "job-workdir", "no-clean-workdir", "mpi-flags",
-    "singularity-mounts", "enroot-mounts", "pod-ip", "wireguard-client-snippet",
-)  # fmt: skip
-
 FlagName = Annotated[str, BeforeValidator(flag_name)]
 
 
@@ -34,8 +29,7 @@ class Policy(Block):
         DATA_ANNOTATIONS,
         "Annotations that pods may set, as patterns of the name after the `/`: [flags, flavor, image-root]. "
         "Trusted annotations run outside of containers, as the account. Each of them must be listed by its own "
-        "name, or all by *: pre-exec, singularity-commands, singularity-options, enroot-options, "
-        "wstunnel-client-commands, and jobScript for scripts in requests.",
+        f"name, or all by *: {', '.join(TRUSTED_ANNOTATIONS)}, and {JOB_SCRIPT} for scripts in requests.",
     )
     allowed_images: tuple[OneLine, ...] = setting(
         ("*",),

@@ -1,11 +1,13 @@
 """Rules of the site for what pods may ask: the message names the rule, and nothing else changes."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remote_slurm.config.policy import DATA_ANNOTATIONS
+import remote_slurm.config
+from remote_slurm.config.annotation_names import JOB_SCRIPT, KNOWN_ANNOTATIONS, TRUSTED_ANNOTATIONS
 from remote_slurm.domain.plan.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.runtimes.registry import RUNTIMES
@@ -352,7 +354,13 @@ def test_a_policy_narrows_the_host_paths() -> None:
             plan(mounting(path), settings=settings)
 
 
-def test_allowed_annotations_default_to_those_that_are_data() -> None:
-    """The configuration cannot import the domain, so that its list is a copy."""
+def test_the_table_has_the_annotations_of_each_runtime() -> None:
     names = RUNTIMES.annotations
-    assert set(DATA_ANNOTATIONS) == (names.known | WRITTEN_BY_VIRTUAL_KUBELET) - names.trusted
+    assert {each.name for each in KNOWN_ANNOTATIONS} == names.known | WRITTEN_BY_VIRTUAL_KUBELET
+    assert set(TRUSTED_ANNOTATIONS) == names.trusted
+
+
+def test_the_example_of_the_configuration_names_each_trusted_annotation() -> None:
+    text = (Path(remote_slurm.config.__file__).parent / "SlurmConfig.yaml").read_text()
+    comment = text.partition("Trusted annotations run")[2].partition("AllowedAnnotations:")[0]
+    assert re.findall(r"[a-z]+-[a-z-]+|jobScript", comment) == [*TRUSTED_ANNOTATIONS, JOB_SCRIPT]

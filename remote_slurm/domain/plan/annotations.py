@@ -2,15 +2,10 @@
 
 ::
 
-    slurm-job.vk.io/      array-throttle, flags, flavor, pre-exec, job-workdir, no-clean-workdir, mpi-flags,
-                          image-root, singularity-commands, -mounts and -options, enroot-mounts and -options;
-                          slurm-job.knoc.io/ is their older prefix and means the same
-    interlink.eu/         pod-ip, wstunnel-client-commands and wireguard-client-snippet, from the Virtual Kubelet
+    slurm-job.vk.io/      those that users write; slurm-job.knoc.io/ is their older prefix and means the same
+    interlink.eu/         those that the Virtual Kubelet writes
 
-Each one is either trusted or data. Trusted ones are shell of the account, or options of the container runtime that can
-do as much: pre-exec, wstunnel-client-commands, singularity-commands, singularity-options and enroot-options. A pod may
-set them only if AllowedAnnotations names them. The others are data: they are parsed, every word is checked, the rules
-for images and paths hold for them, and no shell ever sees them: a `$` in them stays a `$`.
+config/annotation_names.py declares them, and which ones are data. No shell reads data: a `$` in it stays a `$`.
 """
 
 from __future__ import annotations
@@ -24,6 +19,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 
+from remote_slurm.config.annotation_names import KNOWN_ANNOTATIONS, Kind, Writer
 from remote_slurm.domain.plan.annotation_mounts import AnnotationMount, RuntimeAnnotations
 from remote_slurm.domain.plan.mpi_flags import check_mpi_flags
 from remote_slurm.domain.pod.limits import OPTION_CHARACTERS, check_path
@@ -36,13 +32,11 @@ _PREFIX = "slurm-job.vk.io/"
 _PREFIXES = (_PREFIX, "slurm-job.knoc.io/")
 _INTERLINK = "interlink.eu/"
 
-_FOR_ALL_RUNTIMES = frozenset({
-    "array-throttle", "flags", "flavor", "image-root", "job-workdir", "mpi-flags", "no-clean-workdir", "pre-exec",
-    "singularity-commands",
-})  # fmt: skip
-_SHELL = frozenset({"pre-exec", "singularity-commands"})
-_TRUSTED = frozenset({"pre-exec", "singularity-commands", "wstunnel-client-commands", "jobScript"})
-WRITTEN_BY_VIRTUAL_KUBELET = frozenset({"pod-ip", "wireguard-client-snippet", "wstunnel-client-commands"})
+_COMMON = tuple(each for each in KNOWN_ANNOTATIONS if not each.runtime)
+_FOR_ALL_RUNTIMES = frozenset(each.name for each in _COMMON if each.writer is Writer.USER)
+_SHELL = frozenset(each.name for each in _COMMON if each.kind is Kind.SHELL)
+_TRUSTED = frozenset(each.name for each in _COMMON if each.is_trusted)
+WRITTEN_BY_VIRTUAL_KUBELET = frozenset(each.name for each in _COMMON if each.writer is Writer.VIRTUAL_KUBELET)
 # What the Virtual Kubelet and interLink act on themselves
 _READ_BY_VIRTUAL_KUBELET = frozenset({
     "disable-offload-containers", "disable-offload-init-containers", "mesh-network", "pod-subnet", "pod-vpn",
@@ -101,7 +95,7 @@ class AnnotationNames:
 
     @property
     def trusted(self) -> frozenset[str]:
-        """Annotations that no other rule limits: a policy must list each of them, or all annotations by `*`."""
+        """Annotations that no other rule limits: AllowedAnnotations must list each by its name, or all by `*`."""
         return _TRUSTED | {each.options for each in self.runtimes}
 
 

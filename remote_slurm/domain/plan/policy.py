@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from remote_slurm.config import PodPolicy, Policy, PolicyConfig
+from remote_slurm.config.annotation_names import JOB_SCRIPT
 from remote_slurm.domain.plan.annotations import AnnotationNames, given_names
 from remote_slurm.domain.pod.account import identity_of
 from remote_slurm.domain.pod.model import CreateRequest, Pod
@@ -44,7 +45,7 @@ class Rules:
         """Raises InvalidRequest for annotations and for a job script that AllowedAnnotations does not have."""
         for where, policy in self.policies:
             _check_annotations(request.pod, policy, names, where)
-            _check_job_script(request, policy, names, where)
+            _check_job_script(request, policy, where)
 
     def check_flags(self, pod: Pod, flags: Iterable[Flag]) -> None:
         """Check the flags that the pod sets itself. Raises InvalidRequest."""
@@ -127,9 +128,9 @@ def _check_annotations(pod: Pod, policy: Policy, names: AnnotationNames, where: 
             )
 
 
-def _check_job_script(request: CreateRequest, policy: Policy, names: AnnotationNames, where: str) -> None:
+def _check_job_script(request: CreateRequest, policy: Policy, where: str) -> None:
     """Raise InvalidRequest for a request's script, which runs on the node, unless AllowedAnnotations has jobScript."""
-    if request.job_script and not _may_annotate("jobScript", policy.allowed_annotations, names):
+    if request.job_script and not {"*", JOB_SCRIPT} & set(policy.allowed_annotations):
         allowed = ", ".join(policy.allowed_annotations) or "none"
         raise InvalidRequest(
             f"the jobScript of pod {request.pod.full_name} is not allowed: {where}.AllowedAnnotations allows "

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from remote_slurm.config import Config, Policy
+from remote_slurm.config.annotation_names import JOB_SCRIPT
 from remote_slurm.domain.plan.annotations import WRITTEN_BY_VIRTUAL_KUBELET
 from remote_slurm.domain.runtimes.image_names import wrong_image_pattern
 from remote_slurm.domain.runtimes.registry import RUNTIMES, Runtimes
@@ -63,7 +64,7 @@ def _wrong_names(policy: Policy, where: str) -> Iterator[Problem]:
 
 
 def _wrong_annotations(policy: Policy, where: str, runtimes: Runtimes) -> Iterator[Problem]:
-    names = sorted(runtimes.annotations.known | WRITTEN_BY_VIRTUAL_KUBELET | runtimes.annotations.trusted)
+    names = sorted(runtimes.annotations.known | WRITTEN_BY_VIRTUAL_KUBELET | {JOB_SCRIPT})
     for pattern in policy.allowed_annotations:
         if not any(fnmatchcase(name, pattern) for name in names):
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0]
