@@ -216,3 +216,9 @@ def test_a_long_description_is_cut() -> None:
     (spec,) = [line for line in text.splitlines() if line.startswith("# Spec: ")]
     assert len(spec) < 17000
     assert json.loads(spec.removeprefix("# Spec: "))["containers"][0]["name"] == "c0"
+
+
+@pytest.mark.parametrize(("flags", "sets_chdir"), [("--time=60", False), ("--time=60 -D /scratch", True)])
+def test_the_payload_says_whether_flags_set_the_working_folder(flags: str, *, sets_chdir: bool) -> None:
+    with_flags = pod(container("main", "true"), annotations={"slurm-job.vk.io/flags": flags})
+    assert payload(plan(with_flags), SCRIPTS).sets_chdir is sets_chdir

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.submit_outcome import Deleted, Submitted
 from remote_slurm.errors import RemoteFailed, SubmissionRefused
 from tests.site.account import Account
@@ -258,8 +259,22 @@ async def test_sbatch_gets_the_configured_path_which_is_a_link(each_account: Acc
     assert words == ["--parsable", f"--output={folder}/job-%j.out", f"--chdir={folder}", f"{folder}/job.sh"]
 
 
+def with_chdir() -> Payload:
+    return replace(packed(text="#SBATCH --no-requeue\n#SBATCH --chdir=/scratch\n\ntrue"), sets_chdir=True)
+
+
 async def test_a_chdir_of_the_pods_own_flags_is_kept(account: Account) -> None:
-    await account.site.submit(POD, packed(text="#SBATCH --no-requeue\n#SBATCH --chdir=/scratch\n\ntrue"))
+    await account.site.submit(POD, with_chdir())
+    assert "--chdir" not in (account.slurm / "jobs" / "101" / "arguments").read_text()
+
+
+async def test_a_chdir_of_a_pod_whose_files_were_sent_before_is_kept(account: Account) -> None:
+    account.tell("sbatch.refuses", REFUSED_FOR_NOW[0])
+    account.tell("sbatch.code", "1")
+    await account.site.submit(POD, with_chdir())
+    (account.slurm / "sbatch.refuses").unlink()
+    await account.site.withdraw(POD, keep_folder=True)
+    assert await account.site.submit(POD, Payload()) == Submitted("101")
     assert "--chdir" not in (account.slurm / "jobs" / "101" / "arguments").read_text()
 
 

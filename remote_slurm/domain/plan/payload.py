@@ -28,7 +28,8 @@ class Payload:
     An empty payload only asks for the outcome of a submission.
 
     `digests` are the SHA-256 sums of the pod's own scripts, by name, for the audit log. `task` is set if the pod may
-    be a task of a job array. `pulls`: images are pulled before the job is submitted.
+    be a task of a job array. `pulls`: images are pulled before the job is submitted. `sets_chdir`: the pod's flags set
+    the working folder of its job.
     """
 
     pod: str = ""
@@ -37,6 +38,7 @@ class Payload:
     digests: Mapping[str, str] = field(default_factory=dict)
     task: ArrayTask | None = None
     pulls: bool = False
+    sets_chdir: bool = False
 
     def __len__(self) -> int:
         return len(self.archive)

@@ -16,8 +16,9 @@ from remote_slurm.domain.plan.payload import Payload
 from remote_slurm.domain.plan.projections import File
 from remote_slurm.domain.shell import Call, quote, words
 
-# The options come first, and an empty line after them: submit.sh reads no further, since a shell reads each byte by a
-# system call of its own. The description is next: version 0.2.0 looks for it in the first nine lines
+# The options come first, and an empty line after them: submit.sh reads no further where it has to look for one of them,
+# since a shell reads each byte by a system call of its own. The description is next: version 0.2.0 looks for it in the
+# first nine lines
 _HEADER = """\
 #!{bash} -p
 # Pod {pod} as a Slurm job, written by remote-slurm {version} for Kubernetes. To stop it: scancel.
@@ -136,7 +137,7 @@ def payload(plan: JobPlan, scripts: Mapping[str, bytes]) -> Payload:
     """Return what travels to the site. Raises InvalidRequest if it is too large for the job."""
     own, shared = _scripts(plan, scripts)
     packed = plan.transfer.payload(plan.pod, [*own, *plan.files], shared)
-    return replace(packed, task=_task(plan))
+    return replace(packed, task=_task(plan), sets_chdir=any(flag.name == "chdir" for flag in plan.flags))
 
 
 def _task(plan: JobPlan) -> ArrayTask | None:

@@ -46,6 +46,7 @@ def operation(
         "pods": " ".join(payloads),
         "packed": " ".join(pod for pod, payload in payloads.items() if payload),
         "pulling": " ".join(pod for pod, payload in payloads.items() if payload.pulls),
+        "own_chdir": " ".join(pod for pod, payload in payloads.items() if payload.sets_chdir),
         "alone": " ".join(pod for pod in payloads if pod not in members),
         "arrays": " ".join(str(number) for number in range(len(arrays))),
         **{name: text for number, array in enumerate(arrays) for name, text in _array_values(number, array)},

@@ -5,6 +5,7 @@
 #   pods                        all pods, in the order of their submission
 #   packed                      the pods whose files the payload has
 #   pulling                     the pods whose images are pulled before they are submitted
+#   own_chdir                   the pods of the payload whose flags set the working folder of the job
 #   alone                       the pods that get a job each
 #   arrays                      the numbers N of job arrays: the pods of members_N are the tasks, at most throttle_N run at
 #                               once, and the script has a line for each pod between head_N and foot_N
@@ -169,8 +170,15 @@ output_name() {
     [ -z "$scontrol" ] || output=/dev/null
 }
 
-# Whether the pod's flags set the working folder of the job.
+# Whether the pod's flags set the working folder of the job. Of files that have just arrived, the sidecar says it: a shell reads
+# each byte of a script by a system call of its own.
 has_own_chdir() {
+    if is_fresh; then
+        case " $own_chdir " in
+            *" $pod "*) return ;;
+        esac
+        return 1
+    fi
     while IFS= read -r line; do
         case $line in
             '#SBATCH --chdir='*) return ;;
