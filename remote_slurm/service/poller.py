@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobPhase
-from remote_slurm.errors import NotSent, RemoteFailed, SiteError, SlurmFailed
+from remote_slurm.errors import NotSent, OutcomeUnknown, RemoteFailed, SiteError, SlurmFailed
 from remote_slurm.log import debug, info, warning
 from remote_slurm.service.accounting import Accounting
 from remote_slurm.service.fetching import Fetching
@@ -18,6 +18,7 @@ from remote_slurm.service.job_ends import JobEnds
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poll_pace import PollPace
 from remote_slurm.service.reconnect_signal import ReconnectSignal
+from remote_slurm.service.record_reader import RecordReader
 from remote_slurm.service.tracked_pod import TrackedPod
 from remote_slurm.site.cooperative import unhurried
 from remote_slurm.site.operations.queue import Queue
@@ -30,6 +31,8 @@ STALE_SECONDS = 300
 CLEARED_PODS = 500
 # So that the records of a short job are read before the next poll
 EARLY_RECORDS_SECONDS = 2
+# A poll waits so much longer for the records than for squeue: their file system may hang
+LATE_RECORDS_SECONDS = 5
 # While no job is in the queue and every pod has ended, nothing at the site can change what is reported: the next poll
 # comes after so many intervals. At most 30 s: the owner of DataRootFolder is taken for dead after 90 s without a poll.
 IDLE_INTERVALS = 3
@@ -66,6 +69,7 @@ class Poller:
         self._ends = JobEnds(site, pod_store, clock, self.accounting)
         self.fetching = Fetching(site)
         self._cleared: set[str] = set()  # ended pods whose secrets were removed at the site
+        self._reader = RecordReader(self._read_records, self._set_error)
         self._poll_soon = asyncio.Event()
         self.reconnected = ReconnectSignal()
         self.error = _NOT_YET
@@ -111,35 +115,53 @@ class Poller:
 
     async def run(self) -> None:
         """Poll for ever: once per interval, and less often while there is nothing to wait for."""
-        while True:
-            started = self._clock()
-            try:
-                await self.poll()
-            finally:
-                self._site.observer.polled(self._clock() - started)
-            await self.after_poll()
-            await self._wait(started)
+        try:
+            while True:
+                started = self._clock()
+                try:
+                    await self.poll()
+                finally:
+                    self._site.observer.polled(self._clock() - started)
+                await self.after_poll()
+                await self._wait(started)
+        finally:
+            await self._reader.stop()
 
     async def poll(self) -> None:
         """Run squeue and read the records side by side, then decide the ends of jobs.
 
-        The poll succeeds only if every question succeeds; the others are used all the same.
+        The poll succeeds only if every question succeeds; the others are used all the same. While the file system
+        hangs, squeue alone is used: the poll has no outcome until the records are read, or cannot be read.
         """
         begun = {tracked.key: tracked.run async for tracked in unhurried(self._pod_store) if tracked.records}
-        queue, records = await asyncio.gather(self._queue(), self._records(), return_exceptions=True)
-        problem = next((each for each in (queue, records) if isinstance(each, BaseException)), None)
-        if problem is not None and not isinstance(problem, SiteError):
-            raise problem
-        if isinstance(queue, Queue):
-            found = await self._apply_queue(queue, begun)
+        reading = self._reader.begin()
+        queue: Queue | None = None
+        problem: SiteError | None = None
+        try:
+            queue = await self._queue()
+        except SiteError as error:
+            problem = error
+        is_read = True
+        try:
+            is_read = await self._reader.has_ended(reading, LATE_RECORDS_SECONDS)
+        except SiteError as error:
+            problem = problem or error
+            is_read = not isinstance(error, OutcomeUnknown)  # there was no reply
+        if queue is not None:
+            found = await self._apply_queue(queue, begun, is_read=is_read)
             problem = problem or found
-        self._set_error(problem)
+        if is_read or problem is not None:
+            self._set_error(problem)
+        self._last_poll = self._clock()
 
-    async def _apply_queue(self, queue: Queue, begun: Mapping[str, int]) -> SiteError | None:
-        """Return the error of a question that follows from squeue."""
+    async def _apply_queue(self, queue: Queue, begun: Mapping[str, int], *, is_read: bool) -> SiteError | None:
+        """Return the error of a question that follows from squeue. While the records cannot be read, there is none."""
         self.clock_offset = queue.clock_offset
         self.jobs = (*queue.jobs, *(await self._copies.among(queue.others)))
         await self._apply(self.jobs)
+        if not is_read:
+            await self._notice_requeues(begun, time.time() + queue.clock_offset)
+            return None
         problem = None
         if self._site.reports_in_comment and self._site.other_sidecars.newer_mark is None:
             problem = await self._held_jobs.release(self.jobs)
@@ -176,7 +198,7 @@ class Poller:
         self.pace.took(0.0 if queue.seconds is None else queue.seconds, self.interval)
         return queue
 
-    async def _records(self, *, early: bool = False) -> None:
+    async def _read_records(self, early: bool) -> None:  # noqa: FBT001 - the only argument
         over = {tracked.key async for tracked in unhurried(self._pod_store) if tracked.is_over}
         self._cleared &= over
         ended = sorted(over - self._cleared)[:CLEARED_PODS]
@@ -200,16 +222,17 @@ class Poller:
                     await self._poll_soon.wait()
             except TimeoutError:
                 if self.pace.is_slow and left > self.interval:
-                    await self._read_records()
+                    await self._read_between(started)
                 continue
             self._poll_soon.clear()
             await asyncio.sleep(min(EARLY_RECORDS_SECONDS, left))
-            await self._read_records(early=True)
+            await self._read_between(started, early=True)
 
-    async def _read_records(self, *, early: bool = False) -> None:
-        """Read records between two polls."""
+    async def _read_between(self, started: float, *, early: bool = False) -> None:
+        """Read records between two polls. The next poll does not wait for them."""
+        left = max(0.0, started + await self._pause() - self._clock())
         try:
-            await self._records(early=early)
+            await self._reader.has_ended(self._reader.begin(early=early), left)
         except SiteError as error:
             self._set_error(error)
 

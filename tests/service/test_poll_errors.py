@@ -10,10 +10,12 @@ import pytest
 from remote_slurm.domain.records import Record
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
-from remote_slurm.errors import RemoteFailed, SiteError, SlurmFailed, Unreachable
+from remote_slurm.errors import OutcomeUnknown, RemoteFailed, SiteError, SlurmFailed, Unreachable
 from remote_slurm.service.held_jobs import UNKNOWN_SECONDS
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.poller import Poller
+from remote_slurm.service.record_reader import RecordReader
+from remote_slurm.site.operations.inspect_pods import Inspection
 from remote_slurm.site.operations.queue import Queue
 from remote_slurm.site.operations.records import OtherSidecars
 from remote_slurm.site.operations.release import ReleaseDecision
@@ -171,3 +173,81 @@ def test_a_submitted_job_ends_the_longer_interval() -> None:
     loop.close()
     assert site.polled == [0, 17]
     assert site.early == [False, True, False]
+
+
+class HangingSite(TimedSite):
+    """Reading records fails after its deadline while the file system hangs."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__(loop)
+        self.hangs = False
+        self.reading = self.most_at_once = 0
+
+    async def records(self, ended: Iterable[str] = (), *, early: bool = False) -> list[Record]:
+        self.reading += 1
+        self.most_at_once = max(self.most_at_once, self.reading)
+        try:
+            if self.hangs:
+                await asyncio.sleep(30)
+                raise NO_REPLY
+            return await super().records(ended, early=early)
+        finally:
+            self.reading -= 1
+
+    async def inspect_pods(self, pods: Iterable[str]) -> Inspection:
+        if self.hangs:
+            await asyncio.sleep(30)
+            raise NO_REPLY
+        return await super().inspect_pods(pods)
+
+
+NO_REPLY = OutcomeUnknown("records did not reply within 30 s")
+
+
+@pytest.mark.parametrize("submitted", [False, True])
+def test_squeue_does_not_wait_for_a_file_system_that_hangs(*, submitted: bool) -> None:
+    loop = VirtualLoop()
+    site, pod_store = HangingSite(loop), PodStore()
+    poller = Poller(site, pod_store, 10, loop.time)
+    site.jobs = (Job("9", JobState.PENDING, pod="ns-1"), Job("8", JobState.RUNNING, pod="ns-2"))
+    for each in site.jobs:
+        pod_store.add(each.pod).set_job_id(each.id)
+    states: list[str] = []
+
+    async def scenario() -> None:
+        running = asyncio.create_task(poller.run())
+        await asyncio.sleep(5)
+        site.hangs = True
+        if submitted:
+            poller.poll_soon()  # as each submission does
+        site.jobs = (Job("9", JobState.RUNNING, pod="ns-1"),)  # and the other has ended
+        await asyncio.sleep(17)
+        states.extend(each.job.state.name for each in pod_store if each.job is not None)
+        await asyncio.sleep(40)
+        states.append(poller.error)
+        site.hangs = False
+        await asyncio.sleep(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    loop.run_until_complete(scenario())
+    loop.close()
+    assert site.polled == list(range(0, 130, 10))[: len(site.polled)]
+    assert len(site.polled) >= 12
+    assert states == ["RUNNING", "RUNNING", str(NO_REPLY)]
+    assert (poller.error, site.most_at_once, site.reading) == ("", 1, 0)
+
+
+async def test_what_is_wrong_with_a_late_reading_stops_the_poller() -> None:
+    """As all that no component expects; a background task is then started again."""
+    reader = RecordReader(lambda _: _break(), lambda _: None)
+    call = reader.begin()
+    assert not await reader.has_ended(call, 0)
+    await asyncio.wait({call})
+    with pytest.raises(ZeroDivisionError):
+        await reader.has_ended(reader.begin(), 1)
+
+
+async def _break() -> None:
+    await asyncio.sleep(0.1)
+    raise ZeroDivisionError
