@@ -1,5 +1,6 @@
 """list.sh: the facts in folders of pods that this sidecar has not submitted."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,32 @@ async def test_a_folder_is_described_with_its_spec_and_output_files(
     assert ("logs/main", 1234) in found.files
     assert found.submitted
     assert await account.site.describe("ns-nobody") is None
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+async def test_many_pods_are_read_at_once_and_each_of_their_lines_is_whole(account: Account, *, parallel: bool) -> None:
+    """A pipe tears long lines of several processes. Not every xargs starts several."""
+    if not parallel:
+        account.command("xargs", f'case " $* " in *" -P"*) exit 64 ;; esac\nexec {shutil.which("xargs")} "$@"\n')
+    await account.owner().recover()
+    pods = {f"ns-{number}": "word " * (number % 7 * 400) + str(number) for number in range(160)}
+    for number, (name, message) in enumerate(pods.items()):
+        folder = account.root / name
+        (folder / "records").mkdir(parents=True)
+        for container in ("one", "two"):
+            (folder / "records" / container).write_text(f"v1 {name} {container} terminated 1 2 0 0 {message}\n")
+        (folder / "job.sh").write_text(f"#!/bin/bash\n# pod default/{name}\n")
+        (folder / "job.id").write_text(f"{number}\n")
+        (account.claims / f"{name}.attempt").touch()
+        if number % 2:
+            (account.claims / f"{name}.job").symlink_to(f"{1000 + number}")
+    known = await account.owner().recover()
+    assert known.pods == known.attempted.keys() == pods.keys()
+    assert [known.job_ids[each] for each in pods] == [str(number + number % 2 * 1000) for number in range(160)]
+    listed = {each.pod: each for each in await account.site.list_pods()}
+    assert {key: each.job_id for key, each in listed.items()} == known.job_ids
+    for records in (known.records, [record for each in listed.values() for record in each.records]):
+        assert sorted((each.pod, each.container) for each in records) == sorted(
+            (key, name) for key in pods for name in ("one", "two")
+        )
+        assert {each.pod: each.message for each in records} == pods

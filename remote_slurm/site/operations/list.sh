@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # file_times and first_lines are root.sh's
+# shellcheck disable=SC2154 # file_times and records_of_pod are root.sh's
 # Lists the pods that have a folder. Names are in each job.sh as script.py writes it, and in containers.sh if the pod's own
 # shell comes before the containers.
 #   >name POD NAME          NAMESPACE/NAME
@@ -14,8 +14,9 @@
 # The runner's calls follow the one that names the pod. Words of a pod are between quotes and may have several lines, which
 # may look like a call.
 list_containers() {
+    # labels are long lines: by one process after another
     # shellcheck disable=SC2016 # awk's own variables
-    find . -mindepth 2 -maxdepth 2 \( -name job.sh -o -name containers.sh \) -exec env LC_ALL=C awk '
+    names ./* | in_parallel "$scripts_of_pods" | tr '\n' '\0' | xargs -0 -r env LC_ALL=C awk '
         FNR == 1 { split(FILENAME, path, "/"); in_head = 1; in_calls = 0; quote = "" }
         ! /^(#|$)/ { in_head = 0 }
         FNR == 2 && path[3] == "job.sh" { print ">name", path[2], $3 }
@@ -40,27 +41,43 @@ list_containers() {
                 else if (quote == sign) quote = ""
             }
         }
-    ' {} +
+    '
 }
 
-# The id is in the fence once the job has begun, and job.id then goes.
+# The id is in the fence once the job has begun, and job.id then goes: folders come first, so that it is in one of them.
 list_jobs() {
-    find .remote-slurm/claims -maxdepth 1 -name '*.attempt' -exec sh -c "$file_times" sh {} + |
+    names .remote-slurm/claims/*.attempt | in_parallel "$(line_by_line "$file_times")" |
         sed 's|^.*/\([^/]*\)\.attempt |>submitted \1 |'
-    find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -exec ls -ld {} + |
+    names ./* | in_parallel "$read_pods" | whole_lines
+    names .remote-slurm/claims/*.job | in_parallel "$(line_by_line 'ls -ld -- "$@"')" |
         sed -n 's|^.*\.remote-slurm/claims/\([^/]*\)\.job -> \([0-9][0-9_]*\)$|>id \1 \2|p'
-    find . -mindepth 2 -maxdepth 2 -name job.id -exec sh -c "$file_times" sh {} + |
-        sed 's|^\(.*\)/job\.id |>submitted \1 |'
-    # shellcheck disable=SC2016 # the inner shell's own variables
-    find . -mindepth 2 -maxdepth 2 -name job.id \
-        -exec sh -c 'for file; do read -r id <"$file" && printf ">id %s %s\n" "${file%/job.id}" "$id"; done' sh {} +
 }
+
+# shellcheck disable=SC2016 # the inner shell's own variables
+scripts_of_pods='
+for pod; do
+    [ -d "$pod" ] && [ ! -L "$pod" ] || continue
+    for file in "$pod/job.sh" "$pod/containers.sh"; do
+        [ ! -e "$file" ] || printf "%s\n" "$file"
+    done
+done'
+
+# The time of each job.id by one process for 50 pods
+# shellcheck disable=SC2016 # the inner shell's own variables
+read_pods='
+with_id=
+for pod; do
+    [ -d "$pod" ] && [ ! -L "$pod" ] || continue
+    { read -r id <"$pod/job.id" && printf ">id %s %s\n" "$pod" "$id" && with_id="$with_id $pod/job.id"; } 2>/dev/null'"$records_of_pod"'
+done
+set -- $with_id
+[ $# -eq 0 ] || '"$(line_by_line "$file_times | sed 's|^\(.*\)/job\.id |>submitted \1 |'")"'
+'
 
 list() {
     enter_root || return
     list_containers
     list_jobs
-    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec sh -c "$first_lines" sh {} +
     reply "listed $(date +%s)"
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # sidecar and owns are set in front of this text, and first_lines and file_times are root.sh's
+# shellcheck disable=SC2154 # sidecar and owns are set in front of this text, and file_times and records_of_pod are root.sh's
 # Prints all that the site stores of the pods, for a sidecar that starts with an empty memory.
 #   >uid N            the account's user id
 #   >pod NAME         a pod with a folder
@@ -30,6 +30,16 @@ take_over() {
     reply "epoch $epoch"
 }
 
+# What is known by its name is asked for by its name: a folder that is searched costs more.
+# shellcheck disable=SC2016 # the inner shell's own variables
+read_pods='
+for pod; do
+    [ -d "$pod" ] && [ ! -L "$pod" ] || continue
+    [ ! -e "$pod/job.sh" ] || printf ">pod %s\n" "$pod"
+    [ ! -e "$pod/again" ] || printf ">again %s\n" "$pod"
+    { read -r id <"$pod/job.id" && printf "%s/job.id:%s\n" "$pod" "$id"; } 2>/dev/null'"$records_of_pod"'
+done'
+
 recover() {
     enter_root || return
     if ! is_trusted || ! is_private || ! has_symlinks; then
@@ -39,17 +49,14 @@ recover() {
     [ -z "$owns" ] || take_over
     expire
     reply "uid $(id -u)"
-    # not -printf, which BusyBox and BSD lack
-    find . -mindepth 2 -maxdepth 2 -name job.sh | sed 's|^\(.*\)/job\.sh$|>pod \1|'
-    find . -mindepth 2 -maxdepth 2 -name again | sed 's|^\(.*\)/again$|>again \1|'
-    find .remote-slurm/claims -maxdepth 1 -type l -name '*.job' -exec ls -ld {} + |
+    # Ids in folders before those in fences: a job that begins takes the fence, and then removes job.id
+    names ./* | in_parallel "$read_pods" | whole_lines
+    names .remote-slurm/claims/*.job | in_parallel "$(line_by_line 'ls -ld -- "$@"')" |
         sed -n 's|^.*\.remote-slurm/claims/\([^/]*\.job\) -> |>id \1 |p'
-    # shellcheck disable=SC2016 # the inner shell's own variables
-    find . -mindepth 2 -maxdepth 2 -name job.id \
-        -exec sh -c 'for file; do read -r id <"$file" && printf "%s:%s\n" "$file" "$id"; done' sh {} +
-    find .remote-slurm/claims -maxdepth 1 -name '*.attempt' -exec sh -c "$file_times" sh {} + | sed 's|^.*/|>attempt |'
-    find .remote-slurm/claims -maxdepth 1 -name '*.deleted' | sed 's|^.*/|>deleted |'
-    find . -mindepth 3 -maxdepth 3 -path './*/records/*' -type f ! -name '.*' -exec sh -c "$first_lines" sh {} +
+    names .remote-slurm/claims/*.attempt | in_parallel "$(line_by_line "$file_times")" | sed 's|^.*/|>attempt |'
+    for stone in .remote-slurm/claims/*.deleted; do
+        [ "$stone" = ".remote-slurm/claims/*.deleted" ] || reply "deleted ${stone##*/}"
+    done
     reply recovered
 }
 

@@ -16,6 +16,49 @@ first_lines='for file; do IFS= read -r line <"$file" && printf "%s\n" "$line"; d
 # shellcheck disable=SC2016,SC2034 # the inner shell's own variables
 file_times='if stat -c %Y / >/dev/null 2>&1; then stat -c "%n %Y" "$@"; else stat -f "%N %m" "$@"; fi 2>/dev/null'
 
+# Prints the names that patterns match, for in_parallel. A pattern that matches nothing is only its own name.
+names() {  # NAME...
+    for each; do
+        case $each in
+            *[*?]*) [ -e "$each" ] || [ -L "$each" ] || continue ;;
+        esac
+        printf '%s\0' "$each"
+    done
+}
+
+# Runs SCRIPT with the names of standard input, 50 at a time, in several processes at once if xargs can: a parallel file system
+# takes a while for each question, and answers many together. All of them print into one pipe, which keeps a line whole if it
+# comes in one write. Shells buffer 1,000 bytes, so that SCRIPT prints longer lines as `>long FILE`: see whole_lines.
+in_parallel() {  # SCRIPT
+    if [ -z "$parallel" ]; then
+        parallel=-P8
+        [ "$(printf 1 | xargs -0 -r -n 50 -P8 echo 2>/dev/null)" = 1 ] || parallel=-r
+    fi
+    xargs -0 -r -n 50 "$parallel" sh -c "$1" sh
+}
+parallel=
+
+# Replaces `>long FILE` by the first line of the file.
+whole_lines() {
+    LC_ALL=C awk '
+        index($0, ">long ") != 1 { print; next }
+        { file = substr($0, 7); if ((getline line <file) > 0) print line; close(file) }
+    '
+}
+
+# For in_parallel: what COMMAND prints, line by line.
+line_by_line() {  # COMMAND
+    printf '%s\n' "IFS='" "'; set -f; for line in \$($1); do printf '%s\\n' \"\$line\"; done"
+}
+
+# For in_parallel, inside a loop over the folders of pods: the first lines of all records of one.
+# shellcheck disable=SC2016,SC2034 # the inner shell's own variables
+records_of_pod='
+    for file in "$pod"/records/*; do
+        [ "$file" != "$pod/records/*" ] && [ -f "$file" ] && [ ! -L "$file" ] && IFS= read -r line <"$file" || continue
+        if [ "${#line}" -lt 250 ]; then printf "%s\n" "$line"; else printf ">long %s\n" "$file"; fi
+    done 2>/dev/null'
+
 # Succeeds also if the connection is gone: what a script decides must not depend on a reader.
 reply() {
     printf '>%s\n' "$*" || :
@@ -163,9 +206,11 @@ is_safe_inside() {
         return 1
     fi
     # .snapshot and lost+found belong to root
+    # shellcheck disable=SC2016 # the inner shell's own variables
     found=$(
-        find . -mindepth 1 -maxdepth 1 ! -user "$me" ! -user 0 | head -n 1
-        find .remote-slurm -mindepth 1 -maxdepth 2 ! -user "$me" | head -n 1
+        names ./* ./.[!.]* ./..?* | in_parallel 'find "$@" -maxdepth 0 ! -user '"$me"' ! -user 0' | head -n 1
+        names .remote-slurm/* .remote-slurm/.[!.]* .remote-slurm/*/* .remote-slurm/*/.[!.]* |
+            in_parallel 'find "$@" -maxdepth 0 ! -user '"$me" | head -n 1
     )
     found=${found%%"
 "*}
