@@ -36,6 +36,9 @@ _FRAGILE = {"strict", "fragile", "accounted"}
 _FIRST = {"ssh", "api", "service"}
 _LAST = {"config", "domain"}
 
+# Longer values are cut in the names of tests
+_LONGEST_ID = 100
+
 _sites = pytest.StashKey[Sites]()
 _sidecars = pytest.StashKey[SharedSidecars]()
 
@@ -78,6 +81,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     last = [item for item in computing if _folder(item) in _LAST]
     others = [item for item in computing if _folder(item) not in _FIRST | _LAST]
     items[:] = [*first, *grouped, *_mixed(others, at_sites), *last]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Each process sends the names of all tests, and some values have 100,000 characters."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST_ID:
+        return f"{val[:_LONGEST_ID]!r} of {len(val)}"
+    return None
 
 
 def _folder(item: pytest.Item) -> str:

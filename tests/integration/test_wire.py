@@ -62,7 +62,6 @@ ENDPOINTS = [("POST", "/create"), ("GET", "/status"), ("POST", "/delete"), ("DEL
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"not JSON", b"\xff\xfe", b'{"pod": \x00}', b'"\\ud800"', b"[" * 100_000, b"NaN, 1", b"[1, 2"],
-    ids=repr,
 )
 def test_what_is_not_json_is_refused_with_a_sentence(served24: Serving, method: str, path: str, body: bytes) -> None:
     answer = served24.client.ask(method, path, body)
