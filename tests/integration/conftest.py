@@ -53,7 +53,8 @@ def _early(served: Serving) -> dict[str, Watched]:
 
 def told_of_its_time_limit() -> Json:
     """A pod that Slurm signals in good time, up to a minute earlier than it should, and after 25 s or later."""
-    container = sh("c", "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.1; done")
+    # the pods at both sites run for minutes, and each sleep is a process
+    container = sh("c", "trap 'echo told >>$DIR/order; exit 0' TERM; while :; do sleep 0.5; done")
     container["lifecycle"] = {"preStop": execute("echo hook >>$DIR/order")}
     return with_folder(container, flags="-t 2", terminationGracePeriodSeconds=20)
 
