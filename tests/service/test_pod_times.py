@@ -7,7 +7,7 @@ import pytest
 
 from remote_slurm.domain.records import ContainerPhase, Record
 from remote_slurm.domain.slurm.job import Job
-from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.domain.slurm.job_states import JobPhase, JobState
 from remote_slurm.service.pod_times import BUCKETS, MOST_PARTITIONS, Distribution, Outcome, PodTimes
 from remote_slurm.service.tracked_pod import TrackedPod
 from tests.service.polled_pod import Watched
@@ -20,8 +20,12 @@ LISTED = [
     (JobState.FAILED, Outcome.FAILED),
     (JobState.OUT_OF_MEMORY, Outcome.OUT_OF_MEMORY),
     (JobState.TIMEOUT, Outcome.TIME_LIMIT),
+    (JobState.DEADLINE, Outcome.TIME_LIMIT),
     (JobState.CANCELLED, Outcome.CANCELLED),
     (JobState.NODE_FAIL, Outcome.NODE_FAILURE),
+    (JobState.BOOT_FAIL, Outcome.NODE_FAILURE),
+    (JobState.LAUNCH_FAILED, Outcome.NODE_FAILURE),
+    (JobState.RECONFIG_FAIL, Outcome.NODE_FAILURE),
     (JobState.PREEMPTED, Outcome.PREEMPTED),
     (JobState.UNKNOWN, Outcome.LOST),
 ]
@@ -62,6 +66,10 @@ async def test_a_job_that_waits_is_not_counted(watched: Watched, times: PodTimes
     watched.tracked.update_from_squeue(replace(RUNNING, state=JobState.PENDING))
     await times.notice()
     assert (times.waited, times.ended) == ({}, {})
+
+
+def test_each_state_in_which_slurm_ends_a_job_has_an_outcome() -> None:
+    assert {state for state in JobState if state.phase is JobPhase.ENDED} <= {state for state, _ in LISTED}
 
 
 @pytest.mark.parametrize(("state", "outcome"), LISTED)
