@@ -9,14 +9,14 @@ from importlib.resources import files
 
 from remote_slurm.domain.shell import without_comments
 
-_RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
+_RUNNER = ("runner", "globals", "cleanup", "stop", "supervise", "start_errors")
 # runner.sh has its parts in this order
 _PARTS = (
-    "paths", "namespaces", "scratch", "volumes", "gpus", "hosts", "job_values", "hidden_words", "variables",
-    "runtime_environment", "on_node", "ipc", "working_dirs", "annotations",
+    "paths", "namespaces", "recheck_mounts", "scratch", "volumes", "missing_volumes", "gpus", "hosts", "job_values",
+    "hidden_words", "variables", "runtime_environment", "on_node", "ipc", "working_dirs", "annotations",
     "storage", "local_image", "from_image", "images", "apptainer", "podman", "enroot", "image_config", "tsocks",
-    "usage", "protect_from_purge", "restarts", "sidecars", "exec_in_container", "exec", "probe_handlers", "hooks",
-    "probes", "no_shared_fs",
+    "usage", "protect_from_purge", "messages", "restarts", "sidecars", "exec_in_container", "exec", "probe_handlers",
+    "hooks", "probes", "no_shared_fs",
 )  # fmt: skip
 # Programs of their own, which the runner, or the submit script, starts
 _PROGRAMS = {"rank": ("rank",), "pull": ("storage", "pull"), "mounts": ("paths", "mounts")}

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What Apptainer and Singularity do in their own way: the runner's runtime_hook calls these functions.
 #
-#   use_apptainer   containers run under Apptainer or Singularity
+#   use_apptainer           containers run under Apptainer or Singularity
+#   in_pod_ipc COMMAND...   becomes the command, in the pod's IPC namespace
 #
 # A SIF that Apptainer built from an OCI image contains the OCI configuration. Apptainer ignores WORKDIR, HOME and STOPSIGNAL,
 # and its script 10-docker2singularity.sh evaluates the values of ENV.
@@ -74,7 +75,6 @@ map_own_ids() {
     echo "$EUID $EUID 1" >"/proc/$1/uid_map" && echo "$group $group 1" >"/proc/$1/gid_map"
 }
 
-# in_pod_ipc WORD...: becomes the container runtime, in the pod's IPC namespace
 in_pod_ipc() {
     become "${enter_ipc[@]}" "$@"
 }

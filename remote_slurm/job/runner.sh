@@ -2,15 +2,15 @@
 # Starts a pod's containers inside its Slurm job, and records what becomes of each. job.sh sources this file in the
 # pod's folder and then says what to run, one call after another:
 #
-#   pod NAME grace=SECONDS          claim the pod for this job; a job that comes second ends here
+#   pod NAME grace=SECONDS          create the fence of the pod; a second job of the pod exits here
 #   scratch, host_path, images, ... what containers need of the node: each is explained where it is defined
 #   init_container NAME COMMAND...  run to its end before anything else goes on
 #   container NAME COMMAND...       start beside the others
 #   finish                          wait for all; the job's exit code is the highest
 #
-# Numbers have names there (grace=30), which are for the reader: their order counts. What applies to one container only is
-# said right before it. The parts that this job needs come at the end. Further comments are in remote_slurm/job/ of the
-# source.
+# Names such as grace= are labels: arguments are positional. `log_limit` is the size of a log in bytes at which it is cut.
+# What applies to one container only comes right before it. The parts that this job needs are at the end of this file.
+# Further comments are in remote_slurm/job/ of the source.
 #
 # Written for bash 4.2 and coreutils, which is what old compute nodes have: no `wait -n`, no flock.
 
@@ -49,14 +49,8 @@ pod() {
     # programs in containers would take themselves for a part of the array's work
     unset -v "${!SLURM_ARRAY_@}"
     end_if_deleted
-    ln -s "$job_id" "$control/claims/$pod.job" 2>/dev/null
-    local owner
-    owner=$(readlink "$control/claims/$pod.job")
-    if [[ $owner != "$job_id" ]]; then
-        say "this pod belongs to job ${owner:-"(the claim could not be written)"}; job $job_id starts nothing"
-        exit 1
-    fi
-    # a delete that came between the two looks has seen no claim
+    create_fence
+    # a delete that came between the two checks has seen no fence
     end_if_deleted
     forget_submitted_id
     mkdir -p logs records
@@ -68,6 +62,20 @@ pod() {
     reserve_disk
     began=$(now)
     trap_signals
+}
+
+create_fence() {
+    local fence=$control/claims/$pod.job failure holder
+    failure=$(ln -s "$job_id" "$fence" 2>&1)
+    holder=$(readlink "$fence")
+    case $holder in
+        "$job_id") return ;;
+        '') say "the fence of this pod cannot be created, so job $job_id starts nothing: ${failure#ln: }" ;;
+        void) say "this pod was given up before its job appeared in Slurm; job $job_id starts nothing" ;;
+        deleted*) say "this pod was deleted; job $job_id starts nothing" ;;
+        *) say "this pod belongs to job $holder; job $job_id starts nothing" ;;
+    esac
+    exit 1
 }
 
 # Files that processes of the job share are in .runner. File systems of sites count files, so that jobs that need none have no such
@@ -634,6 +642,14 @@ runtime_hook() {
 
 # A job has only the parts whose functions it calls. Without a part, the runner does this in its place.
 
+# messages.sh
+begin_message() { :; }
+read_message() { message=; }
+# missing_volumes.sh
+log_missing_volumes() { :; }
+add_missing_volumes_to_message() { :; }
+# recheck_mounts.sh
+recheck_mounts() { :; }
 # images.sh
 await_image() { :; }
 # from_image.sh

@@ -1,24 +1,6 @@
 # shellcheck shell=bash
 # The life of one container, from its first run to its last: a process of its own watches over it.
 
-# lacks SENTENCE: a volume that the next container does without
-lacks() {
-    missing+=("$1")
-}
-
-# A container without some of its volumes says so at the top of its log, and in its message if it fails.
-log_missing_volumes() {
-    ((${#missing[@]})) && printf '(remote-slurm: %s)\n' "${missing[@]}" >>"logs/$name.log"
-}
-
-add_missing_volumes_to_message() {
-    local sentence
-    ((code != 0)) || return
-    for sentence in "${missing[@]}"; do
-        message=$sentence${message:+; $message}
-    done
-}
-
 # Runs in a process of its own, so that every container's end is seen when it happens and `wait -n` is not needed.
 supervise() {
     local name=$1
@@ -182,19 +164,4 @@ mark_started() {
 # Also where its image has yet to come, or its first run has ended: then there is nothing to wait for.
 allow_next_container() {
     [[ ! -d .runner ]] || : >".runner/$name.may-follow"
-}
-
-# --- what it mounts ------------------------------------------------------------------------------------------------
-
-guard() {
-    [[ -z $guarding ]] || guarded+=("$(printf '%q ' "$@")")
-}
-
-# Before something is mounted once more, for a restart or a probe: a container may have put a link there meanwhile.
-recheck_mounts() {
-    local guarding='' each
-    for each in "${guarded[@]}"; do
-        eval "$each"
-    done
-    [[ -z $failed ]]
 }

@@ -79,7 +79,7 @@ def _source(package: str, name: str) -> Callable[[Path], str]:
 
 def _not_started(folder: Path) -> str:
     del folder
-    return (files("remote_slurm.job") / "messages.sh").read_text()
+    return (files("remote_slurm.job") / "start_errors.sh").read_text()
 
 
 def _reply(output: str) -> Callable[[Path], str]:

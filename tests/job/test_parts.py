@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +10,28 @@ from remote_slurm.domain.plan.job_parts import parts_used
 from remote_slurm.job import SCRIPTS, source
 from tests.job.node import BASH, Node, sh
 
+GOLDEN = Path(__file__).parent.parent / "domain" / "golden"
 PROGRAMS = {"rank.sh", "pull.sh", "mounts.sh"}
 PARTS = [name for name in SCRIPTS if name not in {"runner.sh", *PROGRAMS}]
-CORE = ("runner", "globals", "cleanup", "stop", "supervise", "messages")
+CORE = ("runner", "globals", "cleanup", "stop", "supervise", "start_errors")
 
 
 def test_the_core_is_small() -> None:
-    """Below 26 kB: a pod alone brings it, and each site stores it once per submission."""
-    assert len(SCRIPTS["runner.sh"]) < 26_000
+    assert len(SCRIPTS["runner.sh"]) < 25_000
+
+
+def test_each_call_in_a_job_script_is_explained_in_what_the_site_has() -> None:
+    """In comments of runner.sh, or of the parts that the call needs."""
+    calls = {
+        words[0]
+        for path in GOLDEN.glob("*.job")
+        for line in path.read_text().splitlines()
+        if len(words := line.split()) > 1
+    }
+    for call in calls - {"main"}:
+        brought = [SCRIPTS[name].decode() for name in ("runner.sh", *parts_used(call, SCRIPTS))]
+        if any(f"\n{call}() {{" in script for script in brought):
+            assert any(re.search(rf"^#.*\b{call}\b", script, re.MULTILINE) for script in brought), call
 
 
 @pytest.mark.parametrize("name", [name.removesuffix(".sh") for name in PARTS])

@@ -264,19 +264,26 @@ def program(node: Node, name: str, first: str) -> str:
     return f'PATH="{folder}:$PATH"'
 
 
-@pytest.mark.parametrize("claim", ["deleted", "void"])
-def test_a_pod_that_was_given_up_starts_nothing(node: Node, claim: str) -> None:
-    (node.control / "claims" / f"{POD}.job").symlink_to(claim)
+@pytest.mark.parametrize(
+    ("fence", "sentence"),
+    [
+        (f"deleted/{POD}.job", "this pod was deleted"),
+        ("void", "this pod was given up before its job appeared in Slurm"),
+    ],
+)
+def test_a_pod_that_was_given_up_starts_nothing(node: Node, fence: str, sentence: str) -> None:
+    (node.control / "claims" / f"{POD}.job").symlink_to(fence)
     ended = node.run(f"container main {sh('touch ran')}")
-    assert ended == Ended(1, f"remote-slurm: this pod belongs to job {claim}; job 7 starts nothing\n")
+    assert ended == Ended(1, f"remote-slurm: {sentence}; job 7 starts nothing\n")
     assert not (node.pod / "ran").exists()
 
 
-def test_without_a_claim_nothing_starts(node: Node) -> None:
+def test_without_a_fence_nothing_starts_and_the_log_says_why(node: Node) -> None:
     (node.control / "claims").rmdir()
     ended = node.run(f"container main {sh('touch ran')}")
     assert ended.code == 1
-    assert "the claim could not be written" in ended.output
+    assert "the fence of this pod cannot be created, so job 7 starts nothing: " in ended.output
+    assert ended.output.endswith(": No such file or directory\n")
     assert not (node.pod / "ran").exists()
 
 

@@ -9,8 +9,8 @@ from tests.job.node import Node, sh, until
 from tests.toy_runtime import TOY_PART
 
 GENERIC = (
-    "runner", "cleanup", "stop", "supervise", "messages", "image_config", "working_dirs", "exec_in_container", "gpus",
-    "restarts", "mounts", "images", "from_image",
+    "runner", "cleanup", "stop", "supervise", "start_errors", "recheck_mounts", "missing_volumes", "messages",
+    "image_config", "working_dirs", "exec_in_container", "gpus", "restarts", "mounts", "images", "from_image",
 )  # fmt: skip
 
 

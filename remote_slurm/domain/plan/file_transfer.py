@@ -28,7 +28,10 @@ IMAGES_FIRST = "images.first"
 SHARED_SCRIPTS = "# (scripts that pods share)\n"
 _SHARED_START = f"""\
 # the path in the configuration: Slurm has resolved symbolic links on the login node, which may differ here
-cd {{folder}} 2>/dev/null || cd "$2" || exit 1
+cd {{folder}} 2>/dev/null || cd "$2" || {{{{
+    echo "remote-slurm: node $HOSTNAME does not see the pod's folder, so no container starts"
+    exit 1
+}}}}
 
 {SHARED_SCRIPTS}# shellcheck source=/dev/null
 . "$lib/environment.sh"

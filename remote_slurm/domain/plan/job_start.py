@@ -35,7 +35,8 @@ _OF_SITE = (
 
 _WIDTH = 120
 RESTART = """
-# This shell starts again without the environment of its submission; environment.sh restores some variables from file 9.
+# This shell starts again without the environment of its submission. environment.sh restores some variables, from file
+# descriptor 9.
 if [[ ${1-} != clean ]]; then
     exec 9< <(for name in $(compgen -e); do
         # in a name with an index, bash would run a command substitution
@@ -46,7 +47,7 @@ fi
 export PATH=@PATH@
 """.replace("@PATH@", PATH)
 _ENVIRONMENT = """\
-# The variables that a job keeps of those that it was submitted with, which job.sh passes in file 9.
+# The variables that a job keeps of those that it was submitted with, which job.sh passes by file descriptor 9.
 while IFS= read -r -d '' -u 9 variable; do
     case ${{variable%%=*}} in
 {names})

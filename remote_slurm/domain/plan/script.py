@@ -55,6 +55,7 @@ finish
 """
 
 JOB, CONTAINERS = SCRIPTS_OF_POD
+_CONTAINERS_FOLLOW = f"# The containers are in {CONTAINERS}, which runs after the pod's own shell.\n"
 # Twice a day: purges count in weeks, and most jobs are over before the first time
 _TOUCH_SECONDS = 43200
 
@@ -75,7 +76,7 @@ def render_job(plan: JobPlan) -> str:
     enter_folder = plan.transfer.enter_folder(plan.pod, plan.job_variables)
     start = job_start(enter_folder, profile=bool(prefix or plan.annotations.pre_exec))
     begin = plan.transfer.begin_job(plan.pod, plan.grace_seconds, SOURCES, _lines(_first_calls(plan)))
-    return header + start + prefix + begin + ("" if plan.annotations.pre_exec else _containers(plan))
+    return header + start + prefix + begin + (_CONTAINERS_FOLLOW if plan.annotations.pre_exec else _containers(plan))
 
 
 def render_containers(plan: JobPlan) -> str:
@@ -104,7 +105,9 @@ def _containers(plan: JobPlan) -> str:
     deadline = () if plan.deadline_seconds is None else (("deadline", f"seconds={plan.deadline_seconds}"),)
     return _CONTAINERS.format(
         log_limit=plan.script.max_log_size,
-        hidden="hidden=()\n" if plan.hides_words else "",
+        hidden="# values of Secrets are words of the file secret/words: ${hidden[0]} is the first one\nhidden=()\n"
+        if plan.hides_words
+        else "",
         calls=_lines(
             (
                 *plan.report_calls,
