@@ -6,6 +6,7 @@ supervisor. Tests of both start the program itself.
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import logging
 import os
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import warnings
@@ -35,13 +37,16 @@ class Preloaded:
         stdout: IO[bytes],
         stderr: IO[bytes],
         env: Mapping[str, str],
+        *,
+        on_terminal: bool = False,
     ) -> None:
+        """`on_terminal`: the program leads a session whose terminal is `stdin`."""
         self.returncode: int | None = None
         streams = [stream.fileno() for stream in (stdin, stdout, stderr)]
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _become_the_program(words, streams, env)
+            _become_the_program(words, streams, env, on_terminal=on_terminal)
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -91,11 +96,16 @@ def run_bytes(
         return subprocess.CompletedProcess([*words], code, *texts)
 
 
-def _become_the_program(words: Sequence[str], streams: Sequence[int], env: Mapping[str, str]) -> NoReturn:
+def _become_the_program(
+    words: Sequence[str], streams: Sequence[int], env: Mapping[str, str], *, on_terminal: bool
+) -> NoReturn:
     code = 1
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
+        if on_terminal:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.closerange(3, _OPEN_FILES)
         os.environ.clear()
         os.environ.update(env)

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import pyte
 
-from tests.sidecar import ENVIRONMENT, PATIENCE, PROGRAM
+from tests.forked_program import Preloaded
+from tests.sidecar import ENVIRONMENT, PATIENCE
 
 
 class Terminal:
@@ -28,24 +29,15 @@ class Terminal:
     async def __aenter__(self) -> Self:
         self._ours, self._theirs = pty.openpty()
         self._resize()
-        self.process = await asyncio.create_subprocess_exec(
-            PROGRAM,
-            *self._words,
-            stdin=self._theirs,
-            stdout=self._theirs,
-            stderr=self._theirs,
-            env=self._environment,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
+        with os.fdopen(self._theirs, "r+b", buffering=0, closefd=False) as terminal:
+            self.process = Preloaded(self._words, terminal, terminal, terminal, self._environment, on_terminal=True)
         asyncio.get_running_loop().add_reader(self._ours, self._read)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_reader(self._ours)
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        self.process.kill()
+        await self.code()
         os.close(self._ours)
         os.close(self._theirs)
 
@@ -84,7 +76,7 @@ class Terminal:
         """Wait until all of the texts are on the screen."""
         async with asyncio.timeout(PATIENCE):
             while not all(text in self.text for text in texts):
-                if self.process.returncode is not None:
+                if self.process.poll() is not None:
                     raise AssertionError(f"it has ended with {texts} missing: {self.text}")
                 await asyncio.sleep(0.02)
 
@@ -95,4 +87,4 @@ class Terminal:
                 await asyncio.sleep(0.02)
 
     async def code(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
