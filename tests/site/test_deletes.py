@@ -1,5 +1,6 @@
 """Deletes of many pods at once: they share squeue, scancel and rm, and each has its own outcome."""
 
+import shutil
 from collections.abc import Iterable
 
 import pytest
@@ -39,12 +40,15 @@ async def test_pending_pods_are_cancelled_by_one_scancel_and_gone_at_once(each_a
 
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETED"])
-async def test_the_number_of_processes_does_not_grow_with_the_number_of_pods(account: Account, state: str) -> None:
+@pytest.mark.parametrize("numbers", [(2, 40), (51, 100)])
+async def test_the_number_of_processes_does_not_grow_with_the_number_of_pods(
+    account: Account, state: str, numbers: tuple[int, int]
+) -> None:
     account.count_steps()
     account.dies_in = "delete"
     taken = []
     await account.site.delete({"ns-other": False})  # makes DataRootFolder
-    for number in (2, 40):
+    for number in numbers:
         jobs = with_jobs(account, pods(number, f"ns{number}"), state)
         account.dies_at = 1000
         await account.site.delete(dict.fromkeys(jobs, False))
@@ -54,6 +58,13 @@ async def test_the_number_of_processes_does_not_grow_with_the_number_of_pods(acc
         await account.site.delete(dict.fromkeys(jobs, True))
         await account.site.delete(dict.fromkeys(jobs, True))
     assert taken[0] == taken[1]
+
+
+async def test_many_folders_are_removed_at_once_on_a_slow_file_system(account: Account) -> None:
+    """One process after another would not come to the last of them before its deadline."""
+    jobs = with_jobs(account, pods(160), "COMPLETED")
+    account.command("rm", f'for each; do case $each in */*) sleep 0.1 ;; esac; done\nexec {shutil.which("rm")} "$@"\n')
+    assert (await account.site.delete(dict.fromkeys(jobs, False))).gone == set(jobs)
 
 
 async def test_running_pods_are_signalled_once_with_their_grace_periods(account: Account) -> None:

@@ -31,28 +31,26 @@ write_tombstones() {  # POD...
     for pod; do
         mark_deleted || { [ ! -d "$claims" ] && make_root && mark_deleted; } || unmarked="$unmarked$pod "
     done
+    # a fence shows that a job came first, or this delete before
+    fenced=' ' claimed=' '
+    make_fences "$@" && return
     read_fences "$@"
     for pod; do
-        shift
-        case $fenced in
-            *" $pod "*) ;;
-            *) set -- "$@" "deleted/$pod.job" ;;
-        esac
-    done
-    [ $# -ne 0 ] || return 0
-    # one process makes all links: POD.job in claims, which leads to deleted/POD.job and thus names no job
-    ln -s -- "$@" "$claims" 2>/dev/null && return
-    # a job came first, or there is no room
-    # shellcheck disable=SC2086 # split into pods
-    read_fences $pods
-    for link; do
-        pod=${link#deleted/}
-        pod=${pod%.job}
         case $fenced in
             *" $pod "*) ;;
             *) unmarked="$unmarked$pod " ;;
         esac
     done
+}
+
+# Makes POD.job in claims for each pod, which leads to deleted/POD.job and thus names no job. Returns 1 if one of them could not
+# be made. One process makes many links.
+make_fences() {  # POD...
+    for pod; do
+        shift
+        set -- "$@" "deleted/$pod.job"
+    done
+    ln -s -- "$@" "$claims" 2>/dev/null
 }
 
 mark_deleted() {
@@ -325,7 +323,19 @@ remove_together() {  # POD...
         shift
         [ -L "$pod/workdir" ] || { set -- "$@" "./$pod" && removable="$removable$pod "; }
     done
-    [ $# -eq 0 ] || ! limited rm -rf -- "$@" >/dev/null 2>&1 || removed=$removable
+    [ $# -eq 0 ] || ! remove_all limited "$@" >/dev/null 2>&1 || removed=$removable
+}
+
+# A parallel file system takes a while for each file: many folders are removed by eight processes at once, if xargs can.
+remove_all() {  # limited|command PATH...
+    how=$1
+    shift
+    if [ $# -lt 48 ]; then
+        "$how" rm -rf -- "$@"
+    else
+        find_parallel
+        printf '%s\0' "$@" | "$how" xargs -0 -r -n $((($# + 7) / 8)) "$parallel" rm -rf --
+    fi
 }
 
 # Removes the pod's folder, and its folder below job-workdir: the runner left a link to it, which may lead to another file
@@ -370,24 +380,29 @@ finish_deletes() {  # POD...
             gone="$gone $pod"
             set -- "$@" "$claims/$pod.attempt"
             [ ! -d "$claims/$pod.stop" ] || set -- "$@" "$claims/$pod.stop"
-            # what a sidecar received or read that has ended; a pattern is only its own name if nothing matches
-            last=${pod#"${pod%?}"}
-            for file in ".remote-slurm/incoming/${pod%?}"[$last] ".remote-slurm/incoming/$pod".* .remote-slurm/read/*/"$pod".*; do
-                case $file in
-                    *'*' | *']') ;;
-                    *) set -- "$@" "$file" ;;
-                esac
-            done
         else
             reply "busy $pod"
         fi
+    done
+    # what a sidecar received or read that has ended: POD, or POD with a dot and more
+    for file in .remote-slurm/incoming/* .remote-slurm/read/*/*; do
+        pod=${file##*/}.
+        while pod=${pod%.*} && [ -n "$pod" ]; do
+            case "$gone " in
+                *" $pod "*) set -- "$@" "$file" ;;
+            esac
+            case $pod in
+                *.*) ;;
+                *) break ;;
+            esac
+        done
     done
     # rm looks at a file before it removes it: of a pod alone, the attempt comes first
     case $gone in
         " "*" "*) ;;
         " "*) ! unlink "$1" 2>/dev/null || shift ;;
     esac
-    [ $# -eq 0 ] || rm -rf -- "$@"
+    [ $# -eq 0 ] || remove_all command "$@"
     for pod in $gone; do
         reply "gone $pod"
     done

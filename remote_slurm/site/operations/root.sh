@@ -30,11 +30,15 @@ names() {  # NAME...
 # takes a while for each question, and answers many together. All of them print into one pipe, which keeps a line whole if it
 # comes in one write. Shells buffer 1,000 bytes, so that SCRIPT prints longer lines as `>long FILE`: see whole_lines.
 in_parallel() {  # SCRIPT
-    if [ -z "$parallel" ]; then
-        parallel=-P8
-        [ "$(printf 1 | xargs -0 -r -n 50 -P8 echo 2>/dev/null)" = 1 ] || parallel=-r
-    fi
+    find_parallel
     xargs -0 -r -n 50 "$parallel" sh -c "$1" sh
+}
+
+# Sets parallel to the option of xargs for several processes at once, or to one that changes nothing.
+find_parallel() {
+    [ -z "$parallel" ] || return 0
+    parallel=-P8
+    [ "$(printf 1 | xargs -0 -r -n 50 -P8 echo 2>/dev/null)" = 1 ] || parallel=-r
 }
 parallel=
 
