@@ -126,7 +126,7 @@ class AccessList:
                 reason = "; ".join(str(error).splitlines())
                 warning("all clients of Access are rejected until the file is corrected", reason=reason)
             else:
-                info("the file of Access was read again", clients=len(self._grants))
+                info("reloaded the Access file", clients=len(self._grants))
         return self._grants
 
 

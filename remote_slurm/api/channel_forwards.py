@@ -169,7 +169,9 @@ def _record(passing: _Passing) -> None:
             connection = each.connection
             fields: dict[str, Any] = {"node": connection.node, "sent": each.sent, "received": each.received}
             fields["seconds"] = round(connection.seconds, 3)
-            info("forwarded a port", pod=connection.pod.name, port=each.port, client=client, **fields, ended=each.why)
+            info(
+                "port forward closed", pod=connection.pod.name, port=each.port, client=client, **fields, ended=each.why
+            )
             note(node=connection.node, seconds=round(connection.seconds, 3))
     note(
         sent=sum(each.sent for each in passing.ports),

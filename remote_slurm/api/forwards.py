@@ -185,4 +185,4 @@ def _record(connection: Connection, passed: _Passed, why: str) -> None:
     }
     note(**fields, ended=why)
     client = current_client.get().called
-    info("forwarded a port", pod=connection.pod.name, port=connection.port, client=client, **fields, ended=why)
+    info("port forward closed", pod=connection.pod.name, port=connection.port, client=client, **fields, ended=why)

@@ -51,7 +51,7 @@ class Shadow:
                     bound = _bound(address, own)
                     server = await asyncio.start_server(accepting(self._handler(remote)), sock=bound)
                     stack.callback(server.close)
-                    info("listening", port=bound.getsockname()[1], forwards_to=remote)
+                    info("shadow pod listens", port=bound.getsockname()[1], forwards_to=remote)
                 await self._serve_health(stack, address)
             tasks = [asyncio.create_task(work()) for work in (self._look, self._probe)]
             stop = asyncio.create_task(stopped.wait())

@@ -115,7 +115,11 @@ class Supervisor:
             # a server that listened answers what its requests cannot kill, so it is better than no listener
             self._failed_starts = 0 if was_ready else self._failed_starts + 1
             if self._failed_starts > MAX_FAILURES:
-                warning("the server process ended at its start, giving up", starts=self._failed_starts, exit_code=code)
+                warning(
+                    "the server process exited before listening too often, giving up: see its messages above",
+                    starts=self._failed_starts,
+                    exit_code=code,
+                )
                 return code if code >= 0 else 128 - code
             warning("the server process ended, starting it again", exit_code=code)
             self._close_unrepeatable(1 if was_ready else _FAILED_START_REPEATS)

@@ -13,7 +13,7 @@ from remote_slurm.domain.slurm.job_states import JobPhase
 from remote_slurm.errors import SiteError
 from remote_slurm.log import warning
 from remote_slurm.service.pod_store import PodStore
-from remote_slurm.site.operations.release import ReleaseDecision
+from remote_slurm.site.operations.release import Released, ReleaseDecision
 from remote_slurm.site.site import Site
 
 # A login node may show the files of another sidecar so much later than its jobs
@@ -30,7 +30,7 @@ class HeldJobs:
         self._unknown_since: dict[str, float] = {}  # by job id, of jobs whose pods are not in the store
         # a released job that is held again was held by its user or an administrator
         self._decided: set[tuple[str, ReleaseDecision]] = set()
-        self._failure = ""
+        self._failed: tuple[str, str] | None = None
 
     async def release(self, jobs: Iterable[Job]) -> SiteError | None:
         """Release or cancel the held jobs among `jobs`. Return the error if the site could not be asked."""
@@ -47,7 +47,7 @@ class HeldJobs:
         except SiteError as error:
             return error
         self._decided |= {(job.id, decisions[job]) for job in open_jobs if job.id in released.done}
-        self._log(released.failure)
+        self._log(released, open_jobs)
         return None
 
     def _is_not_the_pods_own(self, job: Job) -> bool:
@@ -63,8 +63,10 @@ class HeldJobs:
         since = self._unknown_since.setdefault(job.id, self._clock())
         return ReleaseDecision.NEVER if self._clock() - since >= UNKNOWN_SECONDS else ReleaseDecision.NO
 
-    def _log(self, failure: str) -> None:
+    def _log(self, released: Released, jobs: Iterable[Job]) -> None:
         """Log a failure once. In Kubernetes the pod is pending, because its user holds its job."""
-        if failure and failure != self._failure:
-            warning("cannot release a held job", reason=failure)
-        self._failure = failure
+        failed = (released.failed, released.reason) if released.failed else None
+        if failed and failed != self._failed:
+            pod = next((job.pod for job in jobs if job.id == released.failed), "")
+            warning("cannot release a held job", pod=pod, job=released.failed, reason=released.reason)
+        self._failed = failed

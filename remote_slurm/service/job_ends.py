@@ -57,7 +57,10 @@ class JobEnds:
             if job_id == tracked.job_id:
                 continue
             warning(
-                "job id differs from the one that sbatch printed", pod=tracked.name, job=job_id, sbatch=tracked.job_id
+                "continuing with a job id that differs from the one that sbatch printed",
+                pod=tracked.name,
+                job=job_id,
+                sbatch=tracked.job_id,
             )
             tracked.set_job_id(job_id)
             if other is not None and other.id == job_id:

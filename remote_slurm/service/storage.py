@@ -63,7 +63,7 @@ class Storage:
                 warning("pods cannot be stored at the site, there is no room for pods until they can", reason=error)
             self.error = str(error)
         except SiteError as error:
-            debug("cannot try whether the site stores pods", reason=error)
+            debug("cannot test writing to DataRootFolder", reason=error)
         else:
             if self.error:
                 info("pods can be stored at the site again")

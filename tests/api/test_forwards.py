@@ -122,7 +122,7 @@ async def test_a_client_that_breaks_off_disturbs_no_other(server: Forwarding, ca
             await other.send_bytes(b"still here")
             assert (await other.receive()).data == b"still here"
         await until(lambda: not server.forwards._open)
-    await until(lambda: sum(record.message == "forwarded a port" for record in caplog.records) == 6)
+    await until(lambda: sum(record.message == "port forward closed" for record in caplog.records) == 6)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
@@ -140,7 +140,7 @@ async def test_a_connection_has_a_line_of_log_and_of_the_audit_log(
     assert line["client"]["name"] == "PortForward.TokenFile:1"
     assert (line["port"], line["node"], line["sent"], line["received"]) == (PORT, "n1", 5, 5)
     assert line["seconds"] >= 0
-    fields = [record.fields for record in caplog.records if record.message == "forwarded a port"]  # type: ignore[attr-defined]
+    fields = [record.fields for record in caplog.records if record.message == "port forward closed"]  # type: ignore[attr-defined]
     assert [(each["pod"], each["port"], each["sent"], each["client"]) for each in fields] == [
         ("team/web", PORT, 5, "PortForward.TokenFile:1")
     ]

@@ -38,7 +38,7 @@ class ScriptedSite(FakeSite):
         self.origin = origin  # the command line of sbatch that the accounting shows
         self.sacct: list[Job] | SiteError = DISABLED
         self.fails: dict[str, SiteError] = {}  # by operation
-        self.unreleased = ""  # why held jobs cannot be released
+        self.unreleased = ""  # why job 7, which is held, cannot be released
         self.ended: list[list[str]] = []  # pods whose secrets were to be removed, by each call
         self.released: list[tuple[str, ReleaseDecision]] = []
 
@@ -73,7 +73,7 @@ class ScriptedSite(FakeSite):
         asked = [(job_id, decision) for _, job_id, decision in jobs]
         self.released += asked
         done = frozenset() if self.unreleased else frozenset(job_id for job_id, _ in asked)
-        return Released(done, self.unreleased)
+        return Released(done, "7", self.unreleased) if self.unreleased else Released(done)
 
     def _may_fail(self, operation: str) -> None:
         if error := self.fails.get(operation):

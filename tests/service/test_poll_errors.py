@@ -101,14 +101,13 @@ async def test_a_held_job_of_an_unknown_pod_is_cancelled_after_ten_minutes() -> 
 async def test_why_a_job_stays_held_is_logged_once(logged: Logged) -> None:
     watched = Watched()
     watched.site.reports_in_comment = True
-    watched.site.unreleased = "job 7: Access denied"
+    watched.site.unreleased = "Access denied"
     watched.site.jobs = (replace(watched.job, state=JobState.PENDING, reason="JobHeldUser"),)
     for _ in range(3):
         await watched.poll()
     assert watched.site.released == [("7", ReleaseDecision.YES)] * 3
-    assert [line.fields["reason"] for line in logged.with_message("cannot release a held job")] == [
-        "job 7: Access denied"
-    ]
+    (line,) = logged.with_message("cannot release a held job")
+    assert line.fields == {"pod": watched.job.pod, "job": "7", "reason": "Access denied"}
 
 
 class TimedSite(FakeSite):

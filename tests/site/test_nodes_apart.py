@@ -79,7 +79,7 @@ async def test_why_a_release_fails_is_said_in_the_words_of_slurm(account: Accoun
     account.command("scontrol", "echo 'Access denied' >&2; exit 1")
     submit(account)
     released = await account.site.release([(POD, "101", ReleaseDecision.YES)])
-    assert (released.done, released.failure) == (frozenset(), "job 101: Access denied")
+    assert (released.done, released.failed, released.reason) == (frozenset(), "101", "Access denied")
 
 
 def test_a_second_job_of_the_pod_is_cancelled_and_never_released(account: Account) -> None:

@@ -90,7 +90,7 @@ class QueueReader:
             self._token, self._lines = token, lines
             return True
         self._compares, self._token = False, ""
-        warning("the changes of squeue do not fit its last reply; reading whole replies from now on", lines=number)
+        warning("the squeue delta does not match the cached listing; requesting full listings", lines=number)
         return False
 
     def arrays(self, roots: tuple[str, ...]) -> set[str]:

@@ -24,10 +24,11 @@ class ReleaseDecision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The ids of jobs that need no further release while their decision stays; `failure`: why another is still held."""
+    """The ids of jobs that need no further release while their decision stays, and one whose release failed."""
 
     done: frozenset[str]
-    failure: str = ""
+    failed: str = ""
+    reason: str = ""
 
 
 def operation(config: Config, jobs: Iterable[tuple[str, str, ReleaseDecision]]) -> Operation[Released]:
@@ -39,6 +40,6 @@ def operation(config: Config, jobs: Iterable[tuple[str, str, ReleaseDecision]]) 
 
 def _released(reply: Reply) -> Released:
     done = (line for word in ("released", "cancelled", "kept") for line in reply.all(word))
-    words = " ".join(reply.messages.split())
-    failure = "".join(f"job {job_id}: {words}" for job_id in reply.all("unreleased")[:1])
-    return Released(frozenset(line.rpartition(" ")[2] for line in done), failure)
+    failed = "".join(reply.all("unreleased")[:1])
+    reason = " ".join(reply.messages.split()) if failed else ""
+    return Released(frozenset(line.rpartition(" ")[2] for line in done), failed, reason)
