@@ -159,7 +159,7 @@ def _texts(body: Any) -> Iterator[str]:
 
 def _refuse_constant(name: str) -> None:
     """Python reads these, and no other program: RFC 8259 has no such numbers."""
-    raise _NoNumberError(f"{name} is not a number there")
+    raise _NoNumberError(f"JSON has no number {name}")
 
 
 class _NoNumberError(ValueError):

@@ -21,6 +21,7 @@ from remote_slurm.api.middleware import SESSION_HEADER
 from remote_slurm.config.access import Verb
 from remote_slurm.domain.pod.folder_name import namespace_of, split_key
 from remote_slurm.domain.pod.model import CreateRequest, parse_pod, parse_pods
+from remote_slurm.domain.status.log_slice import LogSlice
 from remote_slurm.errors import InvalidRequest, OutcomeUnknown, RemoteSlurmError, SiteError
 from remote_slurm.log import info, warning
 from remote_slurm.service.accounts import Accounts
@@ -88,7 +89,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     chunks = accounts.note(accounts.holding(what.pod)).log(what)
     async with aclosing(chunks):
         try:
-            first = await _first(chunks)
+            first = await _first(chunks, what)
         except (InvalidRequest, SiteError) as error:
             if SESSION_HEADER not in request.headers:
                 raise
@@ -133,7 +134,7 @@ async def _say_of_empty(request: web.Request, response: web.StreamResponse, pod:
 
 
 async def _copy(request: web.Request, first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> int:
-    """Return the number of bytes."""
+    """Write the chunks to the response, and return the number of bytes."""
     await _write(request, response, first)
     size = len(first)
     async for chunk in chunks:
@@ -186,8 +187,11 @@ async def describe(request: web.Request) -> web.Response:
     return web.json_response(await accounts.note(accounts.holding(pod.key)).descriptions.of(pod.key))
 
 
-async def _first(chunks: AsyncIterator[bytes]) -> bytes:
+async def _first(chunks: AsyncIterator[bytes], what: LogSlice) -> bytes:
     try:
         return await asyncio.wait_for(anext(chunks), FIRST_LOG_BYTES_SECONDS)
     except TimeoutError:
-        raise OutcomeUnknown("the site did not answer a request for a log in time") from None
+        raise OutcomeUnknown(
+            f"the site sent no log of container '{what.container}' of pod {what.pod} within "
+            f"{FIRST_LOG_BYTES_SECONDS:g} s: ask again"
+        ) from None

@@ -89,7 +89,7 @@ class PortRelays:
         try:
             hello = _hello()
             stream = await self._attach(operation.script(self._config, job_id, hello, port))
-            connection = StepConnection(stream, self._has_closed)
+            connection = StepConnection(stream, f"port {port} of {node} in job {job_id}", self._has_closed)
             async with asyncio.timeout(_START_SECONDS):
                 await connection.start(hello)
         except BaseException as error:

@@ -100,7 +100,7 @@ class Relay:
         if self.ended:
             raise RelayEnded("")
         self._last += 1
-        stream = RelayedStream(self, self._last, ReceiveWindow(self._budget))
+        stream = RelayedStream(self, self._last, f"port {port} of {self.node}", ReceiveWindow(self._budget))
         self._connections[self._last] = stream
         self.post(b"O", self._last, port)
         self.post(b"W", self._last, FIRST_WINDOW)
@@ -142,7 +142,7 @@ class Relay:
     async def send(self, connection: int, data: bytes) -> None:
         """Send bytes, and wait until they are on their way. Raises OutcomeUnknown."""
         if self.ended:
-            raise OutcomeUnknown("the connection to the port was lost")
+            raise OutcomeUnknown(f"the connection to {self.node} was lost")
         gone = asyncio.get_running_loop().create_future()
         self._queue.append((_HEADER.pack(b"D", connection, len(data)) + data, gone))
         self._queued.set()
@@ -217,9 +217,11 @@ class Relay:
 class RelayedStream(PortStream):
     """A connection through a relay. `read` and `write` may each be waiting once at a time."""
 
-    def __init__(self, relay: Relay, number: int, window: ReceiveWindow) -> None:
+    def __init__(self, relay: Relay, number: int, name: str, window: ReceiveWindow) -> None:
+        """`name` is for messages: `port 8888 of n1`."""
         self._relay = relay
         self._number = number
+        self._name = name
         self._window = window
         self.answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._held: deque[bytes] = deque()
@@ -238,7 +240,7 @@ class RelayedStream(PortStream):
             if self._ended:
                 return b""
             if self._lost or self._closed:
-                raise OutcomeUnknown("the connection to the port was lost")
+                raise OutcomeUnknown(f"the connection to {self._name} was lost")
             self._allow(self._window.grown())
             await self._changed.wait()
 
@@ -247,7 +249,7 @@ class RelayedStream(PortStream):
         while view:
             self._writable.clear()
             if self._closed_there.is_set() or self._lost or self._closed:
-                raise OutcomeUnknown("the connection to the port was closed by the other side")
+                raise OutcomeUnknown(f"the connection to {self._name} was closed by the other side")
             if not self._room:
                 await self._writable.wait()
                 continue

@@ -24,8 +24,10 @@ class NotConnected(Exception):
 class StepConnection(PortStream):
     """A connection, once `start` has returned. `read` and `write` may each be waiting once at a time."""
 
-    def __init__(self, stream: PortStream, on_close: Callable[[], None]) -> None:
+    def __init__(self, stream: PortStream, name: str, on_close: Callable[[], None]) -> None:
+        """`name` is for messages: `port 8888 of n1`."""
         self._stream = stream
+        self._name = name
         self._on_close = on_close
         self._output: FramedOutput | None = None
         self._held = b""
@@ -49,20 +51,23 @@ class StepConnection(PortStream):
             if self._output.exit_code is not None:
                 self._ended.set()
                 if self._output.exit_code:
-                    raise OutcomeUnknown("the connection to the port was lost")
+                    raise self._lost()
                 return b""
             data = await self._stream.read()
             if not data:
                 self._ended.set()
-                raise OutcomeUnknown("the connection to the port was lost")
+                raise self._lost()
             self._held = self._output.feed(data)
         held, self._held = self._held, b""
         return held
 
     async def write(self, data: bytes) -> None:
         if self._ended.is_set():
-            raise OutcomeUnknown("the connection to the port was closed by the other side")
+            raise OutcomeUnknown(f"the connection to {self._name} was closed by the other side")
         await self._stream.write(data)
+
+    def _lost(self) -> OutcomeUnknown:
+        return OutcomeUnknown(f"the connection to {self._name} was lost")
 
     async def write_eof(self) -> None:
         await self._stream.write_eof()

@@ -32,12 +32,14 @@ class ChannelStream:
     def __init__(
         self,
         channel: paramiko.Channel,
+        name: str,
         writer: WriterThread,
         window: ReceiveWindow,
         on_close: Callable[["ChannelStream"], None],
     ) -> None:
-        """The channel was opened with the size of `window`."""
+        """The channel was opened with the size of `window`. `name` is for messages: `port 8888 of n1`."""
         self._channel = channel
+        self._name = name
         self._writer = writer
         self._window = window
         self._on_close = on_close
@@ -61,7 +63,7 @@ class ChannelStream:
                 await self._readable.wait()
                 continue
             if not data and not self._channel.eof_received:
-                raise OutcomeUnknown("the connection to the port was lost")
+                raise OutcomeUnknown(f"the connection to {self._name} was lost")
             self._window.took(len(data))
             return data
 
@@ -100,9 +102,9 @@ class ChannelStream:
         try:
             size: int = await self._writer.call(self._channel.send, chunk)
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise OutcomeUnknown("the connection to the port was closed by the other side") from error
+            raise OutcomeUnknown(f"the connection to {self._name} was closed by the other side") from error
         if not size:
-            raise OutcomeUnknown("the connection to the port was closed by the other side")
+            raise OutcomeUnknown(f"the connection to {self._name} was closed by the other side")
         return size
 
     def _grant(self, credit: int) -> None:

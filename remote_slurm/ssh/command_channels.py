@@ -213,7 +213,7 @@ class _Line:
         try:
             async with asyncio.timeout(self._open_seconds):
                 channel = await in_thread("ssh-exec", opening.run)
-                stream = CommandStream(channel, writer, ReceiveWindow(self._budget), self._ended)
+                stream = CommandStream(channel, link.host, writer, ReceiveWindow(self._budget), self._ended)
                 self._sessions.add(stream)
                 while not (found := ready.search(noise)):
                     data = await stream.read()

@@ -20,11 +20,12 @@ class CommandStream(ChannelStream):
     def __init__(
         self,
         channel: paramiko.Channel,
+        name: str,
         writer: WriterThread,
         window: ReceiveWindow,
         on_close: Callable[[ChannelStream], None],
     ) -> None:
-        super().__init__(channel, writer, window, on_close)
+        super().__init__(channel, name, writer, window, on_close)
         self._error_readable = asyncio.Event()
         channel.in_stderr_buffer.set_event(_Signal(self._hook(self._error_readable)))
 
@@ -39,7 +40,7 @@ class CommandStream(ChannelStream):
                 await self._error_readable.wait()
                 continue
             if not data and not self._channel.eof_received:
-                raise OutcomeUnknown("the connection was lost")
+                raise OutcomeUnknown(f"the connection to {self._name} was lost")
             self._window.took(len(data))
             return data
 

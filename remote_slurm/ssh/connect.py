@@ -142,7 +142,10 @@ class Connector:
             aborted = self._aborted
         if aborted:
             wire.close()
-            raise self._unreachable(hop, "it was given up")
+            limit = self._settings.connect_timeout
+            raise self._unreachable(
+                hop, f"the sidecar ended the attempt after {limit:g} s (ConnectTimeout), or because it stops"
+            )
         self._log_in(hop, wire)
 
     def _through(self, hop: fabric.Connection) -> Any:

@@ -54,7 +54,8 @@ class PortChannels:
         """Connect to the port. Raises PortUnreachable, or what `Connection.link` raises."""
         with self._idle.used():
             channel, writer = await self._opened(host, port)
-            stream = ChannelStream(channel, writer, ReceiveWindow(self._budget), self._ended)
+            name = f"port {port} of {host}"
+            stream = ChannelStream(channel, name, writer, ReceiveWindow(self._budget), self._ended)
             self._streams.add(stream)
             return stream
 
@@ -76,7 +77,7 @@ class PortChannels:
             except BaseException:
                 detach("ssh-close", shell.close)
                 raise
-            stream = ChannelStream(channel, writer, ReceiveWindow(self._budget, WINDOW), self._ended)
+            stream = ChannelStream(channel, link.host, writer, ReceiveWindow(self._budget, WINDOW), self._ended)
             self._streams.add(stream)
             return stream
 

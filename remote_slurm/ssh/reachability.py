@@ -90,7 +90,8 @@ def login_shell(link: Transport, seconds: float) -> LoginShell:
             data = channel.recv(_READ)
             if not data:
                 raise RemoteFailed(
-                    f"the login shell ended without running `exec /bin/sh`, and printed {shown(received)}"
+                    f"the login shell ended without running `exec /bin/sh`, and printed {shown(received)}",
+                    remedy="check for a forced command in authorized_keys, and the shell profile of the account",
                 )
             received += data
     except (paramiko.SSHException, OSError, EOFError) as error:

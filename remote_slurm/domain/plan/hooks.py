@@ -32,7 +32,8 @@ def hook_calls(container: Container) -> Iterator[Call]:
         if hook is not None:
             what = f"{name} of container '{container.name}'"
             if hook.tcp_socket is not None or hook.grpc is not None:
-                raise InvalidRequest(f"{what} must be exec, httpGet or sleep")
+                wrong = "tcpSocket" if hook.tcp_socket is not None else "grpc"
+                raise InvalidRequest(f"{what} must be exec, httpGet or sleep, not {wrong}")
             yield call, *action(hook, container, what)
 
 
