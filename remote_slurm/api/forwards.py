@@ -97,7 +97,7 @@ async def found_pod(request: web.Request) -> FoundPod:
     pods = request.app[FORWARDS].pods
     note(pod={"namespace": namespace, "name": name})
     if _by_shadow(request):
-        found = await pods.find_shadowed(name, namespace, _shadowed(namespace))
+        found = await pods.find_by_shadow(name, namespace, _shadowed(namespace))
     else:
         require(Verb.FORWARD, [namespace])
         found = await pods.find(namespace, name)

@@ -231,14 +231,14 @@ def _load_key(context: ssl.SSLContext, settings: TLS) -> None:
     if b"ENCRYPTED" in text:
         raise CannotEncrypt(f"TLS.KeyFile {key} has a passphrase: store the key without one, as `openssl pkey` does")
     try:
-        context.load_cert_chain(str(settings.cert_file), str(key), password=_no_passphrase)
+        context.load_cert_chain(str(settings.cert_file), str(key), password=_empty_passphrase)
     except ssl.SSLError as error:
         if "MISMATCH" in (error.reason or ""):
             raise CannotEncrypt(f"TLS.KeyFile {key} is not the key of TLS.CertFile {settings.cert_file}") from error
         raise CannotEncrypt(f"TLS.KeyFile {key} holds no private key in PEM ({error.reason})") from error
 
 
-def _no_passphrase() -> str:
+def _empty_passphrase() -> str:
     return ""
 
 

@@ -80,7 +80,7 @@ class ForwardClient:
         socket = await self._connected(port)
         connected()
         try:
-            await _copy(socket, reader, writer)
+            await _relay(socket, reader, writer)
         finally:
             await socket.close()
 
@@ -108,7 +108,7 @@ class ForwardClient:
         return Unreachable(f"no sidecar answers at {self._url}: {why}")
 
 
-async def _copy(
+async def _relay(
     socket: aiohttp.ClientWebSocketResponse, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     up = asyncio.create_task(_to_pod(socket, reader))

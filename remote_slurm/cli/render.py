@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
     documents = read_documents(arguments.pod, arguments.namespace)
     request = parsed(create_request(documents), documents.source)
-    config = config.accounts[identity_of(request.pod, AccountConfig.of(config))]
+    config = config.accounts[identity_of(request.pod, AccountConfig.from_config(config))]
     request = with_pull_secrets(request, config)
     plan = plan_job(request, config)
     files = job_files(plan, SCRIPTS)

@@ -156,7 +156,7 @@ class Frame:
         shares = (
             f"{each['name']}{'*' if each['default'] else ''} "
             + (f"{each['free']} of {each['cpus']} CPUs free" if each["up"] else "down")
-            + _unusable(each)
+            + _unusable_nodes(each)
             for each in state["partitions"]
         )
         title = "partitions" if state["site"]["reachable"] else "partitions before the failure"
@@ -211,7 +211,7 @@ class Frame:
         return Line(cut_at_end(text, self.size.columns), colour)
 
 
-def _unusable(partition: Json) -> str:
+def _unusable_nodes(partition: Json) -> str:
     nodes = partition.get("unusableNodes") or {}  # a sidecar of an earlier version sends none
     words = ", ".join(f"{count} {'node' if count == 1 else 'nodes'} {why}" for why, count in nodes.items())
     return f" ({words})" if words else ""
@@ -238,7 +238,7 @@ def _cells(pod: Json) -> tuple[str, ...]:
 
 
 def _around(pods: list[Json], chosen: str, room: int) -> list[Json]:
-    """As many as there is room for, with the chosen one among them."""
+    """Return as many pods as there is room for, including the chosen one."""
     index = next((number for number, pod in enumerate(pods) if pod["pod"] == chosen), 0)
     first = max(0, min(index - room // 2, len(pods) - room))
     return pods[first : first + max(0, room)]

@@ -21,7 +21,7 @@ class AccountConfig:
     annotation: str
 
     @classmethod
-    def of(cls, config: Config) -> AccountConfig:
+    def from_config(cls, config: Config) -> AccountConfig:
         return cls(config.identities, config.identity_annotation)
 
 
@@ -35,8 +35,8 @@ class PolicyConfig:
     allowed_host_paths: tuple[str, ...]
 
     @classmethod
-    def of(cls, config: Config) -> PolicyConfig:
-        return cls(config.policy, config.policies, AccountConfig.of(config), config.allowed_host_paths)
+    def from_config(cls, config: Config) -> PolicyConfig:
+        return cls(config.policy, config.policies, AccountConfig.from_config(config), config.allowed_host_paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ResourceDefaults:
     default_flavor: str
 
     @classmethod
-    def of(cls, config: Config) -> ResourceDefaults:
+    def from_config(cls, config: Config) -> ResourceDefaults:
         return cls(
             config.resource_flags, config.default_cpu, config.default_memory, config.flavors, config.default_flavor
         )
@@ -64,7 +64,7 @@ class UserConfig:
     default_uid: int | None
 
     @classmethod
-    def of(cls, config: Config) -> UserConfig:
+    def from_config(cls, config: Config) -> UserConfig:
         return cls(config.run_as_user, config.default_uid)
 
 
@@ -78,7 +78,7 @@ class VolumeConfig:
     export_pod_data: bool
 
     @classmethod
-    def of(cls, config: Config, allowed_host_paths: tuple[str, ...] | None = None) -> VolumeConfig:
+    def from_config(cls, config: Config, allowed_host_paths: tuple[str, ...] | None = None) -> VolumeConfig:
         """`allowed_host_paths` are those of the policy that applies to the pod."""
         return cls(
             config.allowed_host_paths if allowed_host_paths is None else allowed_host_paths,
@@ -102,7 +102,7 @@ class ImageConfig:
     export_pod_data: bool
 
     @classmethod
-    def of(cls, config: Config) -> ImageConfig:
+    def from_config(cls, config: Config) -> ImageConfig:
         return cls(
             prefix=config.image_prefix,
             pull=config.image_pull,
@@ -130,7 +130,7 @@ class RuntimeConfig:
     bash_path: str
 
     @classmethod
-    def of(
+    def from_config(
         cls,
         config: Config,
         *,
@@ -163,7 +163,7 @@ class TransferConfig:
     max_script_size: int
 
     @classmethod
-    def of(cls, config: Config) -> TransferConfig:
+    def from_config(cls, config: Config) -> TransferConfig:
         return cls(
             config.scontrol_path,
             config.srun_path,
@@ -182,7 +182,7 @@ class TsocksConfig:
     login_node: str
 
     @classmethod
-    def of(cls, config: Config) -> TsocksConfig:
+    def from_config(cls, config: Config) -> TsocksConfig:
         return cls(config.tsocks, config.tsocks_path, config.tsocks_login_node)
 
 
@@ -196,5 +196,5 @@ class ScriptConfig:
     max_log_size: int
 
     @classmethod
-    def of(cls, config: Config) -> ScriptConfig:
+    def from_config(cls, config: Config) -> ScriptConfig:
         return cls(config.bash_path, config.command_prefix, config.job_variables, config.max_log_size)

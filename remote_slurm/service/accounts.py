@@ -49,7 +49,7 @@ class Accounts:
 
         Raises InvalidRequest if no identity matches the pod.
         """
-        return self._holding(pod.key) or self._pods[identity_of(pod, AccountConfig.of(self._config))]
+        return self._holding(pod.key) or self._pods[identity_of(pod, AccountConfig.from_config(self._config))]
 
     def holding(self, key: str) -> Pods:
         """The account that has the pod with this folder, else the first one."""

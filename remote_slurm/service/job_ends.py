@@ -45,7 +45,12 @@ class JobEnds:
         await self._ask_accounting(_unlisted(candidates))
         await self._end_cancelled_tasks(_unlisted(candidates), inspection.fences, (*jobs, *others))
         for tracked in candidates:
-            if tracked.job is not None and not tracked.is_over and self._decide_end(tracked, tracked.job):
+            if tracked.job is None or tracked.is_over:
+                continue
+            if self._is_lost(tracked):
+                tracked.job = Job(tracked.job.id, JobState.UNKNOWN, pod=tracked.key)
+                _end(tracked)
+            elif self._has_ended(tracked, tracked.job):
                 _end(tracked)
 
     def _adopt_jobs_in_fences(self, unlisted: list[TrackedPod], fences: Mapping[str, str], jobs: Iterable[Job]) -> None:
@@ -97,22 +102,22 @@ class JobEnds:
             gone[pod].mark_cancelled()
             _end(gone[pod])
 
-    def _decide_end(self, tracked: TrackedPod, job: Job) -> bool:
-        """Return whether the pod has ended for good. A job that is lost gets the state UNKNOWN here."""
+    def _has_ended(self, tracked: TrackedPod, job: Job) -> bool:
+        """Return whether the pod has ended for good. Notes since when its job has ended."""
         now = self._clock()
         if job.state.phase is JobPhase.ENDED:
             tracked.ended_since = tracked.ended_since or now
             # with SHARED_FS: false, records are in the job's comment, which is never late
             grace = 0 if self._site.reports_in_comment else RECORD_GRACE_SECONDS
             return tracked.is_complete or now - tracked.ended_since >= grace
-        if tracked.missing_since is None:
+        return tracked.missing_since is not None and tracked.is_complete
+
+    def _is_lost(self, tracked: TrackedPod) -> bool:
+        """Return whether squeue has not listed the job for long, while nothing shows how it ended."""
+        if tracked.job is None or tracked.job.state.phase is JobPhase.ENDED or tracked.missing_since is None:
             return False
-        if tracked.is_complete:
-            return True
-        if tracked.missing_polls < LOST_POLLS or now - tracked.missing_since < LOST_SECONDS:
-            return False
-        tracked.job = Job(job.id, JobState.UNKNOWN, pod=tracked.key)
-        return True
+        missing = self._clock() - tracked.missing_since
+        return not tracked.is_complete and tracked.missing_polls >= LOST_POLLS and missing >= LOST_SECONDS
 
 
 def _may_be_over(tracked: TrackedPod) -> bool:

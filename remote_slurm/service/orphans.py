@@ -33,7 +33,7 @@ CHECK_SECONDS = 10.0
 GRACE_SECONDS = 600
 
 
-def _every_namespace(_: str) -> bool:
+def _allow_any(_: str) -> bool:
     return True
 
 
@@ -42,7 +42,7 @@ class Asker:
     """A client that asks for the status of pods, and the namespaces whose pods it may ask for."""
 
     name: str = ""
-    may_ask: Callable[[str], bool] = _every_namespace
+    may_ask: Callable[[str], bool] = _allow_any
 
 
 EVERYBODY = Asker()

@@ -109,7 +109,7 @@ class PodFinder:
         """The pod with this name or UID. Raises PodNotFound, and SiteError if the pods are not known yet."""
         return await self._find(namespace, lambda tracked: _is_called(tracked, namespace, pod), f"{namespace}/{pod}")
 
-    async def find_shadowed(self, shadow: str, namespace: str, among: Collection[str]) -> FoundPod:
+    async def find_by_shadow(self, shadow: str, namespace: str, among: Collection[str]) -> FoundPod:
         """The one pod of the namespaces `among` whose shadow is this Deployment. Raises as `find`."""
 
         def is_wanted(tracked: TrackedPod) -> bool:

@@ -30,6 +30,7 @@ from remote_slurm.service.libraries import Libraries
 from remote_slurm.service.logs import Logs
 from remote_slurm.service.orphans import CHECK_SECONDS, EVERYBODY, Asker, Orphans
 from remote_slurm.service.ownership import Ownership
+from remote_slurm.service.pending_reason_log import PendingReasonLog
 from remote_slurm.service.pod_creator import Created, CreatorComponents, PodCreator
 from remote_slurm.service.pod_store import PodStore
 from remote_slurm.service.pod_times import PodTimes
@@ -40,7 +41,6 @@ from remote_slurm.service.statuses import Statuses
 from remote_slurm.service.storage import Storage
 from remote_slurm.service.submitter import SubmissionTimeouts, Submitter
 from remote_slurm.service.system_info import SystemInfo
-from remote_slurm.service.waiting_reasons import WaitingReasons
 from remote_slurm.site.site import Site
 
 
@@ -80,7 +80,7 @@ class Pods:
         self.times = PodTimes(self.pod_store, self.poller, lambda: self.superseded)
         self._usage = UsageQueries(self.pod_store, self.poller.accounting, clock)
         self.storage = Storage(site, clock)
-        self._waiting_reasons = WaitingReasons(self.pod_store, clock)
+        self._pending_reason_log = PendingReasonLog(self.pod_store, clock)
         self.capacity = CapacityWatch(site, config, self.poller.reconnected)
         self.dashboard = Dashboard(
             site, DashboardSources(self.pod_store, self.poller, self.orphans, self.storage), config
@@ -114,7 +114,7 @@ class Pods:
             ("orphans", self._cancel_orphans),
             ("capacity", self.capacity.run),
             ("storage", self.storage.run),
-            ("waiting reasons", self._waiting_reasons.run),
+            ("pending reason log", self._pending_reason_log.run),
             ("retention", self._retention.run),
             ("libraries", Libraries(self.site).run),
             ("events", self._kubernetes.run),

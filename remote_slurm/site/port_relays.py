@@ -61,7 +61,7 @@ class PortRelays:
         try:
             return await self._open_on(relay, port)
         except RelayEnded as error:
-            raise _unusable(job_id, node, "it ended at once") from error
+            raise _port_unreachable(job_id, node, "it ended at once") from error
 
     async def open_on_kept(self, job_id: str, node: str, port: int) -> PortStream | None:
         """Connect as `open`, but start no step: None if there is none for more connections."""
@@ -80,7 +80,7 @@ class PortRelays:
         try:
             return StepListener(relay.program, await relay.listen())
         except RelayEnded as error:
-            raise _unusable(job_id, node, "it ended at once") from error
+            raise _port_unreachable(job_id, node, "it ended at once") from error
 
     async def _open_single(self, job_id: str, node: str, port: int) -> PortStream:
         self._make_room()
@@ -172,14 +172,14 @@ def _hello() -> str:
 def _start_failed(job_id: str, node: str, error: BaseException) -> BaseException:
     """What to raise for a step that has not started."""
     if isinstance(error, TimeoutError):
-        return _unusable(job_id, node, f"no step started within {_START_SECONDS:g} s", remedy=_REMEDY)
+        return _port_unreachable(job_id, node, f"no step started within {_START_SECONDS:g} s", remedy=_REMEDY)
     if isinstance(error, (RelayEnded, NotConnected)):
-        return _unusable(job_id, node, operation.failure(error.words))
+        return _port_unreachable(job_id, node, operation.failure(error.words))
     if isinstance(error, SiteError):
-        return _unusable(job_id, node, str(error))
+        return _port_unreachable(job_id, node, str(error))
     return error
 
 
-def _unusable(job_id: str, node: str, why: str, remedy: str = "") -> PortUnreachable:
+def _port_unreachable(job_id: str, node: str, why: str, remedy: str = "") -> PortUnreachable:
     words = f"srun cannot forward connections to {node} in job {job_id}: {why}"
     return PortUnreachable(words, code=Code.NO_RELAY, remedy=remedy)

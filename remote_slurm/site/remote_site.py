@@ -153,7 +153,7 @@ class RemoteSite(Site):
         return outcome
 
     def _array_of(self, payload: Payload) -> tuple[ArrayOptions, int] | None:
-        most = payload.task.size(self._array_limit.most_tasks) if payload.task else 1
+        most = payload.task.max_tasks(self._array_limit.most_tasks) if payload.task else 1
         return (payload.task.options, most) if payload.task and most > 1 else None
 
     async def _submit(self, batch: Batch[Payload, SubmitOutcome]) -> None:

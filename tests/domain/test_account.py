@@ -25,7 +25,7 @@ SETTINGS = config(
 def chosen(namespace: str, service_account: str = "default", annotation: str = "", settings: Config = SETTINGS) -> str:
     body = pod(annotations={CHOICE: annotation} if annotation else None, serviceAccountName=service_account)
     body["metadata"]["namespace"] = namespace
-    return identity_of(parse_pod(body, "test"), AccountConfig.of(settings))
+    return identity_of(parse_pod(body, "test"), AccountConfig.from_config(settings))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from remote_slurm.domain.pod.expansion import expand, references_only, unknown_names
+from remote_slurm.domain.pod.expansion import expand, references_only, unresolved_references
 
 KNOWN = {"VAR_A": "A", "VAR_B": "B", "VAR_C": "C", "VAR_REF": "$(VAR_A)", "VAR_EMPTY": ""}
 
@@ -51,7 +51,7 @@ def test_kubernetes_own_cases(text: str, expanded: str) -> None:
 
 
 def test_names_without_a_value() -> None:
-    assert unknown_names("$(VAR_A)/$(NO)/$$(NEITHER)/$(NO)", KNOWN) == ["NO", "NO"]
+    assert unresolved_references("$(VAR_A)/$(NO)/$$(NEITHER)/$(NO)", KNOWN) == ["NO", "NO"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from remote_slurm.domain.plan.job_plan import plan_job
 from remote_slurm.domain.plan.script import payload
-from remote_slurm.domain.pod.expansion import expand, references_only, unknown_names
+from remote_slurm.domain.pod.expansion import expand, references_only, unresolved_references
 from remote_slurm.domain.pod.model import CreateRequest, parse_pods
 from remote_slurm.domain.pod.quantity import quantity
 from remote_slurm.domain.slurm.job_flags import minutes_of
@@ -104,7 +104,7 @@ def test_what_is_read_one_by_one(filler: str) -> None:
     for read in (
         lambda text: expand(text, {"A": "b"}),
         lambda text: references_only(text, {"A": "b"}),
-        lambda text: unknown_names(text, {}),
+        lambda text: unresolved_references(text, {}),
         lambda text: quantity(text, "it"),
         minutes_of,
     ):

@@ -28,7 +28,7 @@ def test_partitions_with_their_limits() -> None:
         8,
         4,
     )
-    assert main.is_open
+    assert main.is_unrestricted
     assert (gpu.is_default, gpu.is_up, gpu.allowed) == (False, False, {"AllowAccounts": "physics,chem"})
 
 

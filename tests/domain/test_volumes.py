@@ -57,7 +57,7 @@ def volumes(
 
 def volumes_of(asked: CreateRequest, **keys: Any) -> Volumes:
     settings = config(**keys)
-    return plan_volumes(asked, VolumeConfig.of(settings), file_transfer(settings))
+    return plan_volumes(asked, VolumeConfig.from_config(settings), file_transfer(settings))
 
 
 def files(found: Volumes) -> dict[str, tuple[bytes | None, int]]:

@@ -80,9 +80,9 @@ class ArrayTask:
         """The same after Slurm refused an array of so many tasks: half of them at once, and then a job of its own."""
         return replace(self, refused=tasks, most=1 if self.refused else max(1, tasks // 2))
 
-    def size(self, most: int) -> int:
-        """How many tasks an array with this pod may have if others may have `most`."""
-        return min(most, self.most or most)
+    def max_tasks(self, limit: int) -> int:
+        """The maximum number of tasks of an array with this pod, if other arrays may have `limit` tasks."""
+        return min(limit, self.most or limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def job_arrays(tasks: Iterable[tuple[str, ArrayTask]], most: int, bash: str, dat
     """Group pods by their options into arrays of at most `most` tasks. A pod that is alone is in none."""
     groups: dict[tuple[ArrayOptions, int], list[tuple[str, str]]] = {}
     for pod, task in tasks:
-        groups.setdefault((task.options, task.size(most)), []).append((pod, task.name))
+        groups.setdefault((task.options, task.max_tasks(most)), []).append((pod, task.name))
     chunks = (
         (options, group[at : at + size])
         for (options, size), group in groups.items()

@@ -98,20 +98,20 @@ class JobPlan:
 def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIMES) -> JobPlan:
     """Raises InvalidRequest with a sentence for whatever a Slurm job at this site cannot do."""
     _check_pod(request, config.namespace)
-    runtime, transfer, tsocks = runtimes.configure(config), file_transfer(config), TsocksConfig.of(config)
+    runtime, transfer, tsocks = runtimes.configure(config), file_transfer(config), TsocksConfig.from_config(config)
     annotations = read_annotations(request.pod, runtimes.annotations)
     description = description_lines(request.pod)
     pod = with_mounts(request.pod, runtime.annotation_mounts(annotations))
     request = request.model_copy(update={"pod": pod})
-    rules = rules_for(pod, PolicyConfig.of(config))
+    rules = rules_for(pod, PolicyConfig.from_config(config))
     rules.check_annotations(request, runtimes.annotations)
     refuse_workdir(annotations.workdir, pod.key, config.data_root_folder)
     requested = RequestedOptions(annotations.flags, annotations.flavor)
-    users = UserConfig.of(config)
-    options = plan_options(pod, requested, rules, transfer, ResourceDefaults.of(config), users)
-    volume_config = VolumeConfig.of(config, rules.allowed_host_paths)
+    users = UserConfig.from_config(config)
+    options = plan_options(pod, requested, rules, transfer, ResourceDefaults.from_config(config), users)
+    volume_config = VolumeConfig.from_config(config, rules.allowed_host_paths)
     volumes = plan_volumes(request, volume_config, transfer, has_workdir=bool(annotations.workdir))
-    images = plan_images(request, annotations.image_root, runtime, transfer, ImageConfig.of(config))
+    images = plan_images(request, annotations.image_root, runtime, transfer, ImageConfig.from_config(config))
     rules.check_images(pod, images.names)
     context = ContainerContext(
         request,
@@ -141,7 +141,7 @@ def plan_job(request: CreateRequest, config: Config, runtimes: Runtimes = RUNTIM
     plans = tuple(_hide_words(each, hidden) for each in containers.plans)
     calls = tuple(map(hidden.move, part.calls))
     files = (*part.files, *hidden.files)
-    script = ScriptConfig.of(config)
+    script = ScriptConfig.from_config(config)
     return JobPlan(
         pod=pod.key,
         full_name=pod.full_name,

@@ -152,4 +152,6 @@ class NodeLocalFiles(FileTransfer):
 
 def file_transfer(config: Config) -> FileTransfer:
     """Return the strategy that SHARED_FS selects."""
-    return SharedFiles(config.data_root_folder) if config.shared_fs else NodeLocalFiles(TransferConfig.of(config))
+    return (
+        SharedFiles(config.data_root_folder) if config.shared_fs else NodeLocalFiles(TransferConfig.from_config(config))
+    )

@@ -29,7 +29,7 @@ from remote_slurm.domain.plan.projections import (
     secret_files,
 )
 from remote_slurm.domain.plan.pvc import claim_pattern
-from remote_slurm.domain.pod.expansion import unknown_names
+from remote_slurm.domain.pod.expansion import unresolved_references
 from remote_slurm.domain.pod.limits import check_files, check_path
 from remote_slurm.domain.pod.model import (
     ClaimVolume,
@@ -164,7 +164,7 @@ def _sub_path(container: Container, mount: VolumeMount, known: Mapping[str, str]
     what = _what(container, mount)
     if mount.sub_path and mount.sub_path_expr:
         raise InvalidRequest(f"{what} has both subPath and subPathExpr: remove one of them")
-    if missing := unknown_names(mount.sub_path_expr, known):
+    if missing := unresolved_references(mount.sub_path_expr, known):
         raise InvalidRequest(f"invalid subPathExpr of {what}: the container's env does not have {', '.join(missing)}")
     path = mount.sub_path or expanded(mount.sub_path_expr, known)
     is_whole_volume = not PurePosixPath(text_of(path)).parts and (text_of(path) or not mount.sub_path_expr)

@@ -23,8 +23,8 @@ def expand(text: str, known: Mapping[str, str]) -> str:
     )
 
 
-def unknown_names(text: str, known: Mapping[str, str]) -> list[str]:
-    """The names that `expand` finds no value for."""
+def unresolved_references(text: str, known: Mapping[str, str]) -> list[str]:
+    """Return the names in `$(NAME)` that have no value."""
     return [name for escape, name in _REFERENCE.findall(_halves(text)[0]) if not escape and name not in known]
 
 

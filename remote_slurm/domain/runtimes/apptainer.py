@@ -108,7 +108,7 @@ class Apptainer(ContainerRuntime):
     @classmethod
     def configure(cls, config: Config) -> Apptainer:
         return cls(
-            RuntimeConfig.of(
+            RuntimeConfig.from_config(
                 config,
                 path_key="SingularityPath",
                 path=config.singularity_path,

@@ -80,7 +80,7 @@ class Enroot(ContainerRuntime):
     @classmethod
     def configure(cls, config: Config) -> Enroot:
         return cls(
-            RuntimeConfig.of(
+            RuntimeConfig.from_config(
                 config,
                 path_key="EnrootPath",
                 path=config.enroot_path,

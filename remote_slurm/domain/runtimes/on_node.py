@@ -21,7 +21,7 @@ class OnNode(Runtime):
 
     @classmethod
     def configure(cls, config: Config) -> OnNode:
-        return cls(RuntimeConfig.of(config, default_path=""))
+        return cls(RuntimeConfig.from_config(config, default_path=""))
 
     def encode_variables(self, variables: Variables) -> EncodedVariables:
         values = variables.values

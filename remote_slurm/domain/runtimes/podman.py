@@ -68,7 +68,7 @@ class Podman(ContainerRuntime):
     @classmethod
     def configure(cls, config: Config) -> Self:
         return cls(
-            RuntimeConfig.of(
+            RuntimeConfig.from_config(
                 config,
                 path_key="PodmanPath",
                 path=config.podman_path,

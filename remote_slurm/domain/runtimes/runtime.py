@@ -57,7 +57,7 @@ class Runtime(ABC):
     @classmethod
     def configure(cls, config: Config) -> Self:
         """Return the runtime as the configuration describes it."""
-        return cls(RuntimeConfig.of(config, default_path=config.container_runtime))
+        return cls(RuntimeConfig.from_config(config, default_path=config.container_runtime))
 
     def annotation_mounts(self, annotations: Annotations) -> tuple[AnnotationMount, ...]:
         """Return the mounts that the pod's annotation for this runtime sets."""

@@ -40,7 +40,7 @@ class PartitionSettings:
     allowed: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def is_open(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether all accounts, groups and QOS may use it."""
         return not self.allowed
 

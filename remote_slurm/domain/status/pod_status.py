@@ -95,7 +95,7 @@ def _local_states(
     """The states of containers that no job runs, derived from those at the site."""
     containers, init = reported
     at_site = [_state(each) for each in mains]
-    began, waiting = _first_start(mains, summary.view), _waiting(*summary.waiting)
+    began, waiting = _first_start(mains, summary.view), _waiting(*summary.container_waiting)
     found = {each.name: local_state(at_site, began, waiting) for each in containers if each.name in local}
     return found | {each.name: local_init_state(at_site, began, waiting) for each in init if each.name in local}
 

@@ -86,7 +86,12 @@ class ContainerSummary:
 
 @dataclass(frozen=True, slots=True)
 class PodSummary:
-    """A pod's state, phase, reason and containers. Messages are cut to `message_bytes` each."""
+    """A pod's state, phase, reason and containers. Messages are cut to `message_bytes` each.
+
+    Why a pod waits is derived in three forms: `reason` is a sentence for the pod, `container_waiting` a word and a
+    sentence for the state `waiting` of its containers, and `waiting_label` one of few words, for metrics. All three
+    come from the job, or from `waiting` and `waiting_reason` of the view while there is no job.
+    """
 
     view: PodView
     message_bytes: int = _MESSAGE_BYTES
@@ -227,7 +232,7 @@ class PodSummary:
         elif record is not None and record.has_run:
             phase, reason, message = ContainerPhase.RUNNING, "", ""
         else:
-            phase, (reason, message) = ContainerPhase.WAITING, self.waiting
+            phase, (reason, message) = ContainerPhase.WAITING, self.container_waiting
         started = record.started if record and record.has_run else 0
         return ContainerSummary(name, phase, reason, message, started, restarts=restarts, last=last)
 
@@ -245,7 +250,7 @@ class PodSummary:
         return reason_label(self.view.job) if self.view.job else _SUBMITTING_LABEL
 
     @property
-    def waiting(self) -> tuple[str, str]:
+    def container_waiting(self) -> tuple[str, str]:
         """Why a container without a record waits: a word and a sentence."""
         view, job = self.view, self.view.job
         if job is None:

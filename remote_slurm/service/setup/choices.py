@@ -109,7 +109,7 @@ def with_sinfo(settings: SlurmSettings, partitions: Sequence[Partition]) -> Slur
 def ranked(partitions: Sequence[PartitionSettings]) -> list[PartitionSettings]:
     """The partitions in which pods could run, the most suitable first."""
     usable = [each for each in partitions if each.is_up]
-    return sorted(usable, key=lambda each: (not each.is_default, each.gpus > 0, not each.is_open, -each.cpus))
+    return sorted(usable, key=lambda each: (not each.is_default, each.gpus > 0, not each.is_unrestricted, -each.cpus))
 
 
 def ranked_accounts(survey: Survey) -> list[str]:

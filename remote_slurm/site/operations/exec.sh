@@ -28,7 +28,7 @@ run_step() {
         wait "$srun_pid" || code=$?
     done
     srun_pid= # another process may get its id
-    end_killer
+    cancel_kill_timer
     [ -z "$stopping" ] && [ "$code" = 0 ] || cancel_step
     exit "$code"
 }
@@ -45,7 +45,7 @@ end_step() {
     killer=$!
 } 2>/dev/null
 
-end_killer() {
+cancel_kill_timer() {
     [ -n "$killer" ] || return 0
     kill "$killer"
     wait "$killer"

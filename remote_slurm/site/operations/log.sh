@@ -174,7 +174,7 @@ send_notes() {
     awk -v start="$1" "$only_times"'$2 > start { print ">noted " $1 " " $2 }' "$sizes"
 }
 
-limit() {
+head_bytes() {
     if [ -n "$bytes" ]; then
         head -c "$bytes"
     else
@@ -185,19 +185,19 @@ limit() {
 # dd only sets the position, and the next command reads from there: tail would copy the whole log through a pipe.
 from_byte() {
     [ "$1" -eq 0 ] || dd bs=1 skip="$1" count=0 2>/dev/null
-    limit
+    head_bytes
 }
 
 # GNU tail ends after the process of --pid has ended and the rest is read. Without inotify (NFS, overlays) it polls ten
 # times a second, which takes less CPU than the watcher does.
 follow_from() {
     if ! tail -n 0 --pid=$$ /dev/null >/dev/null 2>&1; then
-        follow_by_size "$1" | limit
+        follow_by_size "$1" | head_bytes
         return
     fi
     { until ended; do sleep 1; done; } >/dev/null 2>&1 &
     watcher=$!
-    tail -c +$(($1 + 1)) --pid="$watcher" -s 0.1 -f -- "$log" 2>/dev/null | limit
+    tail -c +$(($1 + 1)) --pid="$watcher" -s 0.1 -f -- "$log" 2>/dev/null | head_bytes
     kill "$watcher" 2>/dev/null
 }
 

@@ -18,8 +18,8 @@ EVERY_SECONDS = 60
 REPEAT_SECONDS = 3600
 
 
-class WaitingReasons:
-    """Of the pods of one account."""
+class PendingReasonLog:
+    """Logs each Slurm reason for which pods of one account wait, once in an hour."""
 
     def __init__(self, pod_store: PodStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._pod_store = pod_store

@@ -6,8 +6,8 @@ import pytest
 
 from remote_slurm.domain.slurm.job import Job
 from remote_slurm.domain.slurm.job_states import JobState
+from remote_slurm.service.pending_reason_log import REPEAT_SECONDS, PendingReasonLog
 from remote_slurm.service.pod_store import PodStore
-from remote_slurm.service.waiting_reasons import REPEAT_SECONDS, WaitingReasons
 from tests.service.logged import Logged
 
 
@@ -15,7 +15,7 @@ class Queue:
     def __init__(self) -> None:
         self.now = 5.0
         self.store = PodStore()
-        self.reasons = WaitingReasons(self.store, lambda: self.now)
+        self.reasons = PendingReasonLog(self.store, lambda: self.now)
 
     def waits(self, number: int, reason: str) -> None:
         self.store.add(f"ns-{number}", f"ns/p{number}").update_from_squeue(Job(str(number), JobState.PENDING, reason))
