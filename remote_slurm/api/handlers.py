@@ -134,7 +134,7 @@ async def _say_of_empty(request: web.Request, response: web.StreamResponse, pod:
 
 
 async def _copy(request: web.Request, first: bytes, chunks: AsyncIterator[bytes], response: web.StreamResponse) -> int:
-    """Write the chunks to the response, and return the number of bytes."""
+    """Write the chunks to the response. Return how many bytes they have."""
     await _write(request, response, first)
     size = len(first)
     async for chunk in chunks:

@@ -169,7 +169,7 @@ class Closable(Protocol):
 class _Acceptor:
     """Serves the connections that the supervisor accepts.
 
-    A connection that this process accepted itself would be lost if it died before the supervisor has it.
+    If this process accepted a connection itself and died before the supervisor has it, the connection would be lost.
     """
 
     def __init__(self, listener: socket.socket, make: Factory, channel: Channel, origin: str) -> None:

@@ -93,7 +93,10 @@ class Record:
 
 
 def run_before_requeue(record: Record | None) -> LastRun | None:
-    """How the run ended that this was the last record of before Slurm requeued the job: job/restarts.sh agrees."""
+    """How the run ended that this was the last record of before Slurm requeued the job; as recall_earlier_run.
+
+    That function of job/runner.sh does the same in the job.
+    """
     if record is None:
         return None
     if record.phase is ContainerPhase.RUNNING or record.reason == Reason.NOT_READY:

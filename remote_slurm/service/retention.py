@@ -28,7 +28,7 @@ class Retention:
         self._seen: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Check for expired pods until cancelled."""
         while True:
             self.check()
             await asyncio.sleep(max(1.0, min(LOOK_SECONDS, self._seconds)))

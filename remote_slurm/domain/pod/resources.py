@@ -22,7 +22,7 @@ _VENDORS = ("nvidia.com/", "amd.com/")
 
 @dataclass(frozen=True, slots=True)
 class PodResources:
-    """Whole CPUs and memory in MiB, None if the pod requests none; `others` by their names in Kubernetes."""
+    """CPUs are whole numbers, and memory is in MiB; None: not requested. `others` are the extended resources."""
 
     cpus: int | None
     memory_mib: int | None

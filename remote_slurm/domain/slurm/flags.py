@@ -215,7 +215,7 @@ def _refuse_forbidden(flag: Flag, where: str) -> None:
     if not _NAME.fullmatch(flag.name):
         raise InvalidRequest(f"{where}: '--{flag.name}' is not the name of an sbatch flag")
     for name, reason in _FORBIDDEN.items():
-        # getopt_long takes any unambiguous beginning of a name for the name
+        # getopt_long accepts any unambiguous prefix of a long option
         if flag.name == name or (name.startswith(flag.name) and flag.name not in SBATCH_OPTIONS):
             raise InvalidRequest(f"{where}: --{name} cannot be used here: {reason}")
 

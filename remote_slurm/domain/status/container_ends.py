@@ -82,7 +82,7 @@ def was_killed(record: Record) -> bool:
 
 
 def unrecorded_exit_code(view: PodView) -> int:
-    """Return the exit code of the job, the highest of its containers', for a container without a recorded end."""
+    """Return the exit code of a container whose end was not recorded: the job's, or 137."""
     if view.job is not None and view.job.state is JobState.COMPLETED:
         return 0
     return (view.job and _own_code(view.job)) or KILLED
