@@ -360,7 +360,9 @@ class FakeAccount:
 
     async def run_resource_script(self) -> str:
         if self.resource_script_fails:
-            raise RemoteFailed("ResourceScriptPath /r ended with exit code 3")
+            raise RemoteFailed(
+                "ResourceScriptPath /r ended with exit code 3 (to people): run it as the account at the site"
+            )
         return self.resources
 
     async def sinfo(self) -> Capacity:

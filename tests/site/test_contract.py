@@ -498,7 +498,7 @@ async def test_the_output_of_the_resource_script(lab: Lab, site: Site) -> None:
     lab.resource_script('{"cpu": 4}')
     assert json.loads(await site.resources()) == {"cpu": 4}
     lab.resource_script("{}", exit_code=3)
-    with pytest.raises(RemoteFailed, match="ended with exit code 3"):
+    with pytest.raises(RemoteFailed, match=r"ended with exit code 3 \(to people\): run it as the account"):
         await site.resources()
 
 

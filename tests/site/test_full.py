@@ -118,6 +118,15 @@ async def test_a_delete_makes_room_in_a_home_that_is_full(tmp_path: Path, homes:
     assert await account.site.submit(POD, packed()) == Deleted()
 
 
+async def test_a_delete_that_cannot_leave_a_tombstone_says_so(tmp_path: Path, homes: list[Home]) -> None:
+    account = Account(tmp_path / "account", ["sh"], str(homes[0].path / "jobs"))
+    await account.site.recover()
+    homes[0].leave(0, "nr_inodes")
+    deleted = await account.site.delete({POD: False})
+    assert deleted.gone == set()
+    assert deleted.stuck == {POD: "its tombstone cannot be written: DataRootFolder may be full or read-only"}
+
+
 async def test_a_delete_in_a_full_home_signals_the_job(tmp_path: Path, homes: list[Home]) -> None:
     """More than once if need be, since the signal cannot be recorded."""
     account = Account(tmp_path / "account", ["sh"], str(homes[0].path / "jobs"))

@@ -304,7 +304,7 @@ remove_pods() {  # POD...
             *" $pod "*) continue ;;
         esac
         if [ "$uptime" -ge "$until" ]; then
-            reply "busy $pod"
+            reply "busy $pod the folders of other pods took longer than 20 s to remove"
         elif output=$(remove_pod "$pod" 2>&1); then
             removed="$removed$pod "
         else
@@ -381,7 +381,7 @@ finish_deletes() {  # POD...
             set -- "$@" "$claims/$pod.attempt"
             [ ! -d "$claims/$pod.stop" ] || set -- "$@" "$claims/$pod.stop"
         else
-            reply "busy $pod"
+            reply "busy $pod its tombstone cannot be written: DataRootFolder may be full or read-only"
         fi
     done
     # what a sidecar received or read that has ended: POD, or POD with a dot and more

@@ -19,5 +19,8 @@ def operation(config: Config) -> Operation[str]:
 def _output(reply: Reply, *, path: str) -> str:
     exit_code = reply.require("resources")
     if exit_code != "0":
-        raise RemoteFailed(f"ResourceScriptPath {path} ended with exit code {exit_code}")
+        error = reply.get("error") or "it printed no message"
+        raise RemoteFailed(
+            f"ResourceScriptPath {path} ended with exit code {exit_code} ({error}): run it as the account at the site"
+        )
     return reply.messages
