@@ -25,6 +25,19 @@ async def test_secrets_of_ended_pods_are_removed(each_account: Account) -> None:
     assert (each_account.root / "ns-1" / "job.sh").read_text().endswith("dDBw\n")
 
 
+async def test_secrets_that_cannot_be_removed_are_tried_again(account: Account) -> None:
+    """A process that hangs on a node keeps files of NFS busy."""
+    site = account.owner()
+    await site.recover()
+    a_pod(account, "ns-1")
+    account.command("rm", 'case $* in */secret*) exit 1 ;; esac\nexec /bin/rm "$@"\n')
+    await site.records(["ns-1"])
+    (account.bin / "rm").unlink()
+    assert (account.root / "ns-1" / "secret").exists()
+    await site.records([])
+    assert not (account.root / "ns-1" / "secret").exists()
+
+
 async def test_where_nothing_is_shared_the_script_is_cut(account: Account) -> None:
     account.shared_fs = False
     site = account.owner()

@@ -12,6 +12,7 @@
 # Replies:
 #   >newer EPOCH MARK a newer sidecar owns the folder; MARK is empty if it writes none, as sidecars before 0.2
 #   >older acted      an older sidecar has submitted or deleted pods: see notify_owner in root.sh
+#   >uncleared        some secrets of the ended pods could not be removed
 #   >records          all were read
 
 folders_used=''
@@ -98,7 +99,7 @@ records() {
     unset PWD  # other shells would compare it with the folder
     if [ -n "$owns" ]; then
         take_spool
-        [ -z "$ended" ] || remove_secrets
+        [ -z "$ended" ] || remove_secrets || reply uncleared
     elif holds_files spool read/*; then
         find spool read -type f -user "$(id -u)" ! -name '.*' -exec sh -c "$first_lines" sh {} +
     fi
