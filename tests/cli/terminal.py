@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import termios
@@ -46,6 +47,13 @@ class Terminal:
         self.written += data
         self._stream.feed(data)
 
+    def _read_rest(self) -> bool:
+        """Read what a program that has ended had written: whether it was anything."""
+        before = len(self.written)
+        while select.select([self._ours], [], [], 0)[0]:
+            self._read()
+        return len(self.written) > before
+
     @property
     def modes(self) -> list[Any]:
         return termios.tcgetattr(self._theirs)
@@ -76,9 +84,10 @@ class Terminal:
         """Wait until all of the texts are on the screen."""
         async with asyncio.timeout(PATIENCE):
             while not all(text in self.text for text in texts):
-                if self.process.poll() is not None:
+                if self.process.poll() is None:
+                    await asyncio.sleep(0.02)
+                elif not self._read_rest():
                     raise AssertionError(f"it has ended with {texts} missing: {self.text}")
-                await asyncio.sleep(0.02)
 
     async def until_not(self, text: str) -> None:
         """Wait until the text is not on the screen."""
@@ -87,4 +96,6 @@ class Terminal:
                 await asyncio.sleep(0.02)
 
     async def code(self) -> int:
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
+        code = await asyncio.to_thread(self.process.wait, PATIENCE)
+        self._read_rest()
+        return code
