@@ -54,6 +54,7 @@ _OUTCOMES = {
     JobState.NODE_FAIL: Outcome.NODE_FAILURE,
     JobState.BOOT_FAIL: Outcome.NODE_FAILURE,
     JobState.LAUNCH_FAILED: Outcome.NODE_FAILURE,
+    JobState.RECONFIG_FAIL: Outcome.NODE_FAILURE,
     JobState.UNKNOWN: Outcome.LOST,
 }
 

@@ -83,9 +83,6 @@ def collect_rarely() -> None:
     spent on visits to requests that were being answered.
     """
     gc.set_threshold(YOUNG_OBJECTS)
-    import sys
-
-    sys.setswitchinterval(0.0002)
 
 
 def trim() -> bool:
