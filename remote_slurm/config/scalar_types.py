@@ -30,7 +30,7 @@ class LogFormat(StrEnum):
 
 
 class JobArrays(StrEnum):
-    """Whether like pods are submitted as one job array."""
+    """Whether pods with identical sbatch options are submitted as one job array."""
 
     AUTO = "auto"  # if programs of a pod cannot reach Slurm
     ALWAYS = "always"

@@ -22,7 +22,8 @@ async def found(*tried: TriedJob, size: str = "1001", **keys: Any) -> Passed:
 
 async def test_arrays_that_are_used() -> None:
     assert await found(GOOD, JobArrays="auto") == Passed(
-        "like pods that arrive together are one array of at most 250 tasks; the site allows 1000 tasks (MaxArraySize)"
+        "pods with identical sbatch options that arrive together are one array of at most 250 tasks; "
+        "the site allows 1000 tasks (MaxArraySize)"
     )
 
 
@@ -34,7 +35,7 @@ async def test_arrays_that_are_off() -> None:
 async def test_pods_on_the_node_itself() -> None:
     passed = await found(GOOD, JobArrays="auto", ContainerRuntime="none")
     assert passed.message.startswith("ContainerRuntime is none, and JobArrays is auto: each pod is a job of its own")
-    assert (await found(GOOD, JobArrays="always", ContainerRuntime="none")).message.startswith("like pods that arrive")
+    assert (await found(GOOD, JobArrays="always", ContainerRuntime="none")).message.startswith("pods with identical")
 
 
 async def test_nodes_without_a_shared_file_system() -> None:

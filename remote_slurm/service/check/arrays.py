@@ -1,4 +1,7 @@
-"""Whether like pods become job arrays here: by JobArrays, by the settings of Slurm, and by what sbatch accepts."""
+"""Whether pods with identical sbatch options become job arrays.
+
+JobArrays, the settings of Slurm and what sbatch accepts decide that.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ async def check_arrays(config: Config, site: AnswersOperations, flags: str = "")
         return Passed(f"SHARED_FS is false: {_ALONE}; {allowed}")
     if refused:
         return Passed(f"{_ALONE}, since {allowed}", "set JobArrays to off, so that no array is tried")
-    return Passed(f"like pods that arrive together are one array of at most {MOST_REQUESTS} tasks; {allowed}")
+    tasks = f"at most {MOST_REQUESTS} tasks"
+    return Passed(f"pods with identical sbatch options that arrive together are one array of {tasks}; {allowed}")
 
 
 async def _allowed(config: Config, site: AnswersOperations, flags: str) -> tuple[str, bool]:

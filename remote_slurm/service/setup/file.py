@@ -160,7 +160,8 @@ def _further(facts: SiteFacts) -> Iterator[str]:
     if facts.settings.has_no_arrays:
         yield "Job arrays: disabled. With JobArrays: off, none is tried."
     elif size := facts.settings.array_size:
-        yield f"Job arrays: up to {size} tasks. Like pods that arrive together are one array, unless JobArrays is off."
+        alike = "Pods with identical sbatch options are one array"
+        yield f"Job arrays: up to {size} tasks. {alike}, unless JobArrays is off."
     if facts.forwards is True:
         yield "Ports: the login node forwards connections (PortForward.Via: ssh or auto)."
     elif facts.forwards is False:
