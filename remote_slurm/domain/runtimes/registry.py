@@ -1,4 +1,8 @@
-"""The runtimes that ContainerRuntime in SlurmConfig.yaml can select. A new runtime is one file, and its class here."""
+"""The runtimes that ContainerRuntime in SlurmConfig.yaml can select.
+
+A new runtime is a file of this folder, its class here, and its part of the job's shell (job/<name>.sh). The rules for
+container runtimes in docs/contributing.md list the rest.
+"""
 
 from __future__ import annotations
 

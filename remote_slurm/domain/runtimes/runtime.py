@@ -1,4 +1,8 @@
-"""The interface of a runtime. One file of this folder has all that the sidecar knows of one runtime.
+"""The interface of a runtime. One file of this folder has what the job plan knows of one runtime.
+
+The job has more in its part, job/<name>.sh. Three places outside depend on a runtime: `preload` in job/tsocks.sh has a
+case for each kind of file of variables, job/rank.sh distinguishes Apptainer from Singularity, and domain/shell.py has
+the quoting that Apptainer's own interpreter needs.
 
 ::
 
