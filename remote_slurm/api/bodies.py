@@ -111,16 +111,16 @@ async def parsed(request: web.Request, size: int, parse: Callable[..., _T], *arg
         raise InvalidRequest(f"the body of {request.method} {request.path} is nested too deeply") from None
 
 
-def count_values(raw: bytes, most: int) -> int:
-    """How many values, keys and separators are in the JSON; counting ends a little beyond `most`."""
+def count_values(raw: bytes, limit: int) -> int:
+    """How many values, keys and separators are in the JSON; counting ends a little beyond `limit`."""
     # a cheap bound first: most bodies hold so few of these signs, strings included, that nothing need be counted
-    if sum(raw.count(mark) for mark in _MARKS) <= most // 2:
+    if sum(raw.count(mark) for mark in _MARKS) <= limit // 2:
         return 0
     count = at = 0
     for string in _STRING.finditer(raw):
         count += 1 + sum(raw.count(mark, at, string.start()) for mark in _MARKS)
         at = string.end()
-        if count > most:
+        if count > limit:
             return count
     return count + sum(raw.count(mark, at) for mark in _MARKS)
 

@@ -33,18 +33,18 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(*names, metavar=metavar, help=text, default=argparse.SUPPRESS)
 
 
-def command_first(words: Sequence[str]) -> list[str]:
-    """The words with the global options that stand before the command moved to right behind it."""
+def command_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the global options that stand before the command moved to right behind it."""
     before: list[str] = []
     wants_value = False
-    for at, word in enumerate(words):
+    for at, word in enumerate(arguments):
         if not wants_value and not word.startswith("-"):
-            return [word, *before, *words[at + 1 :]]
+            return [word, *before, *arguments[at + 1 :]]
         if not wants_value and word not in _NAMES and not word.startswith(_WITH_VALUE):
-            return list(words)  # --help and --version; argparse rejects anything else
+            return list(arguments)  # --help and --version; argparse rejects anything else
         wants_value = not wants_value and word in _NAMES
         before.append(word)
-    return list(words)
+    return list(arguments)
 
 
 _NAMES = frozenset(name for names in _OPTIONS for name in names)

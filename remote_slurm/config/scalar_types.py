@@ -130,26 +130,27 @@ def _integer(value: object) -> int | None:
     return None
 
 
-def number(least: int, most: int) -> Callable[[object], int]:
-    """Make a parser for whole numbers from least to most."""
+def number(minimum: int, maximum: int) -> Callable[[object], int]:
+    """Make a parser for whole numbers from `minimum` to `maximum`."""
 
     def parse(value: object) -> int:
         result = _integer(value)
-        if result is None or not least <= result <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}, not {shown(value)}")
+        if result is None or not minimum <= result <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}, not {shown(value)}")
         return result
 
     return parse
 
 
-def seconds(least: int, *, most: int = _ONE_DAY) -> Callable[[object], float]:
-    """Make a parser for a time in seconds, of at most a day unless `most` says otherwise."""
+def seconds(minimum: int, *, maximum: int = _ONE_DAY) -> Callable[[object], float]:
+    """Make a parser for a time in seconds, of at most a day unless `maximum` says otherwise."""
 
     def parse(value: object) -> float:
         decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", value.strip())
         result = float(str(value)) if decimal or isinstance(value, float) else _integer(value)
-        if result is None or not least <= result <= most:
-            raise ValueError(f"must be a number of seconds from {least} to {most}, without a unit, not {shown(value)}")
+        if result is None or not minimum <= result <= maximum:
+            limits = f"from {minimum} to {maximum}"
+            raise ValueError(f"must be a number of seconds {limits}, without a unit, not {shown(value)}")
         return float(result)
 
     return parse

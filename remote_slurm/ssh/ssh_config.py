@@ -89,32 +89,32 @@ def _included(path: Path, block: str, depth: int) -> Iterator[str]:
         yield line
 
 
-def algorithms(found: Mapping[str, Any], kind: Kind) -> tuple[str, ...]:
+def algorithms(options: Mapping[str, Any], kind: Kind) -> tuple[str, ...]:
     """Those that the file names for a host, as far as they are available; empty if it names none."""
-    text = found.get(kind.keyword.lower(), "")
+    text = options.get(kind.keyword.lower(), "")
     try:
         return usable(kind, text) if text else ()
     except ValueError as error:
         raise Unreachable(f"ConfigFile: {kind.keyword} {error}") from error
 
 
-def refuse_what_must_not_be_left_out(found: Mapping[str, Any], settings: SSH, host: str) -> None:
+def refuse_what_must_not_be_left_out(options: Mapping[str, Any], settings: SSH, host: str) -> None:
     """Raise Unreachable for keywords without which another host would be reached, or a wrong one be trusted."""
     for keyword, instead in _REFUSED.items():
-        if found.get(keyword.lower(), "none") not in (None, "none"):
+        if options.get(keyword.lower(), "none") not in (None, "none"):
             raise Unreachable(
                 f"ConfigFile {settings.config_file} has a {keyword} for {host}, which is not supported: {instead}"
             )
 
 
-def unused(found: Mapping[str, Any], settings: SSH, host: str) -> str:
+def unused(options: Mapping[str, Any], settings: SSH, host: str) -> str:
     """A sentence that names the settings of a host in the file without effect here; empty if there are none."""
-    names = [name for name in found if name in _UNUSED]
-    if found.get("user", settings.user) != settings.user:
+    names = [name for name in options if name in _UNUSED]
+    if options.get("user", settings.user) != settings.user:
         names.append("user")
-    if found.get("stricthostkeychecking", "yes") not in ("yes", "ask"):
+    if options.get("stricthostkeychecking", "yes") not in ("yes", "ask"):
         names.append("stricthostkeychecking")
-    if settings.identities_only and "identityfile" in found:
+    if settings.identities_only and "identityfile" in options:
         names.append("identityfile")
     if not names:
         return ""

@@ -10,7 +10,7 @@ from remote_slurm.config.host_defaults import Machine, default_state_folder
 from remote_slurm.config.path_types import LocalPath, SiteFolder
 from remote_slurm.config.scalar_types import Boolean, Bytes, seconds
 
-KeepFinished = Annotated[float, BeforeValidator(seconds(0, most=366 * 86_400))]
+KeepFinished = Annotated[float, BeforeValidator(seconds(0, maximum=366 * 86_400))]
 
 
 class FolderKeys(KeyGroup):

@@ -106,11 +106,13 @@ def array_task(flags: Iterable[Flag], pod_name: str, throttle: str) -> ArrayTask
     return ArrayTask(ArrayOptions("\n".join(flag.line() for flag in common), throttle), name)
 
 
-def job_arrays(tasks: Iterable[tuple[str, ArrayTask]], most: int, bash: str, data_root_folder: str) -> list[JobArray]:
-    """Group pods by their options into arrays of at most `most` tasks. A pod that is alone is in none."""
+def job_arrays(
+    tasks: Iterable[tuple[str, ArrayTask]], max_tasks: int, bash: str, data_root_folder: str
+) -> list[JobArray]:
+    """Group pods by their options into arrays of at most `max_tasks` tasks. A pod that is alone is in none."""
     groups: dict[tuple[ArrayOptions, int], list[tuple[str, str]]] = {}
     for pod, task in tasks:
-        groups.setdefault((task.options, task.max_tasks(most)), []).append((pod, task.name))
+        groups.setdefault((task.options, task.max_tasks(max_tasks)), []).append((pod, task.name))
     chunks = (
         (options, group[at : at + size])
         for (options, size), group in groups.items()

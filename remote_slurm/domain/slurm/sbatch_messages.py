@@ -14,8 +14,8 @@ def sbatch_message(stderr: str) -> str:
     return "; ".join(line for line in lines if line)
 
 
-def shortened(words: str) -> str:
+def shortened(message: str) -> str:
     """Return the beginning and the end of a message: sbatch prints its reason after the output of plugins."""
-    if len(words) <= _LONGEST_WORDS:
-        return words
-    return f"{words[: _LONGEST_WORDS // 2]} ... {words[-_LONGEST_WORDS // 2 :]}"
+    if len(message) <= _LONGEST_WORDS:
+        return message
+    return f"{message[: _LONGEST_WORDS // 2]} ... {message[-_LONGEST_WORDS // 2 :]}"
