@@ -58,6 +58,12 @@ _ENVIRONMENT = {
 _numbers = itertools.count(1)
 
 
+def guard_site(name: str, mark: Path, run: str) -> None:
+    """Take the site down when the process `run` is gone and the file `mark`, alone in its folder, is still there."""
+    guard = ["setsid", "--fork", "bash", "-c", _GUARD, "guard", run, mark, SCRIPT, name]
+    subprocess.run(guard, stdin=_NULL, stdout=_NULL, stderr=_NULL, check=True)
+
+
 @dataclass(frozen=True)
 class Site:
     """A site that is up, and how to reach it."""
@@ -222,8 +228,7 @@ class Sites:
         self._folder.mkdir(exist_ok=True)
         (mark := self._folder / kind).touch()
         if not _kept(kind):
-            guard = ["setsid", "--fork", "bash", "-c", _GUARD, "guard", self._run, mark, SCRIPT, self._name(kind)]
-            subprocess.run(guard, stdin=_NULL, stdout=_NULL, stderr=_NULL, check=True)
+            guard_site(self._name(kind), mark, self._run)
         how = ["status"] if _kept(kind) else ["up", *_KINDS[kind]]
         command = [SCRIPT, *how, "--name", self._name(kind), "--output", "json"]
         up = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

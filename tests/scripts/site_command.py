@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+import os
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.sites import guard_site
 
 SITE = Path(__file__).parents[2] / "scripts" / "site"
 
@@ -20,12 +24,15 @@ def site(*arguments: str, given: str | None = None) -> subprocess.CompletedProce
 @contextlib.contextmanager
 def site_up(*options: str) -> Iterator[Document]:
     name = f"test-{secrets.token_hex(4)}"
-    try:
-        up = site("up", "--name", name, "--output", "json", *options)
-        assert up.returncode == 0, up.stderr
-        yield json.loads(up.stdout)
-    finally:
-        site("down", "--name", name)
+    with tempfile.TemporaryDirectory() as folder:
+        (mark := Path(folder, "up")).touch()
+        guard_site(name, mark, str(os.getpid()))
+        try:
+            up = site("up", "--name", name, "--output", "json", *options)
+            assert up.returncode == 0, up.stderr
+            yield json.loads(up.stdout)
+        finally:
+            site("down", "--name", name)
 
 
 def batch(document: Document, script: str, user: str = "hpcuser") -> str:
