@@ -189,8 +189,8 @@ is_forced() {  # POD
 # Sets grace to the grace period of the pod's delete, if it has one.
 read_grace() {  # POD
     grace=
-    for wish in $graces; do
-        [ "${wish%"|"*}" != "$1" ] || grace=${wish##*"|"}
+    for request in $graces; do
+        [ "${request%"|"*}" != "$1" ] || grace=${request##*"|"}
     done
 }
 
@@ -421,7 +421,7 @@ list_queue() {
 
 # Sets pods, forced to those whose jobs are killed, and graces to a word POD|GRACE for each pod with a grace period. Not one
 # list for all: ${list#*WORD} takes dash a time that grows with the square of the list.
-read_wishes() {  # POD FORCE GRACE...
+read_requests() {  # POD FORCE GRACE...
     pods='' forced='' graces=''
     while [ $# -gt 2 ]; do
         pods="$pods $1"
@@ -434,7 +434,7 @@ read_wishes() {  # POD FORCE GRACE...
 delete() {
     enter_root && take_lines || return
     # shellcheck disable=SC2086 # split into words
-    read_wishes $lines
+    read_requests $lines
     # shellcheck disable=SC2086 # split into pods
     write_tombstones $pods
     notify_owner

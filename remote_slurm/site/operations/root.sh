@@ -247,9 +247,9 @@ expire_arrays() {
 expire() {
     find .remote-slurm/claims -maxdepth 1 -name '*.deleted' -mmin +1440 | {
         set --
-        while IFS= read -r stone; do
-            stone=${stone%.deleted}
-            set -- "$@" "$stone.deleted" "$stone.job" "$stone.stop" "$stone.attempt"
+        while IFS= read -r tombstone; do
+            tombstone=${tombstone%.deleted}
+            set -- "$@" "$tombstone.deleted" "$tombstone.job" "$tombstone.stop" "$tombstone.attempt"
             # a burst of deletes has left thousands
             [ $# -lt 400 ] || { rm -rf -- "$@"; set --; }
         done

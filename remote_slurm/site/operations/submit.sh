@@ -202,7 +202,7 @@ call_sbatch() {
     out=$(cd "$pod" && exec "$sbatch" "$@" "$root/$script" 2>"$err" </dev/null)
     code=$?
     if has_id; then
-        take_id
+        store_job_id
     else
         keep_failure
     fi
@@ -243,25 +243,25 @@ id_of_sbatch() {
     esac
     # shellcheck disable=SC2086 # split into numbers
     set -- $output
-    [ $# -le 1 ] || id_in_queue "$@"
+    [ $# -le 1 ] || queued_id "$@"
     [ $# -ne 1 ] || echo "$1"
 }
 
 # Prints the id whose job runs the `script`, or else the only one in the queue: a wrapper may submit a copy.
-id_in_queue() {
+queued_id() {
     queue=$(eval "TZ=UTC SLURM_TIME_FORMAT=%s timeout -k 5 20 $squeue" </dev/null 2>/dev/null)
-    in_queue=
+    queued_ids=
     for each; do
         row=$(printf '%s\n' "$queue" | grep "^${each}[|_]" | head -n 1)
         case $row in
             '') continue ;;
-            *"|$root/$script" | *"|$real_root/$script") in_queue=$each && break ;;
+            *"|$root/$script" | *"|$real_root/$script") queued_ids=$each && break ;;
         esac
-        in_queue="$in_queue $each"
+        queued_ids="$queued_ids $each"
     done
-    case $in_queue in
+    case $queued_ids in
         "" | " "*" "*) ;;
-        *) echo "${in_queue# }" ;;
+        *) echo "${queued_ids# }" ;;
     esac
 }
 
@@ -283,7 +283,7 @@ reply_outcome() {
         reply_failure "$marker"
     elif is_id "$holder"; then
         id=${holder}_$number
-        take_id
+        store_job_id
     else
         reply_failure ".remote-slurm/arrays/$array/failed"
     fi
@@ -295,7 +295,7 @@ reply_failure() {  # FILE
     reply "failed $pod $code"
 }
 
-take_id() {
+store_job_id() {
     printf '%s\n' "$id" >"$pod/job.id"  # without its newline, an id is incomplete: the disk was full
     forget_again
     # the job in the fence is released, now or by the next poll
@@ -336,15 +336,15 @@ submit_array() {  # NUMBER
     fi
     tasks='' taken='' task=0
     for pod in $ready; do
-        ! take_attempt "array ${folder##*/} $task$for_older" || tasks="$tasks,$task" taken="$taken $task:$pod"
+        ! mark_attempt "array ${folder##*/} $task$for_older" || tasks="$tasks,$task" taken="$taken $task:$pod"
         task=$((task + 1))
     done
     if [ -z "$taken" ]; then
         rm -rf "$folder"
-    elif ! take_call; then
+    elif ! mark_call; then
         acted=yes  # another script has decided that sbatch is not called for this array, or no file can be created
         for each in $taken; do
-            attempted="$attempted ${each#*:}"
+            unknown_pods="$unknown_pods ${each#*:}"
         done
     else
         case $taken in
@@ -355,7 +355,7 @@ submit_array() {  # NUMBER
 }
 
 # From here on, sbatch may have been called for the array.
-take_call() {
+mark_call() {
     seen=
     ln -s sbatch "$folder/call" 2>/dev/null
 }
@@ -368,7 +368,7 @@ call_sbatch_for_one_task() {
         rm -rf "$folder"
         call_sbatch
     else
-        attempted="$attempted $pod"
+        unknown_pods="$unknown_pods $pod"
     fi
 }
 
@@ -409,7 +409,7 @@ call_sbatch_for_array() {
     out=$(cd "$folder" && exec "$sbatch" "$@" "$root/$script" 2>"$err" </dev/null)
     code=$?
     if has_id; then
-        take_ids
+        store_task_ids
         return
     fi
     # shellcheck disable=SC2086 # split into tasks
@@ -426,12 +426,12 @@ call_sbatch_for_array() {
     done
 }
 
-take_ids() {
+store_task_ids() {
     if ! ln -s "$id" "$folder/fence" 2>/dev/null && [ "$(readlink "$folder/fence")" = void ]; then
         # sbatch took so long that the sidecar has given the array up
         "$scancel" "$id" </dev/null
         for each in $taken; do
-            attempted="$attempted ${each#*:}"
+            unknown_pods="$unknown_pods ${each#*:}"
         done
         return
     fi
@@ -439,7 +439,7 @@ take_ids() {
     for each in $taken; do
         pod=${each#*:}
         task=${id}_${each%%:*}
-        printf '%s\n' "$task" >"$pod/job.id"  # see take_id
+        printf '%s\n' "$task" >"$pod/job.id"  # see store_job_id
         forget_again
         [ ! -e "$claims/$pod.deleted" ] || deleted="$deleted $task"
         reply "submitted $pod $task"
@@ -486,9 +486,9 @@ attempt() {
 }
 
 # Another attempt came first; or no file can be created, and then sbatch was not called.
-lost_attempt() {
+reply_without_attempt() {
     if [ -e "$marker" ]; then
-        attempted="$attempted $pod"
+        unknown_pods="$unknown_pods $pod"
     else
         [ -d "$claims" ] || make_root
         reply "short $pod"
@@ -496,7 +496,7 @@ lost_attempt() {
 }
 
 submit_pod() {
-    is_ready && take_attempt && call_sbatch
+    is_ready && mark_attempt && call_sbatch
 }
 
 # Whether sbatch can be called for the pod now. Otherwise there is a reply, or will be one.
@@ -523,7 +523,7 @@ was_tried() {
     reply_if_known && return
     find_attempt
     if [ -e "$marker" ]; then
-        reply_outcome || attempted="$attempted $pod"
+        reply_outcome || unknown_pods="$unknown_pods $pod"
     elif [ -e "$pod/again" ] && superseded; then
         : # only the owner submits a pod again, since it may be about to withdraw the attempt before
     elif [ ! -e "$pod/job.sh" ]; then
@@ -534,9 +534,9 @@ was_tried() {
 }
 
 # Makes the attempt. Returns 1 if sbatch must not be called, after a reply.
-take_attempt() {  # [TEXT]
+mark_attempt() {  # [TEXT]
     if ! attempt 2>/dev/null; then
-        lost_attempt
+        reply_without_attempt
     elif [ -e "$claims/$pod.deleted" ]; then
         # the delete is over, so that only this script can remove what arrived after it
         rm -rf -- "./$pod" && rm -f "$claims/$pod.attempt" "$marker"
@@ -552,26 +552,26 @@ take_attempt() {  # [TEXT]
 
 # Waits for other scripts that have called sbatch for the same pods.
 wait_for_other_scripts() {
-    while [ -n "$attempted" ]; do
-        waiting=$attempted
-        attempted=
+    while [ -n "$unknown_pods" ]; do
+        waiting=$unknown_pods
+        unknown_pods=
         seen=
         for pod in $waiting; do
-            reply_if_known || reply_outcome || attempted="$attempted $pod"
+            reply_if_known || reply_outcome || unknown_pods="$unknown_pods $pod"
         done
-        [ -n "$attempted" ] && [ "$wait_seconds" -gt 0 ] || break
+        [ -n "$unknown_pods" ] && [ "$wait_seconds" -gt 0 ] || break
         sleep 1
         wait_seconds=$((wait_seconds - 1))
     done
-    for pod in $attempted; do
-        take_call_away
+    for pod in $unknown_pods; do
+        void_call
         reply "attempted $pod"
     done
 }
 
 # If the script that made the attempt has been killed before it called sbatch for the array, it never will: the next call of
 # this script submits the pods.
-take_call_away() {
+void_call() {
     find_attempt
     [ -n "$array" ] && [ -e "$marker" ] && [ -z "$call$holder" ] || return
     ln -s void ".remote-slurm/arrays/$array/call" 2>/dev/null
@@ -583,7 +583,7 @@ submit() {
     enter_root || return
     now
     until=$((uptime + seconds))
-    attempted=
+    unknown_pods=
     acted=
     fresh=
     make_err
