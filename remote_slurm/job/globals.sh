@@ -7,8 +7,8 @@
 pod=''                        # name of the pod's folder: NAMESPACE-UID
 job_id=''                     # of the job, as squeue shows it: 42, or 42_7 for a task of a job array
 grace=''                      # seconds between the signal that ends a container and SIGKILL
-began=''                      # when the job claimed the pod, in seconds since 1970
-control=../.remote-slurm      # claims, and the spool of records
+began=''                      # when the job created the fence, in seconds since 1970
+control=../.remote-slurm      # fences (claims), and the spool of records
 local_root=''                 # the folder on the node with the pod's, if no file system is shared: see no_shared_fs.sh
 log_limit=1073741824          # bytes of a container's log; job.sh sets what the configuration says
 shm=/dev/shm                  # where folders in memory are made

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sites purge files on scratch file systems that have not been used for some weeks. That would remove files that a long job
-# still needs: its scripts, images, records, and its claim. The pod's own files are left as they are.
+# still needs: its scripts, images, records, and its fence. The pod's own files are left as they are.
 #
 #   protect_from_purge every=SECONDS   touch them as often
 

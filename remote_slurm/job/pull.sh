@@ -85,9 +85,9 @@ use() {  # KEY
 
 # --- locks -----------------------------------------------------------------------------------------------------------
 
-# claim NAME: take the lock. Fails if another process holds it.
-claim() {
-    newest=$(newest_claim "$1")
+# take_lock NAME: take the lock. Fails if another process holds it.
+take_lock() {
+    newest=$(newest_lock "$1")
     if [ -n "$newest" ] && ! is_stale ".$1.claim.$newest"; then
         return 1
     fi
@@ -101,7 +101,7 @@ claim() {
     beat=$!
 }
 
-newest_claim() {
+newest_lock() {
     # names are letters, digits and a few signs: see domain/runtimes/images.py
     find . -maxdepth 1 -name ".$1.claim.*" | sed 's/.*\.claim\.//' | sort -n | tail -n 1
 }
@@ -284,7 +284,7 @@ absent() {
 
 fetch() {
     until is_here "$1" "$2"; do
-        if claim "$1"; then
+        if take_lock "$1"; then
             if is_here "$1" "$2"; then
                 release "$1"
                 return
@@ -336,7 +336,7 @@ is_due() {
 # Request a pull: a link to the pod that needs the image. The background process removes the link after the pull.
 enqueue() {
     [ -e ".queue/$1/images" ] || ln -sfn "$pod" ".queue/$1"
-    worker=$(newest_claim work)
+    worker=$(newest_lock work)
     if [ -z "$worker" ] || is_stale ".work.claim.$worker"; then
         # a copy, since the file may be removed while it runs
         cp "$program" ".pull.sh.$me" && mv -f ".pull.sh.$me" .pull.sh
@@ -350,7 +350,7 @@ detached() {
 }
 
 work() {
-    claim work || return 0
+    take_lock work || return 0
     worker_claim=$ours worker_beat=$beat
     trap 'leave; exit 143' TERM INT HUP
     # shellcheck disable=SC2012 # names are ours
@@ -384,7 +384,7 @@ serve() {  # KEY
 # After a pull, one process at a time removes images that have not been used for `days`, and then the oldest ones until the
 # cache has at most `megabytes`. Running pods keep their images by their links.
 tidy_cache() {
-    claim tidy || return
+    take_lock tidy || return
     find .users -mindepth 2 -maxdepth 2 -name .pod | while IFS= read -r link; do
         [ -e "$link/images" ] || rm -rf "${link%/.pod}"
     done
