@@ -205,7 +205,7 @@ async def test_a_folder_that_is_replaced_by_a_link_is_not_followed(account: Acco
 
 _EMPTIED = """
 memory=$1 base=none polls=0
-while [ "$polls" -lt 300 ] && [ -e "$2" ]; do
+while [ "$polls" -lt 100 ] && [ -e "$2" ]; do
     polls=$((polls + 1))
     (enter_memory && forget_replies) || :
 done
