@@ -21,6 +21,7 @@ This module uses the standard library only: the supervisor stays small.
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import socket
@@ -33,6 +34,8 @@ VARIABLE = "REMOTE_SLURM_SUPERVISOR_FD"
 _MAX_MESSAGE = 4096
 _MAX_DESCRIPTORS = 2
 _RECEIVING, _ANSWERING = b"R", b"A"
+_HEAD = 9  # the state, and the number of bytes of the request
+_ROOM = 65536  # for what one call receives
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,51 +103,88 @@ def readable(end: socket.socket) -> Callable[[], bool]:
 class RequestRecord:
     """The bytes of a request that is not answered yet, in memory that belongs to a descriptor and not to a process.
 
-    The first byte of that memory is the state: a request of which an answer was begun cannot be repeated.
+    The kernel copies what arrives to `room`, so that nothing is lost if the process ends before it has counted that.
+    The memory begins with the state, since a request of which an answer was begun cannot be repeated, and with the
+    number of bytes. Behind these bytes are zeros, which no request ends with: others have arrived and are not counted.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._answering = False
         self._size = 0
+        self._memory: mmap.mmap | None = None
 
     @classmethod
     def new(cls) -> RequestRecord:
         """Raises OSError if the system has no memory files or no free descriptor."""
         record = cls(os.memfd_create("request"))
-        record.clear()
+        os.pwrite(record.fd, _RECEIVING, 0)
         return record
 
-    def append(self, data: bytes) -> None:
-        """Add what arrived; after an answer it belongs to the next request."""
+    def room(self) -> memoryview:
+        """Memory for what arrives next: `arrived` counts it."""
+        start = _HEAD + self._size
+        if self._memory is None or len(self._memory) - start < _ROOM:
+            size = max(start + 2 * _ROOM, 2 * start)
+            os.ftruncate(self.fd, size)
+            self._memory = mmap.mmap(self.fd, size)
+        return memoryview(self._memory)[start : start + _ROOM]
+
+    def arrived(self, count: int) -> bytes:
+        """Count bytes that have arrived in `room`; after an answer, they belong to the next request."""
+        if self._memory is None:
+            raise ValueError("room comes first")
+        start = _HEAD + self._size
+        data = self._memory[start : start + count]
         if self._answering:
+            self._memory[start : start + count] = bytes(count)
             self.clear()
-        os.pwrite(self.fd, data, 1 + self._size)
-        self._size += len(data)
+            self.room()[:count] = data
+        self._set_size(self._size + count)
+        return data
 
     def answer_begins(self) -> None:
         """From now on the request cannot be repeated."""
         if not self._answering:
             self._answering = True
-            os.pwrite(self.fd, _ANSWERING, 0)
+            self._put(_ANSWERING)
 
     def clear(self) -> None:
         """Forget the request: it was answered, or its connection waits for another one."""
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, _RECEIVING, 0)
+        if self._memory is not None and _HEAD + self._size <= _ROOM:
+            self._put(_ANSWERING)  # not repeated while half of it is gone
+            self._memory[_HEAD : _HEAD + self._size] = bytes(self._size)
+            self._set_size(0)
+        else:
+            self._memory = None
+            os.ftruncate(self.fd, 0)
+        self._put(_RECEIVING)
         self._answering = False
         self._size = 0
 
     def read(self) -> bytes | None:
         """What was recorded, by this process or one before it; None if an answer was begun."""
         size = os.fstat(self.fd).st_size
-        data = bytearray()
-        while len(data) < size and (part := os.pread(self.fd, size - len(data), len(data))):
-            data += part
-        if data[:1] != _RECEIVING:
+        content = bytearray()
+        while len(content) < size and (part := os.pread(self.fd, size - len(content), len(content))):
+            content += part
+        if content[:1] != _RECEIVING:
             return None
-        self._size = len(data) - 1
-        return bytes(data[1:])
+        end = _HEAD + int.from_bytes(content[1:_HEAD], "little")
+        data = bytes(content[_HEAD:end]) + bytes(content[end:]).rstrip(b"\0")
+        self._set_size(len(data))
+        return data
+
+    def _set_size(self, size: int) -> None:
+        self._size = size
+        self._put(size.to_bytes(_HEAD - 1, "little"), 1)
+
+    def _put(self, data: bytes, at: int = 0) -> None:
+        if self._memory is None:
+            os.pwrite(self.fd, data, at)
+        else:
+            self._memory[at : at + len(data)] = data
 
     def close(self) -> None:
+        self._memory = None
         os.close(self.fd)

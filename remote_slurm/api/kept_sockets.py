@@ -218,12 +218,12 @@ class _Acceptor:
         kept = _KeptConnection(self._make(), self._channel, unanswered.number, unanswered.record)
         self._open(unanswered.connection, kept)
 
-    def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+    def _open(self, connection: socket.socket, protocol: asyncio.BufferedProtocol) -> None:
         task = self._loop.create_task(self._connect(connection, protocol))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _connect(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+    async def _connect(self, connection: socket.socket, protocol: asyncio.BufferedProtocol) -> None:
         connection.setblocking(False)  # noqa: FBT003 - positional only
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
@@ -285,14 +285,14 @@ class _KeptTransport:
             self._record.clear()
 
 
-class _KeptConnection(asyncio.Protocol):
+class _KeptConnection(asyncio.BufferedProtocol):
     """aiohttp's protocol of one connection; the supervisor has the connection and what arrived on it, too."""
 
-    def __init__(self, inner: asyncio.Protocol, channel: Channel, number: str, record: RequestRecord | None) -> None:
+    def __init__(self, inner: asyncio.Protocol, channel: Channel, number: str, record: RequestRecord) -> None:
         self._inner = inner
         self._channel = channel
         self._number = number
-        self._record = record
+        self._record: RequestRecord | None = record
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._record is None:
@@ -311,10 +311,14 @@ class _KeptConnection(asyncio.Protocol):
             self._record = None
             self._channel.send("close", self._number)
 
-    def data_received(self, data: bytes) -> None:
-        if self._record is not None:
-            self._record.append(data)
-        self._inner.data_received(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        assert self._record is not None  # noqa: S101 - nothing arrives after connection_lost
+        return self._record.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        assert self._record is not None  # noqa: S101 - as above
+        self._inner.data_received(self._record.arrived(nbytes))
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()

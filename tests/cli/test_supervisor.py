@@ -194,7 +194,9 @@ channel.send("ready", "text")
 connection, _ = listener.accept()
 record = RequestRecord.new()
 channel.send("open", "1", connection.fileno(), record.fd)
-record.append(connection.recv(65536))
+count = connection.recv_into(record.room())
+if %(counts)s:
+    record.arrived(count)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -282,9 +284,10 @@ def supervised(script: str, *arguments: str, longest_pause: float = 2) -> "subpr
     )
 
 
-@pytest.mark.parametrize("listens_first", [True, False])
-def test_a_request_that_every_server_dies_of_is_answered_at_last(*, listens_first: bool) -> None:
-    process = supervised(_DIES_OF_REQUESTS % {"listens_first": listens_first}, longest_pause=0)
+@pytest.mark.parametrize(("listens_first", "counts"), [(True, True), (False, True), (True, False)])
+def test_a_request_that_every_server_dies_of_is_answered_at_last(*, listens_first: bool, counts: bool) -> None:
+    """Also if the first one dies right after the kernel has given it the request."""
+    process = supervised(_DIES_OF_REQUESTS % {"listens_first": listens_first, "counts": counts}, longest_pause=0)
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
