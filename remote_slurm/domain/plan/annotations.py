@@ -2,8 +2,8 @@
 
 ::
 
-    slurm-job.vk.io/      those that users write; slurm-job.knoc.io/ is their older prefix and means the same
-    interlink.eu/         those that the Virtual Kubelet writes
+    slurm-job.vk.io/      annotations of users; slurm-job.knoc.io/ is the older prefix and means the same
+    interlink.eu/         annotations of the Virtual Kubelet
 
 config/annotation_names.py declares them, and which ones are data. No shell reads data: a `$` in it stays a `$`.
 """
