@@ -292,12 +292,9 @@ class _KeptConnection(asyncio.BufferedProtocol):
         self._inner = inner
         self._channel = channel
         self._number = number
-        self._record: RequestRecord | None = record
+        self._record = record
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._record is None:
-            self._inner.connection_made(transport)
-            return
         earlier = self._record.read()
         kept: Any = _KeptTransport(transport, self._record)
         self._inner.connection_made(kept)
@@ -306,18 +303,14 @@ class _KeptConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._inner.connection_lost(exc)
-        if self._record is not None:
-            self._record.close()
-            self._record = None
-            self._channel.send("close", self._number)
+        self._record.close()
+        self._channel.send("close", self._number)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
-        assert self._record is not None  # noqa: S101 - nothing arrives after connection_lost
         return self._record.room()
 
     def buffer_updated(self, nbytes: int) -> None:
-        assert self._record is not None  # noqa: S101 - as above
         self._inner.data_received(self._record.arrived(nbytes))
 
     def eof_received(self) -> bool | None:
